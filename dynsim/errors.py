@@ -1,0 +1,9 @@
+"""Errors that more than one room raises. Both are ValueErrors, so `except ValueError` catches all bad input."""
+
+
+class FileError(ValueError):
+    """A damaged file: cut short, or HDF5 that cannot be read (the command line exits with 4)."""
+
+
+class DataError(ValueError):
+    """Missing or wrong data, or a file that another program wrote (the command line exits with 1)."""

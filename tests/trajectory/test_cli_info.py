@@ -1,0 +1,74 @@
+"""`dynsim info`."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dynsim.cli.info import command
+from dynsim.errors import DataError, FileError
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(command, [str(a) for a in arguments])
+
+
+def test_json(write_run):
+    path = write_run(frames=7, seed=3, provenance={"outcome": {"echo_gain": 0.5, "message": "done"}})
+    result = invoke(path, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert (found["neurons"], found["dimension"], found["frames"], found["time"]) == (3, 2, 7, 3.0)
+    assert (found["copies"], found["signals"], found["groups"], found["seed"]) == (1, 1, 1, 3)
+    assert found["echo_gain"] == 0.5 and found["observables"] == {"energy": 6.0}
+    assert result.stderr == ""
+
+
+def test_table(write_run):
+    result = invoke(write_run(frames=7, seed=0, parameters={"method": "rk4", "kernel": {"scale": 1.0}}))
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert lines["neurons"] == "3" and lines["time"] == "3" and lines["seed"] == "0"
+    assert lines["observables"] == "energy 6" and "numpy" in lines["versions"]
+    assert lines["parameters"] == 'method rk4, kernel {"scale": 1.0}'
+
+
+def test_no_frames_and_numbers_that_json_lacks(write_run):
+    found = json.loads(invoke(write_run(frames=0, parameters={"x": np.nan}), "--json").stdout)
+    assert found["frames"] == 0 and found["time"] is None and found["parameters"] == {"x": None}
+
+
+def test_models_describe_themselves(tmp_path, monkeypatch):
+    path = tmp_path / "model.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["dynsim"] = "model"
+    counts = {"memory": 14502, "disk": 2030, "bytes": np.int64(9000)}
+    fake = SimpleNamespace(describe=lambda path: {"model": "lenet5", "parameters": counts})
+    monkeypatch.setitem(sys.modules, "dynsim.models", fake)
+    assert json.loads(invoke(path, "--json").stdout)["parameters"] == {**counts, "bytes": 9000}
+    assert "memory 14,502, disk 2030, bytes 9000" in invoke(path).stdout
+
+
+def test_errors_are_left_to_the_root(tmp_path, write_run):
+    (tmp_path / "a.txt").write_text("no HDF5 here")
+    assert isinstance(invoke(tmp_path / "a.txt").exception, DataError)
+    assert isinstance(invoke(tmp_path / "nowhere.h5").exception, FileNotFoundError)
+    path = write_run()
+    path.write_bytes(path.read_bytes()[:5000])
+    assert isinstance(invoke(path).exception, FileError)
+
+
+@pytest.mark.parametrize("module", ["info", "plot"])
+def test_help_is_light(module):
+    import subprocess
+
+    code = (
+        f"import sys; from dynsim.cli.{module} import command; command(['--help'], standalone_mode=False); "
+        "assert not {'h5py', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Examples" in done.stdout
