@@ -1,0 +1,85 @@
+"""What all figures have in common: size, colours, legends."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+# Okabe & Ito's palette, which the color-blind tell apart; its yellow is left out, too pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#767676"
+_DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in 1200 x 800 pixels
+
+
+def new_figure(size=None):
+    """A figure of `size` (width, height) in pixels, laid out so that nothing overlaps."""
+    width, height = (1200, 800) if size is None else size
+    if not (100 <= width <= 20000 and 100 <= height <= 20000):
+        raise ValueError(f"got size {(width, height)}, expected width and height from 100 to 20000 pixels")
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    return figure
+
+
+def colours(count):
+    """`count` colours: the palette while it lasts, then a map that is even for all eyes.
+
+    >>> len(colours(3)), len(set(colours(40)))
+    (3, 40)
+    """
+    if count <= len(PALETTE):
+        return list(PALETTE[:count])
+    return [tuple(map(float, rgba)) for rgba in colormaps["viridis"](np.linspace(0.0, 0.92, count))]
+
+
+def time_label(trajectory):
+    """The label of the time axis; a training counts its time in epochs, and says so in its configuration."""
+    return str(trajectory.parameters.get("time_label", "time (dimensionless)"))
+
+
+def whole_numbers(axes, time):
+    """No ticks between the times where all of these are whole, as epochs are."""
+    if (time == np.round(time)).all():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def decorate(axes, x, y):
+    """Axis labels, a light grid, no box."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def legend(figure, handles, title=None):
+    """A legend beside the axes, never over the data."""
+    if handles:
+        figure.legend(handles=handles, loc="outside right upper", frameon=False, title=title, fontsize=9)
+
+
+def line(label, colour, **style):
+    """An entry of a legend."""
+    return Line2D([], [], color=colour, label=label, **style)
+
+
+def ends():
+    """Entries of a legend for the marks of start and end."""
+    return [
+        line("start", GREY, marker="o", linestyle="none", markerfacecolor="white", markersize=6),
+        line("end", GREY, marker="o", linestyle="none", markersize=6),
+    ]
+
+
+def mark_ends(axes, paths, colour):
+    """Hollow circles where paths (T, P, 2 or 3) start, filled ones at their last finite places."""
+    size = 5 if paths.shape[1] <= 40 else 3
+    for index, path in enumerate(np.swapaxes(paths, 0, 1)):
+        finite = path[np.isfinite(path).all(axis=1)]
+        if len(finite):
+            edge = colour[index]
+            axes.plot(
+                *finite[0][:, None], "o", markersize=size, color=edge, markerfacecolor="white", zorder=4
+            )
+            axes.plot(*finite[-1][:, None], "o", markersize=size, color=edge, zorder=5)

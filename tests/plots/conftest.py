@@ -1,0 +1,40 @@
+"""Trajectories to draw."""
+
+import numpy as np
+import pytest
+
+from dynsim.trajectory import TrajectoryWriter
+
+
+@pytest.fixture
+def make_file(tmp_path):
+    """A function that writes neurons on damped orbits."""
+
+    def make(
+        neurons=4, dimension=3, *, frames=40, copies=1, signals=1, groups=None, observables=(), diverge=False
+    ):
+        rng = np.random.default_rng(1)
+        centre, phase = rng.normal(size=(2, copies, neurons, dimension))
+        path = tmp_path / f"run-{len(list(tmp_path.iterdir()))}.h5"
+        with TrajectoryWriter(
+            path,
+            neurons=neurons,
+            dimension=dimension,
+            copies=copies,
+            signals=signals,
+            groups=groups,
+            observables=observables,
+        ) as writer:
+            for k in range(frames):
+                t = 0.1 * k
+                q = centre + np.exp(-t) * np.sin(t + phase)
+                pair = ()
+                if signals:
+                    R = np.sin(t + phase[0, :, :1]) * np.ones(signals)
+                    pair = (R, np.tanh(R))
+                if diverge and k >= frames - 2:
+                    q, pair = q * np.nan, tuple(p * np.nan for p in pair)
+                writer.write(k, t, q, *pair, **dict.fromkeys(observables, np.exp(-5 * t)))
+        return path
+
+    return make
