@@ -1,0 +1,20 @@
+"""Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
+
+from ._check import as_array, as_count, as_number
+from ._direct import pair_force, pair_matrix, pair_sum
+from ._kernel import METRICS, PROFILES, Kernel
+from ._relation import relation, relation_forces
+
+__all__ = [
+    "METRICS",
+    "PROFILES",
+    "Kernel",
+    "as_array",
+    "as_count",
+    "as_number",
+    "pair_force",
+    "pair_matrix",
+    "pair_sum",
+    "relation",
+    "relation_forces",
+]

@@ -1,0 +1,131 @@
+"""The pairwise mathematics, once: distance, phi and its slope between one target and a block of sources.
+
+Everything pairwise in the project is a loop around the functions below. `profile`, `metric`, `soft` and `d` are
+compile-time constants at every call (closures over ints in `_direct` and `_relation`), so that LLVM folds the
+branches, unrolls the loop over axes and vectorises over the sources, which lie axis by axis: (d, n).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ._kernel import METRICS, PROFILES
+
+# Reassociation lets sums vectorise; NaN and infinity keep their meaning, so that a singular pair is seen.
+MATH = {"reassoc", "contract", "arcp", "afn", "nsz"}
+BLOCK = 512
+SPECIALISED = 9
+
+INVERSE, LINEAR, GAUSSIAN, EXPONENTIAL, INVERSE_SQUARE = range(len(PROFILES))
+L2, L1 = range(len(METRICS))
+
+
+def constants(kernel, dtype):
+    """Return the numbers of a kernel in the working precision; a float64 literal would promote float32 loops."""
+    c, eta, length = kernel.scale, kernel.softening, kernel.length
+    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c], dtype=dtype)
+
+
+def specialisation(kernel, d):
+    """Return the compile-time constants (profile, metric, soft, d); d = 0 stands for any dimension."""
+    profile, metric = PROFILES.index(kernel.profile), METRICS.index(kernel.metric)
+    return profile, metric, int(kernel.softening > 0), d if d <= SPECIALISED else 0
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def squared_distances(target, sources, start, stop, metric, d, numbers, out):
+    """Fill out[: stop - start] with squared metric distances (not softened) to sources start..stop."""
+    if d > 0:
+        for j in range(start, stop):
+            first = target[0] - sources[0, j]
+            if metric == L2:
+                total = first * first
+                for k in range(1, d):
+                    difference = target[k] - sources[k, j]
+                    total += difference * difference
+                out[j - start] = total
+            else:
+                total = abs(first)
+                for k in range(1, d):
+                    total += abs(target[k] - sources[k, j])
+                out[j - start] = total * total
+    else:
+        for j in range(stop - start):
+            out[j] = numbers[3]
+        for k in range(target.shape[0]):
+            place = target[k]
+            for j in range(start, stop):
+                difference = place - sources[k, j]
+                if metric == L2:
+                    out[j - start] += difference * difference
+                else:
+                    out[j - start] += abs(difference)
+        if metric == L1:
+            for j in range(stop - start):
+                out[j] *= out[j]
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def phi(rho2, profile, soft, numbers):
+    """phi at a squared metric distance rho^2, softened here."""
+    r2 = rho2
+    if soft:
+        r2 = rho2 + numbers[1]
+    value = numbers[0] / r2
+    if profile == INVERSE:
+        value = numbers[0] / math.sqrt(r2)
+    elif profile == LINEAR:
+        value = numbers[0] * math.sqrt(r2)
+    elif profile == GAUSSIAN:
+        value = numbers[0] * math.exp(numbers[4] * r2)
+    elif profile == EXPONENTIAL:
+        value = numbers[0] * math.exp(-math.sqrt(r2) * numbers[2])
+    return value
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def slope(rho2, profile, soft, numbers):
+    """phi'(r) / r at a squared metric distance; 0 where r = 0, where phi has no gradient.
+
+    The gradient with respect to the target is slope * (target - source) for l2 and
+    slope * rho * sign(target - source) for l1, because dr/drho = rho / r.
+    """
+    r2 = rho2
+    if soft:
+        r2 = rho2 + numbers[1]
+    if r2 > numbers[3]:
+        if profile == INVERSE:
+            value = -numbers[0] / (r2 * math.sqrt(r2))
+        elif profile == LINEAR:
+            value = numbers[0] / math.sqrt(r2)
+        elif profile == GAUSSIAN:
+            value = numbers[5] * numbers[0] * math.exp(numbers[4] * r2)
+        elif profile == EXPONENTIAL:
+            r = math.sqrt(r2)
+            value = -numbers[0] * numbers[2] * math.exp(-r * numbers[2]) / r
+        else:
+            value = numbers[6] / (r2 * r2)
+    else:
+        value = numbers[3]
+    return value
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def add_force(target, sources, start, stop, metric, d, weights, force):
+    """force[k] += sum_j weights_j (target - source_j)_k for l2, or its sign for l1 (weights carry rho)."""
+    axes = d if d > 0 else target.shape[0]
+    for k in range(axes):
+        place = target[k]
+        total = weights[0] * (place - place)
+        for j in range(start, stop):
+            difference = place - sources[k, j]
+            if metric == L2:
+                total += weights[j - start] * difference
+            elif difference > 0:
+                total += weights[j - start]
+            elif difference < 0:
+                total -= weights[j - start]
+        force[k] += total

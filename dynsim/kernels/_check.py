@@ -1,0 +1,115 @@
+"""The door: one function turns any input into an array, and says what came and what was expected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def as_array(value, name, shape=None, dtype=None, finite=True):
+    """Return `value` as a C-contiguous float array of the expected shape.
+
+    Parameters
+    ----------
+    value : array_like
+        Numbers; integers become float64, float32 and float64 are kept.
+    name : str
+        What the array is called in messages.
+    shape : tuple, optional
+        Expected shape: an int is an exact length, None or a string (its name in the message) is any length.
+    dtype : dtype, optional
+        Convert to this type instead of keeping float32 or float64.
+    finite : bool
+        Refuse NaN and infinity (default).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 or float64; not copied where nothing has to change.
+
+    Raises
+    ------
+    TypeError
+        If the value is not an array of real numbers.
+    ValueError
+        If the shape is not the expected one, or a number is not finite.
+
+    Examples
+    --------
+    >>> as_array([[0, 1]], "places", ("n", 2)).dtype
+    dtype('float64')
+    >>> as_array([1.0, float("nan")], "strengths")
+    Traceback (most recent call last):
+    ...
+    ValueError: strengths: entry (1,) is nan; every entry must be a finite number.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name}: got a ragged nested list; expected a rectangular array ({error})."
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: got {_describe(value)}; expected an array of real numbers.")
+    if dtype is None:
+        dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    array = np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    if shape is not None and not _matches(array.shape, shape):
+        wanted = (
+            "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
+        )
+        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+    if finite and not np.isfinite(array).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}: entry {where} is {array[where]}; every entry must be a finite number.")
+    return array
+
+
+def as_number(value, name, minimum=None, above=None):
+    """Return `value` as a finite float, at least `minimum` or strictly above `above`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a real number, not finite, or out of range; the message says got and expected.
+
+    Examples
+    --------
+    >>> as_number(3, "delay", minimum=0)
+    3.0
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: got {_describe(value)}; expected a number.")
+    number = float(value)
+    limit = (
+        f" of at least {minimum}" if minimum is not None else f" above {above}" if above is not None else ""
+    )
+    low = (minimum is not None and number < minimum) or (above is not None and number <= above)
+    if not np.isfinite(number) or low:
+        raise ValueError(f"{name}: got {value}; expected a finite number{limit}.")
+    return number
+
+
+def as_count(value, name, minimum=1):
+    """Return `value` as an int of at least `minimum`; raises TypeError or ValueError with got and expected.
+
+    Examples
+    --------
+    >>> as_count(4, "copies")
+    4
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: got {_describe(value)}; expected a whole number.")
+    if value < minimum:
+        raise ValueError(f"{name}: got {value}; expected a whole number of at least {minimum}.")
+    return int(value)
+
+
+def _matches(got, expected):
+    return len(got) == len(expected) and all(
+        not isinstance(n, (int, np.integer)) or n == m for m, n in zip(got, expected, strict=True)
+    )
+
+
+def _describe(value):
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

@@ -1,0 +1,211 @@
+"""Direct pair sums in Numba: every pair once, never an (m, n) array unless it is the result.
+
+Each target's sum belongs to one thread and is added in a fixed order, so results have the same bits on any number
+of threads. Blocks are summed in the working precision, the blocks' sums in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from numba import njit, prange
+
+from ._block import BLOCK, L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
+from ._check import as_array
+
+ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
+
+
+def pair_sum(kernel, sources, targets, strengths, exclude_self=False):
+    """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
+
+    Parameters
+    ----------
+    kernel : Kernel
+    sources : array_like, (n, d)
+    targets : array_like, (m, d)
+    strengths : array_like, (n,) or (n, s)
+        Emitted signals of the sources.
+    exclude_self : bool
+        Leave out pairs i == j exactly, by index; needs m == n.
+
+    Returns
+    -------
+    numpy.ndarray, (m,) or (m, s)
+        float32 if all three arrays are float32, else float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a shape does not fit or a number is not finite.
+
+    Examples
+    --------
+    >>> from dynsim.kernels import Kernel
+    >>> pair_sum(Kernel("inverse"), [[0.0], [3.0]], [[1.0]], [1.0, 4.0])
+    array([3.])
+    """
+    sources, targets = _places(sources, targets, exclude_self)
+    strengths = as_array(strengths, "strengths")
+    if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
+        raise ValueError(
+            f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s)."
+        )
+    dtype = np.result_type(sources, targets, strengths)
+    columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
+    out = np.zeros((len(targets), len(columns)), dtype=dtype)
+    loop = _sum_loop(*specialisation(kernel, sources.shape[1]))
+    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
+         bool(exclude_self), out)  # fmt: skip
+    return out.reshape(len(targets)) if strengths.ndim == 1 else out
+
+
+def pair_matrix(kernel, sources, targets, exclude_self=False):
+    """Return the matrix phi(sources_j, targets_i), shape (m, n); with exclude_self its diagonal is exactly 0.
+
+    Parameters, precision and errors as `pair_sum`.
+
+    Examples
+    --------
+    >>> from dynsim.kernels import Kernel
+    >>> pair_matrix(Kernel("linear"), [[0.0], [3.0]], [[1.0]])
+    array([[1., 2.]])
+    """
+    sources, targets = _places(sources, targets, exclude_self)
+    dtype = np.result_type(sources, targets)
+    out = np.empty((len(targets), len(sources)), dtype=dtype)
+    loop = _matrix_loop(*specialisation(kernel, sources.shape[1]))
+    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), constants(kernel, dtype),
+         bool(exclude_self), out)  # fmt: skip
+    return out
+
+
+def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False):
+    """Gradient of sum_ij target_strengths_i . source_strengths_j phi(sources_j, targets_i) in the targets' places.
+
+    Strengths are (n,) and (m,), or (n, s) and (m, s). Returns (m, d). The gradient in the sources' places is the same
+    function with the roles swapped. Where two neurons meet without softening the gradient is taken as 0.
+
+    Examples
+    --------
+    >>> from dynsim.kernels import Kernel
+    >>> pair_force(Kernel("inverse"), [[0.0]], [[2.0]], [1.0], [1.0])
+    array([[-0.25]])
+    """
+    sources, targets = _places(sources, targets, exclude_self)
+    given = as_array(source_strengths, "source strengths")
+    taken = as_array(target_strengths, "target strengths")
+    if (
+        given.ndim not in (1, 2)
+        or len(given) != len(sources)
+        or taken.shape != (len(targets), *given.shape[1:])
+    ):
+        raise ValueError(
+            f"strengths: got shapes {given.shape} and {taken.shape}; expected ({len(sources)}, s) and "
+            f"({len(targets)}, s), or both without s."
+        )
+    dtype = np.result_type(sources, targets, given, taken)
+    columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
+    rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
+    out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
+    loop = _force_loop(*specialisation(kernel, sources.shape[1]))
+    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows, constants(kernel, dtype),
+         bool(exclude_self), out)  # fmt: skip
+    return out
+
+
+def axes_first(places, dtype):
+    """Return places (..., n, d) as a contiguous (..., d, n) array: neighbours in memory are neighbours in a vector."""
+    return np.ascontiguousarray(np.swapaxes(places, -1, -2), dtype=dtype)
+
+
+def _places(sources, targets, exclude_self):
+    sources = as_array(sources, "sources", ("n", "d"))
+    targets = as_array(targets, "targets", ("m", "d"))
+    if sources.shape[1] != targets.shape[1] or not sources.shape[1]:
+        raise ValueError(
+            f"targets: got shape {targets.shape}; expected the sources' dimension, (m, {sources.shape[1]}), at least 1."
+        )
+    if exclude_self and len(sources) != len(targets):
+        raise ValueError(
+            f"exclude_self: got {len(targets)} targets and {len(sources)} sources; expected the same neurons."
+        )
+    return sources, targets
+
+
+@cache
+def _sum_loop(profile, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, targets, strengths, numbers, exclude_self, out):
+        n, m = sources.shape[1], targets.shape[0]
+        for chunk in prange((m + ROWS - 1) // ROWS):
+            values = np.empty(BLOCK, sources.dtype)
+            sums = np.empty(strengths.shape[0], np.float64)
+            for i in range(chunk * ROWS, min(m, (chunk + 1) * ROWS)):
+                target = targets[i]
+                sums[:] = 0.0
+                for start in range(0, n, BLOCK):
+                    stop = min(n, start + BLOCK)
+                    squared_distances(target, sources, start, stop, metric, d, numbers, values)
+                    for j in range(stop - start):
+                        values[j] = phi(values[j], profile, soft, numbers)
+                    if exclude_self and start <= i < stop:
+                        values[i - start] = numbers[3]
+                    for column in range(strengths.shape[0]):
+                        total = numbers[3]
+                        for j in range(start, stop):
+                            total += values[j - start] * strengths[column, j]
+                        sums[column] += total
+                for column in range(strengths.shape[0]):
+                    out[i, column] = sums[column]
+
+    return loop
+
+
+@cache
+def _matrix_loop(profile, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, targets, numbers, exclude_self, out):
+        n = sources.shape[1]
+        for i in prange(targets.shape[0]):
+            row = out[i]
+            squared_distances(targets[i], sources, 0, n, metric, d, numbers, row)
+            for j in range(n):
+                row[j] = phi(row[j], profile, soft, numbers)
+            if exclude_self:
+                row[i] = numbers[3]
+
+    return loop
+
+
+@cache
+def _force_loop(profile, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, targets, given, taken, numbers, exclude_self, out):
+        n, m = sources.shape[1], targets.shape[0]
+        for chunk in prange((m + ROWS - 1) // ROWS):
+            values = np.empty(BLOCK, sources.dtype)
+            force = np.empty(targets.shape[1], np.float64)
+            for i in range(chunk * ROWS, min(m, (chunk + 1) * ROWS)):
+                target = targets[i]
+                force[:] = 0.0
+                for start in range(0, n, BLOCK):
+                    stop = min(n, start + BLOCK)
+                    squared_distances(target, sources, start, stop, metric, d, numbers, values)
+                    for j in range(stop - start):
+                        signal = numbers[3]
+                        for column in range(given.shape[0]):
+                            signal += given[column, start + j] * taken[i, column]
+                        rho2 = values[j]
+                        weight = slope(rho2, profile, soft, numbers) * signal
+                        if metric == L1:
+                            weight = weight * math.sqrt(rho2)
+                        values[j] = weight
+                    if exclude_self and start <= i < stop:
+                        values[i - start] = numbers[3]
+                    add_force(target, sources, start, stop, metric, d, values, force)
+                out[i, :] = force
+
+    return loop

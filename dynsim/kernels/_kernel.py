@@ -1,0 +1,121 @@
+"""What one neuron is to another: phi(q_j, q_i) = profile(metric(q_j - q_i))."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ._check import as_number
+
+PROFILES = ("inverse", "linear", "gaussian", "exponential", "inverse-square")
+METRICS = ("l2", "l1")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Coupling of two neurons as a function of their places.
+
+    With rho = |q_j - q_i|_2 (metric "l2") or |q_j - q_i|_1 ("l1"), softened distance
+    r = sqrt(rho^2 + softening^2) and c = scale:
+
+    ================  =============================
+    profile           phi
+    ================  =============================
+    inverse           c / r  (the paper's)
+    linear            c r
+    gaussian          c exp(-(r / length)^2 / 2)
+    exponential       c exp(-r / length)
+    inverse-square    c / r^2
+    ================  =============================
+
+    Parameters
+    ----------
+    profile : str
+        One of the table.
+    metric : {"l2", "l1"}
+        Distance between two places.
+    scale : float
+        c, any finite number.
+    softening : float
+        eta >= 0, in units of the places. Without it the inverse profiles are infinite where two neurons meet.
+        A neuron's effect on itself is left out exactly, by index, never by softening.
+    length : float
+        Length scale > 0 of gaussian and exponential, in units of the places.
+
+    Raises
+    ------
+    ValueError, TypeError
+        At construction, naming what was got and what is known.
+
+    References
+    ----------
+    Pei & Wang, ICML 2023, PMLR 202:27521.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Kernel("inverse", scale=2.0).value(np.array([1.0, 4.0]))
+    array([2. , 0.5])
+    """
+
+    profile: str = "inverse"
+    metric: str = "l2"
+    scale: float = 1.0
+    softening: float = 0.0
+    length: float = 1.0
+
+    def __post_init__(self):
+        if self.profile not in PROFILES:
+            raise ValueError(f"kernel: got profile {self.profile!r}; expected one of {', '.join(PROFILES)}.")
+        if self.metric not in METRICS:
+            raise ValueError(f"kernel: got metric {self.metric!r}; expected l2 or l1.")
+        object.__setattr__(self, "scale", as_number(self.scale, "kernel scale"))
+        object.__setattr__(self, "softening", as_number(self.softening, "kernel softening", minimum=0))
+        object.__setattr__(self, "length", as_number(self.length, "kernel length", above=0))
+
+    def value(self, distance):
+        """Return phi at metric distances rho (any shape, not yet softened), as NumPy float64.
+
+        Examples
+        --------
+        >>> float(Kernel("linear", softening=3.0).value(4.0))
+        5.0
+        """
+        r = np.sqrt(np.square(np.asarray(distance, dtype=np.float64)) + self.softening**2)
+        with np.errstate(divide="ignore"):
+            if self.profile == "inverse":
+                return self.scale / r
+            if self.profile == "linear":
+                return self.scale * r
+            if self.profile == "gaussian":
+                return self.scale * np.exp(-0.5 * np.square(r / self.length))
+            if self.profile == "exponential":
+                return self.scale * np.exp(-r / self.length)
+            return self.scale / np.square(r)
+
+    def to_dict(self):
+        """Return the parameters as plain numbers and strings, for files.
+
+        Examples
+        --------
+        >>> Kernel.from_dict(Kernel("linear", "l1").to_dict()) == Kernel("linear", "l1")
+        True
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, parameters):
+        """Build a kernel from what `to_dict` returned; unknown keys raise ValueError.
+
+        Examples
+        --------
+        >>> Kernel.from_dict({"profile": "gaussian"}).length
+        1.0
+        """
+        unknown = sorted(set(parameters) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(
+                f"kernel: got unknown key {unknown[0]!r}; known are {', '.join(cls.__dataclass_fields__)}."
+            )
+        return cls(**parameters)

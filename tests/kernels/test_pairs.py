@@ -1,0 +1,162 @@
+"""Pair sums, matrices, forces and relations against plain NumPy in float64."""
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynsim.kernels import (
+    METRICS,
+    PROFILES,
+    Kernel,
+    pair_force,
+    pair_matrix,
+    pair_sum,
+    relation,
+    relation_forces,
+)
+
+KERNELS = [Kernel(p, m, 1.3, 0.0, 0.8) for p in PROFILES for m in METRICS] + [
+    Kernel("inverse", softening=0.2)
+]
+PAPER, SORTABLE = Kernel("inverse"), Kernel("linear", "l1")
+
+
+def reference(kernel, sources, targets, exclude_self=False):
+    """phi by the formula of the docstring, broadcast in float64."""
+    difference = np.asarray(targets, np.float64)[:, None] - np.asarray(sources, np.float64)[None]
+    rho = np.abs(difference).sum(-1) if kernel.metric == "l1" else np.sqrt((difference**2).sum(-1))
+    matrix = kernel.value(rho)
+    if exclude_self:
+        np.fill_diagonal(matrix, 0)
+    return matrix
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_parity(kernel, dtype):
+    generator = np.random.default_rng(0)
+    # Each dimension is compiled on its own, so the others than 3 are tried with two kernels only.
+    for d, n in ((1, 5), (3, 513), (9, 64), (12, 33)) if kernel.profile == "linear" else ((3, 513),):
+        q = generator.normal(size=(n, d)).astype(dtype)
+        signals = generator.normal(size=(n, 2)).astype(dtype)
+        expected = reference(kernel, q, q, True)
+        # Each term carries a few roundings of r^2, amplified by at most 2 d/dlog r of the profile (exponentials: r).
+        roundings = (8 + d) * np.finfo(dtype).eps * np.maximum(1, 4 * np.abs(q).sum(1).max())
+        bound = roundings * 8 * (np.abs(expected) @ np.abs(signals)) * np.sqrt(n)
+        got = pair_sum(kernel, q, q, signals, exclude_self=True)
+        assert got.dtype == dtype and got.shape == (n, 2)
+        assert (np.abs(got - expected @ signals) <= bound).all()
+        matrix = pair_matrix(kernel, q, q, exclude_self=True)
+        assert matrix.dtype == dtype
+        # cancellation in q_j - q_i is exact for stored places, so the matrix is relatively accurate
+        error = 64 * roundings * np.abs(expected) + 64 * np.finfo(dtype).tiny  # below tiny: flushed to zero
+        assert (np.abs(matrix - expected) <= error).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
+def test_force_is_the_central_difference(kernel):
+    generator = np.random.default_rng(1)
+    sources, targets = generator.normal(size=(7, 3)), generator.normal(size=(5, 3))
+    given_, taken = generator.normal(size=(7, 2)), generator.normal(size=(5, 2))
+
+    def energy(places):
+        return float((taken * (reference(kernel, sources, places) @ given_)).sum())
+
+    force, step = pair_force(kernel, sources, targets, given_, taken), 1e-6
+    for index in np.ndindex(targets.shape):
+        moved = np.zeros_like(targets)
+        moved[index] = step
+        numeric = (energy(targets + moved) - energy(targets - moved)) / (2 * step)
+        # central difference: h^2 f'''/6 + eps |f| / h, with f''' up to 1e4 at these distances
+        assert force[index] == pytest.approx(numeric, rel=1e-6, abs=1e-7 * max(1, np.abs(force).max()))
+
+
+@pytest.mark.parametrize(
+    "kernel", [PAPER, SORTABLE, Kernel("gaussian", softening=0.2), Kernel("exponential", "l1")], ids=str
+)
+def test_relation_and_its_forces(kernel):
+    generator = np.random.default_rng(2)
+    sources, targets = generator.normal(size=(2, 3, 6, 4)), generator.normal(size=(3, 3, 5, 4))
+    strengths, gradient = generator.normal(size=(3, 2, 3)), generator.normal(size=(3, 2, 5, 6))
+
+    def weights(sources, targets, strengths):
+        w = np.zeros((3, 2, 5, 6))
+        for t, s, h in np.ndindex(3, 2, 3):
+            w[t, s] += strengths[t, s, h] * reference(kernel, sources[s, h], targets[t, h])
+        return w
+
+    arrays = (sources, targets, strengths)
+    np.testing.assert_allclose(relation(kernel, *arrays), weights(*arrays), rtol=1e-12, atol=1e-12)
+    for which, got in enumerate(relation_forces(kernel, *arrays, gradient)):
+        for index in list(np.ndindex(arrays[which].shape))[::5]:
+            sides = []
+            for sign in (1, -1):
+                moved = [a.copy() for a in arrays]
+                moved[which][index] += sign * 1e-6
+                sides.append(float((weights(*moved) * gradient).sum()))
+            scale = 1e-7 * max(1, np.abs(got).max())
+            assert got[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=scale)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3, 12]))
+def test_any_shape(n, m, d):
+    generator = np.random.default_rng(n * 1000 + m)
+    sources, targets = generator.normal(size=(n, d)), generator.normal(size=(m, d))
+    strengths = generator.normal(size=n)
+    expected = reference(PAPER, sources, targets)
+    bound = 1e-13 * (np.abs(expected) @ np.abs(strengths)) * (d + n)
+    assert (np.abs(pair_sum(PAPER, sources, targets, strengths) - expected @ strengths) <= bound).all()
+
+
+def test_layout_and_read_only():
+    generator = np.random.default_rng(3)
+    q = generator.normal(size=(3, 40)).T[::2]
+    q.flags.writeable = False
+    kernel = Kernel("linear")
+    np.testing.assert_array_equal(
+        pair_sum(kernel, q, q, np.ones(20)), pair_sum(kernel, q.copy(), q.copy(), np.ones(20))
+    )
+
+
+def test_same_bits_on_any_number_of_threads():
+    generator = np.random.default_rng(4)
+    q, signals = (
+        generator.normal(size=(700, 3)).astype(np.float32),
+        generator.normal(size=700).astype(np.float32),
+    )
+    most, results = numba.get_num_threads(), []
+    try:
+        for threads in sorted({1, min(2, most), most}):
+            numba.set_num_threads(threads)
+            results.append((pair_sum(PAPER, q, q, signals, True), pair_force(PAPER, q, q, signals, signals)))
+    finally:
+        numba.set_num_threads(most)
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0][0], other[0])
+        np.testing.assert_array_equal(results[0][1], other[1])
+
+
+def test_meeting_neurons():
+    q = np.zeros((2, 3))
+    assert pair_sum(Kernel("inverse"), q, q, np.ones(2), exclude_self=True)[0] == np.inf
+    assert (pair_force(Kernel("inverse"), q, q, np.ones(2), np.ones(2)) == 0).all()
+    np.testing.assert_array_equal(
+        pair_sum(Kernel(softening=0.5), q, q, np.ones(2), exclude_self=True), [2.0, 2.0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (([[np.nan]], [[0.0]], [1.0]), "finite"),
+        (([[0.0]], [[0.0, 1.0]], [1.0]), "dimension"),
+        (([[0.0]], [[1.0]], [1.0, 2.0]), "expected"),
+        (("places", [[1.0]], [1.0]), "array of real numbers"),
+    ],
+)
+def test_nonsense_is_refused(arguments, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        pair_sum(Kernel(), *arguments)
