@@ -1,0 +1,42 @@
+"""What learning moves: places, strengths, and the ordinary numbers beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+KINDS = ("places", "strengths", "weights", "bias", "norm")
+
+
+class Parameter:
+    """An array that learning changes, its gradient dL/dvalue, and what kind of thing it is.
+
+    Neighbouring layers share places by holding the same `Parameter`; its gradient is the sum over both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p = Parameter(np.zeros((2, 5, 3)), "places")
+    >>> p.add(np.ones((2, 5, 3))); float(p.gradient.sum())
+    30.0
+    """
+
+    def __init__(self, value, kind):
+        if kind not in KINDS:
+            raise ValueError(f"kind: got {kind!r}; expected one of {', '.join(KINDS)}.")
+        value = np.array(value)  # a copy of its own: learning changes it in place
+        self.value = value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)
+        self.kind = kind
+        self.gradient = np.zeros_like(self.value)
+
+    def add(self, gradient):
+        """Add to the gradient; every layer that shares the parameter adds its part."""
+        self.gradient += gradient
+
+    def reset(self):
+        """Set the gradient to zero before the next batch."""
+        self.gradient[...] = 0
+
+
+def as_parameter(value, kind):
+    """Return `value` if it is a Parameter already (shared), else a new one."""
+    return value if isinstance(value, Parameter) else Parameter(value, kind)

@@ -1,0 +1,187 @@
+"""Layers without particles: batch normalisation, ReLU, pooling, flattening, and the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._parameter import Parameter
+
+
+class BatchNorm:
+    """Batch normalisation over all axes but the channels' (axis 1); Ioffe & Szegedy, ICML 2015.
+
+    In training the batch's mean and (biased) variance are used and running averages kept (momentum 0.1, unbiased
+    variance); otherwise the running averages are used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> BatchNorm(2).forward(np.array([[0.0], [2.0]]).repeat(2, axis=1), training=True).round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    """
+
+    def __init__(self, channels, epsilon=1e-5, momentum=0.1, dtype=np.float64):
+        self.scale = Parameter(np.ones(channels, dtype), "norm")
+        self.shift = Parameter(np.zeros(channels, dtype), "norm")
+        self.mean, self.variance = np.zeros(channels, dtype), np.ones(channels, dtype)
+        self.epsilon, self.momentum = epsilon, momentum
+
+    @property
+    def parameters(self):
+        """Scale and shift, by name."""
+        return {"scale": self.scale, "shift": self.shift}
+
+    @property
+    def buffers(self):
+        """Running averages: stored, not learned."""
+        return {"mean": self.mean, "variance": self.variance}
+
+    def forward(self, x, training=False):
+        """Normalise (batch, channels, ...)."""
+        signals = np.moveaxis(x, 0, -1)
+        column = (-1,) + (1,) * (signals.ndim - 1)
+        if not training:
+            factor = self.scale.value / np.sqrt(self.variance + self.epsilon)
+            offset = self.shift.value - self.mean * factor
+            return np.moveaxis(signals * factor.reshape(column) + offset.reshape(column), -1, 0)
+        axes = tuple(range(1, signals.ndim))
+        count = signals[0].size
+        mean = signals.mean(axis=axes)
+        centred = signals - mean.reshape(column)
+        flat = np.ascontiguousarray(centred).reshape(len(mean), -1)
+        variance = np.einsum("cb,cb->c", flat, flat) / count
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        self.mean += self.momentum * (mean - self.mean)
+        self.variance += self.momentum * (variance * count / max(1, count - 1) - self.variance)
+        normal = centred * inverse.reshape(column).astype(x.dtype)
+        self.memory = normal, inverse
+        return np.moveaxis(normal * self.scale.value.reshape(column) + self.shift.value.reshape(column), -1, 0)
+
+    def backward(self, dy):
+        """Return dL/dx and add the gradients of scale and shift."""
+        normal, inverse = self.memory
+        signal = np.moveaxis(dy, 0, -1)
+        column = (-1,) + (1,) * (signal.ndim - 1)
+        flat = np.ascontiguousarray(signal).reshape(len(inverse), -1)
+        dscale = np.einsum("cb,cb->c", flat, normal.reshape(len(inverse), -1))
+        dshift = flat.sum(axis=1)
+        self.scale.add(dscale)
+        self.shift.add(dshift)
+        count = flat.shape[1]
+        factor = (self.scale.value * inverse).astype(dy.dtype)
+        dx = signal - normal * (dscale / count).reshape(column).astype(dy.dtype)
+        dx -= (dshift / count).reshape(column).astype(dy.dtype)
+        dx *= factor.reshape(column)
+        return np.moveaxis(dx, -1, 0)
+
+
+class ReLU:
+    """max(x, 0), elementwise; the slope at 0 is taken as 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ReLU().forward(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+
+    parameters: dict = {}  # noqa: RUF012 - empty for every instance
+
+    def forward(self, x, training=False):
+        """Cut negative signals."""
+        if training:
+            self.memory = x > 0
+        return np.maximum(x, 0)
+
+    def backward(self, dy):
+        """Return dL/dx."""
+        return dy * self.memory
+
+
+class MaxPool:
+    """Largest of every 2 x 2 square; of equal ones the first takes the whole signal back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MaxPool().forward(np.arange(4.0).reshape(1, 1, 2, 2)).item()
+    3.0
+    """
+
+    parameters: dict = {}  # noqa: RUF012 - empty for every instance
+
+    def forward(self, x, training=False):
+        """Map (batch, channels, 2a, 2b) to (batch, channels, a, b)."""
+        if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
+            raise ValueError(f"x: got shape {x.shape}; expected (batch, channels, even height, even width).")
+        signals = np.moveaxis(x, 0, -1)
+        corners = [signals[:, r::2, c::2] for r in (0, 1) for c in (0, 1)]
+        best = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
+        if training:
+            taken, masks = np.zeros(best.shape, bool), []
+            for corner in corners:
+                mask = (corner == best) & ~taken
+                taken |= mask
+                masks.append(mask)
+            self.memory = masks
+        return np.moveaxis(best, -1, 0)
+
+    def backward(self, dy):
+        """Return dL/dx: all of it to the largest."""
+        signal, masks = np.moveaxis(dy, 0, -1), self.memory
+        channels, a, b, batch = signal.shape
+        dx = np.empty((channels, 2 * a, 2 * b, batch), dy.dtype)
+        for corner, mask in enumerate(masks):
+            dx[:, corner // 2 :: 2, corner % 2 :: 2] = signal * mask
+        return np.moveaxis(dx, -1, 0)
+
+
+class Flatten:
+    """(batch, channels, height, width) to (batch, channels * height * width).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten().forward(np.zeros((5, 2, 3, 3))).shape
+    (5, 18)
+    """
+
+    parameters: dict = {}  # noqa: RUF012 - empty for every instance
+
+    def forward(self, x, training=False):
+        """Flatten all axes but the batch's."""
+        signals = np.moveaxis(x, 0, -1)
+        if training:
+            self.memory = signals.shape
+        return signals.reshape(-1, len(x)).T
+
+    def backward(self, dy):
+        """Return dL/dx in the images' shape."""
+        return np.moveaxis(dy.T.reshape(self.memory), -1, 0)
+
+
+def softmax_cross_entropy(scores, labels):
+    """Return the mean cross-entropy of softmax(scores) and dL/dscores.
+
+    Parameters
+    ----------
+    scores : ndarray (batch, classes)
+    labels : ndarray of int (batch,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss, gradient = softmax_cross_entropy(np.zeros((1, 2)), np.array([0]))
+    >>> round(loss, 4), gradient
+    (0.6931, array([[-0.5,  0.5]]))
+    """
+    rows = np.arange(len(scores))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    loss = float(np.mean(np.log(sums[:, 0]) - shifted[rows, labels]))
+    gradient = exponentials / sums
+    gradient[rows, labels] -= 1
+    gradient /= len(scores)
+    return loss, gradient

@@ -1,0 +1,96 @@
+"""Every layer's way back against central differences in float64."""
+
+import numpy as np
+import pytest
+
+from dynsim.kernels import Kernel
+from dynsim.layers import (
+    BatchNorm,
+    Conv,
+    Flatten,
+    Full,
+    MaxPool,
+    PlainConv,
+    PlainFull,
+    ReLU,
+    softmax_cross_entropy,
+)
+
+
+def layers():
+    g = np.random.default_rng(0)
+    for kernel in (Kernel(softening=0.1), Kernel("linear", "l1")):
+        yield Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, np.ones(4)), (5, 6)
+        yield (
+            Conv(g.normal(size=(3, 2, 2, 3)), g.normal(size=(3, 2, 4, 3)), g.normal(size=(3, 3, 2)), kernel, np.ones(4)),
+            (2, 2, 5, 6),
+        )
+    yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
+    yield PlainConv(g.normal(size=(4, 2, 3, 3)), np.ones(4)), (2, 2, 5, 6)
+    yield BatchNorm(2), (4, 2, 3, 3)
+    yield BatchNorm(3), (6, 3)
+    yield ReLU(), (4, 5)
+    yield MaxPool(), (2, 3, 4, 6)
+    yield Flatten(), (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(("layer", "shape"), list(layers()), ids=lambda x: type(x).__name__)
+def test_way_back(layer, shape):
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=shape)
+    y = layer.forward(x, training=True)
+    dy = generator.normal(size=y.shape)
+    dx = layer.backward(dy)
+    arrays = [(x, dx)] + [(p.value, p.gradient) for p in layer.parameters.values()]
+    for value, gradient in arrays:
+        for index in list(np.ndindex(value.shape))[:: max(1, value.size // 12)]:
+            kept, sides = value[index], []
+            for moved in (kept + 1e-6, kept - 1e-6):
+                value[index] = moved
+                sides.append(float((layer.forward(x, training=True) * dy).sum()))
+            value[index] = kept
+            # central difference: h^2 f''' / 6 + eps |f| / h, |f| up to about 100
+            assert gradient[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=1e-7 * 20)
+
+
+def test_shared_places_take_both_forces():
+    g = np.random.default_rng(2)
+    first = Full(g.normal(size=(1, 3, 2)), g.normal(size=(1, 4, 2)), [1.0])
+    second = Full(first.places_out, g.normal(size=(1, 2, 2)), [1.0])
+    second.forward(first.forward(np.ones((1, 3)), True), True)
+    first.backward(second.backward(np.ones((1, 2))))
+    alone = Full(first.places_out.value, second.places_out.value, [1.0])
+    alone.forward(first.forward(np.ones((1, 3))), True)
+    alone.backward(np.ones((1, 2)))
+    difference = first.places_out.gradient - alone.places_in.gradient
+    assert np.abs(difference).max() > 0 and second.places_in is first.places_out
+
+
+def test_convolution_is_scipys():
+    from scipy.signal import correlate
+
+    g = np.random.default_rng(3)
+    weights, x = g.normal(size=(2, 3, 3, 3)), g.normal(size=(1, 3, 7, 8))
+    y = PlainConv(weights).forward(x)
+    for o in range(2):
+        np.testing.assert_allclose(y[0, o], correlate(x[0], weights[o], mode="valid")[0], atol=1e-12)
+
+
+def test_loss_gradient():
+    g = np.random.default_rng(4)
+    scores, labels = g.normal(size=(3, 4)), np.array([0, 2, 3])
+    _, gradient = softmax_cross_entropy(scores, labels)
+    for index in np.ndindex(scores.shape):
+        sides = []
+        for step in (1e-6, -1e-6):
+            moved = scores.copy()
+            moved[index] += step
+            sides.append(softmax_cross_entropy(moved, labels)[0])
+        assert gradient[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-8)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"places_out: got shape .* expected \(1, n, 2\)"):
+        Full(np.zeros((1, 3, 2)), np.zeros((1, 3, 4)), [1.0])
+    with pytest.raises(ValueError, match="expected"):
+        PlainFull(np.eye(3)).forward(np.zeros((2, 4)))
