@@ -1,0 +1,156 @@
+"""The networks: mlp and lenet5, in DyN form or with ordinary weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynsim.kernels import Kernel, as_count
+from dynsim.layers import (
+    BatchNorm,
+    Conv,
+    Flatten,
+    Full,
+    MaxPool,
+    Parameter,
+    PlainConv,
+    PlainFull,
+    ReLU,
+    random_places,
+    start_strengths,
+)
+
+from ._model import Model
+
+DTYPE = np.float32
+
+
+def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weights=False):
+    """Full layers with BatchNorm and ReLU between them; neighbours share the hidden neurons' places.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Neurons per layer, inputs first, classes last.
+    copies, dim : int
+        Places per neuron H, and the dimension d of the space.
+    kernel : Kernel, optional
+        Default: inverse, l2, softened by 1e-3.
+    seed : int
+        Of the start.
+    weights : bool
+        Ordinary weights instead of places: the baseline.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> from dynsim.models import count, mlp
+    >>> count(mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8))["memory"]
+    107930
+    """
+    widths = [as_count(width, "widths") for width in widths]
+    if len(widths) < 2:
+        raise ValueError(f"widths: got {widths}; expected at least inputs and classes.")
+    copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
+    kernel = kernel or Kernel(softening=1e-3)
+    generator = np.random.default_rng(seed)
+    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights)]
+    config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
+    return Model(layers, {**config, "seed": seed, "weights": bool(weights)})
+
+
+def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False):
+    """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-10 (LeCun et al., 1998).
+
+    Images are square with one channel; they are repeated and padded to 32 x 32 (28 by a margin of 2, 8 four times).
+    Parameters as `mlp`; copies of the full and of the convolutional subsystems apart.
+
+    Examples
+    --------
+    >>> from dynsim.models import count, lenet5
+    >>> parameters = count(lenet5(copies_fc=2, copies_conv=3, dim=9))
+    >>> parameters["memory"], parameters["disk"]
+    (14502, 2038)
+    """
+    copies_fc, copies_conv = as_count(copies_fc, "copies_fc"), as_count(copies_conv, "copies_conv")
+    dim = as_count(dim, "dim")
+    kernel = kernel or Kernel(softening=1e-3)
+    generator = np.random.default_rng(seed)
+    first = PlainConv(_he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
+    if weights:
+        second = PlainConv(_he(generator, (16, 6, 5, 5), 150), np.zeros(16, DTYPE))
+    else:
+        places_in = random_places(generator, 5, copies_conv, 6, dim)
+        places_out = random_places(generator, 5, copies_conv, 16, dim)
+        strengths = start_strengths(kernel, places_in, places_out)
+        second = Conv(places_in, places_out, strengths, kernel, np.zeros(16, DTYPE))
+    layers = [first, BatchNorm(6, dtype=DTYPE), ReLU(), MaxPool(), second, BatchNorm(16, dtype=DTYPE), ReLU()]
+    layers += [MaxPool(), Flatten(), *_full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights)]
+    config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
+    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights)}
+    return Model(layers, config, prepare=_to_32)
+
+
+BUILDERS = {"mlp": mlp, "lenet5": lenet5}
+
+
+def build(config):
+    """Build the model that a configuration describes (the `config` of a Model), with its start.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the model's name or a key is unknown, or a value does not fit.
+
+    Examples
+    --------
+    >>> build({"model": "mlp", "widths": [4, 2], "copies": 2, "dim": 2}).config["dim"]
+    2
+    """
+    options = dict(config)
+    name = options.pop("model", None)
+    if name not in BUILDERS:
+        raise ValueError(f"model: got {name!r}; expected one of {', '.join(BUILDERS)}.")
+    if isinstance(options.get("kernel"), dict):
+        options["kernel"] = Kernel.from_dict(options["kernel"])
+    unknown = sorted(set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount]))
+    if unknown:
+        raise ValueError(f"model {name}: got unknown key {unknown[0]!r} in its configuration.")
+    return BUILDERS[name](**options)
+
+
+def _full_layers(generator, widths, copies, dim, kernel, weights):
+    layers, shared = [], None
+    for m, n in zip(widths, widths[1:], strict=False):
+        if weights:
+            layers.append(PlainFull(_he(generator, (n, m), m), np.zeros(n, DTYPE)))
+        else:
+            if shared is None:
+                shared = Parameter(random_places(generator, copies, m, dim), "places")
+            following = Parameter(random_places(generator, copies, n, dim), "places")
+            strengths = start_strengths(kernel, shared.value[None], following.value[None])[0, 0]
+            layers.append(Full(shared, following, strengths, kernel, np.zeros(n, DTYPE)))
+            shared = following
+        layers += [BatchNorm(n, dtype=DTYPE), ReLU()]
+    return layers[:-2]  # the classes' scores stay as they are
+
+
+def _he(generator, shape, fan):
+    return (generator.standard_normal(shape) * np.sqrt(2 / fan)).astype(DTYPE)
+
+
+def _to_32(images):
+    size = images.shape[2]
+    if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= 32:
+        raise ValueError(f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32.")
+    signals = np.moveaxis(images, 0, -1)
+    times = 32 // size
+    if times > 1:
+        signals = signals.repeat(times, axis=1).repeat(times, axis=2)
+    before = (32 - signals.shape[1]) // 2
+    after = 32 - signals.shape[1] - before
+    padded = np.pad(signals, ((0, 0), (before, after), (before, after), (0, 0)))
+    return np.moveaxis(padded, -1, 0)

@@ -1,0 +1,131 @@
+"""Model files: one HDF5 file, configuration as JSON and one data set per array. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from dynsim.errors import DataError, FileError
+
+from ._build import build
+from ._count import count
+
+FORMAT = 1
+LARGEST = 2**31  # floats; a configuration that asks for more is refused before memory is taken
+
+
+def save_model(model, path):
+    """Write a model beside `path` and rename it there, so that a reader never sees half a file.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, dynsim
+    >>> model = dynsim.models.mlp(widths=(4, 2), copies=2, dim=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder + "/model.h5")
+    ...     dynsim.load_model(folder + "/model.h5").config["widths"]
+    [4, 2]
+    """
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(suffix=".h5", dir=path.parent)
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["dynsim"] = "model"
+            file.attrs["format"] = FORMAT
+            file.attrs["config"] = json.dumps(model.config)
+            file.attrs["results"] = json.dumps(model.results)
+            file.attrs["parameters"] = json.dumps(count(model))
+            for name, array in model.arrays.items():
+                file.create_dataset(f"arrays/{name}", data=array)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def load_model(path):
+    """Read a model file; predictions are those of the model that was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DataError
+        If it is not a model file of this program.
+    FileError
+        If it is damaged.
+    """
+    with _open(path) as file:
+        try:
+            config = json.loads(file.attrs["config"])
+            results = json.loads(file.attrs["results"])
+            _check_size(config)
+            model = build(config)
+            model.results = results
+            for name, array in model.arrays.items():
+                stored = file["arrays"][name]
+                if stored.shape != array.shape or stored.dtype != array.dtype:
+                    raise FileError(
+                        f"{path}: array {name} is {stored.dtype} {stored.shape}; "
+                        f"expected {array.dtype} {array.shape}; the file is damaged."
+                    )
+                array[...] = stored[()]
+                if not np.isfinite(array).all():
+                    raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
+        except FileError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            raise FileError(f"{path}: damaged model file ({error}); write it again or use another.") from None
+    return model
+
+
+def describe(path):
+    """Return what a model file says of itself: config, results and parameters, as a dict.
+
+    Raises as `load_model`.
+    """
+    with _open(path) as file:
+        try:
+            entries = {name: json.loads(file.attrs[name]) for name in ("config", "results", "parameters")}
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise FileError(f"{path}: damaged model file ({error}); write it again or use another.") from None
+    return {**entries.pop("config"), **entries}
+
+
+def _open(path):
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a model file (model.h5).")
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path}: not an HDF5 file; expected a model file (model.h5).")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise FileError(f"{path}: damaged HDF5 file ({error}); write it again or use another.") from None
+    kind = file.attrs.get("dynsim")
+    if kind != "model":
+        file.close()
+        raise DataError(f"{path}: an HDF5 file, but not a model of dynsim; expected a model file (model.h5).")
+    return file
+
+
+def _check_size(config):
+    copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
+    widths = [int(width) for width in config.get("widths", [784])]
+    floats = copies * int(config["dim"]) * sum(widths) + max(a * b for a, b in zip(widths, widths[1:] + [1], strict=True))
+    if not 0 < floats < LARGEST:
+        raise ValueError(f"the configuration asks for {floats} numbers")

@@ -1,0 +1,92 @@
+"""A network: layers in a row, and what it takes to write it down."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynsim.kernels import as_array
+
+
+class Model:
+    """Layers in a row.
+
+    Parameters
+    ----------
+    layers : list
+        Layers of `dynsim.layers`.
+    config : dict
+        What built it: `{"model": name, ...}`, plain numbers and strings; `dynsim.models.build` takes it back.
+    prepare : callable, optional
+        Turns images (batch, channels, height, width) into the first layer's signals.
+
+    Examples
+    --------
+    >>> import dynsim
+    >>> model = dynsim.models.mlp(widths=(64, 16, 10), copies=2, dim=3, seed=0)
+    >>> import numpy as np
+    >>> model.predict(np.zeros((5, 1, 8, 8))).shape
+    (5,)
+    """
+
+    def __init__(self, layers, config, prepare=None):
+        self.layers, self.config, self.prepare = list(layers), config, prepare
+        self.results = {}
+
+    @property
+    def parameters(self):
+        """Every parameter once, `{name: Parameter}`; a shared one under the name it has first."""
+        named, seen = {}, set()
+        for number, layer in enumerate(self.layers):
+            for name, parameter in layer.parameters.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    named[f"{number}.{name}"] = parameter
+        return named
+
+    @property
+    def arrays(self):
+        """Every stored array: the parameters' values and the running averages of norms."""
+        stored = {name: parameter.value for name, parameter in self.parameters.items()}
+        for number, layer in enumerate(self.layers):
+            for name, value in getattr(layer, "buffers", {}).items():
+                stored[f"{number}.{name}"] = value
+        return stored
+
+    def forward(self, images, training=False):
+        """Return scores (batch, classes) of images (batch, channels, height, width)."""
+        signals = images if self.prepare is None else self.prepare(images)
+        for layer in self.layers:
+            signals = layer.forward(signals, training)
+        return signals
+
+    def backward(self, gradient):
+        """Send dL/dscores back through the layers; the parameters' gradients are added up."""
+        first = self.layers[0]
+        for layer in reversed(self.layers):
+            if layer is first and hasattr(layer, "materialize") and gradient.ndim == 4:
+                layer.backward(gradient, need_input=False)
+            else:
+                gradient = layer.backward(gradient)
+
+    def scores(self, images, batch=500):
+        """Return scores in batches, without keeping what training needs.
+
+        Raises
+        ------
+        ValueError
+            If the images do not fit.
+        """
+        dtype = next(iter(self.parameters.values())).value.dtype
+        images = as_array(images, "images", ("n", "channels", "height", "width"), dtype=dtype)
+        parts = [self.forward(images[start : start + batch]) for start in range(0, len(images), batch)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), dtype)
+
+    def predict(self, images):
+        """Return the most likely class of every image."""
+        return self.scores(images).argmax(axis=1)
+
+    def save(self, path):
+        """Write the model to one HDF5 file, replacing it in one step."""
+        from ._files import save_model
+
+        save_model(self, path)
