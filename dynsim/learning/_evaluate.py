@@ -1,0 +1,89 @@
+"""Accuracy, and its fall when what is stored is perturbed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynsim.kernels import as_count, as_number
+
+NOISES = ("uniform", "gaussian", "round", "floor")
+
+
+def accuracy(model, images, labels):
+    """Return the share of right answers in percent.
+
+    Raises
+    ------
+    ValueError
+        If there are no images, or images and labels differ in number.
+    """
+    if not len(images) or len(images) != len(labels):
+        raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
+    return 100.0 * float(np.mean(model.predict(images) == labels))
+
+
+def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relative=False, seed=0):
+    """Accuracy in percent of a model whose places, lambdas and weights are perturbed by delta.
+
+    Parameters
+    ----------
+    model : Model
+        Unchanged afterwards.
+    images, labels : ndarray (n, channels, height, width) and (n,)
+    delta : float
+        Size of the perturbation; 0 is "ideal".
+    noise : {"uniform", "gaussian", "round", "floor"}
+        Uniform in [-delta, delta], normal with deviation delta, or to multiples of delta.
+    draws : int
+        Repetitions of the random kinds.
+    relative : bool
+        delta in units of each array's root mean square.
+    seed : int
+
+    Returns
+    -------
+    dict
+        "mean", "deviation" (of one draw, 0 for a single one) and "accuracies".
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import dynsim
+    >>> data = dynsim.datasets.load("digits")
+    >>> model = dynsim.models.mlp(widths=(64, 10), copies=2, dim=2)
+    >>> sorted(dynsim.evaluate(model, data.test_images[:9], data.test_labels[:9], delta=0.1, draws=2))
+    ['accuracies', 'deviation', 'mean']
+    """
+    delta, draws = as_number(delta, "delta", minimum=0), as_count(draws, "draws")
+    if noise not in NOISES:
+        raise ValueError(f"noise: got {noise!r}; expected one of {', '.join(NOISES)}.")
+    moved = [p for p in model.parameters.values() if p.kind in ("places", "strengths", "weights")]
+    kept = [parameter.value.copy() for parameter in moved]
+    generator = np.random.default_rng(seed)
+    repeats = draws if delta > 0 and noise in ("uniform", "gaussian") else 1
+    results = []
+    try:
+        for _ in range(repeats):
+            for parameter, value in zip(moved, kept, strict=True):
+                size = delta * (float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0)
+                parameter.value[...] = _perturbed(value, size, noise, generator)
+            results.append(accuracy(model, images, labels))
+    finally:
+        for parameter, value in zip(moved, kept, strict=True):
+            parameter.value[...] = value
+    deviation = float(np.std(results, ddof=1)) if len(results) > 1 else 0.0
+    return {"mean": float(np.mean(results)), "deviation": deviation, "accuracies": results}
+
+
+def _perturbed(value, size, noise, generator):
+    if size == 0:
+        return value
+    if noise == "uniform":
+        return value + generator.uniform(-size, size, value.shape)
+    if noise == "gaussian":
+        return value + size * generator.standard_normal(value.shape)
+    return (np.rint if noise == "round" else np.floor)(value / size) * size

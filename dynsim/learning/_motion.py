@@ -1,0 +1,83 @@
+"""Equations of motion: how a force moves what learning may move. One class each; a rate per kind of parameter."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Strengths couple all pairs at once: they move at a tenth of the coordinates' rate, ordinary numbers likewise.
+RATES = {"places": 1.0, "strengths": 0.1, "weights": 0.1, "bias": 0.1, "norm": 0.1}
+
+
+class Overdamped:
+    """Friction alone: dx/dt = force; one step is gradient descent.
+
+    Examples
+    --------
+    >>> from dynsim.layers import Parameter
+    >>> p = Parameter(np.array([1.0]), "places"); p.gradient[:] = 2.0
+    >>> Overdamped([p]).step(0.1); p.value
+    array([0.8])
+    """
+
+    def __init__(self, parameters, rates=None):
+        self.parameters = list(parameters)
+        self.rates = [{**RATES, **(rates or {})}[parameter.kind] for parameter in self.parameters]
+
+    def step(self, rate):
+        """Move every parameter by one step of the given rate."""
+        for parameter, factor in zip(self.parameters, self.rates, strict=True):
+            parameter.value -= rate * factor * parameter.gradient
+
+
+class Inertial(Overdamped):
+    """Mass and friction: v' = -friction v + force, x' = v (gradient descent with momentum 1 - friction)."""
+
+    def __init__(self, parameters, rates=None, friction=0.1):
+        super().__init__(parameters, rates)
+        self.friction = friction
+        self.velocities = [np.zeros_like(parameter.value) for parameter in self.parameters]
+
+    def step(self, rate):
+        """Move every parameter by one step of the given rate."""
+        for parameter, factor, velocity in zip(self.parameters, self.rates, self.velocities, strict=True):
+            velocity *= 1 - self.friction
+            velocity -= parameter.gradient
+            parameter.value += rate * factor * velocity
+
+
+class Adam(Overdamped):
+    """Inertia in a metric of past forces (Kingma & Ba, ICLR 2015), beta = (0.9, 0.999), epsilon = 1e-8."""
+
+    def __init__(self, parameters, rates=None, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        super().__init__(parameters, rates)
+        self.beta1, self.beta2, self.epsilon, self.steps = beta1, beta2, epsilon, 0
+        self.first = [np.zeros_like(parameter.value) for parameter in self.parameters]
+        self.second = [np.zeros_like(parameter.value) for parameter in self.parameters]
+
+    def step(self, rate):
+        """Move every parameter by one step of the given rate."""
+        self.steps += 1
+        correction1, correction2 = 1 - self.beta1**self.steps, 1 - self.beta2**self.steps
+        for p, factor, first, second in zip(self.parameters, self.rates, self.first, self.second, strict=True):
+            first *= self.beta1
+            first += (1 - self.beta1) * p.gradient
+            second *= self.beta2
+            second += (1 - self.beta2) * np.square(p.gradient)
+            p.value -= (rate * factor / correction1) * first / (np.sqrt(second / correction2) + self.epsilon)
+
+
+MOTIONS = {"adam": Adam, "inertial": Inertial, "overdamped": Overdamped}
+
+
+def one_cycle(step, steps, peak, start=0.04, end=1e-4, rise=0.3):
+    """Return the rate at a step: cosine from start * peak up to peak, then down to end * peak (Smith, 2018).
+
+    Examples
+    --------
+    >>> [round(one_cycle(step, 11, 1.0), 3) for step in (0, 3, 10)]
+    [0.04, 1.0, 0.0]
+    """
+    place, top = step / max(1, steps - 1), rise
+    if place < top:
+        return peak * (start + (1 - start) * (1 - np.cos(np.pi * place / top)) / 2)
+    return peak * (end + (1 - end) * (1 + np.cos(np.pi * (place - top) / (1 - top))) / 2)

@@ -1,0 +1,40 @@
+"""Coordinates over training are a trajectory like any other: same file, same plots."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dynsim.trajectory import TrajectoryWriter
+
+OBSERVABLES = ("train_loss", "validation_accuracy")
+
+
+class TrainingRecord:
+    """Write the places of all neurons after every epoch; particles are neurons' copies, groups their subsystems."""
+
+    def __init__(self, path, model, seed):
+        self.places = [p for p in model.parameters.values() if p.kind == "places"]
+        if not self.places:
+            raise ValueError("trajectory: a model with ordinary weights has no places; leave the trajectory out.")
+        first = self.places[0].value
+        groups = np.concatenate([np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)])
+        self.writer = TrajectoryWriter(
+            path,
+            neurons=len(groups),
+            dimension=first.shape[-1],
+            groups=groups,
+            parameters={**model.config, "time_label": "epoch"},
+            seed=seed,
+            observables=OBSERVABLES,
+            overwrite=True,
+            dtype="float32",
+        )
+
+    def write(self, epoch, loss, validation):
+        """Write one frame; the epoch is its time."""
+        rows = np.concatenate([p.value.reshape(-1, p.value.shape[-1]) for p in self.places])
+        self.writer.write(epoch, float(epoch), rows, train_loss=loss, validation_accuracy=validation)
+
+    def close(self):
+        """Finish the file."""
+        self.writer.close()
