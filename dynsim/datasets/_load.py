@@ -1,0 +1,89 @@
+"""Where data sets are looked for, and what they are once read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.errors import DataError
+
+from ._idx import read_idx
+
+EMBEDDED = Path(__file__).parent / "digits"
+NAMES = ("digits", "mnist", "fashion-mnist", "kmnist")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images (n, channels, height, width) float32 in [0, 1] and labels (n,) int64, for training and for testing."""
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: int
+
+
+def search_path(data_dir=None):
+    """Return the folders that are searched, in order: data_dir, $DYNSIM_DATA, data/, the user's cache.
+
+    Examples
+    --------
+    >>> str(search_path("here")[0])
+    'here'
+    """
+    import pooch
+
+    given = [data_dir, os.environ.get("DYNSIM_DATA"), "data", pooch.os_cache("dynsim")]
+    return [Path(folder) for folder in given if folder]
+
+
+def load(name, data_dir=None):
+    """Read a data set: digits (embedded), mnist, fashion-mnist or kmnist.
+
+    Raises
+    ------
+    DataError
+        If the name is unknown, or files are missing, damaged or do not fit together.
+
+    Examples
+    --------
+    >>> load("digits").train_images.shape
+    (1437, 1, 8, 8)
+    """
+    if name not in NAMES:
+        raise DataError(f"data set: got {name!r}; expected one of {', '.join(NAMES)}.")
+    if name == "digits":
+        folder = EMBEDDED
+    else:
+        folders = [folder / name for folder in search_path(data_dir)]
+        folder = next((f for f in folders if f.is_dir()), None)
+        if folder is None:
+            places = ", ".join(str(f) for f in folders)
+            raise DataError(f"{name}: not found in {places}; run `dynsim data fetch {name}`.")
+    arrays = [read_idx(_either(folder / file, name)) for file in FILES]
+    for images, labels in (arrays[:2], arrays[2:]):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not len(images):
+            raise DataError(f"{folder}: images {images.shape} and labels {labels.shape}; expected as many of both.")
+        if labels.max() > 9:
+            raise DataError(f"{folder}: a label is {labels.max()}; expected 0 to 9.")
+    images = [np.divide(array[:, None], 255, dtype=np.float32) for array in arrays[::2]]
+    labels = [array.astype(np.int64) for array in arrays[1::2]]
+    return Dataset(name, images[0], labels[0], images[1], labels[1], 10)
+
+
+def _either(path, name):
+    for candidate in (path.with_name(path.name + ".gz"), path):
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"{path}[.gz]: no such file; run `dynsim data fetch {name}`.")
