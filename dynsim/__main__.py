@@ -1,0 +1,5 @@
+"""`python -m dynsim` is `dynsim`."""
+
+from dynsim.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""dynsim evaluate: accuracy of a saved model, ideal or perturbed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
+@click.option(
+    "--noise", type=click.Choice(["uniform", "gaussian", "round", "floor"]), default="uniform", show_default=True
+)
+@click.option("--relative", is_flag=True, help="delta in units of each array's root mean square.")
+@click.option("--draws", type=int, default=10, show_default=True, help="Repetitions of random noise.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(model, data_name, data_dir, as_json, **options):
+    """Evaluate MODEL.h5 on the test images of a data set.
+
+    \b
+    dynsim evaluate out/model.h5 --data mnist
+    dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
+    """
+    from dynsim import datasets, learning, load_model
+    from dynsim.models import count
+
+    network = load_model(model)
+    data = datasets.load(data_name, data_dir)
+    result = learning.evaluate(network, data.test_images, data.test_labels, **options)
+    report = {
+        "test_accuracy": round(result["mean"], 4),
+        "deviation": round(result["deviation"], 4),
+        "draws": len(result["accuracies"]),
+        "delta": options["delta"],
+        "noise": options["noise"],
+        "seed": options["seed"],
+        "epochs": network.results.get("epochs"),
+        "parameters": count(network),
+    }
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    click.echo(f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)")
+    for name, value in report["parameters"].items():
+        click.echo(f"{name:14} {value:,}")

@@ -1,0 +1,122 @@
+"""dynsim train: a network learns by forces on its neurons."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Choice(["mlp", "lenet5"]))
+@click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@click.option("--method", type=click.Choice(["forces"]), default="forces", show_default=True)
+@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp 4].")
+@click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8].")
+@click.option("--hidden", default="1000,1500", show_default=True, help="Hidden widths of mlp.")
+@click.option("--kernel", default="inverse", show_default=True, help="Profile of the kernel.")
+@click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
+@click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
+@click.option("--epochs", type=int, default=3, show_default=True)
+@click.option("--batch", type=int, default=128, show_default=True)
+@click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+def command(model, data_name, data_dir, as_json, output, **options):
+    """Train MODEL (mlp, lenet5) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
+
+    \b
+    dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
+    dynsim train lenet5 --data mnist --copies-fc 2 --copies-conv 3 --dim 9 --epochs 3 --seed 0 -o out
+    """
+    from dynsim import datasets, learning
+    from dynsim.models import count
+
+    output.mkdir(parents=True, exist_ok=True)
+    data = datasets.load(data_name, data_dir)
+    network = _build(model, data, options)
+    trajectory = None if options["weights"] else output / "training.h5"
+    with _Bar(options["epochs"]) as bar:
+        result = learning.train(
+            network,
+            data,
+            options["method"],
+            epochs=options["epochs"],
+            batch=options["batch"],
+            rate=options["rate"],
+            seed=options["seed"],
+            trajectory=trajectory,
+            progress=bar.progress,
+        )
+    network.save(output / "model.h5")
+    lines = "".join(json.dumps(entry) + "\n" for entry in result.metrics)
+    (output / "metrics.jsonl").write_text(lines, encoding="utf-8")
+    if trajectory is not None:
+        from dynsim.plots import plot
+
+        for kind in ("trajectories", "observables"):
+            plot(trajectory, kind, output / f"{kind}.png")
+    report = {
+        "test_accuracy": round(result.test_accuracy, 4),
+        "validation_accuracy": round(result.validation_accuracy, 4),
+        "epochs": result.epochs,
+        "seconds_per_epoch": round(result.seconds_per_epoch, 3),
+        "seed": options["seed"],
+        "parameters": count(network),
+        "output": str(output),
+    }
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    click.echo(f"test accuracy      {result.test_accuracy:.2f} %")
+    click.echo(f"seconds per epoch  {result.seconds_per_epoch:.1f}")
+    click.echo(f"seed               {options['seed']}")
+    for name, value in report["parameters"].items():
+        click.echo(f"{name:18} {value:,}")
+    click.echo(f"written            {output}")
+
+
+def _build(model, data, options):
+    from dynsim import models
+    from dynsim.kernels import Kernel
+
+    kernel = Kernel(options["kernel"], options["metric"], softening=1e-3)
+    common = {"kernel": kernel, "seed": options["seed"], "weights": options["weights"]}
+    copies, dim = options["copies_fc"], options["dim"]
+    if model == "lenet5":
+        copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
+        return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
+    try:
+        hidden = [int(width) for width in options["hidden"].split(",") if width.strip()]
+    except ValueError:
+        raise click.UsageError(f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500.") from None
+    widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
+    return models.mlp(widths, copies=4 if copies is None else copies, dim=8 if dim is None else dim, **common)
+
+
+class _Bar:
+    """A bar with time left over all batches, made at the first one (only then their number is known)."""
+
+    def __init__(self, epochs):
+        self.epochs, self.bar = epochs, None
+
+    def __enter__(self):
+        return self
+
+    def progress(self, epoch, step, steps, loss):
+        """Advance by a batch."""
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=steps * self.epochs, unit="batch", disable=None)  # only on a terminal
+        self.bar.update()
+        self.bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
+
+    def __exit__(self, *_):
+        if self.bar is not None:
+            self.bar.close()
