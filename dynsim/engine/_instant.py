@@ -1,0 +1,143 @@
+"""Delay 0: the received signals stand on both sides of (1'), R = I + Phi E(R, Q)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg.lapack import dgesv
+from scipy.sparse.linalg import LinearOperator, gmres
+
+from ._failure import NoConvergence, NotFinite
+
+DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72 MB, about a second
+TOLERANCE = 1e-12  # of R, relative; far below any rtol in use, above the rounding of a sum over 10^4 neurons
+NEWTON_STEPS = 60
+
+
+class InstantSolver:
+    """Solves (1') and (2) for R and E at delay 0.
+
+    Linear activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
+    Newton's method on f(R) = R - I - Phi E(R), whose Jacobian is I - Phi dE/dR, started from the last solution.
+    """
+
+    def __init__(self, system):
+        self.system, self.equations = system, system._equations
+        self.size = (system.neurons, system.signals)
+        self.free = np.ones(system.neurons, bool)
+        for members, _ in system._clamps:
+            self.free[members] = False
+        self.echoes = self.equations.echoes and bool(self.free.any())
+        self.dense = system.neurons * system.signals <= DENSE_LIMIT
+        self.R = None  # the last solution, where the iterations start
+
+    def solve(self, t, q, Q, drive):
+        """R and E, both (N, s)."""
+        drive = np.zeros(self.size) if drive is None else drive
+        if self.dense and self.echoes:
+            Phi = self.system._coupling.matrix(q, q)
+            act = Phi.__matmul__
+        else:
+            Phi = None
+
+            def act(E):
+                return self.system._coupling.received(q, q, E)
+
+        zero = np.zeros(self.size)
+        if self.equations.linear:
+            source = drive + act(self._emitted(zero, Q, t))
+            R = self._linear(Phi, act, self.equations.slope(), source, self.R) if self.echoes else source
+        else:
+            R = self._newton(t, Q, drive, Phi, act)
+        self.R = R
+        return R, self._emitted(R, Q, t)
+
+    def _emitted(self, R, Q, t):
+        return self.system._clamp(np.array(self.equations.emitted(R, Q)), t)
+
+    def _linear(self, Phi, act, slope, source, start):
+        """Solve (I - Phi a) R = source, a = 0 for clamped neurons."""
+        if not np.isfinite(source).all():
+            raise NotFinite(source, source, source)
+        if Phi is not None:
+            _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
+            if info > 0:
+                raise NoConvergence("I - Phi a is singular, so the received signals at delay 0 are not determined")
+            return R.reshape(self.size)
+
+        def apply(x):
+            x = x.reshape(self.size)
+            return (x - act(self._free(slope.apply(x)))).reshape(-1)
+
+        n = source.size
+        R, info = gmres(
+            LinearOperator((n, n), matvec=apply, dtype=float),
+            source.reshape(-1),
+            x0=None if start is None else start.reshape(-1),
+            rtol=TOLERANCE,
+            restart=min(n, 60),
+            maxiter=20,
+        )
+        if info:
+            raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 within 1200 products")
+        return R.reshape(self.size)
+
+    def _newton(self, t, Q, drive, Phi, act):
+        R = drive + act(self._emitted(np.zeros(self.size), Q, t)) if self.R is None else self.R
+
+        def defect(R):
+            return R - drive - act(self._emitted(R, Q, t))
+
+        f = defect(R)
+        norm = np.abs(f).max()
+        for _ in range(NEWTON_STEPS):
+            scale = 1.0 + np.abs(R).max()
+            if not np.isfinite(norm):
+                raise NotFinite(Q, None, R)
+            if norm <= TOLERANCE * scale:
+                return R
+            step = self._linear(Phi, act, self.equations.slope(R), f, None)
+            R, f, norm, moved = _descend(defect, R, step, norm)
+            if not moved:
+                # No shorter step lowers the defect: rounding has been reached, or Newton is stuck.
+                if norm <= 1e3 * TOLERANCE * scale:
+                    return R
+                break
+        raise NoConvergence(
+            f"Newton's method did not solve R = I + Phi E(R) at delay 0 (defect {norm:.3g} after {NEWTON_STEPS} steps)"
+        )
+
+    def _free(self, E):
+        E = np.broadcast_to(E, self.size)
+        return E if self.free.all() else np.where(self.free[:, None], E, 0.0)
+
+    def _matrix(self, Phi, slope):
+        n, s = self.size
+        if slope.number is not None:
+            a = np.broadcast_to(slope.number * np.eye(s), (n, s, s))
+        else:
+            a = np.broadcast_to(slope.value, (n, s, s))
+        a = np.where(self.free[:, None, None], a, 0.0)
+        if s == 1:
+            matrix = -Phi * a[:, 0, 0]
+        else:
+            # Row (i, r), column (j, c): delta - Phi_ij a_j[r, c].
+            matrix = -np.einsum("ij,jrc->irjc", Phi, a).reshape(n * s, n * s)
+        matrix[np.diag_indices(n * s)] += 1.0
+        return matrix
+
+
+def _descend(defect, R, step, norm):
+    """The longest of the steps 1, 1/2, 1/4, ... that lowers the defect."""
+    length = 1.0
+    while length > 1e-6:
+        trial = R - length * step
+        try:
+            f = defect(trial)
+        except NotFinite:
+            length *= 0.5
+            continue
+        new = np.abs(f).max()
+        if new < norm:
+            return trial, f, new, True
+        length *= 0.5
+    return R, None, norm, False

@@ -1,0 +1,89 @@
+"""The outcome of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ._echo import echo_gain
+
+STATUS = {0: "reached the end", 1: "ended by an event", 2: "stopped by the callback", -1: "failed", -2: "diverged"}
+
+
+@dataclass(eq=False)
+class Solution:
+    """What `solve` returns; the names are those of SciPy's solve_ivp.
+
+    Whatever the status, the frames up to the last good time are there.
+
+    Attributes
+    ----------
+    t : numpy.ndarray, (T,)
+        Times of the frames. Where a delay ends, signals jump: frames hold the limit from the right.
+    q : numpy.ndarray, (T, N, d) or (T, H, N, d)
+        Places.
+    R, E : numpy.ndarray, (T, N, s)
+        Received and emitted signals.
+    status : int
+        0 end reached, 1 a terminal event, 2 stopped by the callback, -1 failed, -2 diverged.
+    message : str
+        The outcome in words, with advice where it is not 0.
+    success : bool
+        Whether the status is 0, 1 or 2.
+    nfev, naccepted, nrejected : int
+        Evaluations of the right-hand side; steps taken and refused.
+    echo_gain : float
+        rho(a Phi) at the last state, computed when it is first read.
+    wall_time : float
+        Seconds.
+    sol : DenseOutput or None
+        q at any time, with dense_output=True.
+    state : dict
+        What `solve(..., resume=state)` goes on from.
+    t_events, q_events : list of numpy.ndarray, or None
+        Times and places of each event.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim.engine import Operators, System, solve
+    >>> solution = solve(System(np.ones((1, 1)), operators=Operators(F=-1.0)), (0.0, 1.0))
+    >>> solution.status, solution.message
+    (0, 'Reached the end of the time span.')
+    """
+
+    t: np.ndarray
+    q: np.ndarray
+    R: np.ndarray
+    E: np.ndarray
+    status: int
+    message: str
+    nfev: int
+    naccepted: int
+    nrejected: int
+    wall_time: float
+    method: str
+    sol: object = None
+    t_events: list | None = None
+    q_events: list | None = None
+    state: dict | None = field(default=None, repr=False)
+    _last: tuple = field(default=(), repr=False)
+
+    @property
+    def success(self):
+        """Whether the run ended as it was meant to: status 0, 1 or 2."""
+        return self.status >= 0
+
+    @cached_property
+    def echo_gain(self):
+        """rho(a Phi) at the last good state; 0 if a = 0."""
+        system, q, R = self._last
+        return echo_gain(system, q, R)
+
+    def __repr__(self):
+        return (
+            f"Solution({STATUS[self.status]}: {len(self.t)} frames, {self.naccepted} steps of {self.method}, "
+            f"{self.nfev} evaluations; {self.message})"
+        )

@@ -1,0 +1,237 @@
+"""The door of the engine: arguments are checked here, then the run begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import as_array, as_count, as_number
+from ._events import Events
+from ._loop import Run
+from ._record import EveryStep, LastOnly, Times
+from ._system import System
+from .integrators import METHODS, Tableau
+
+
+@dataclass(eq=False)
+class Options:
+    """The checked arguments of `solve`."""
+
+    t0: float
+    t1: float
+    tableau: Tableau
+    dt: float | None
+    rtol: float
+    atol: float
+    events: Events
+    dense_output: bool
+    history: object
+    callback: object
+    max_steps: int | None
+    record: object
+    sink: object
+    keep: bool
+    checkpoint: object
+    resume: dict | None
+
+
+def solve(
+    system,
+    span,
+    method="dopri5",
+    *,
+    dt=None,
+    rtol=1e-6,
+    atol=1e-9,
+    t_eval=None,
+    events=None,
+    dense_output=False,
+    history=None,
+    callback=None,
+    max_steps=None,
+    record=None,
+    sink=None,
+    keep=None,
+    checkpoint=None,
+    resume=None,
+):
+    """Integrate equations (1') to (3) from span[0] to span[1].
+
+    With a delay eps the steps land on every t0 + k eps, where signals may jump, and are never longer than eps; the
+    delayed places and signals are interpolated at the method's own order. At delay 0 the received signals are
+    solved for in every evaluation.
+
+    Parameters
+    ----------
+    system : System
+    span : (float, float)
+        t0 < t1.
+    method : str or Tableau
+        dopri5 (default), tsit5: order 5, adaptive. bs32: order 3, adaptive, for loose tolerances. rk4, heun, euler:
+        orders 4, 2, 1 with a fixed step.
+    dt : float
+        The step of a method of fixed step. The last step before a t0 + k eps, and before t1, is shortened to land.
+    rtol, atol : float
+        An adaptive method keeps the root mean square of error / (atol + rtol |q|) per step below 1, and with a delay
+        that of the interpolation error of E.
+    t_eval : array_like, (T,), optional
+        Times to record at, increasing, within the span; short for record=Times(t_eval).
+    events : callable or list of callables, optional
+        event(t, q) -> float, with the optional attributes `terminal` and `direction`, as in SciPy's solve_ivp. An
+        event is seen where its sign differs between two ends of a step.
+    dense_output : bool
+        Keep every step's polynomial as Solution.sol; its memory grows with the run.
+    history : callable or Solution, optional
+        Before t0: a function t -> q or (q, E), or an earlier Solution with dense output. Default: places as at t0,
+        signals at rest, E = act(0) + B Q, clamped groups as at t0.
+    callback : callable, optional
+        callback(t, q) after every step; a true value stops the run (status 2).
+    max_steps : int, optional
+        Most steps, taken and refused, after which the run ends with status -1.
+    record : EveryStep, Times or LastOnly, optional
+        What to record; default EveryStep().
+    sink : callable, optional
+        sink(t, q, R, E) is given every frame as it comes. The frames are then not kept in memory and the Solution
+        holds the last one only, unless keep=True.
+    keep : bool, optional
+        Whether frames are kept in memory; default yes without a sink, no with one.
+    checkpoint : callable, optional
+        checkpoint(t, state) after every step, where state() returns all that the rest of the run depends on.
+    resume : dict, optional
+        Such a state, or Solution.state: the run goes on from it, bit for bit as if it had not been interrupted (with
+        the same system, method, history and options). span[0] is then ignored.
+
+    Returns
+    -------
+    Solution
+        Always, with what was reached and a status; see there.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not what it should be; nothing is integrated then.
+
+    References
+    ----------
+    Bellen & Zennaro, Numerical Methods for Delay Differential Equations, Oxford 2003; Hairer, Norsett & Wanner,
+    Solving Ordinary Differential Equations I, Springer 1993.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim.engine import Operators, System, solve
+    >>> system = System(np.array([[1.0], [2.0]]), operators=Operators(B=1.0, D=-0.1), delay=0.5)
+    >>> solution = solve(system, (0.0, 2.0), t_eval=[0.0, 1.0, 2.0])
+    >>> solution.q.shape, solution.success
+    ((3, 2, 1), True)
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system: got {type(system).__name__}; expected a System.")
+    t0, t1 = _span(span)
+    if resume is not None:
+        t0 = _check_state(resume, system, t1)
+    tableau = _method(method)
+    options = Options(
+        t0=t0,
+        t1=t1,
+        tableau=tableau,
+        dt=_dt(dt, tableau),
+        rtol=as_number(rtol, "rtol", minimum=0),
+        atol=as_number(atol, "atol", minimum=0),
+        events=Events(events, system),
+        dense_output=_flag(dense_output, "dense_output"),
+        history=history,
+        callback=_callable(callback, "callback"),
+        max_steps=None if max_steps is None else as_count(max_steps, "max_steps"),
+        record=_record(record, t_eval, t0, t1),
+        sink=_callable(sink, "sink"),
+        keep=sink is None if keep is None else _flag(keep, "keep"),
+        checkpoint=_callable(checkpoint, "checkpoint"),
+        resume=resume,
+    )
+    if options.rtol == 0 and options.atol == 0:
+        raise ValueError("rtol, atol: got 0 and 0; expected at least one above 0.")
+    if tableau.adaptive and options.rtol and options.rtol < 1e-13:
+        raise ValueError(f"rtol: got {options.rtol:g}; expected at least 1e-13, the rounding of a step, or 0.")
+    if history is not None and not system.delay:
+        raise ValueError("history: got one for a system of delay 0; expected none, nothing looks back.")
+    if resume is not None and resume["method"] != tableau.name:
+        raise ValueError(f"resume: got a state of method {resume['method']}; expected {tableau.name}.")
+    return Run(system, options).go()
+
+
+def _span(span):
+    array = as_array(span, "span", (2,), np.float64)
+    t0, t1 = float(array[0]), float(array[1])
+    if not t0 < t1:
+        raise ValueError(f"span: got ({t0:g}, {t1:g}); expected t0 < t1.")
+    return t0, t1
+
+
+def _method(method):
+    if isinstance(method, Tableau):
+        return method
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}, or a Tableau.")
+    return METHODS[method]
+
+
+def _dt(dt, tableau):
+    if tableau.adaptive:
+        if dt is not None:
+            raise ValueError(
+                f"dt: got {dt!r} with {tableau.name}, which chooses its own steps; expected rtol and atol instead, or "
+                f"one of the methods of fixed step, {_fixed()}."
+            )
+        return None
+    if dt is None:
+        raise ValueError(f"dt: got none; expected a step above 0, which {tableau.name} needs.")
+    return as_number(dt, "dt", above=0)
+
+
+def _fixed():
+    return ", ".join(name for name, tableau in METHODS.items() if not tableau.adaptive)
+
+
+def _record(record, t_eval, t0, t1):
+    if t_eval is not None and record is not None:
+        raise ValueError("t_eval, record: got both; expected one of them.")
+    if t_eval is not None:
+        record = Times(as_array(t_eval, "t_eval", ("T",), np.float64))
+    if record is None:
+        return EveryStep()
+    if not isinstance(record, EveryStep | Times | LastOnly):
+        raise TypeError(f"record: got {type(record).__name__}; expected EveryStep, Times or LastOnly.")
+    if isinstance(record, Times):
+        outside = record.times[(record.times < t0) | (record.times > t1)]
+        if len(outside):
+            raise ValueError(f"t_eval: got {outside[0]:g}; expected times within the span, {t0:g} to {t1:g}.")
+    return record
+
+
+def _callable(value, name):
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: got {type(value).__name__}; expected a function.")
+    return value
+
+
+def _flag(value, name):
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: got {type(value).__name__}; expected True or False.")
+    return bool(value)
+
+
+def _check_state(state, system, t1):
+    keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
+    if not isinstance(state, dict) or not keys <= set(state):
+        raise TypeError(f"resume: got {type(state).__name__}; expected a state of `checkpoint` or Solution.state.")
+    H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
+    for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
+        as_array(state[name], f"resume {name}", shape, np.float64)
+    if (state["memory"] is None) != (not system.delay):
+        raise ValueError(f"resume: got a state of another delay; expected one of delay {system.delay:g}.")
+    t = as_number(float(state["t"]), "resume t")
+    if not t < t1:
+        raise ValueError(f"resume: got a state at t = {t:g}; expected one before the span's end, {t1:g}.")
+    return t

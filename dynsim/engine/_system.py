@@ -1,0 +1,177 @@
+"""The system: neurons at places, how they act on each other, and what is given from outside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..kernels import Kernel, as_array, as_count, as_number
+from ._coupling import Coupling
+from ._operators import Operators, Resolved
+from ._signals import Given, implied_signals
+
+
+class System:
+    """N neurons that emit and receive signals and move, equations (1') to (3).
+
+    With groups g, copies h, strengths lambda, drive I and delay eps::
+
+        R_i(t) = I_i(t) + sum_h sum_{j != i} lambda_h[g(j), g(i)] E_j(t - eps) phi(q_j^h(t - eps), q_i^h(t))
+        E_i(t) = act(A R_i) + B Q_i + C Q_i',    Q_i = sum_h q_i^h
+        q_i^h' = D R_i + E_op E_i + F q_i^h
+
+    Parameters
+    ----------
+    q : array_like, (N, d) or (H, N, d)
+        Places at the start. H copies of a neuron share its signals.
+    kernel : Kernel, optional
+        phi; default `Kernel()`, 1 / r.
+    operators : Operators, optional
+        A to F and the activation; default all zero.
+    delay : float
+        eps >= 0, in the units of time; one number for all pairs.
+    groups : array_like of int, (N,), optional
+        Group of each neuron, 0 to G - 1; default one group.
+    strengths : array_like, (G, G) or (H, G, G), optional
+        lambda[from, to], for all copies or for each; default 1. With one group also a number or (H,).
+    drive : array_like, callable or tuple, optional
+        I: (N, s), (s,) or a number; a function t -> one of these; or sampled, (times (K,), values (K, N, s)),
+        interpolated linearly and held outside its times. At a sample the drive has a kink: with a fixed step, let
+        the steps fall on the samples to keep the method's order.
+    clamped : dict, optional
+        {group: signal}: the group's emitted signal is given, (n_g, s), (s,), a number, a function of t, or sampled;
+        its equation (2) is not used. Its neurons still receive and move.
+    signals : int, optional
+        s; default what the operators' matrices, the drive or the clamps imply, else 1.
+
+    Attributes
+    ----------
+    q, kernel, operators, delay, groups, strengths, drive, clamped, signals
+        As given; q and strengths as float64 arrays, strengths always (H, G, G).
+    neurons, dimension, copies : int
+        N, d and H.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something does not fit, naming it; if I - C E_op is singular.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim.engine import Operators, System
+    >>> system = System(np.eye(3), operators=Operators(F=-1.0), delay=0.5)
+    >>> system.neurons, system.dimension, system.signals
+    (3, 3, 1)
+    """
+
+    def __init__(
+        self,
+        q,
+        kernel=None,
+        operators=None,
+        *,
+        delay=0.0,
+        groups=None,
+        strengths=None,
+        drive=None,
+        clamped=None,
+        signals=None,
+    ):
+        q = as_array(q, "q", dtype=np.float64)
+        if q.ndim not in (2, 3) or 0 in q.shape:
+            raise ValueError(f"q: got shape {q.shape}; expected (N, d) or (H, N, d), none of them 0.")
+        self.q = q.copy()
+        self.neurons, self.dimension = q.shape[-2:]
+        self.copies = q.shape[0] if q.ndim == 3 else 1
+        self.kernel = _instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
+        self.operators = _instance(Operators() if operators is None else operators, Operators, "operators")
+        self.delay = _one_delay(delay)
+        self.groups = None if groups is None else _groups(groups, self.neurons)
+        self.strengths = _strengths(strengths, self.groups, self.copies)
+        self.drive, self.clamped = drive, _clamps(clamped, self.strengths.shape[-1])
+        self.signals = self._signals(signals)
+        self._equations = Resolved(self.operators, self.neurons, self.copies, self.signals, self.dimension)
+        self._coupling = Coupling(self.kernel, self.groups, self.strengths)
+        self._drive = None if drive is None else Given(drive, "drive", self.neurons, self.signals)
+        self._clamps = []
+        groups = np.zeros(self.neurons, int) if self.groups is None else self.groups
+        for group, signal in self.clamped.items():
+            members = np.flatnonzero(groups == group)
+            self._clamps.append((members, Given(signal, f"clamped group {group}", len(members), self.signals)))
+
+    def __repr__(self):
+        return (
+            f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel})"
+        )
+
+    def _signals(self, signals):
+        implied = self.operators.signals
+        if signals is not None:
+            signals = as_count(signals, "signals")
+            if implied not in (None, signals):
+                raise ValueError(f"signals: got {signals}; expected {implied}, the operators' number of signals.")
+            return signals
+        for value in (self.drive, *self.clamped.values()):
+            implied = implied_signals(value) if implied is None else implied
+        return 1 if implied is None else implied
+
+    def _clamp(self, E, t):
+        for members, signal in self._clamps:
+            E[members] = signal(t)
+        return E
+
+    def _places(self, q):
+        """Places as (H, N, d), whatever the user's shape."""
+        return q.reshape(self.copies, self.neurons, self.dimension)
+
+
+def _instance(value, kind, name):
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {type(value).__name__}; expected a {kind.__name__}.")
+    return value
+
+
+def _one_delay(delay):
+    if np.ndim(delay):
+        raise ValueError(
+            f"delay: got an array of shape {np.shape(delay)}; several delays in one system are not supported, "
+            f"give one number for all pairs."
+        )
+    return as_number(delay.item() if isinstance(delay, np.ndarray) else delay, "delay", minimum=0)
+
+
+def _groups(groups, neurons):
+    given = as_array(groups, "groups", (neurons,))
+    array = given.astype(np.int64)
+    if np.any(array != given) or array.min() < 0:
+        raise ValueError(f"groups: got {given[(array != given) | (array < 0)][0]:g}; expected whole numbers from 0.")
+    return array
+
+
+def _strengths(strengths, groups, copies):
+    least = 1 if groups is None else int(groups.max()) + 1
+    if strengths is None:
+        return np.ones((copies, least, least))
+    array = as_array(strengths, "strengths", dtype=np.float64)
+    if least == 1 and array.shape in ((), (copies,)):
+        array = np.broadcast_to(array.reshape(-1, 1, 1), (copies, 1, 1))
+    G = array.shape[-1] if array.ndim else 0
+    allowed = G >= least and array.shape in ((G, G), (copies, G, G)) and not (groups is None and G != 1)
+    if not allowed:
+        raise ValueError(
+            f"strengths: got shape {np.shape(strengths)}; expected ({least}, {least}) or ({copies}, {least}, {least}), "
+            f"[from, to], for {least} group(s) and {copies} copies."
+        )
+    return np.array(np.broadcast_to(array, (copies, G, G)))
+
+
+def _clamps(clamped, groups):
+    if clamped is None:
+        return {}
+    if not isinstance(clamped, dict):
+        raise TypeError(f"clamped: got {type(clamped).__name__}; expected a dict {{group: signal}}.")
+    for group in clamped:
+        if isinstance(group, bool) or not isinstance(group, int | np.integer) or not 0 <= group < groups:
+            raise ValueError(f"clamped: got group {group!r}; expected one of the groups 0 to {groups - 1}.")
+    return dict(clamped)
