@@ -18,7 +18,7 @@ _FROM = {
 }
 _ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "errors")
 
-__all__ = ["__version__", *_FROM, *_ROOMS]  # noqa: PLE0604
+__all__ = ["__version__", *_FROM, *_ROOMS]
 
 
 def __getattr__(name):

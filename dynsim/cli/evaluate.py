@@ -14,7 +14,10 @@ import click
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
 @click.option(
-    "--noise", type=click.Choice(["uniform", "gaussian", "round", "floor"]), default="uniform", show_default=True
+    "--noise",
+    type=click.Choice(["uniform", "gaussian", "round", "floor"]),
+    default="uniform",
+    show_default=True,
 )
 @click.option("--relative", is_flag=True, help="delta in units of each array's root mean square.")
 @click.option("--draws", type=int, default=10, show_default=True, help="Repetitions of random noise.")
@@ -46,6 +49,8 @@ def command(model, data_name, data_dir, as_json, **options):
     if as_json:
         click.echo(json.dumps(report))
         return
-    click.echo(f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)")
+    click.echo(
+        f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)"
+    )
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")

@@ -43,7 +43,9 @@ def read_idx(path):
             shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
             size = math.prod(shape)
             if len(header) != 4 * start[3] or size > LARGEST:
-                raise DataError(f"{path}: its header promises {shape}; expected at most {LARGEST} bytes; fetch it again.")
+                raise DataError(
+                    f"{path}: its header promises {shape}; expected at most {LARGEST} bytes; fetch it again."
+                )
             if opener is open and path.stat().st_size != 4 + len(header) + size:
                 raise DataError(
                     f"{path}: has {path.stat().st_size} bytes; expected {4 + len(header) + size}; fetch it again."
@@ -52,5 +54,7 @@ def read_idx(path):
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged gz file ({error}); fetch it again.") from None
     if len(data) != size:
-        raise DataError(f"{path}: has {'fewer' if len(data) < size else 'more'} than the {size} bytes of its header; fetch it again.")
+        raise DataError(
+            f"{path}: has {'fewer' if len(data) < size else 'more'} than the {size} bytes of its header; fetch it again."
+        )
     return np.frombuffer(data, np.uint8).reshape(shape)

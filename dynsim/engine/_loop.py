@@ -20,7 +20,6 @@ from ._record import Recorder, Times
 from ._solution import Solution
 from ._stepper import Stepper
 
-
 SMALL = 100_000  # pairs that one thread sums in about the time it takes to wake the others
 
 
@@ -85,7 +84,14 @@ class Run:
             return FixedSteps(options.dt, t)
         longest = min(self._stop()[0] - t, options.t1 - t)
         h = first_step(
-            self.field, t, self.q, self.values[0], longest, self.tableau.error_order, options.rtol, options.atol
+            self.field,
+            t,
+            self.q,
+            self.values[0],
+            longest,
+            self.tableau.error_order,
+            options.rtol,
+            options.atol,
         )
         return AdaptiveSteps(h, self.tableau.error_order)
 
@@ -144,7 +150,9 @@ class Run:
         self._move(end, q, self.field.evaluate(end, q) if values is None else values)
         if at is not None:
             return self._terminal()
-        stopped = bool(self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape)))
+        stopped = bool(
+            self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape))
+        )
         self.recorder.at(end, q, *self.values[1:], final=stopped or end >= self.options.t1)
         if self.options.checkpoint is not None:
             self.options.checkpoint(end, self.state)
@@ -229,8 +237,10 @@ class Run:
         self.t, self.q = float(state["t"]), np.array(state["q"], dtype=float).reshape(self.q.shape)
         self.values = tuple(np.array(state[name], dtype=float) for name in ("velocity", "R", "E"))
         self.good = (self.t, self.q, *self.values[1:])
-        self.control = FixedSteps(self.options.dt, self.t) if self.options.dt is not None else AdaptiveSteps(
-            1.0, self.tableau.error_order
+        self.control = (
+            FixedSteps(self.options.dt, self.t)
+            if self.options.dt is not None
+            else AdaptiveSteps(1.0, self.tableau.error_order)
         )
         self.control.restore(state["control"])
         self.recorder.steps = int(state["recorded"])

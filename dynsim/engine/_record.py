@@ -40,7 +40,9 @@ class Times:
     def __post_init__(self):
         times = as_array(self.times, "times", ("T",), np.float64).copy()
         if np.any(np.diff(times) <= 0):
-            raise ValueError(f"times: entry {int(np.argmax(np.diff(times) <= 0)) + 1} does not increase; expected increasing times.")
+            raise ValueError(
+                f"times: entry {int(np.argmax(np.diff(times) <= 0)) + 1} does not increase; expected increasing times."
+            )
         times.setflags(write=False)
         object.__setattr__(self, "times", times)
 

@@ -88,7 +88,11 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
         strengths = start_strengths(kernel, places_in, places_out)
         second = Conv(places_in, places_out, strengths, kernel, np.zeros(16, DTYPE))
     layers = [first, BatchNorm(6, dtype=DTYPE), ReLU(), MaxPool(), second, BatchNorm(16, dtype=DTYPE), ReLU()]
-    layers += [MaxPool(), Flatten(), *_full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights)]
+    layers += [
+        MaxPool(),
+        Flatten(),
+        *_full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights),
+    ]
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights)}
     return Model(layers, config, prepare=_to_32)
@@ -116,7 +120,9 @@ def build(config):
         raise ValueError(f"model: got {name!r}; expected one of {', '.join(BUILDERS)}.")
     if isinstance(options.get("kernel"), dict):
         options["kernel"] = Kernel.from_dict(options["kernel"])
-    unknown = sorted(set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount]))
+    unknown = sorted(
+        set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount])
+    )
     if unknown:
         raise ValueError(f"model {name}: got unknown key {unknown[0]!r} in its configuration.")
     return BUILDERS[name](**options)
@@ -145,7 +151,9 @@ def _he(generator, shape, fan):
 def _to_32(images):
     size = images.shape[2]
     if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= 32:
-        raise ValueError(f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32.")
+        raise ValueError(
+            f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32."
+        )
     signals = np.moveaxis(images, 0, -1)
     times = 32 // size
     if times > 1:

@@ -85,7 +85,9 @@ def load_model(path):
                     )
                 array[...] = stored[()]
                 if not np.isfinite(array).all():
-                    raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
+                    raise FileError(
+                        f"{path}: array {name} holds a number that is not finite; the file is damaged."
+                    )
         except FileError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
@@ -126,6 +128,8 @@ def _open(path):
 def _check_size(config):
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
     widths = [int(width) for width in config.get("widths", [784])]
-    floats = copies * int(config["dim"]) * sum(widths) + max(a * b for a, b in zip(widths, widths[1:] + [1], strict=True))
+    floats = copies * int(config["dim"]) * sum(widths) + max(
+        a * b for a, b in zip(widths, widths[1:] + [1], strict=True)
+    )
     if not 0 < floats < LARGEST:
         raise ValueError(f"the configuration asks for {floats} numbers")

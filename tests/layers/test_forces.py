@@ -20,9 +20,18 @@ from dynsim.layers import (
 def layers():
     g = np.random.default_rng(0)
     for kernel in (Kernel(softening=0.1), Kernel("linear", "l1")):
-        yield Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, np.ones(4)), (5, 6)
         yield (
-            Conv(g.normal(size=(3, 2, 2, 3)), g.normal(size=(3, 2, 4, 3)), g.normal(size=(3, 3, 2)), kernel, np.ones(4)),
+            Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, np.ones(4)),
+            (5, 6),
+        )
+        yield (
+            Conv(
+                g.normal(size=(3, 2, 2, 3)),
+                g.normal(size=(3, 2, 4, 3)),
+                g.normal(size=(3, 3, 2)),
+                kernel,
+                np.ones(4),
+            ),
             (2, 2, 5, 6),
         )
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
