@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {
+    "simulate": "Run a preset into a trajectory file.",
     "train": "Train a network of particles (or the ordinary one) on a data set.",
     "evaluate": "Accuracy of a saved model, ideal or perturbed.",
     "info": "What a trajectory or model file is.",

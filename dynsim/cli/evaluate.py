@@ -49,8 +49,6 @@ def command(model, data_name, data_dir, as_json, **options):
     if as_json:
         click.echo(json.dumps(report))
         return
-    click.echo(
-        f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)"
-    )
+    click.echo(f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)")
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")

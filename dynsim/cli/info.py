@@ -52,8 +52,7 @@ def describe_trajectory(path):
             "echo_gain": outcome.get("echo_gain", parameters.get("echo_gain")),
             "outcome": outcome.get("message"),
             "observables": {
-                name: float(values[-1]) if len(values) else None
-                for name, values in trajectory.observables.items()
+                name: float(values[-1]) if len(values) else None for name, values in trajectory.observables.items()
             },
             "dtype": provenance.get("dtype"),
             "backend": provenance.get("backend"),
@@ -73,18 +72,14 @@ def table(found):
     neurons   3
     versions  python 3.12, h5py 3.16
     """
-    rows = [
-        (name.replace("_", " "), _text(value)) for name, value in found.items() if value not in (None, {}, [])
-    ]
+    rows = [(name.replace("_", " "), _text(value)) for name, value in found.items() if value not in (None, {}, [])]
     width = max((len(name) for name, _ in rows), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def _text(value):
     if isinstance(value, dict):
-        pairs = (
-            (k, _text(v) if not isinstance(v, dict) else json.dumps(_strict(v))) for k, v in value.items()
-        )
+        pairs = ((k, _text(v) if not isinstance(v, dict) else json.dumps(_strict(v))) for k, v in value.items())
         return ", ".join(f"{key} {text}" for key, text in pairs)
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -21,9 +21,7 @@ def _size(context, parameter, value):
     try:
         width, height = (int(part) for part in value.lower().split("x"))
     except ValueError:
-        raise click.BadParameter(
-            f"got {value!r}, expected width and height in pixels such as 1200x800"
-        ) from None
+        raise click.BadParameter(f"got {value!r}, expected width and height in pixels such as 1200x800") from None
     return width, height
 
 

@@ -15,9 +15,7 @@ import click
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option("--method", type=click.Choice(["forces"]), default="forces", show_default=True)
 @click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp 4].")
-@click.option(
-    "--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions."
-)
+@click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8].")
 @click.option("--hidden", default="1000,1500", show_default=True, help="Hidden widths of mlp.")
 @click.option("--kernel", default="inverse", show_default=True, help="Profile of the kernel.")
@@ -28,9 +26,7 @@ import click
 @click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results."
-)
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 def command(model, data_name, data_dir, as_json, output, **options):
     """Train MODEL (mlp, lenet5) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
@@ -98,9 +94,7 @@ def _build(model, data, options):
     try:
         hidden = [int(width) for width in options["hidden"].split(",") if width.strip()]
     except ValueError:
-        raise click.UsageError(
-            f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500."
-        ) from None
+        raise click.UsageError(f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500.") from None
     widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
     return models.mlp(widths, copies=4 if copies is None else copies, dim=8 if dim is None else dim, **common)
 

@@ -74,9 +74,7 @@ def load(name, data_dir=None):
     arrays = [read_idx(_either(folder / file, name)) for file in FILES]
     for images, labels in (arrays[:2], arrays[2:]):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not len(images):
-            raise DataError(
-                f"{folder}: images {images.shape} and labels {labels.shape}; expected as many of both."
-            )
+            raise DataError(f"{folder}: images {images.shape} and labels {labels.shape}; expected as many of both.")
         if labels.max() > 9:
             raise DataError(f"{folder}: a label is {labels.max()}; expected 0 to 9.")
     images = [np.divide(array[:, None], 255, dtype=np.float32) for array in arrays[::2]]

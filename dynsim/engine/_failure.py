@@ -63,10 +63,10 @@ def gain_text(system, gain):
 def advice(system, gain, pair=None):
     """What to do about a run that did not end well."""
     if system.delay and gain > 1:
-        return "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
+        return (
+            "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
+        )
     close = pair is not None and pair[2] < 1e-3 and not system.kernel.softening
     if close and system.kernel.profile.startswith("inverse"):
-        return (
-            "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
-        )
+        return "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
     return "Try a smaller step, a tighter rtol, or weaker operators."

@@ -61,9 +61,7 @@ class InstantSolver:
         if Phi is not None:
             _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
             if info > 0:
-                raise NoConvergence(
-                    "I - Phi a is singular, so the received signals at delay 0 are not determined"
-                )
+                raise NoConvergence("I - Phi a is singular, so the received signals at delay 0 are not determined")
             return R.reshape(self.size)
 
         def apply(x):
@@ -80,9 +78,7 @@ class InstantSolver:
             maxiter=20,
         )
         if info:
-            raise NoConvergence(
-                "GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 within 1200 products"
-            )
+            raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 within 1200 products")
         return R.reshape(self.size)
 
     def _newton(self, t, Q, drive, Phi, act):

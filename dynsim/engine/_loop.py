@@ -150,9 +150,7 @@ class Run:
         self._move(end, q, self.field.evaluate(end, q) if values is None else values)
         if at is not None:
             return self._terminal()
-        stopped = bool(
-            self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape))
-        )
+        stopped = bool(self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape)))
         self.recorder.at(end, q, *self.values[1:], final=stopped or end >= self.options.t1)
         if self.options.checkpoint is not None:
             self.options.checkpoint(end, self.state)
@@ -203,10 +201,7 @@ class Run:
 
     def _failed(self, reason):
         gain = self._gain()
-        return (
-            f"Failed at t = {self.t:.9g}: {reason}; {gain_text(self.system, gain)}. "
-            f"{advice(self.system, gain)}"
-        )
+        return f"Failed at t = {self.t:.9g}: {reason}; {gain_text(self.system, gain)}. {advice(self.system, gain)}"
 
     def _diverged(self, error, t):
         t_good, q_good, *_ = self.good or (self.options.t0, self.q)

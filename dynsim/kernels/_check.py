@@ -45,18 +45,14 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(
-            f"{name}: got a ragged nested list; expected a rectangular array ({error})."
-        ) from None
+        raise ValueError(f"{name}: got a ragged nested list; expected a rectangular array ({error}).") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: got {_describe(value)}; expected an array of real numbers.")
     if dtype is None:
         dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
     array = np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
     if shape is not None and not _matches(array.shape, shape):
-        wanted = (
-            "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
-        )
+        wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
         raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
     if finite and not np.isfinite(array).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
@@ -80,9 +76,7 @@ def as_number(value, name, minimum=None, above=None):
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: got {_describe(value)}; expected a number.")
     number = float(value)
-    limit = (
-        f" of at least {minimum}" if minimum is not None else f" above {above}" if above is not None else ""
-    )
+    limit = f" of at least {minimum}" if minimum is not None else f" above {above}" if above is not None else ""
     low = (minimum is not None and number < minimum) or (above is not None and number <= above)
     if not np.isfinite(number) or low:
         raise ValueError(f"{name}: got {value}; expected a finite number{limit}.")

@@ -50,9 +50,7 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False):
     sources, targets = _places(sources, targets, exclude_self)
     strengths = as_array(strengths, "strengths")
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
-        raise ValueError(
-            f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s)."
-        )
+        raise ValueError(f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s).")
     dtype = np.result_type(sources, targets, strengths)
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
@@ -97,11 +95,7 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     sources, targets = _places(sources, targets, exclude_self)
     given = as_array(source_strengths, "source strengths")
     taken = as_array(target_strengths, "target strengths")
-    if (
-        given.ndim not in (1, 2)
-        or len(given) != len(sources)
-        or taken.shape != (len(targets), *given.shape[1:])
-    ):
+    if given.ndim not in (1, 2) or len(given) != len(sources) or taken.shape != (len(targets), *given.shape[1:]):
         raise ValueError(
             f"strengths: got shapes {given.shape} and {taken.shape}; expected ({len(sources)}, s) and "
             f"({len(targets)}, s), or both without s."

@@ -95,9 +95,7 @@ class PlainConv(Convolution):
     @property
     def parameters(self):
         """Everything learning moves, by name."""
-        return (
-            {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
-        )
+        return {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
 
     def materialize(self):
         """Return the weights (n_out, n_in, k, k)."""

@@ -60,9 +60,7 @@ class Full(Linear):
 
     def add_weight_gradient(self, gradient):
         """Turn dL/dW (n, m) into forces on the neurons (their gradient) and on lambda."""
-        dsources, dtargets, dstrengths = relation_forces(
-            self.kernel, *self._subsystems(), gradient[None, None]
-        )
+        dsources, dtargets, dstrengths = relation_forces(self.kernel, *self._subsystems(), gradient[None, None])
         self.places_in.add(dsources[0])
         self.places_out.add(dtargets[0])
         self.strengths.add(dstrengths[0, 0])
@@ -91,9 +89,7 @@ class PlainFull(Linear):
     @property
     def parameters(self):
         """Everything learning moves, by name."""
-        return (
-            {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
-        )
+        return {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
 
     def materialize(self):
         """Return the weights (n, m)."""

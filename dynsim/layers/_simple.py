@@ -56,9 +56,7 @@ class BatchNorm:
         self.variance += self.momentum * (variance * count / max(1, count - 1) - self.variance)
         normal = centred * inverse.reshape(column).astype(x.dtype)
         self.memory = normal, inverse
-        return np.moveaxis(
-            normal * self.scale.value.reshape(column) + self.shift.value.reshape(column), -1, 0
-        )
+        return np.moveaxis(normal * self.scale.value.reshape(column) + self.shift.value.reshape(column), -1, 0)
 
     def backward(self, dy):
         """Return dL/dx and add the gradients of scale and shift."""

@@ -18,9 +18,7 @@ def accuracy(model, images, labels):
         If there are no images, or images and labels differ in number.
     """
     if not len(images) or len(images) != len(labels):
-        raise ValueError(
-            f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one."
-        )
+        raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
     return 100.0 * float(np.mean(model.predict(images) == labels))
 
 

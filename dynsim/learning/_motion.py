@@ -58,9 +58,7 @@ class Adam(Overdamped):
         """Move every parameter by one step of the given rate."""
         self.steps += 1
         correction1, correction2 = 1 - self.beta1**self.steps, 1 - self.beta2**self.steps
-        for p, factor, first, second in zip(
-            self.parameters, self.rates, self.first, self.second, strict=True
-        ):
+        for p, factor, first, second in zip(self.parameters, self.rates, self.first, self.second, strict=True):
             first *= self.beta1
             first += (1 - self.beta1) * p.gradient
             second *= self.beta2

@@ -15,13 +15,9 @@ class TrainingRecord:
     def __init__(self, path, model, seed):
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         if not self.places:
-            raise ValueError(
-                "trajectory: a model with ordinary weights has no places; leave the trajectory out."
-            )
+            raise ValueError("trajectory: a model with ordinary weights has no places; leave the trajectory out.")
         first = self.places[0].value
-        groups = np.concatenate(
-            [np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)]
-        )
+        groups = np.concatenate([np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)])
         self.writer = TrajectoryWriter(
             path,
             neurons=len(groups),

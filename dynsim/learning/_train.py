@@ -107,9 +107,7 @@ def train(
     best, kept, metrics, spent = -1.0, None, [], 0.0
     try:
         if record is not None:
-            record.write(
-                0, float("nan"), accuracy(model, data.train_images[held_out], data.train_labels[held_out])
-            )
+            record.write(0, float("nan"), accuracy(model, data.train_images[held_out], data.train_labels[held_out]))
         for epoch in range(epochs):
             began, losses = time.perf_counter(), []
             order = generator.permutation(order)

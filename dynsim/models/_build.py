@@ -120,9 +120,7 @@ def build(config):
         raise ValueError(f"model: got {name!r}; expected one of {', '.join(BUILDERS)}.")
     if isinstance(options.get("kernel"), dict):
         options["kernel"] = Kernel.from_dict(options["kernel"])
-    unknown = sorted(
-        set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount])
-    )
+    unknown = sorted(set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount]))
     if unknown:
         raise ValueError(f"model {name}: got unknown key {unknown[0]!r} in its configuration.")
     return BUILDERS[name](**options)
@@ -151,9 +149,7 @@ def _he(generator, shape, fan):
 def _to_32(images):
     size = images.shape[2]
     if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= 32:
-        raise ValueError(
-            f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32."
-        )
+        raise ValueError(f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32.")
     signals = np.moveaxis(images, 0, -1)
     times = 32 // size
     if times > 1:

@@ -85,9 +85,7 @@ def load_model(path):
                     )
                 array[...] = stored[()]
                 if not np.isfinite(array).all():
-                    raise FileError(
-                        f"{path}: array {name} holds a number that is not finite; the file is damaged."
-                    )
+                    raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
         except FileError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:

@@ -32,9 +32,7 @@ def draw_observables(trajectory, *, names=None, against="time", title=None, size
             values = trajectory.observables[name]
             some = np.isfinite(values)  # an observable need not be measured at every frame
             marker = "o" if some.sum() <= _FEW_POINTS else None
-            axes.plot(
-                x[some], values[some], color=palette[name], linewidth=1.5, marker=marker, markersize=3.5
-            )
+            axes.plot(x[some], values[some], color=palette[name], linewidth=1.5, marker=marker, markersize=3.5)
         decorate(axes, label if axes is rows[-1] else "", kind)
         every = every[np.isfinite(every)]
         if len(every) and every.min() > 0 and every.max() > 50 * every.min():

@@ -34,9 +34,7 @@ def save(figure, output):
     b'PNG'
     """
     output, suffix = Path(output), expect_format(output)
-    descriptor, temporary = tempfile.mkstemp(
-        prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent
-    )
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             figure.savefig(file, format=suffix, metadata=_METADATA[suffix])

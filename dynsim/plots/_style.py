@@ -79,7 +79,5 @@ def mark_ends(axes, paths, colour):
         finite = path[np.isfinite(path).all(axis=1)]
         if len(finite):
             edge = colour[index]
-            axes.plot(
-                *finite[0][:, None], "o", markersize=size, color=edge, markerfacecolor="white", zorder=4
-            )
+            axes.plot(*finite[0][:, None], "o", markersize=size, color=edge, markerfacecolor="white", zorder=4)
             axes.plot(*finite[-1][:, None], "o", markersize=size, color=edge, zorder=5)

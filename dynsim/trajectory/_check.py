@@ -37,9 +37,7 @@ def group_numbers(groups, neurons):
     """Groups (N,) as int64; all zero if none are given."""
     groups = np.zeros(neurons, dtype=np.int64) if groups is None else np.asarray(groups)
     if groups.shape != (neurons,) or not np.issubdtype(groups.dtype, np.integer):
-        raise ValueError(
-            f"got groups of {groups.dtype} and shape {groups.shape}, expected ints of shape ({neurons},)"
-        )
+        raise ValueError(f"got groups of {groups.dtype} and shape {groups.shape}, expected ints of shape ({neurons},)")
     return groups.astype(np.int64)
 
 

@@ -54,9 +54,7 @@ class Frames:
             block = self._load(range(index % len(self), index % len(self) + 1))[0]
             return block[rest] if rest else block
         index = np.arange(len(self))[np.asarray(first)]
-        block = (
-            np.stack([self[i] for i in index]) if len(index) else np.empty((0, *self.shape[1:]), self.dtype)
-        )
+        block = np.stack([self[i] for i in index]) if len(index) else np.empty((0, *self.shape[1:]), self.dtype)
         return block[(slice(None), *rest)] if rest else block
 
     def read(self, frames=None, particles=None):
@@ -64,9 +62,7 @@ class Frames:
         frames = slice(None) if frames is None else frames
         wanted = range(*frames.indices(len(self)))
         row = self.shape[1:] if particles is None else (len(particles), *self.shape[2:])
-        fits_memory(
-            len(wanted) * math.prod(row) * self.dtype.itemsize, "what is asked for", "read fewer frames"
-        )
+        fits_memory(len(wanted) * math.prod(row) * self.dtype.itemsize, "what is asked for", "read fewer frames")
         if particles is None:
             return self._load(wanted)
         particles = np.asarray(particles, dtype=np.intp)

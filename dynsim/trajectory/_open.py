@@ -82,9 +82,7 @@ def file_kind(path):
         except DAMAGE as error:
             raise damaged(path, error) from error
     if kind not in ("trajectory", "model"):
-        raise DataError(
-            f"{path} is an HDF5 file of another program; give a trajectory or model that dynsim wrote"
-        )
+        raise DataError(f"{path} is an HDF5 file of another program; give a trajectory or model that dynsim wrote")
     return kind
 
 
@@ -104,9 +102,7 @@ def dataset(file, path, shape, kind="f"):
     name = f"{file.filename}: {path}"
     if not isinstance(found, h5py.Dataset) or found.dtype.kind != kind:
         raise FileError(f"{name} is not a dataset of the expected type; the file is damaged")
-    if found.ndim != len(shape) or any(
-        s not in (None, got) for s, got in zip(shape, found.shape, strict=True)
-    ):
+    if found.ndim != len(shape) or any(s not in (None, got) for s, got in zip(shape, found.shape, strict=True)):
         raise FileError(f"{name} has shape {found.shape}, expected {shape}; the file is damaged")
     if found.is_virtual or found.external:
         raise FileError(f"{name} keeps its data outside of the file; dynsim does not follow that")

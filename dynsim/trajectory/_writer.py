@@ -155,9 +155,7 @@ class TrajectoryWriter:
         self._expect_open()
         step = operator.index(step)
         if (self._last_step is not None and step <= self._last_step) or abs(step) >= 2**63:
-            raise ValueError(
-                f"got step {step} after step {self._last_step}, expected a larger one of 64 bits"
-            )
+            raise ValueError(f"got step {step} after step {self._last_step}, expected a larger one of 64 bits")
         time = _check.real("time", time)
         if not math.isfinite(time):
             raise ValueError(f"got time {time} at step {step}, expected a finite number")
@@ -174,9 +172,7 @@ class TrajectoryWriter:
             if self.signals is not None:
                 values[key] = self._signal(name, value)
             elif value is not None:
-                raise ValueError(
-                    f"got {name} in a trajectory without signals; make the writer with signals=s"
-                )
+                raise ValueError(f"got {name} in a trajectory without signals; make the writer with signals=s")
         for key, value in values.items():
             self._buffers[key][self._filled] = value
         self._filled, self._last_step = self._filled + 1, step

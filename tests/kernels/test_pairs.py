@@ -17,9 +17,7 @@ from dynsim.kernels import (
     relation_forces,
 )
 
-KERNELS = [Kernel(p, m, 1.3, 0.0, 0.8) for p in PROFILES for m in METRICS] + [
-    Kernel("inverse", softening=0.2)
-]
+KERNELS = [Kernel(p, m, 1.3, 0.0, 0.8) for p in PROFILES for m in METRICS] + [Kernel("inverse", softening=0.2)]
 PAPER, SORTABLE = Kernel("inverse"), Kernel("linear", "l1")
 
 
@@ -143,9 +141,7 @@ def test_meeting_neurons():
     q = np.zeros((2, 3))
     assert pair_sum(Kernel("inverse"), q, q, np.ones(2), exclude_self=True)[0] == np.inf
     assert (pair_force(Kernel("inverse"), q, q, np.ones(2), np.ones(2)) == 0).all()
-    np.testing.assert_array_equal(
-        pair_sum(Kernel(softening=0.5), q, q, np.ones(2), exclude_self=True), [2.0, 2.0]
-    )
+    np.testing.assert_array_equal(pair_sum(Kernel(softening=0.5), q, q, np.ones(2), exclude_self=True), [2.0, 2.0])
 
 
 @pytest.mark.parametrize(

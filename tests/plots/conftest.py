@@ -10,9 +10,7 @@ from dynsim.trajectory import TrajectoryWriter
 def make_file(tmp_path):
     """A function that writes neurons on damped orbits."""
 
-    def make(
-        neurons=4, dimension=3, *, frames=40, copies=1, signals=1, groups=None, observables=(), diverge=False
-    ):
+    def make(neurons=4, dimension=3, *, frames=40, copies=1, signals=1, groups=None, observables=(), diverge=False):
         rng = np.random.default_rng(1)
         centre, phase = rng.normal(size=(2, copies, neurons, dimension))
         path = tmp_path / f"run-{len(list(tmp_path.iterdir()))}.h5"

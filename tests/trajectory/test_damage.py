@@ -60,9 +60,7 @@ def check(path):
 @pytest.mark.parametrize("delay", [0.0, 0.07, 0.21, 0.4])
 def test_a_killed_writer_loses_only_the_tail(tmp_path, delay):
     path = tmp_path / "run.h5"
-    with subprocess.Popen(
-        [sys.executable, "-c", _WRITE_FOR_EVER, str(path)], stdout=subprocess.PIPE
-    ) as child:
+    with subprocess.Popen([sys.executable, "-c", _WRITE_FOR_EVER, str(path)], stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"go\n"
         time.sleep(delay)
         child.send_signal(signal.SIGKILL)
@@ -70,16 +68,12 @@ def test_a_killed_writer_loses_only_the_tail(tmp_path, delay):
     frames = check(path)
     assert frames >= (1 if delay == 0 else 64)
     with TrajectoryWriter.append(path) as writer:  # and goes on
-        writer.write(
-            frames, 0.1 * frames, np.full((40, 4), frames), np.full(40, frames), np.full(40, -frames)
-        )
+        writer.write(frames, 0.1 * frames, np.full((40, 4), frames), np.full(40, frames), np.full(40, -frames))
     with Trajectory(path) as read:
         assert read.frames == frames + 1 and (read.q[-1] == frames).all()
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "posix_fallocate"), reason="needs a system that reserves room on the disk"
-)
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that reserves room on the disk")
 def test_a_full_disk_keeps_what_was_written(tmp_path):
     for limit in (900_000, 1_234_567):
         path = tmp_path / f"run-{limit}.h5"
@@ -252,9 +246,7 @@ def test_nothing_in_the_file_is_believed(write_run, change):
     assert check(path) == -1
 
 
-@pytest.mark.parametrize(
-    "name", ["particles", "particles/native", "observables", "parameters", "particles/view"]
-)
+@pytest.mark.parametrize("name", ["particles", "particles/native", "observables", "parameters", "particles/view"])
 def test_missing_parts(write_run, name):
     path = write_run()
     with h5py.File(path, "r+") as file:

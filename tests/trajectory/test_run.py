@@ -34,9 +34,7 @@ def system(copies=None):
 
 def test_every_recorded_frame_is_in_the_file(engine, tmp_path):
     path, seen = tmp_path / "run.h5", []
-    solution = run(
-        system(), (0.0, 1.0), path, {"note": "a"}, 11, method="rk4", dt=0.1, sink=lambda *f: seen.append(f)
-    )
+    solution = run(system(), (0.0, 1.0), path, {"note": "a"}, 11, method="rk4", dt=0.1, sink=lambda *f: seen.append(f))
     assert solution.message == "the end" and engine == [{"method": "rk4", "dt": 0.1}] and len(seen) == 5
     read = Trajectory(path)
     assert read.time.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0] and read.seed == 11
