@@ -54,7 +54,6 @@ def read_idx(path):
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged gz file ({error}); fetch it again.") from None
     if len(data) != size:
-        raise DataError(
-            f"{path}: has {'fewer' if len(data) < size else 'more'} than the {size} bytes of its header; fetch it again."
-        )
+        found = "fewer" if len(data) < size else "more"
+        raise DataError(f"{path}: has {found} than the {size} bytes of its header; fetch it again.")
     return np.frombuffer(data, np.uint8).reshape(shape)

@@ -17,7 +17,7 @@ from ._direct import axes_first
 
 
 def relation(kernel, sources, targets, strengths):
-    """Weights between sets of neurons: W[t, s, o, i] = sum_h strengths[t, s, h] phi(sources[s, h, i], targets[t, h, o]).
+    """Weights between sets: W[t, s, o, i] = sum_h strengths[t, s, h] phi(sources[s, h, i], targets[t, h, o]).
 
     Parameters
     ----------

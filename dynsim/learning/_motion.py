@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # Strengths couple all pairs at once: they move at a tenth of the coordinates' rate, ordinary numbers likewise.
@@ -74,10 +76,10 @@ def one_cycle(step, steps, peak, start=0.04, end=1e-4, rise=0.3):
 
     Examples
     --------
-    >>> [round(one_cycle(step, 11, 1.0), 3) for step in (0, 3, 10)]
+    >>> [round(one_cycle(step, 11, 1.0), 2) for step in (0, 3, 10)]
     [0.04, 1.0, 0.0]
     """
     place, top = step / max(1, steps - 1), rise
     if place < top:
-        return peak * (start + (1 - start) * (1 - np.cos(np.pi * place / top)) / 2)
-    return peak * (end + (1 - end) * (1 + np.cos(np.pi * (place - top) / (1 - top))) / 2)
+        return peak * (start + (1 - start) * (1 - math.cos(math.pi * place / top)) / 2)
+    return peak * (end + (1 - end) * (1 + math.cos(math.pi * (place - top) / (1 - top))) / 2)

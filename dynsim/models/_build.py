@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from dynsim.kernels import Kernel, as_count
@@ -128,7 +130,7 @@ def build(config):
 
 def _full_layers(generator, widths, copies, dim, kernel, weights):
     layers, shared = [], None
-    for m, n in zip(widths, widths[1:], strict=False):
+    for m, n in itertools.pairwise(widths):
         if weights:
             layers.append(PlainFull(_he(generator, (n, m), m), np.zeros(n, DTYPE)))
         else:

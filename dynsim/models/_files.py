@@ -127,7 +127,7 @@ def _check_size(config):
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
     widths = [int(width) for width in config.get("widths", [784])]
     floats = copies * int(config["dim"]) * sum(widths) + max(
-        a * b for a, b in zip(widths, widths[1:] + [1], strict=True)
+        a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)
     )
     if not 0 < floats < LARGEST:
         raise ValueError(f"the configuration asks for {floats} numbers")
