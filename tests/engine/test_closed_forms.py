@@ -188,7 +188,9 @@ def test_delay_to_zero_agrees_with_delay_zero(reference):
     assert 0 < at_once.echo_gain < 1
     delays = np.array([0.02, 0.01, 0.005])
     differences = [
-        abs(solve(System(q, kernel, operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1] - at_once.q[-1]).max()
+        abs(
+            solve(System(q, kernel, operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1] - at_once.q[-1]
+        ).max()
         for eps in delays
     ]
     assert abs(reference.slope(delays, differences) - 1) < 0.1

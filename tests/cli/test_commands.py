@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from dynsim.cli import main
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return stop.value.code
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, contextlib, io, dynsim\nfrom dynsim.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main(['--help'])\n"
+        "print(sorted({'numba', 'matplotlib', 'scipy', 'h5py', 'numpy'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_train_then_evaluate_then_info(tmp_path, capsys):
+    options = ["--hidden", 16, "--epochs", 2, "--batch", 64, "--copies-fc", 2, "--dim", 3]
+    assert run("train", "mlp", "--data", "digits", *options, "--json", "-o", tmp_path / "out") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["epochs"] == 2 and set(report["parameters"]) == {"memory", "disk", "stored_floats", "bytes"}
+    for name in ("model.h5", "training.h5", "metrics.jsonl", "trajectories.png", "observables.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert run("evaluate", tmp_path / "out/model.h5", "--data", "digits", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] == pytest.approx(report["test_accuracy"])
+    assert run("info", tmp_path / "out/training.h5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 3
+
+
+def test_simulate_a_preset(tmp_path, capsys):
+    assert run("simulate", "--preset", "pair", "--until", 0.5, "-o", tmp_path / "run.h5", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == 0
+    assert run("simulate", "--preset", "echo", "-o", tmp_path / "echo.h5") == 3
+    assert "echo gain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("train", "mlp", "--data", "mnist", "--data-dir", "nowhere", "-o", "{}/o"), 1, "dynsim data fetch mnist"),
+        (("train", "mlp", "--data", "digits", "--copies-fc", "-2", "-o", "{}/o"), 1, "copies: got -2"),
+        (("train", "mlp", "--data", "digits", "-o", "{}/file/o"), 1, "file"),
+        (("train", "mlp", "--data", "digits", "--hidden", "a", "-o", "{}/o"), 2, "--hidden"),
+        (("evaluate", "{}/file", "--data", "digits"), 1, "not an HDF5 file"),
+        (("simulate", "--preset", "nothing", "-o", "{}/o.h5"), 1, "pulse"),
+        (("nothing",), 2, "nothing"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DYNSIM_DATA", raising=False)
+    (tmp_path / "file").write_text("x")
+    assert run(*(argument.replace("{}", str(tmp_path)) for argument in arguments)) == code
+    message = capsys.readouterr().err
+    assert words in message and "Traceback" not in message
