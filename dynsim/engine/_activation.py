@@ -45,14 +45,16 @@ def _gelu_slope(x):
     return _normal_cdf(x) + x * np.exp(-0.5 * np.square(x)) / np.sqrt(2.0 * np.pi)
 
 
+# Where the slope of silu is steepest: x tanh(x / 2) = 2. That of gelu is at sqrt(2).
+SILU_STEEPEST = 2.399357280520
+
 ACTIVATIONS = {
     "identity": Activation(lambda x: x, np.ones_like, 1.0),
     "relu": Activation(lambda x: np.maximum(x, 0.0), _relu_slope, 1.0),
     "tanh": Activation(np.tanh, _tanh_slope, 1.0),
     "sigmoid": Activation(expit, _sigmoid_slope, 0.25),
     "softplus": Activation(lambda x: np.logaddexp(0.0, x), expit, 1.0),
-    # The steepest slopes of silu and gelu lie at x = 2.3994 and x = sqrt(2).
-    "silu": Activation(lambda x: x * expit(x), _silu_slope, 1.0998393194983804),
+    "silu": Activation(lambda x: x * expit(x), _silu_slope, float(_silu_slope(SILU_STEEPEST))),
     "gelu": Activation(lambda x: x * _normal_cdf(x), _gelu_slope, float(_gelu_slope(np.sqrt(2.0)))),
     "sin": Activation(np.sin, np.cos, 1.0),
 }

@@ -10,7 +10,8 @@ from ._failure import NoConvergence, NotFinite
 
 DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72 MB, about a second
 TOLERANCE = 1e-12  # of R, relative; far below any rtol in use, above the rounding of a sum over 10^4 neurons
-NEWTON_STEPS = 60
+NEWTON_TOLERANCE = 1e-6
+NEWTON_STEPS = 200
 
 
 class InstantSolver:
@@ -54,14 +55,16 @@ class InstantSolver:
     def _emitted(self, R, Q, t):
         return self.system._clamp(np.array(self.equations.emitted(R, Q)), t)
 
-    def _linear(self, Phi, act, slope, source, start):
+    def _linear(self, Phi, act, slope, source, start, tolerance=TOLERANCE):
         """Solve (I - Phi a) R = source, a = 0 for clamped neurons."""
         if not np.isfinite(source).all():
             raise NotFinite(source, source, source)
         if Phi is not None:
             _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
             if info > 0:
-                raise NoConvergence("I - Phi a is singular, so the received signals at delay 0 are not determined")
+                raise NoConvergence(
+                    "I - Phi a is singular, so the received signals at delay 0 are not determined"
+                )
             return R.reshape(self.size)
 
         def apply(x):
@@ -73,12 +76,12 @@ class InstantSolver:
             LinearOperator((n, n), matvec=apply, dtype=float),
             source.reshape(-1),
             x0=None if start is None else start.reshape(-1),
-            rtol=TOLERANCE,
+            rtol=tolerance,
             restart=min(n, 60),
             maxiter=20,
         )
         if info:
-            raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 within 1200 products")
+            raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 in 1200 products")
         return R.reshape(self.size)
 
     def _newton(self, t, Q, drive, Phi, act):
@@ -89,22 +92,41 @@ class InstantSolver:
 
         f = defect(R)
         norm = np.abs(f).max()
+        inertia = 0.0  # 0: Newton; otherwise implicit steps of R' = -f(R), each 1 / inertia long
         for _ in range(NEWTON_STEPS):
-            scale = 1.0 + np.abs(R).max()
             if not np.isfinite(norm):
                 raise NotFinite(Q, None, R)
-            if norm <= TOLERANCE * scale:
+            if norm <= TOLERANCE * (1.0 + np.abs(R).max()):
                 return R
-            step = self._linear(Phi, act, self.equations.slope(R), f, None)
-            R, f, norm, moved = _descend(defect, R, step, norm)
+            try:
+                step = self._newton_step(Phi, act, R, f, inertia)
+            except NoConvergence:
+                inertia = 2.0 * inertia + 1.0
+                continue
+            if inertia:
+                R = R - step
+                f, before = defect(R), norm
+                norm = np.abs(f).max()
+                inertia = inertia * norm / before if norm > 1e-6 * (1.0 + np.abs(R).max()) else 0.0
+                continue
+            R, f, norm, moved = _descend(defect, R, step, f, norm)
             if not moved:
-                # No shorter step lowers the defect: rounding has been reached, or Newton is stuck.
-                if norm <= 1e3 * TOLERANCE * scale:
+                # No shorter step lowers the defect: rounding has been reached, or Newton is stuck near a singular
+                # Jacobian, where the implicit steps find a way (pseudo-transient continuation, Kelley & Keyes 1998).
+                if norm <= 1e3 * TOLERANCE * (1.0 + np.abs(R).max()):
                     return R
-                break
+                inertia = 1.0
         raise NoConvergence(
             f"Newton's method did not solve R = I + Phi E(R) at delay 0 (defect {norm:.3g} after {NEWTON_STEPS} steps)"
         )
+
+    def _newton_step(self, Phi, act, R, f, inertia):
+        """((1 + inertia) I - Phi dE/dR)^-1 f; no more digits than a Newton step gains."""
+        slope = self.equations.slope(R)
+        if not inertia:
+            return self._linear(Phi, act, slope, f, None, NEWTON_TOLERANCE)
+        less = 1.0 / (1.0 + inertia)
+        return self._linear(Phi, act, slope.times(less), less * f, None, NEWTON_TOLERANCE)
 
     def _free(self, E):
         E = np.broadcast_to(E, self.size)
@@ -126,18 +148,18 @@ class InstantSolver:
         return matrix
 
 
-def _descend(defect, R, step, norm):
-    """The longest of the steps 1, 1/2, 1/4, ... that lowers the defect."""
+def _descend(defect, R, step, f, norm):
+    """The longest of the steps 1, 1/2, 1/4, ... that lowers the defect, if any does: R, f, its size, whether."""
     length = 1.0
     while length > 1e-6:
         trial = R - length * step
         try:
-            f = defect(trial)
+            new = defect(trial)
         except NotFinite:
             length *= 0.5
             continue
-        new = np.abs(f).max()
-        if new < norm:
-            return trial, f, new, True
+        size = np.abs(new).max()
+        if size < norm:
+            return trial, new, size, True
         length *= 0.5
-    return R, None, norm, False
+    return R, f, norm, False

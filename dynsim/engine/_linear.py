@@ -32,7 +32,9 @@ class Linear:
         wanted = f"a number (where square), ({rows}, {columns}) or ({neurons}, {rows}, {columns})"
         if value.ndim < 2:
             if value.ndim == 1 and len(value) != neurons:
-                raise ValueError(f"operator {name}: got shape {value.shape}; expected {wanted}, or ({neurons},).")
+                raise ValueError(
+                    f"operator {name}: got shape {value.shape}; expected {wanted}, or ({neurons},)."
+                )
             if rows != columns and value.any():
                 raise ValueError(
                     f"operator {name}: got the number {value.flat[0]:g}, which means a multiple of the identity, "
