@@ -74,11 +74,7 @@ class AdaptiveSteps:
         factor = SAFETY * error ** (-0.7 / self.k) * self.last_error ** (0.4 / self.k)
         factor = min(1.0 if self.rejected else GROW, max(SHRINK, factor))
         # A step that was cut short says little about the length that the error allows.
-        self.h = (
-            max(self.h, self.used * factor)
-            if self.used < 0.99 * self.h and factor >= 1
-            else self.used * factor
-        )
+        self.h = max(self.h, self.used * factor) if self.used < 0.99 * self.h and factor >= 1 else self.used * factor
         self.last_error, self.rejected = max(error, 1e-4), False
 
     def refused(self, error):

@@ -17,9 +17,7 @@ class Events:
         try:
             self.functions = tuple(events)
         except TypeError:
-            raise TypeError(
-                f"events: got {type(events).__name__}; expected a function or a list of them."
-            ) from None
+            raise TypeError(f"events: got {type(events).__name__}; expected a function or a list of them.") from None
         for event in self.functions:
             if not callable(event):
                 raise TypeError(f"events: got {type(event).__name__}; expected functions event(t, q).")
@@ -62,9 +60,7 @@ class Events:
     def _value(self, event, t, q):
         value = event(t, q.reshape(self.shape))
         if np.size(value) != 1 or not np.isfinite(np.asarray(value, dtype=float)).all():
-            raise ValueError(
-                f"events: {_name(event)} gave {value!r} at t = {t:.9g}; expected one finite number."
-            )
+            raise ValueError(f"events: {_name(event)} gave {value!r} at t = {t:.9g}; expected one finite number.")
         return float(np.asarray(value, dtype=float).reshape(()))
 
     def _root(self, k, step, old, new):
@@ -88,9 +84,7 @@ def _limit(event):
         return 1 if terminal else 0
     if int(terminal) == terminal and terminal >= 0:
         return int(terminal)
-    raise ValueError(
-        f"events: {_name(event)} has terminal = {terminal!r}; expected True, False or a whole number."
-    )
+    raise ValueError(f"events: {_name(event)} has terminal = {terminal!r}; expected True, False or a whole number.")
 
 
 def _name(event):

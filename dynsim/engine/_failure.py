@@ -63,12 +63,14 @@ def gain_text(system, gain):
 def advice(system, gain, pair=None, solving=False):
     """What to do about a run that did not end well."""
     if system.delay and gain > 1:
-        return "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
+        return (
+            "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
+        )
     if solving:
-        return "At delay 0 signals are determined only where I - Phi a is regular: weaken A, C or lambda, or give a delay."
+        return (
+            "At delay 0 signals are determined only where I - Phi a is regular: weaken A, C or lambda, or give a delay."
+        )
     close = pair is not None and pair[2] < 1e-3 and not system.kernel.softening
     if close and system.kernel.profile.startswith("inverse"):
-        return (
-            "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
-        )
+        return "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
     return "Try a smaller step, a tighter rtol, or weaker operators."

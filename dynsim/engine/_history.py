@@ -27,9 +27,7 @@ def make_history(history, system, t0):
             f"Solution made with dense_output=True."
         )
     if dense(dense.t_max).shape != system.q.shape:
-        raise ValueError(
-            f"history: got places {dense(dense.t_max).shape}; expected {system.q.shape}, the system's."
-        )
+        raise ValueError(f"history: got places {dense(dense.t_max).shape}; expected {system.q.shape}, the system's.")
     slack = 1e-9 * max(system.delay, abs(t0))
     if dense.t_min > t0 - system.delay + slack or dense.t_max < t0 - slack:
         raise ValueError(

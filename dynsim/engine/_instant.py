@@ -62,9 +62,7 @@ class InstantSolver:
         if Phi is not None:
             _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
             if info > 0:
-                raise NoConvergence(
-                    "I - Phi a is singular, so the received signals at delay 0 are not determined"
-                )
+                raise NoConvergence("I - Phi a is singular, so the received signals at delay 0 are not determined")
             return R.reshape(self.size)
 
         def apply(x):

@@ -19,9 +19,7 @@ class Nodes:
         self.left_out = int(np.argmin(np.abs(self.x - 0.5)))
         others = np.delete(self.x, self.left_out)
         self.defect = np.ones(n)
-        self.defect[np.arange(n) != self.left_out] = -_weights(
-            others, _barycentric(others), self.x[self.left_out]
-        )
+        self.defect[np.arange(n) != self.left_out] = -_weights(others, _barycentric(others), self.x[self.left_out])
 
     def weights(self, x):
         """Values at the nodes times these weights sum to the polynomial's value at x."""

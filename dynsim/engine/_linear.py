@@ -32,14 +32,12 @@ class Linear:
         wanted = f"a number (where square), ({rows}, {columns}) or ({neurons}, {rows}, {columns})"
         if value.ndim < 2:
             if value.ndim == 1 and len(value) != neurons:
-                raise ValueError(
-                    f"operator {name}: got shape {value.shape}; expected {wanted}, or ({neurons},)."
-                )
+                raise ValueError(f"operator {name}: got shape {value.shape}; expected {wanted}, or ({neurons},).")
             if rows != columns and value.any():
                 raise ValueError(
                     f"operator {name}: got the number {value.flat[0]:g}, which means a multiple of the identity, "
-                    f"but {name} is ({rows}, {columns}); expected a matrix of this shape, 0, or as many signals as axes "
-                    f"of space (signals=d)."
+                    f"but {name} is ({rows}, {columns}); expected a matrix of this shape, 0, or as many signals as "
+                    f"axes of space (signals=d)."
                 )
             return cls(value[..., None, None] * np.eye(rows, columns))
         if value.shape not in ((rows, columns), (neurons, rows, columns)):

@@ -150,9 +150,7 @@ class Run:
         self._move(end, q, self.field.evaluate(end, q) if values is None else values)
         if at is not None:
             return self._terminal()
-        stopped = bool(
-            self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape))
-        )
+        stopped = bool(self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape)))
         self.recorder.at(end, q, *self.values[1:], final=stopped or end >= self.options.t1)
         if self.options.checkpoint is not None:
             self.options.checkpoint(end, self.state)

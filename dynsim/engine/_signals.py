@@ -41,20 +41,14 @@ class Given:
         if array.shape == (n,) and s == 1:
             array = array[:, None]
         if array.shape not in ((), (s,), (n, s)):
-            raise ValueError(
-                f"{self.name}: got shape {array.shape}; expected {self.shape}, ({s},) or a number."
-            )
+            raise ValueError(f"{self.name}: got shape {array.shape}; expected {self.shape}, ({s},) or a number.")
         return np.broadcast_to(array, self.shape)
 
     def _sample(self, times, values):
         self.times = as_array(times, f"{self.name} times", ("K",), np.float64).copy()
         if len(self.times) < 2 or np.any(np.diff(self.times) <= 0):
-            raise ValueError(
-                f"{self.name} times: got {len(self.times)} times; expected at least 2, increasing."
-            )
-        self.values = as_array(
-            values, f"{self.name} values", (len(self.times), *self.shape), np.float64
-        ).copy()
+            raise ValueError(f"{self.name} times: got {len(self.times)} times; expected at least 2, increasing.")
+        self.values = as_array(values, f"{self.name} values", (len(self.times), *self.shape), np.float64).copy()
 
 
 def is_sampled(value):

@@ -153,9 +153,7 @@ def solve(
     if options.rtol == 0 and options.atol == 0:
         raise ValueError("rtol, atol: got 0 and 0; expected at least one above 0.")
     if tableau.adaptive and options.rtol and options.rtol < 1e-13:
-        raise ValueError(
-            f"rtol: got {options.rtol:g}; expected at least 1e-13, the rounding of a step, or 0."
-        )
+        raise ValueError(f"rtol: got {options.rtol:g}; expected at least 1e-13, the rounding of a step, or 0.")
     if history is not None and not system.delay:
         raise ValueError("history: got one for a system of delay 0; expected none, nothing looks back.")
     if resume is not None and resume["method"] != tableau.name:
@@ -227,9 +225,7 @@ def _flag(value, name):
 def _check_state(state, system, t1):
     keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
     if not isinstance(state, dict) or not keys <= set(state):
-        raise TypeError(
-            f"resume: got {type(state).__name__}; expected a state of `checkpoint` or Solution.state."
-        )
+        raise TypeError(f"resume: got {type(state).__name__}; expected a state of `checkpoint` or Solution.state.")
     H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
     for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
         as_array(state[name], f"resume {name}", shape, np.float64)

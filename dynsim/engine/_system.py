@@ -97,9 +97,7 @@ class System:
         groups = np.zeros(self.neurons, int) if self.groups is None else self.groups
         for group, signal in self.clamped.items():
             members = np.flatnonzero(groups == group)
-            self._clamps.append(
-                (members, Given(signal, f"clamped group {group}", len(members), self.signals))
-            )
+            self._clamps.append((members, Given(signal, f"clamped group {group}", len(members), self.signals)))
 
     def __repr__(self):
         return (
@@ -112,9 +110,7 @@ class System:
         if signals is not None:
             signals = as_count(signals, "signals")
             if implied not in (None, signals):
-                raise ValueError(
-                    f"signals: got {signals}; expected {implied}, the operators' number of signals."
-                )
+                raise ValueError(f"signals: got {signals}; expected {implied}, the operators' number of signals.")
             return signals
         for value in (self.drive, *self.clamped.values()):
             implied = implied_signals(value) if implied is None else implied
@@ -149,9 +145,7 @@ def _groups(groups, neurons):
     given = as_array(groups, "groups", (neurons,))
     array = given.astype(np.int64)
     if np.any(array != given) or array.min() < 0:
-        raise ValueError(
-            f"groups: got {given[(array != given) | (array < 0)][0]:g}; expected whole numbers from 0."
-        )
+        raise ValueError(f"groups: got {given[(array != given) | (array < 0)][0]:g}; expected whole numbers from 0.")
     return array
 
 

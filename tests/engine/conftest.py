@@ -54,9 +54,7 @@ def method_of_steps(kernel, matrices, act, q0, E0, delay, intervals, rtol=1e-13,
                 out.append(dq)
             return np.concatenate(out).reshape(-1)
 
-        run = solve_ivp(
-            velocities, (0, delay), np.concatenate(starts).reshape(-1), "DOP853", rtol=rtol, atol=atol
-        )
+        run = solve_ivp(velocities, (0, delay), np.concatenate(starts).reshape(-1), "DOP853", rtol=rtol, atol=atol)
         assert run.success
         starts.append(run.y[:, -1].reshape(k + 1, n, d)[-1])
     return np.array(starts)

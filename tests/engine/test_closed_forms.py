@@ -82,7 +82,7 @@ def test_network_of_layers_is_a_system(activation):
 
 
 def pieces(B, C, D, delay, count):
-    """Method of steps for q' = D (B q + C q')(t - delay), history q = 1, E = B: polynomials in theta, an interval each."""
+    """Method of steps for q' = D (B q + C q')(t - delay), history q = 1, E = B: a polynomial an interval."""
     E, start, out = Polynomial([B]), 1.0, []
     for _ in range(count):
         q = start + (D * E).integ()
@@ -120,9 +120,7 @@ def test_frames_where_a_delay_ends_hold_the_limit_from_the_right():
         if 0 < k < 3:
             left = solution.sol.emitted(solution.t[frame], left=True)[0, 0]
             assert left == pytest.approx((q[k - 1] + C * q[k - 1].deriv())(delay), abs=1e-13)
-            assert solution.sol.emitted(solution.t[frame])[0, 0] == pytest.approx(
-                solution.E[frame, 0, 0], abs=1e-13
-            )
+            assert solution.sol.emitted(solution.t[frame])[0, 0] == pytest.approx(solution.E[frame, 0, 0], abs=1e-13)
 
 
 def test_field_between_frozen_places_is_a_power_of_the_matrix(reference):
@@ -166,9 +164,7 @@ def test_root_of_the_neutral_equation():
     assert abs(value) < 1e-13
 
     def history(t):
-        return np.full((2, 1), np.exp(root * t).real), np.full(
-            (2, 1), ((B + C * root) * np.exp(root * t)).real
-        )
+        return np.full((2, 1), np.exp(root * t).real), np.full((2, 1), ((B + C * root) * np.exp(root * t)).real)
 
     system = System([[1.0], [1.0]], UNIT, Operators(B=B, C=C, D=D), delay=1.0)
     solution = solve(system, (0.0, 6.0), history=history, rtol=1e-10, atol=1e-12)
@@ -180,17 +176,14 @@ def test_delay_to_zero_agrees_with_delay_zero(reference):
     # The delayed field lags by O(eps), so the difference at t = 1 has slope 1 in eps.
     generator = np.random.default_rng(2)
     q = generator.uniform(-1, 1, (5, 2))
-    operators = Operators(
-        A=0.1, B=generator.standard_normal((1, 2)), D=generator.standard_normal((2, 1)), F=-0.5
-    )
+    operators = Operators(A=0.1, B=generator.standard_normal((1, 2)), D=generator.standard_normal((2, 1)), F=-0.5)
     kernel = Kernel("gaussian")
     at_once = solve(System(q, kernel, operators), (0.0, 1.0), rtol=1e-11, atol=1e-12)
     assert 0 < at_once.echo_gain < 1
     delays = np.array([0.02, 0.01, 0.005])
     differences = [
         abs(
-            solve(System(q, kernel, operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1]
-            - at_once.q[-1]
+            solve(System(q, kernel, operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1] - at_once.q[-1]
         ).max()
         for eps in delays
     ]

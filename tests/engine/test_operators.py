@@ -56,9 +56,7 @@ def test_slope_of_the_emitted_signal(activation, each):
     generator = np.random.default_rng(2)
     R, q, change = generator.standard_normal((4, 2)), generator.standard_normal((4, 3)), 1e-6
     direction = generator.standard_normal((4, 2))
-    difference = (solved.emitted(R + change * direction, q) - solved.emitted(R - change * direction, q)) / (
-        2 * change
-    )
+    difference = (solved.emitted(R + change * direction, q) - solved.emitted(R - change * direction, q)) / (2 * change)
     np.testing.assert_allclose(solved.slope(R).apply(direction), difference, atol=1e-6)
 
 
@@ -80,9 +78,7 @@ def test_a_number_is_a_multiple_of_the_identity():
 def test_a_number_is_refused_where_the_operator_is_not_square():
     q = np.zeros((2, 3))
     for name in "BCDE":
-        with pytest.raises(
-            ValueError, match=rf"operator {name}: got the number 0.5.*not|multiple of the identity"
-        ):
+        with pytest.raises(ValueError, match=rf"operator {name}: got the number 0.5.*not|multiple of the identity"):
             System(q, operators=Operators(**{name: 0.5}))
         assert System(q, operators=Operators(**{name: 0.0})).signals == 1
         assert System(q, operators=Operators(**{name: 0.5}), signals=3).signals == 3
@@ -170,9 +166,7 @@ def test_krylov_and_direct_solutions_agree_at_delay_zero(activation, each, monke
     generator = np.random.default_rng(4)
     q = generator.uniform(-1, 1, (12, 3))
     small = random_operators(5, each=each)
-    operators = Operators(
-        *(0.05 * getattr(small, name) for name in "ABCDE"), 0.1 * small.F, activation=activation
-    )
+    operators = Operators(*(0.05 * getattr(small, name) for name in "ABCDE"), 0.1 * small.F, activation=activation)
     system = System(
         q, Kernel("inverse", softening=0.4), operators, groups=np.repeat([0, 1, 2], 4),
         strengths=generator.standard_normal((3, 3)), drive=generator.standard_normal((12, 2)), clamped={1: 0.3},

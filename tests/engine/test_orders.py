@@ -38,9 +38,7 @@ def problem(kind, reference):
         A, B, C = 0.4 * A, 0.5 * B, 0.4 * C
     act, name = (np.tanh, "tanh") if kind != "retarded" else ((lambda x: x), "identity")
     matrices = (A, B, C, D, E, F)
-    system = System(
-        q0, KERNEL, Operators(*matrices, activation=name), delay=0.0 if kind == "instant" else DELAY
-    )
+    system = System(q0, KERNEL, Operators(*matrices, activation=name), delay=0.0 if kind == "instant" else DELAY)
     if kind == "instant":
         return system, instant_reference(matrices, act, q0, reference)
     return system, reference.method_of_steps(KERNEL, matrices, act, q0, q0 @ B.T, DELAY, INTERVALS)[-1]
@@ -157,7 +155,6 @@ def test_a_method_of_ones_own_runs(reference):
     midpoint = Tableau("midpoint", 2, A=[[0, 0], [0.5, 0]], b=[0, 1], c=[0, 0.5], P=[[1, -1], [0, 1]])
     system, exact = problem("neutral", reference)
     coarse, fine = (
-        np.linalg.norm(solve(system, (0, DELAY * INTERVALS), midpoint, dt=DELAY / n).q[-1] - exact)
-        for n in (64, 128)
+        np.linalg.norm(solve(system, (0, DELAY * INTERVALS), midpoint, dt=DELAY / n).q[-1] - exact) for n in (64, 128)
     )
     assert abs(np.log2(coarse / fine) - 2) < 0.1

@@ -170,7 +170,7 @@ def test_record_objects_refuse_nonsense():
 
 @pytest.mark.parametrize(("name", "seed"), [("paair", 0), (None, 0), ("pair", -1), ("pair", 0.5)])
 def test_presets_refuse_nonsense(name, seed):
-    with pytest.raises((ValueError, TypeError), match="preset|seed"):
+    with pytest.raises((ValueError, TypeError), match=r"preset|seed"):
         preset(name, seed)
 
 

@@ -264,11 +264,7 @@ def test_a_singular_field_at_delay_zero_fails_by_name():
     # phi = 1/2 and a = 2: I - Phi a = [[1, -1], [-1, 1]].
     system = System([[0.0], [2.0]], operators=Operators(A=2.0, B=1.0), drive=1.0)
     solution = solve(system, (0.0, 1.0))
-    assert (
-        solution.status == -1
-        and "singular" in solution.message
-        and "echo gain rho(a Phi) = 1" in solution.message
-    )
+    assert solution.status == -1 and "singular" in solution.message and "echo gain rho(a Phi) = 1" in solution.message
 
 
 def test_newton_without_a_solution_fails_by_name():
@@ -322,9 +318,7 @@ def test_tolerance_is_kept():
 def test_doubling_the_tolerance_of_a_neutral_run_keeps_its_signals():
     generator = np.random.default_rng(4)
     q = generator.uniform(-1, 1, (5, 2))
-    operators = Operators(
-        A=0.3, B=[[1.0, -1.0]], C=[[0.3, 0.2]], D=[[0.5], [0.7]], F=[[-0.1, -4.0], [4.0, -0.1]]
-    )
+    operators = Operators(A=0.3, B=[[1.0, -1.0]], C=[[0.3, 0.2]], D=[[0.5], [0.7]], F=[[-0.1, -4.0], [4.0, -0.1]])
     system = System(q, Kernel("gaussian"), operators, delay=0.5)
     exact = solve(system, (0.0, 2.0), rtol=1e-12, atol=1e-13)
     for rtol in (1e-4, 1e-6, 1e-8):

@@ -77,17 +77,13 @@ class Tableau:
                 f"tableau {self.name}: expected A strictly lower triangular with row sums c, b summing to 1, and rows "
                 f"of P summing to b."
             )
-        if self.adaptive and (
-            self.b_error.shape != (S,) or abs(self.b_error.sum()) > 1e-12 or self.error_order < 1
-        ):
+        if self.adaptive and (self.b_error.shape != (S,) or abs(self.b_error.sum()) > 1e-12 or self.error_order < 1):
             raise ValueError(
                 f"tableau {self.name}: expected b_error ({S},) summing to 0 and an error_order of at least 1."
             )
         if self.nodes < max(2, self.order):
             raise ValueError(f"tableau {self.name}: got {self.nodes} nodes; expected at least max(2, order).")
-        last = bool(
-            S > 1 and self.c[-1] == 1.0 and np.array_equal(self.A[-1, :-1], self.b[:-1]) and self.b[-1] == 0
-        )
+        last = bool(S > 1 and self.c[-1] == 1.0 and np.array_equal(self.A[-1, :-1], self.b[:-1]) and self.b[-1] == 0)
         object.__setattr__(self, "first_same_as_last", last)
 
     @property

@@ -28,5 +28,5 @@ METHOD = Tableau(
     b_error=[71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40],
     error_order=4,
     nodes=5,
-    reference="Dormand and Prince, J. Comput. Appl. Math. 6 (1980) 19; interpolant: Shampine, Math. Comp. 46 (1986) 135.",
+    reference="Dormand and Prince, J. Comput. Appl. Math. 6 (1980) 19; interpolant: Shampine, Math. Comp. 46 (1986).",
 )
