@@ -12,11 +12,13 @@ from importlib import import_module
 import click
 
 COMMANDS = {
-    "simulate": "Run a preset into a trajectory file.",
+    "demo": "A tour in under a minute: simulate, train, look.",
+    "simulate": "Run a configuration or a preset into a trajectory file.",
     "train": "Train a network of particles (or the ordinary one) on a data set.",
     "evaluate": "Accuracy of a saved model, ideal or perturbed.",
     "info": "What a trajectory or model file is.",
     "plot": "Draw a trajectory.",
+    "data": "List and download data sets.",
 }
 
 
@@ -44,6 +46,8 @@ def root(debug):
     """dynsim: networks without weights, whose neurons are particles.
 
     \b
+    dynsim demo
+    dynsim simulate --preset pulse -o pulse.h5
     dynsim train lenet5 --data mnist --epochs 3 -o out
     dynsim evaluate out/model.h5 --data mnist
     dynsim plot out/training.h5 --kind trajectories -o paths.png
@@ -69,7 +73,8 @@ def main(arguments=None):
     except (ValueError, TypeError, OSError) as error:
         from dynsim.errors import FileError
 
-        click.echo(f"Error: {error}", err=True)
+        known = isinstance(error, OSError) and error.filename is not None and error.strerror
+        click.echo(f"Error: {error.filename}: {error.strerror}." if known else f"Error: {error}", err=True)
         code = 4 if isinstance(error, FileError) else 1
     except Exception as error:
         click.echo(

@@ -1,4 +1,4 @@
-"""dynsim simulate: run a preset into a trajectory file."""
+"""dynsim simulate: run a configuration or a preset into a trajectory file."""
 
 from __future__ import annotations
 
@@ -7,37 +7,114 @@ from pathlib import Path
 
 import click
 
+from ._config import apply_settings, read_toml
+from ._progress import Progress
+
 
 @click.command()
-@click.option("--preset", "name", required=True, help="pair, cluster, pulse, stable or echo.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Trajectory file, run.h5.")
-@click.option("--until", type=float, help="End of the time span, instead of the preset's own.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--preset", "name", help="pair, cluster, pulse, stable or echo instead of a file.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Trajectory file, run.h5.")
+@click.option("--until", type=float, help="End of the time span, as --set run.until=T.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value, as kernel.softening=0.1."
+)
+@click.option("--seed", type=int, help="Of the random places [the configuration's, else 0].")
+@click.option("--dry-run", is_flag=True, help="Print the whole configuration, memory, time and echo gain; run nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.pass_context
-def command(context, name, output, until, seed, overwrite, as_json):
-    """Simulate a preset and write the trajectory as H5MD.
+def command(context, config, name, output, until, settings, seed, dry_run, overwrite, as_json):
+    """Simulate CONFIG.toml, or a preset, and write the trajectory as H5MD.
 
     \b
-    dynsim simulate --preset pulse -o pulse.h5
-    dynsim plot pulse.h5 --kind signals -o pulse.png
+    Presets:
+      pair     two neurons that find an orbit around each other
+      cluster  60 neurons whose signals gather them in clusters
+      pulse    a layered network that passes a pulse on, one layer per delay
+      stable   a delayed field with echo gain 0.8: it settles
+      echo     a delayed field with echo gain 3: it diverges (exit code 3)
+
+    \b
+    Examples:
+      dynsim simulate --preset pulse -o pulse.h5
+      dynsim plot pulse.h5 --kind signals -o pulse.png
+      dynsim simulate --preset pair --set kernel.softening=0.1 --until 10 -o pair.h5
+      dynsim simulate experiments/pulse.toml --dry-run
     """
-    from dynsim.engine.presets import preset
+    from dynsim.engine import configure
+
+    settings = [*settings, *([] if until is None else [f"run.until={until!r}"])]
+    ready = configure(_settle(apply_settings(_configuration(config, name), settings), seed))
+    if dry_run:
+        return _dry_run(ready, as_json)
+    if output is None:
+        raise click.UsageError("-o is missing: say where the trajectory goes, as -o run.h5.")
     from dynsim.trajectory import run
 
-    system, span, options = preset(name, seed)
-    if until is not None:
-        span = (span[0], until)
-    parameters = {"preset": name, "span": list(span)}
-    solution = run(system, span, output, parameters=parameters, seed=seed, overwrite=overwrite, **options)
-    report = {"status": solution.status, "message": solution.message, "echo_gain": solution.echo_gain}
-    report |= {"seed": seed, "output": str(output)}
-    if as_json:
-        click.echo(json.dumps(report))
-    else:
-        for key, value in report.items():
-            click.echo(f"{key:10} {value}")
+    with Progress(*ready.span) as bar:
+        solution = run(
+            ready.system,
+            ready.span,
+            output,
+            parameters={"config": ready.config, **({"preset": name} if name else {})},
+            seed=ready.seed,
+            overwrite=overwrite,
+            callback=bar,
+            **ready.options,
+        )
+    report = {
+        "status": solution.status,
+        "message": solution.message,
+        "neurons": ready.system.neurons,
+        "dimension": ready.system.dimension,
+        "frames": _frames(output),
+        "time": float(solution.t[-1]),
+        "steps": solution.naccepted,
+        "echo_gain": solution.echo_gain,
+        "seed": ready.seed,
+        "seconds": round(solution.wall_time, 3),
+        "output": str(output),
+    }
+    click.echo(json.dumps(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items()))
     if solution.status < 0:
         click.echo(f"Error: {solution.message}", err=True)
         context.exit(3 if solution.status == -2 else 1)
+    return None
+
+
+def _configuration(path, name):
+    if (path is None) == (name is None):
+        raise click.UsageError("give either a CONFIG.toml or --preset NAME.")
+    if path is not None:
+        return read_toml(path)
+    from dynsim.engine.presets import preset_config
+
+    return preset_config(name)
+
+
+def _settle(config, seed):
+    return config if seed is None else {**config, "seed": seed}
+
+
+def _frames(path):
+    from dynsim.trajectory import Trajectory
+
+    with Trajectory(path) as trajectory:
+        return trajectory.frames
+
+
+def _dry_run(ready, as_json):
+    from dynsim.engine import estimate
+
+    costs = estimate(ready.system, ready.span, **ready.options)
+    if as_json:
+        click.echo(json.dumps({"config": ready.config, "neurons": ready.system.neurons, **costs}))
+        return
+    click.echo(json.dumps(ready.config, indent=2))
+    gain = costs.pop("echo_gain")
+    for key, value in costs.items():
+        text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
+        click.echo(f"{key:13} {'about ' if key != 'frames' else ''}{text}")
+    growth = "above 1: signals grow with every delay" if gain > 1 and ready.system.delay else "signals decay"
+    click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({growth})" if ready.system.delay else ""))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from ._training import train_into
+
 
 @click.command()
 @click.argument("model", type=click.Choice(["mlp", "lenet5"]))
@@ -34,47 +36,19 @@ def command(model, data_name, data_dir, as_json, output, **options):
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
     dynsim train lenet5 --data mnist --copies-fc 2 --copies-conv 3 --dim 9 --epochs 3 --seed 0 -o out
     """
-    from dynsim import datasets, learning
-    from dynsim.models import count
+    from dynsim import datasets
 
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
-    network = _build(model, data, options)
-    trajectory = None if options["weights"] else output / "training.h5"
-    with _Bar(options["epochs"]) as bar:
-        result = learning.train(
-            network,
-            data,
-            options["method"],
-            epochs=options["epochs"],
-            batch=options["batch"],
-            rate=options["rate"],
-            seed=options["seed"],
-            trajectory=trajectory,
-            progress=bar.progress,
-        )
-    network.save(output / "model.h5")
-    lines = "".join(json.dumps(entry) + "\n" for entry in result.metrics)
-    (output / "metrics.jsonl").write_text(lines, encoding="utf-8")
-    if trajectory is not None:
-        from dynsim.plots import plot
-
-        for kind in ("trajectories", "observables"):
-            plot(trajectory, kind, output / f"{kind}.png")
-    report = {
-        "test_accuracy": round(result.test_accuracy, 4),
-        "validation_accuracy": round(result.validation_accuracy, 4),
-        "epochs": result.epochs,
-        "seconds_per_epoch": round(result.seconds_per_epoch, 3),
-        "seed": options["seed"],
-        "parameters": count(network),
-        "output": str(output),
-    }
+    names = ("epochs", "batch", "rate", "seed")
+    report = train_into(
+        output, _build(model, data, options), data, options["method"], **{name: options[name] for name in names}
+    )
     if as_json:
         click.echo(json.dumps(report))
         return
-    click.echo(f"test accuracy      {result.test_accuracy:.2f} %")
-    click.echo(f"seconds per epoch  {result.seconds_per_epoch:.1f}")
+    click.echo(f"test accuracy      {report['test_accuracy']:.2f} %")
+    click.echo(f"seconds per epoch  {report['seconds_per_epoch']:.1f}")
     click.echo(f"seed               {options['seed']}")
     for name, value in report["parameters"].items():
         click.echo(f"{name:18} {value:,}")
@@ -97,26 +71,3 @@ def _build(model, data, options):
         raise click.UsageError(f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500.") from None
     widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
     return models.mlp(widths, copies=4 if copies is None else copies, dim=8 if dim is None else dim, **common)
-
-
-class _Bar:
-    """A bar with time left over all batches, made at the first one (only then their number is known)."""
-
-    def __init__(self, epochs):
-        self.epochs, self.bar = epochs, None
-
-    def __enter__(self):
-        return self
-
-    def progress(self, epoch, step, steps, loss):
-        """Advance by a batch."""
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(total=steps * self.epochs, unit="batch", disable=None)  # only on a terminal
-        self.bar.update()
-        self.bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()

@@ -48,6 +48,19 @@ def search_path(data_dir=None):
     return [Path(folder) for folder in given if folder]
 
 
+def find(name, data_dir=None):
+    """Return the folder of a data set, the first on the search path that exists, or None.
+
+    Examples
+    --------
+    >>> find("digits").name
+    'digits'
+    """
+    if name == "digits":
+        return EMBEDDED
+    return next((folder / name for folder in search_path(data_dir) if (folder / name).is_dir()), None)
+
+
 def load(name, data_dir=None):
     """Read a data set: digits (embedded), mnist, fashion-mnist or kmnist.
 
@@ -63,14 +76,10 @@ def load(name, data_dir=None):
     """
     if name not in NAMES:
         raise DataError(f"data set: got {name!r}; expected one of {', '.join(NAMES)}.")
-    if name == "digits":
-        folder = EMBEDDED
-    else:
-        folders = [folder / name for folder in search_path(data_dir)]
-        folder = next((f for f in folders if f.is_dir()), None)
-        if folder is None:
-            places = ", ".join(str(f) for f in folders)
-            raise DataError(f"{name}: not found in {places}; run `dynsim data fetch {name}`.")
+    folder = find(name, data_dir)
+    if folder is None:
+        places = ", ".join(str(f / name) for f in search_path(data_dir))
+        raise DataError(f"{name}: not found in {places}; run `dynsim data fetch {name}`.")
     arrays = [read_idx(_either(folder / file, name)) for file in FILES]
     for images, labels in (arrays[:2], arrays[2:]):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not len(images):

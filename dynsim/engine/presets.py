@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
+from copy import deepcopy
 
-from ..kernels import Kernel, as_count
-from ._echo import echo_gain
-from ._operators import Operators
-from ._system import System
+from ._config import configure
 
 PRESETS = {
     "pair": "two neurons that circle and push each other onto an orbit; delay 0",
-    "cluster": "60 neurons whose saturating signals pull them together into clusters; delay 0.1",
+    "cluster": "60 neurons whose saturating signals gather them in a few clusters; delay 0.1",
     "pulse": "a layered network that passes a pulse on, one layer per delay of 1",
     "stable": "a delayed field with echo gain 0.8: it settles",
     "echo": "a delayed field with echo gain 3: it diverges, and the message says why",
 }
+
+
+def preset_config(name):
+    """Return the configuration of a preset, to be changed and given to `configure`.
+
+    Raises
+    ------
+    ValueError
+        If there is no preset of this name.
+
+    Examples
+    --------
+    >>> preset_config("pulse")["delay"]
+    1.0
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"preset: got {name!r}; expected one of {', '.join(PRESETS)}.")
+    return deepcopy(_CONFIGS[name])
 
 
 def preset(name, seed=0):
@@ -41,64 +56,65 @@ def preset(name, seed=0):
     >>> solve(system, span, **options).success
     True
     """
-    if not isinstance(name, str) or name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}; expected one of {', '.join(PRESETS)}.")
-    generator = np.random.default_rng(as_count(seed, "seed", minimum=0))
-    return _MAKERS[name](generator)
+    ready = configure({**preset_config(name), "seed": seed})
+    return ready.system, ready.span, ready.options
 
 
-def _pair(generator):
+def _layer(k):
+    """Layer k of the pulse's network: 8 neurons about x = k; the first one's signal is given."""
+    group = {"name": f"layer{k}", "neurons": 8}
+    group["places"] = {"kind": "uniform", "low": [k, -0.5, -0.5], "high": [k, 0.5, 0.5]}
+    if k == 0:
+        group["clamped"] = {"kind": "pulse", "at": 1.0, "width": 0.15}
+    return group
+
+
+def _field(gain, delay, until, **group):
+    return {
+        "dimension": 2,
+        "delay": delay,
+        "echo_gain": gain,
+        "kernel": {"softening": 0.1},
+        "operators": {"A": 1.0, "B": [[1.0, 0.5]]},
+        "groups": [{"name": "field", "neurons": 12, "places": {"kind": "uniform"}, **group}],
+        "run": {"until": until},
+    }
+
+
+_CONFIGS = {
     # q' = F q - R with R_i = q_j / r: opposite neurons at radius rho obey rho' = -0.2 rho + 1/2, an orbit of 2.5.
-    turn = [[-0.2, -1.0], [1.0, -0.2]]
-    start = np.array([[1.0, 0.0], [-0.6, 0.3]]) + 0.1 * generator.standard_normal((2, 2))
-    system = System(start, Kernel("inverse", softening=0.05), Operators(B=1.0, D=-1.0, F=turn), signals=2)
-    return system, (0.0, 40.0), {"method": "dopri5"}
-
-
-def _cluster(generator):
+    "pair": {
+        "dimension": 2,
+        "signals": 2,
+        "kernel": {"softening": 0.05},
+        "operators": {"B": 1.0, "D": -1.0, "F": [[-0.2, -1.0], [1.0, -0.2]]},
+        "groups": [
+            {
+                "name": "pair",
+                "neurons": 2,
+                "places": {"kind": "normal", "center": [[1.0, 0.0], [-0.6, 0.3]], "spread": 0.1},
+            }
+        ],
+        "run": {"until": 40.0, "frames": 801},
+    },
     # q' = E - q with E = tanh(A R) + q / 2: places stay within |q| <= 2 and follow the sign of their neighbours.
-    operators = Operators(A=0.5, B=0.5, E=1.0, F=-1.0, activation="tanh")
-    kernel = Kernel("gaussian", length=0.7)
-    system = System(generator.uniform(-1.0, 1.0, (60, 3)), kernel, operators, delay=0.1, signals=3)
-    return system, (0.0, 10.0), {"method": "dopri5", "rtol": 1e-4, "atol": 1e-6}
-
-
-def _pulse(generator):
-    layers, width = 6, 8
-    places = generator.uniform(-0.5, 0.5, (layers * width, 3))
-    places[:, 0] = np.repeat(np.arange(layers, dtype=float), width)
-    strengths = np.diag(np.full(layers - 1, 1.5 / width), 1)
-
-    def pulse(t):
-        return np.full((width, 1), np.exp(-0.5 * ((t - 1.0) / 0.15) ** 2))
-
-    system = System(
-        places,
-        Kernel("inverse", softening=0.1),
-        Operators(A=1.0, activation="tanh"),
-        delay=1.0,
-        groups=np.repeat(np.arange(layers), width),
-        strengths=strengths,
-        clamped={0: pulse},
-    )
-    return system, (0.0, 8.0), {"method": "rk4", "dt": 0.02}
-
-
-def _field(generator, gain, drive, delay):
-    places = generator.uniform(-1.0, 1.0, (12, 2))
-    kernel = Kernel("inverse", softening=0.1)
-    unit = echo_gain(System(places, kernel, Operators(A=1.0)))
-    operators = Operators(A=gain / unit, B=[[1.0, 0.5]])
-    return System(places, kernel, operators, delay=delay, drive=drive)
-
-
-def _stable(generator):
-    return _field(generator, 0.8, 0.1, 0.2), (0.0, 10.0), {"method": "dopri5"}
-
-
-def _echo(generator):
+    "cluster": {
+        "signals": 3,
+        "delay": 0.1,
+        "kernel": {"profile": "gaussian", "length": 0.7},
+        "operators": {"A": 0.5, "B": 0.5, "E": 1.0, "F": -1.0, "activation": "tanh"},
+        "groups": [{"name": "cluster", "neurons": 60, "places": {"kind": "uniform"}}],
+        "run": {"until": 10.0, "rtol": 1e-4, "atol": 1e-6},
+    },
+    "pulse": {
+        "delay": 1.0,
+        "kernel": {"softening": 0.1},
+        "operators": {"A": 1.0, "activation": "tanh"},
+        "groups": [_layer(k) for k in range(6)],
+        "strengths": {f"layer{k}->layer{k + 1}": 1.5 / 8 for k in range(5)},
+        "run": {"until": 8.0, "method": "rk4", "dt": 0.02},
+    },
+    "stable": _field(0.8, 0.2, 10.0, drive=0.1),
     # 3^k passes the largest float, 2e308, at k = 646 delays.
-    return _field(generator, 3.0, None, 0.1), (0.0, 100.0), {"method": "dopri5"}
-
-
-_MAKERS = {"pair": _pair, "cluster": _cluster, "pulse": _pulse, "stable": _stable, "echo": _echo}
+    "echo": _field(3.0, 0.1, 100.0),
+}

@@ -1,6 +1,6 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
-from ._check import as_array, as_count, as_number
+from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
@@ -12,6 +12,7 @@ __all__ = [
     "as_array",
     "as_count",
     "as_number",
+    "expect_keys",
     "pair_force",
     "pair_matrix",
     "pair_sum",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+
 import numpy as np
 
 
@@ -96,6 +99,25 @@ def as_count(value, name, minimum=1):
     if value < minimum:
         raise ValueError(f"{name}: got {value}; expected a whole number of at least {minimum}.")
     return int(value)
+
+
+def expect_keys(mapping, known, name):
+    """Refuse keys that are not known, naming the nearest known one; raises TypeError or ValueError.
+
+    Examples
+    --------
+    >>> expect_keys({"softning": 0.1}, ["scale", "softening"], "kernel")
+    Traceback (most recent call last):
+    ...
+    ValueError: kernel: got unknown key 'softning'; did you mean 'softening'? Known are scale, softening.
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"{name}: got {_describe(mapping)}; expected a table with some of {', '.join(known)}.")
+    for key in mapping:
+        if key not in known:
+            near = get_close_matches(str(key), known, 1, 0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{name}: got unknown key {key!r}; {hint}Known are {', '.join(known)}.")
 
 
 def _matches(got, expected):

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ._check import as_number
+from ._check import as_number, expect_keys
 
 PROFILES = ("inverse", "linear", "gaussian", "exponential", "inverse-square")
 METRICS = ("l2", "l1")
@@ -113,9 +113,5 @@ class Kernel:
         >>> Kernel.from_dict({"profile": "gaussian"}).length
         1.0
         """
-        unknown = sorted(set(parameters) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise ValueError(
-                f"kernel: got unknown key {unknown[0]!r}; known are {', '.join(cls.__dataclass_fields__)}."
-            )
+        expect_keys(parameters, list(cls.__dataclass_fields__), "kernel")
         return cls(**parameters)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_count
+from dynsim.kernels import Kernel, as_count, expect_keys
 from dynsim.layers import (
     BatchNorm,
     Conv,
@@ -122,9 +123,7 @@ def build(config):
         raise ValueError(f"model: got {name!r}; expected one of {', '.join(BUILDERS)}.")
     if isinstance(options.get("kernel"), dict):
         options["kernel"] = Kernel.from_dict(options["kernel"])
-    unknown = sorted(set(options) - set(BUILDERS[name].__code__.co_varnames[: BUILDERS[name].__code__.co_argcount]))
-    if unknown:
-        raise ValueError(f"model {name}: got unknown key {unknown[0]!r} in its configuration.")
+    expect_keys(options, list(inspect.signature(BUILDERS[name]).parameters), f"model {name}")
     return BUILDERS[name](**options)
 
 

@@ -25,7 +25,7 @@ def draw_phase(trajectory, *, neurons=None, quantity="q", component=0, title=Non
     time, data = trajectory.time[later], getattr(trajectory, quantity)
     which = particles(trajectory, chosen) if quantity == "q" else chosen
     values = data.read(None, which)[later][:, :, component].astype(float)
-    portrait = np.stack([values, np.gradient(values, time, axis=0)], axis=2)
+    portrait = np.stack([values, np.gradient(values, time, axis=0, edge_order=2)], axis=2)
     stride = max(1, len(time) // _MOST_POINTS)
     palette = colours(len(chosen))
     figure = new_figure(size)

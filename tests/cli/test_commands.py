@@ -4,14 +4,6 @@ import sys
 
 import pytest
 
-from dynsim.cli import main
-
-
-def run(*arguments):
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    return stop.value.code
-
 
 def test_help_loads_nothing_heavy():
     code = (
@@ -23,12 +15,12 @@ def test_help_loads_nothing_heavy():
     assert out.stdout.strip() == "[]"
 
 
-def test_train_then_evaluate_then_info(tmp_path, capsys):
+def test_train_then_evaluate_then_info(run, tmp_path, capsys):
     options = ["--hidden", 16, "--epochs", 2, "--batch", 64, "--copies-fc", 2, "--dim", 3]
     assert run("train", "mlp", "--data", "digits", *options, "--json", "-o", tmp_path / "out") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["epochs"] == 2 and set(report["parameters"]) == {"memory", "disk", "stored_floats", "bytes"}
-    for name in ("model.h5", "training.h5", "metrics.jsonl", "trajectories.png", "observables.png"):
+    for name in ("model.h5", "training.h5", "metrics.jsonl", "paths.png", "learning.png"):
         assert (tmp_path / "out" / name).stat().st_size > 0
     assert run("evaluate", tmp_path / "out/model.h5", "--data", "digits", "--json") == 0
     assert json.loads(capsys.readouterr().out)["test_accuracy"] == pytest.approx(report["test_accuracy"])
@@ -36,7 +28,7 @@ def test_train_then_evaluate_then_info(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["frames"] == 3
 
 
-def test_simulate_a_preset(tmp_path, capsys):
+def test_simulate_a_preset(run, tmp_path, capsys):
     assert run("simulate", "--preset", "pair", "--until", 0.5, "-o", tmp_path / "run.h5", "--json") == 0
     assert json.loads(capsys.readouterr().out)["status"] == 0
     assert run("simulate", "--preset", "echo", "-o", tmp_path / "echo.h5") == 3
@@ -55,7 +47,7 @@ def test_simulate_a_preset(tmp_path, capsys):
         (("nothing",), 2, "nothing"),
     ],
 )
-def test_wrong_input_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, code, words):
+def test_wrong_input_is_one_sentence(run, tmp_path, monkeypatch, capsys, arguments, code, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DYNSIM_DATA", raising=False)
     (tmp_path / "file").write_text("x")

@@ -1,0 +1,57 @@
+"""dynsim data: which data sets there are, and how to get them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def command():
+    """List data sets and download them.
+
+    \b
+    dynsim data list
+    dynsim data fetch mnist
+    """
+
+
+@command.command("list")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Search this folder first.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def list_command(data_dir, as_json):
+    """Say which data sets are here, and where.
+
+    \b
+    dynsim data list --json
+    """
+    from dynsim.datasets import NAMES, find
+
+    found = {name: find(name, data_dir) for name in NAMES}
+    if as_json:
+        click.echo(json.dumps({name: folder and str(folder) for name, folder in found.items()}))
+        return
+    for name, folder in found.items():
+        where = "embedded" if name == "digits" else folder or f"not here; dynsim data fetch {name}"
+        click.echo(f"{name:14} {where}")
+
+
+@command.command("fetch")
+@click.argument("name")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where to [$DYNSIM_DATA, data/ or the user's cache].")
+@click.option("--mirror", "mirrors", multiple=True, help="Address to download from instead of the known ones.")
+def fetch_command(name, data_dir, mirrors):
+    """Download the data set NAME: mnist, fashion-mnist or kmnist.
+
+    Every file is checked by its checksum; a mirror that fails is passed over for the next.
+
+    \b
+    dynsim data fetch mnist
+    dynsim data fetch kmnist --data-dir /tmp/data
+    """
+    from dynsim.datasets import fetch
+
+    click.echo(fetch(name, data_dir, mirrors, progress=sys.stderr.isatty()))

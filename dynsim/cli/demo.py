@@ -1,0 +1,147 @@
+"""dynsim demo: the tour, under a minute and offline."""
+
+from __future__ import annotations
+
+import html
+import json
+import time
+from pathlib import Path
+
+import click
+
+from ._training import FIGURES, train_into
+
+# Simulations of the tour: preset, figures of it, and what a person sees on them.
+RUNS = {
+    "pulse": {
+        "signals": "Six layers of eight neurons. A pulse given to the first layer reaches every next one a delay of 1 "
+        "later. Nobody set weights: the layers' distances alone say how strongly it arrives.",
+    },
+    "cluster": {
+        "trajectories": "Sixty neurons with saturating signals. Each line is a path; they gather in a few corners.",
+        "distances": "Distances of the same sixty, pair by pair: the smallest go to zero within a cluster, while the "
+        "clusters move apart.",
+    },
+    "pair": {
+        "phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop.",
+    },
+}
+LEARNING = {
+    "trajectories": "Learning by forces: every neuron of a network moves until its distances to others say what "
+    "weights would. Paths of the neurons over the epochs.",
+    "observables": "Loss on the training images and accuracy on held-out ones, epoch by epoch.",
+}
+NEXT = (
+    ("dynsim simulate --preset pulse --set delay=0.5 --set run.until=5 -o half.h5", "the same pulse, faster"),
+    ("dynsim simulate --preset echo -o echo.h5", "an echo gain above 1: why it diverges, in one sentence"),
+    ("dynsim train mlp --data digits --hidden 64 --dim 8 --epochs 20 -o digits", "a larger network"),
+    ("dynsim evaluate {folder}/training/model.h5 --data digits --delta 0.1", "shake the neurons and look"),
+    ("dynsim plot {folder}/cluster.h5 --kind phase -o phase.png", "another figure of the same run"),
+)
+
+
+@click.command()
+@click.option("--output", "-o", type=click.Path(path_type=Path), default="dynsim-demo", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(output, seed, as_json):
+    """Take the tour: simulate neurons, see them move, train a network without weights on handwritten digits.
+
+    Everything is done here and now, offline: the digits are embedded. Files of an earlier tour are replaced.
+
+    \b
+    dynsim demo
+    dynsim demo -o tour --seed 1
+    """
+    began = time.perf_counter()
+    output.mkdir(parents=True, exist_ok=True)
+    figures, runs = [], {}
+    for name, kinds in RUNS.items():
+        click.echo(f"simulating {name} ...", err=True)
+        runs[name] = _simulate(name, output, seed)
+        figures += [(f"{name}.h5", _draw(output / f"{name}.h5", kind), text) for kind, text in kinds.items()]
+    click.echo("training a network without weights on handwritten digits ...", err=True)
+    report = _train(output / "training", seed)
+    figures += [("training/training.h5", f"training/{FIGURES[kind]}", text) for kind, text in LEARNING.items()]
+    index = output / "index.html"
+    index.write_text(_page(output, figures, report, seed), encoding="utf-8")
+    seconds = time.perf_counter() - began
+    if as_json:
+        click.echo(json.dumps({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
+        return
+    accuracy, parameters = report["test_accuracy"], report["parameters"]
+    click.echo(f"Done in {seconds:.0f} s. {accuracy:.1f} % of 360 digits never seen before, by places alone:")
+    click.echo(f"{parameters['stored_floats']:,} stored numbers, seed {seed}.\n")
+    click.echo(f"Look at   {index}   (open it in a browser)\n\nTry next")
+    for line, why in NEXT:
+        click.echo(f"  {line.format(folder=output)}\n      {why}")
+
+
+def _simulate(name, output, seed):
+    from dynsim.engine import configure
+    from dynsim.engine.presets import preset_config
+    from dynsim.trajectory import run
+
+    ready = configure({**preset_config(name), "seed": seed})
+    parameters = {"config": ready.config, "preset": name}
+    path = output / f"{name}.h5"
+    solution = run(ready.system, ready.span, path, parameters, seed=seed, overwrite=True, **ready.options)
+    if not solution.success:
+        raise click.ClickException(f"preset {name}: {solution.message}")
+    return solution.message
+
+
+def _draw(path, kind):
+    from dynsim.plots import plot
+
+    figure = path.with_name(f"{path.stem}-{kind}.png")
+    plot(path, kind, figure)
+    return figure.name
+
+
+def _train(folder, seed):
+    from dynsim import datasets, models
+
+    network = models.mlp(widths=(64, 32, 10), copies=4, dim=4, seed=seed)
+    return train_into(folder, network, datasets.load("digits"), epochs=20, batch=64, rate=0.02, seed=seed)
+
+
+def _page(output, figures, report, seed):
+    """The index: figures with their captions, numbers, and what to try."""
+    shown = "\n".join(
+        f'<figure><a href="{figure}"><img src="{figure}" alt="{html.escape(text)}"></a>'
+        f"<figcaption>{html.escape(text)} <code>{file}</code></figcaption></figure>"
+        for file, figure, text in figures
+    )
+    parameters = report["parameters"]
+    rows = {
+        "Test accuracy": f"{report['test_accuracy']:.2f} % of 360 digits never seen in training",
+        "Stored numbers": f"{parameters['stored_floats']:,}",
+        "The paper's counts": f"memory {parameters['memory']:,}, disk {parameters['disk']:,}",
+        "Model file": f"training/model.h5, {parameters['bytes']:,} bytes of arrays",
+        "Seed": seed,
+    }
+    table = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+    tries = "".join(
+        f"<li><code>{html.escape(line.format(folder=output))}</code><br>{html.escape(why)}</li>" for line, why in NEXT
+    )
+    return PAGE.format(figures=shown, table=table, tries=tries)
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>dynsim: a tour</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem; }}
+figure {{ margin: 0; }} img {{ width: 100%; border: 1px solid #ddd; }} figcaption {{ font-size: .9rem; color: #444; }}
+th {{ text-align: left; padding-right: 1rem; font-weight: 600; }} code {{ background: #f3f3f3; padding: 0 .2em; }}
+</style></head><body>
+<h1>Neurons as particles</h1>
+<p>Each neuron has a place and no weights. What one does to another follows from where the two stand. These pictures
+were made just now on this machine; the numbers behind them lie beside this page as HDF5.</p>
+<main>{figures}</main>
+<h2>The network that was trained</h2><table>{table}</table>
+<h2>Try next</h2><ul>{tries}</ul>
+</body></html>
+"""

@@ -1,0 +1,189 @@
+"""A run described by plain numbers and strings: what a TOML file says, what a trajectory file keeps."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels import Kernel, as_count, as_number, expect_keys
+from ._echo import echo_gain
+from ._operators import SHAPES, Operators
+from ._places import draw_places
+from ._record import EveryStep, Times
+from ._system import System
+from ._waveform import waveform
+from .integrators import METHODS
+
+TOP = ("seed", "dimension", "copies", "signals", "delay", "echo_gain", "kernel", "operators", "groups", "strengths")
+GROUP = ("name", "neurons", "places", "drive", "clamped")
+RUN = ("start", "until", "method", "dt", "rtol", "atol", "max_steps", "frames", "every")
+
+
+@dataclass(eq=False)
+class Configured:
+    """A run that is ready: `solve(system, span, **options)`; `config` is the configuration with its defaults."""
+
+    system: System
+    span: tuple
+    options: dict
+    config: dict
+
+    @property
+    def seed(self):
+        """Seed of the random places."""
+        return self.config["seed"]
+
+
+def configure(config):
+    """Build a system and the arguments of `solve` from a configuration.
+
+    Parameters
+    ----------
+    config : dict
+        Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
+        `delay` 0; `echo_gain`, to which the strengths are then scaled; the tables `kernel` (as `Kernel`) and
+        `operators` (as `Operators`); `groups`, a list of tables with `neurons`, `name`, `places` (see below), `drive`, `clamped`;
+        `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
+        is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`, and
+        either `frames` (evenly spaced) or `every` (n steps).
+        Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
+        Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
+
+    Returns
+    -------
+    Configured
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key is unknown (the nearest known one is named) or a value does not fit.
+
+    Examples
+    --------
+    >>> ready = configure({"groups": [{"neurons": 5}], "run": {"until": 1.0}})
+    >>> ready.system.neurons, ready.span, ready.config["delay"]
+    (5, (0.0, 1.0), 0.0)
+    """
+    expect_keys(config, [*TOP, "run"], "configuration")
+    config = {"seed": 0, "dimension": 3, "copies": 1, "signals": 1, "delay": 0.0, **deepcopy(dict(config))}
+    span, options = _run(config)
+    groups = config["groups"] = _groups(config.get("groups"))
+    dimension, signals = as_count(config["dimension"], "dimension"), as_count(config["signals"], "signals")
+    copies = as_count(config["copies"], "copies")
+    sizes = [group["neurons"] for group in groups]
+    _expect_memory(copies * sum(sizes) * dimension)
+    config["kernel"] = Kernel.from_dict(config.get("kernel", {})).to_dict()
+    config["operators"] = config.get("operators", {})
+    expect_keys(config["operators"], [*SHAPES, "activation"], "operators")
+    generator = np.random.default_rng(as_count(config["seed"], "seed", minimum=0))
+    places = [
+        draw_places(g["places"], f"places of {g['name']}", generator, copies, g["neurons"], dimension) for g in groups
+    ]
+    q = np.concatenate(places, axis=1)
+    strengths = _strengths(config.get("strengths", 1.0), [group["name"] for group in groups], copies)
+    settings = {
+        "delay": config["delay"],
+        "groups": np.repeat(np.arange(len(groups)), sizes),
+        "drive": _drive(groups, signals),
+        "clamped": {
+            k: waveform(group["clamped"], f"clamped of {group['name']}", group["neurons"], signals)
+            for k, group in enumerate(groups)
+            if "clamped" in group
+        },
+        "signals": signals,
+    }
+    kernel, operators = Kernel.from_dict(config["kernel"]), Operators(**config["operators"])
+    start = q[0] if copies == 1 else q
+    system = System(start, kernel, operators, strengths=strengths, **settings)
+    if "echo_gain" in config:
+        wanted, found = as_number(config["echo_gain"], "echo_gain", above=0), echo_gain(system)
+        if not 0 < found < np.inf:
+            raise ValueError(f"echo_gain: got {wanted:g}, but the system's own is {found:g}; expected A or C above 0.")
+        # rho(a Phi) is linear in the strengths.
+        system = System(start, kernel, operators, strengths=system.strengths * (wanted / found), **settings)
+    return Configured(system, span, options, config)
+
+
+def _run(config):
+    run = config["run"] = config.get("run", {})
+    expect_keys(run, RUN, "run")
+    if "until" not in run:
+        raise ValueError("run: until is missing; give the end of the time span.")
+    run.setdefault("start", 0.0)
+    run.setdefault("method", "dopri5")
+    span = as_number(run["start"], "run start"), as_number(run["until"], "run until")
+    if not span[0] < span[1]:
+        raise ValueError(f"run: got start {span[0]:g} and until {span[1]:g}; expected start < until.")
+    if run["method"] not in METHODS:
+        raise ValueError(f"run method: got {run['method']!r}; expected one of {', '.join(METHODS)}.")
+    options = {key: run[key] for key in ("method", "dt", "rtol", "atol", "max_steps") if key in run}
+    if "frames" in run and "every" in run:
+        raise ValueError("run: got frames and every; expected one of them.")
+    if "frames" in run:
+        options["record"] = Times(np.linspace(*span, as_count(run["frames"], "run frames", minimum=2)))
+    elif "every" in run:
+        options["record"] = EveryStep(as_count(run["every"], "run every"))
+    return span, options
+
+
+def _groups(groups):
+    if not isinstance(groups, list) or not groups:
+        raise ValueError("groups: missing; expected at least one [[groups]] with its number of neurons.")
+    filled, names = [], set()
+    for k, group in enumerate(groups):
+        expect_keys(group, GROUP, f"groups[{k}]")
+        group = {"name": f"group{k}", "places": {"kind": "normal"}, **group}
+        if not isinstance(group["name"], str) or group["name"] in names:
+            raise ValueError(f"groups[{k}]: got the name {group['name']!r}; expected a text that no other group has.")
+        if "neurons" not in group and not isinstance(group["places"], dict):
+            group["neurons"] = np.shape(group["places"])[-2] if np.ndim(group["places"]) > 1 else 0
+        if "neurons" not in group:
+            raise ValueError(f"groups[{k}]: neurons is missing; give their number.")
+        group["neurons"] = as_count(group["neurons"], f"neurons of {group['name']}")
+        names.add(group["name"])
+        filled.append(group)
+    return filled
+
+
+def _expect_memory(numbers):
+    if numbers > 2**31:
+        raise ValueError(f"groups: got {numbers:,} coordinates; expected at most 2**31 = 16 GiB of them.")
+
+
+def _strengths(strengths, names, copies):
+    """lambda (H, G, G) [from, to] as numbers, a matrix or a table of arrows say."""
+    G = len(names)
+    if not isinstance(strengths, dict):
+        array = np.asarray(strengths, dtype=object)
+        return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
+    matrix = np.zeros((copies, G, G))
+    arrows = [f"{a}->{b}" for a in names for b in names]
+    for arrow, value in strengths.items():
+        expect_keys({"".join(arrow.split()): value}, arrows, "strengths")
+        start, end = (names.index(part.strip()) for part in arrow.split("->"))
+        values = value if isinstance(value, list) else [value]
+        if len(values) not in (1, copies):
+            raise ValueError(f"strengths {arrow}: got {len(values)} numbers; expected 1 or {copies}, one a copy.")
+        matrix[:, start, end] = [as_number(number, f"strengths {arrow}") for number in values]
+    return matrix
+
+
+def _drive(groups, signals):
+    parts, start = [], 0
+    for group in groups:
+        if "drive" in group:
+            signal = waveform(group["drive"], f"drive of {group['name']}", group["neurons"], signals)
+            parts.append((slice(start, start + group["neurons"]), signal))
+        start += group["neurons"]
+    if not parts:
+        return None
+
+    def drive(t):
+        total = np.zeros((start, signals))
+        for members, signal in parts:
+            total[members] = signal(t)
+        return total
+
+    return drive

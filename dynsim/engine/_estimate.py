@@ -1,0 +1,73 @@
+"""What a run will cost, from a trial of a few steps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._echo import echo_gain
+from ._record import EveryStep, LastOnly, Times
+from ._solve import solve
+from .integrators import METHODS
+
+TRIAL_STEPS = 30
+
+
+def estimate(system, span, **options):
+    """Return steps, seconds, memory, file size and echo gain of a run that has not begun, as a dict.
+
+    A trial of 30 steps is made and scaled to the span; where steps grow or shrink later, so do the true numbers.
+
+    Parameters
+    ----------
+    system, span, **options
+        As for `solve`.
+
+    Returns
+    -------
+    dict
+        `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`.
+
+    Examples
+    --------
+    >>> from dynsim.engine.presets import preset
+    >>> system, span, options = preset("pulse")
+    >>> estimate(system, span, **options)["steps"]
+    400
+    """
+    trial = dict(options)
+    trial.pop("record", None)
+    # The first call may compile; the second is timed.
+    solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
+    solution = solve(system, span, **{**trial, "record": LastOnly(), "max_steps": TRIAL_STEPS})
+    reached = max(float(solution.t[-1]) - span[0], np.finfo(float).tiny)
+    share = (span[1] - span[0]) / reached
+    tableau = METHODS[options.get("method", "dopri5")]
+    steps = max(1, round(solution.naccepted * share))
+    if not tableau.adaptive:
+        steps = math.ceil((span[1] - span[0]) / options["dt"] - 1e-9)
+    places = system.copies * system.neurons * system.dimension
+    signals = system.neurons * system.signals
+    numbers = (len(tableau.b) + 6) * places + 6 * signals
+    if system.delay:
+        segments = 2 * math.ceil(system.delay * steps / (span[1] - span[0]) + 1)
+        numbers += segments * tableau.nodes * (places + signals)
+    view = 0 if system.dimension == 3 else 3 * system.copies * system.neurons
+    frames = _frames(options.get("record"), steps)
+    return {
+        "steps": steps,
+        "frames": frames,
+        "seconds": solution.wall_time * share,
+        "memory_bytes": 8 * numbers,
+        "file_bytes": 8 * frames * (places + view + 2 * signals),
+        "echo_gain": echo_gain(system),
+    }
+
+
+def _frames(record, steps):
+    if isinstance(record, Times):
+        return len(record.times)
+    if isinstance(record, LastOnly):
+        return 1
+    return 1 + math.ceil(steps / (record.n if isinstance(record, EveryStep) else 1))

@@ -1,0 +1,131 @@
+"""dynsim simulate: files, settings, the dry run, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dynsim.trajectory import Trajectory
+
+CONFIG = """
+seed = 3
+dimension = 2
+delay = 0.5
+
+[kernel]
+profile = "gaussian"
+length = 2.0
+
+[operators]
+A = 0.5
+B = [[1.0, 0.0]]
+F = -1.0
+
+[[groups]]
+name = "input"
+places = [[0.0, 0.0], [1.0, 0.0]]
+clamped = { kind = "sine", frequency = 1.0 }
+
+[[groups]]
+name = "output"
+neurons = 3
+places = { kind = "uniform", low = [1.0, 0.0], high = 2.0 }
+drive = 0.25
+
+[strengths]
+"input->output" = 1.5
+
+[run]
+until = 2.0
+frames = 21
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_a_file_becomes_a_trajectory(run, config, tmp_path, capsys):
+    assert run("simulate", config, "-o", tmp_path / "run.h5", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {key: report[key] for key in ("neurons", "dimension", "frames", "time", "seed")} == {
+        "neurons": 5, "dimension": 2, "frames": 21, "time": 2.0, "seed": 3,
+    }  # fmt: skip
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert np.array_equal(trajectory.q[0, :2], [[0, 0], [1, 0]])
+        assert trajectory.parameters["config"]["kernel"]["softening"] == 0.0
+        times, E = trajectory.time[:], trajectory.E[:]
+    np.testing.assert_allclose(E[:, 0, 0], np.sin(2 * np.pi * times), atol=1e-12)
+
+
+def test_settings_change_one_value(run, config, tmp_path, capsys):
+    settings = ["--set", "groups.output.neurons=7", "--set", "kernel.profile=linear", "--until", 0.5, "--seed", 4]
+    assert run("simulate", config, *settings, "--dry-run", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    changed = report["config"]
+    assert report["neurons"] == 9 and changed["seed"] == 4
+    assert changed["kernel"]["profile"] == "linear" and changed["run"]["until"] == 0.5
+
+
+def test_the_dry_run_says_what_a_run_costs_and_runs_nothing(run, config, tmp_path, capsys):
+    assert run("simulate", config, "--dry-run", "-o", tmp_path / "run.h5", "--json") == 0
+    costs = json.loads(capsys.readouterr().out)
+    assert not (tmp_path / "run.h5").exists()
+    assert costs["frames"] == 21 and costs["file_bytes"] == 8 * 21 * (5 * 2 + 5 * 3 + 2 * 5)
+    # No arrow leads to a layer that itself is heard: nothing comes back.
+    assert costs["echo_gain"] == pytest.approx(0.0, abs=1e-12) and costs["seconds"] > 0
+    assert run("simulate", config, "--dry-run") == 0
+    assert "memory_bytes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[kernel]", "[kernal]", "'kernal'; did you mean 'kernel'"),
+        ("length", "lenght", "did you mean 'length'"),
+        ("A = 0.5", "G = 0.5", "operators: got unknown key 'G'"),
+        ("neurons = 3", "nuerons = 3", "did you mean 'neurons'"),
+        ("neurons = 3", "neurons = -3", "neurons of output: got -3"),
+        ("neurons = 3", "neurons = 3000000000", "at most 2**31"),
+        ("until = 2.0", "untill = 2.0", "did you mean 'until'"),
+        ("until = 2.0", "until = -2.0", "expected start < until"),
+        ("until = 2.0", "until = nan", "run until: got nan"),
+        ("until = 2.0", 'until = 2.0\nmethod = "rk5"', "expected one of"),
+        ("frames = 21", "frames = 21\nevery = 2", "expected one of them"),
+        ("0.0, 0.0", "nan, 0.0", "places of input: entry (0, 0) is nan"),
+        ("frequency", "frequence", "did you mean 'frequency'"),
+        ('"sine"', '"sinus"', "got kind 'sinus'"),
+        ("input->output", "input->outptu", "did you mean 'input->output'"),
+        ("low = [1.0, 0.0]", "low = 3.0", "expected low <= high"),
+        ("seed = 3", "seed = -1", "seed: got -1"),
+        ("seed = 3", "seed = ", "not TOML"),
+    ],
+)
+def test_wrong_files_are_one_sentence(run, tmp_path, capsys, old, new, words):
+    assert old in CONFIG
+    (tmp_path / "wrong.toml").write_text(CONFIG.replace(old, new, 1))
+    assert run("simulate", tmp_path / "wrong.toml", "-o", tmp_path / "run.h5") == 1
+    message = capsys.readouterr().err
+    assert words in message and "Traceback" not in message and "Internal" not in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--preset", "pulse", "--set", "delay"], 2, "expected KEY=VALUE"),
+        (["--preset", "pulse", "--set", "groups.layer7.neurons=1"], 2, "layer7"),
+        (["--preset", "pulse", "--set", "delay.x.y=1"], 2, "no table"),
+        (["--preset", "pulse"], 2, "-o is missing"),
+        ([], 2, "CONFIG.toml or --preset"),
+        (["nowhere.toml", "-o", "run.h5"], 1, "nowhere.toml: No such file"),
+        (["--preset", "pulse", "-o", "no/such/run.h5"], 1, "no/such"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(run, tmp_path, monkeypatch, capsys, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    assert run("simulate", *arguments) == code
+    message = capsys.readouterr().err
+    assert words in message and "Traceback" not in message and "Internal" not in message
