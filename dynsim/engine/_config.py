@@ -44,7 +44,7 @@ def configure(config):
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
         `delay` 0; `echo_gain`, to which the strengths are then scaled; the tables `kernel` (as `Kernel`) and
-        `operators` (as `Operators`); `groups`, a list of tables with `neurons`, `name`, `places` (see below), `drive`, `clamped`;
+        `operators` (as `Operators`); `groups`, a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
         is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`, and
         either `frames` (evenly spaced) or `every` (n steps).

@@ -1,12 +1,13 @@
 """Layers in DyN form (subsystems of particles) and plain ones: forward, and force by the way back."""
 
-from ._conv import Conv, PlainConv
+from ._conv import SETS, Conv, PlainConv
 from ._full import Full, PlainFull
 from ._parameter import Parameter
 from ._simple import BatchNorm, Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import random_places, start_strengths
 
 __all__ = [
+    "SETS",
     "BatchNorm",
     "Conv",
     "Flatten",

@@ -9,20 +9,30 @@ from dynsim.kernels import Kernel, as_array, relation, relation_forces
 from ._linear import Convolution
 from ._parameter import as_parameter
 
+SETS = ("half", "full")
+
 
 class Conv(Convolution):
-    """A k x k convolution without weights: W[o, i, r, c] = sum_h lambda[r, c, h] phi(q_out[r, h, o], q_in[c, h, i]).
+    """A k x k convolution without weights.
+
+    With half sets there is one set of output places for each kernel row and one of input places for each column::
+
+        W[o, i, r, c] = sum_h lambda[r, c, h] phi(q_out[r, h, o], q_in[c, h, i])
+
+    With full sets both axes have both; the second relation goes from the rows' inputs to the columns' outputs::
+
+        W[o, i, r, c] = sum_h lambda[0, r, c, h] phi(q_out[0, r, h, o], q_in[0, c, h, i])
+                            + lambda[1, c, r, h] phi(q_out[1, c, h, o], q_in[1, r, h, i])
 
     Parameters
     ----------
-    places_in : array_like (k, H, n_in, d), or Parameter
-        One set of input places per kernel column.
-    places_out : array_like (k, H, n_out, d), or Parameter
-        One set of output places per kernel row.
-    strengths : array_like (k, k, H), or Parameter
-        lambda[r, c, h].
+    places_in : array_like (k, H, n_in, d), full (2, k, H, n_in, d), or Parameter
+    places_out : array_like (k, H, n_out, d), full (2, k, H, n_out, d), or Parameter
+    strengths : array_like (k, k, H), full (2, k, k, H), or Parameter
     kernel : Kernel, optional
     bias : array_like (n_out,), or Parameter, optional
+    sets : {"half", "full"}
+        k (n_in + n_out) or 2 k (n_in + n_out) neurons a copy.
 
     Raises
     ------
@@ -37,14 +47,17 @@ class Conv(Convolution):
     ((3, 1, 2, 2), 4.0)
     """
 
-    def __init__(self, places_in, places_out, strengths, kernel=None, bias=None):
+    def __init__(self, places_in, places_out, strengths, kernel=None, bias=None, sets="half"):
+        if sets not in SETS:
+            raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
         self.places_in = as_parameter(places_in, "places")
         self.places_out = as_parameter(places_out, "places")
         self.strengths = as_parameter(strengths, "strengths")
-        self.kernel = kernel or Kernel()
-        k, copies, _, d = as_array(self.places_in.value, "places_in", ("k", "H", "n_in", "d")).shape
-        n_out = as_array(self.places_out.value, "places_out", (k, copies, "n_out", d)).shape[2]
-        as_array(self.strengths.value, "strengths", (k, k, copies))
+        self.kernel, self.sets = kernel or Kernel(), sets
+        axes = () if sets == "half" else (2,)
+        *_, k, copies, _, d = as_array(self.places_in.value, "places_in", (*axes, "k", "H", "n_in", "d")).shape
+        n_out = as_array(self.places_out.value, "places_out", (*axes, k, copies, "n_out", d)).shape[-2]
+        as_array(self.strengths.value, "strengths", (*axes, k, k, copies))
         if bias is not None:
             self.bias = as_parameter(bias, "bias")
             as_array(self.bias.value, "bias", (n_out,))
@@ -57,20 +70,26 @@ class Conv(Convolution):
 
     def materialize(self):
         """Return the weights (n_out, n_in, k, k) that the places stand for."""
-        weights = relation(self.kernel, self.places_in.value, self.places_out.value, self.strengths.value)
-        return np.ascontiguousarray(weights.transpose(2, 3, 0, 1))
+        weights = sum(relation(self.kernel, *subsystem).transpose(order) for subsystem, order in self._relations())
+        return np.ascontiguousarray(weights)
 
     def add_weight_gradient(self, gradient):
         """Turn dL/dW (n_out, n_in, k, k) into forces on the neurons (their gradient) and on lambda."""
-        forces = relation_forces(
-            self.kernel,
-            self.places_in.value,
-            self.places_out.value,
-            self.strengths.value,
-            np.ascontiguousarray(gradient.transpose(2, 3, 0, 1)),
-        )
-        for parameter, force in zip((self.places_in, self.places_out, self.strengths), forces, strict=True):
-            parameter.add(force)
+        forces = []
+        for subsystem, order in self._relations():
+            on_weights = np.ascontiguousarray(gradient.transpose(np.argsort(order)))
+            forces.append(relation_forces(self.kernel, *subsystem, on_weights))
+        for number, parameter in enumerate((self.places_in, self.places_out, self.strengths)):
+            parts = [force[number] for force in forces]
+            parameter.add(parts[0] if self.sets == "half" else np.stack(parts))
+
+    def _relations(self):
+        """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""
+        arrays = (self.places_in.value, self.places_out.value, self.strengths.value)
+        rows_out, columns_out = (2, 3, 0, 1), (2, 3, 1, 0)
+        if self.sets == "half":
+            return [(arrays, rows_out)]
+        return [(tuple(array[axis] for array in arrays), order) for axis, order in enumerate((rows_out, columns_out))]
 
 
 class PlainConv(Convolution):

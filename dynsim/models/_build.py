@@ -9,6 +9,7 @@ import numpy as np
 
 from dynsim.kernels import Kernel, as_count, expect_keys
 from dynsim.layers import (
+    SETS,
     BatchNorm,
     Conv,
     Flatten,
@@ -65,11 +66,12 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     return Model(layers, {**config, "seed": seed, "weights": bool(weights)})
 
 
-def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False):
+def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half"):
     """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-10 (LeCun et al., 1998).
 
     Images are square with one channel; they are repeated and padded to 32 x 32 (28 by a margin of 2, 8 four times).
-    Parameters as `mlp`; copies of the full and of the convolutional subsystems apart.
+    Parameters as `mlp`; copies of the full and of the convolutional subsystems apart, and `sets` of the convolution,
+    "half" or "full" (see `Conv`).
 
     Examples
     --------
@@ -86,10 +88,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     if weights:
         second = PlainConv(_he(generator, (16, 6, 5, 5), 150), np.zeros(16, DTYPE))
     else:
-        places_in = random_places(generator, 5, copies_conv, 6, dim)
-        places_out = random_places(generator, 5, copies_conv, 16, dim)
-        strengths = start_strengths(kernel, places_in, places_out)
-        second = Conv(places_in, places_out, strengths, kernel, np.zeros(16, DTYPE))
+        second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     layers = [first, BatchNorm(6, dtype=DTYPE), ReLU(), MaxPool(), second, BatchNorm(16, dtype=DTYPE), ReLU()]
     layers += [
         MaxPool(),
@@ -97,7 +96,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
         *_full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights),
     ]
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
-    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights)}
+    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets}
     return Model(layers, config, prepare=_to_32)
 
 
@@ -141,6 +140,21 @@ def _full_layers(generator, widths, copies, dim, kernel, weights):
             shared = following
         layers += [BatchNorm(n, dtype=DTYPE), ReLU()]
     return layers[:-2]  # the classes' scores stay as they are
+
+
+def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
+    if sets not in SETS:
+        raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
+    places, axes = [], 1 if sets == "half" else 2
+    for _ in range(axes):
+        places.append([random_places(generator, k, copies, n, dim) for n in (n_in, n_out)])
+    strengths = [start_strengths(kernel, *pair) for pair in places]
+    places_in, places_out = ([pair[side] for pair in places] for side in (0, 1))
+    arrays = [part[0] if axes == 1 else np.stack(part) for part in (places_in, places_out, strengths)]
+    layer = Conv(*arrays, kernel, np.zeros(n_out, DTYPE), sets)
+    if axes == 2:  # the two relations have the signs' pattern in common, so their variances do not simply add up
+        layer.strengths.value *= np.sqrt(2 / (k * k * n_in) / np.mean(layer.materialize() ** 2))
+    return layer
 
 
 def _he(generator, shape, fan):

@@ -24,6 +24,8 @@ def layers():
             Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, np.ones(4)),
             (5, 6),
         )
+        full = [g.normal(size=shape) for shape in ((2, 3, 2, 2, 3), (2, 3, 2, 4, 3), (2, 3, 3, 2))]
+        yield Conv(*full, kernel, np.ones(4), "full"), (2, 2, 5, 6)
         yield (
             Conv(
                 g.normal(size=(3, 2, 2, 3)),
@@ -73,6 +75,20 @@ def test_shared_places_take_both_forces():
     alone.backward(np.ones((1, 2)))
     difference = first.places_out.gradient - alone.places_in.gradient
     assert np.abs(difference).max() > 0 and second.places_in is first.places_out
+
+
+def test_full_sets_are_two_relations():
+    g = np.random.default_rng(5)
+    places_in, places_out, strengths = (g.normal(size=s) for s in ((2, 3, 2, 2, 4), (2, 3, 2, 5, 4), (2, 3, 3, 2)))
+    weights = Conv(places_in, places_out, strengths, sets="full").materialize()
+    for o, i, r, c in [(0, 1, 2, 0), (4, 0, 1, 2), (2, 1, 0, 0)]:
+        expected = 0.0
+        for h in range(2):
+            expected += strengths[0, r, c, h] / np.linalg.norm(places_out[0, r, h, o] - places_in[0, c, h, i])
+            expected += strengths[1, c, r, h] / np.linalg.norm(places_out[1, c, h, o] - places_in[1, r, h, i])
+        assert weights[o, i, r, c] == pytest.approx(expected, rel=1e-13)
+    with pytest.raises(ValueError, match="half, full"):
+        Conv(places_in, places_out, strengths, sets="both")
 
 
 def test_convolution_is_scipys():

@@ -123,7 +123,7 @@ def test_lines_hold_the_numbers_of_the_file(make_file):
     for curve, (i, j) in zip(distances.axes[0].lines, pairs, strict=True):
         assert np.allclose(curve.get_ydata(), np.sqrt(((q[:, i] - q[:, j]) ** 2).sum(axis=1)), rtol=1e-14)
     assert np.array_equal(phase.axes[0].lines[0].get_xdata(), q[:, 1, 2])
-    assert np.allclose(phase.axes[0].lines[0].get_ydata(), np.gradient(q[:, 1, 2], time))
+    assert np.allclose(phase.axes[0].lines[0].get_ydata(), np.gradient(q[:, 1, 2], time, edge_order=2))
     paths = flat.axes[0].collections[0].get_segments()
     assert np.array_equal(np.stack(paths, axis=1), q[:, :, :2])
 
