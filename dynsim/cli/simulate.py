@@ -116,5 +116,10 @@ def _dry_run(ready, as_json):
     for key, value in costs.items():
         text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
         click.echo(f"{key:13} {'about ' if key != 'frames' else ''}{text}")
-    growth = "above 1: signals grow with every delay" if gain > 1 and ready.system.delay else "signals decay"
-    click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({growth})" if ready.system.delay else ""))
+    click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({_growth(gain)})" if ready.system.delay else ""))
+
+
+def _growth(gain):
+    if gain > 1:
+        return "above 1: signals grow with every delay, until an activation saturates"
+    return "signals decay" if gain > 1e-12 else "nothing comes back"
