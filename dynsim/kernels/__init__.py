@@ -4,11 +4,13 @@ from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
+from ._sorted import SortedProduct
 
 __all__ = [
     "METRICS",
     "PROFILES",
     "Kernel",
+    "SortedProduct",
     "as_array",
     "as_count",
     "as_number",

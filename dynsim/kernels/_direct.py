@@ -14,11 +14,17 @@ from numba import njit, prange
 
 from ._block import BLOCK, L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
 from ._check import as_array
+from ._sorted import SortedProduct
 
 ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
 
 
-def pair_sum(kernel, sources, targets, strengths, exclude_self=False):
+METHODS = ("auto", "direct", "sorted")
+# Pairs a second of the direct sum against neurons a second sorted and passed: where the lines cross, roughly.
+PAIRS_PER_NEURON = 600
+
+
+def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto"):
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
     Parameters
@@ -30,6 +36,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False):
         Emitted signals of the sources.
     exclude_self : bool
         Leave out pairs i == j exactly, by index; needs m == n.
+    method : {"auto", "direct", "sorted"}
+        Every pair; or, for the linear kernel of l1 distances without softening, sums along sorted axes in
+        O((m + n) log(m + n)). "auto" sorts where it can and pays.
 
     Returns
     -------
@@ -52,6 +61,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False):
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise ValueError(f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s).")
     dtype = np.result_type(sources, targets, strengths)
+    if _sorts(kernel, method, len(sources), len(targets)):
+        # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
+        return SortedProduct(sources, targets, kernel.scale).forward(strengths).astype(dtype, copy=False)
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
     loop = _sum_loop(*specialisation(kernel, sources.shape[1]))
@@ -108,6 +120,15 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out
+
+
+def _sorts(kernel, method, n, m):
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}.")
+    able = kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
+    if method == "sorted" and not able:
+        raise ValueError(f"method: sorted sums need the linear kernel of l1 distances without softening; got {kernel}.")
+    return able and (method == "sorted" or (method == "auto" and n * m > PAIRS_PER_NEURON * (n + m)))
 
 
 def axes_first(places, dtype):
