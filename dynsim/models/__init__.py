@@ -2,7 +2,8 @@
 
 from ._build import BUILDERS, build, lenet5, mlp
 from ._count import count
-from ._files import describe, load_model, save_model
+from ._load import describe, load_model
 from ._model import Model
+from ._save import save_model
 
 __all__ = ["BUILDERS", "Model", "build", "count", "describe", "lenet5", "load_model", "mlp", "save_model"]

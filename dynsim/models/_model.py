@@ -6,6 +6,8 @@ import numpy as np
 
 from dynsim.kernels import as_array
 
+from ._save import save_model
+
 
 class Model:
     """Layers in a row.
@@ -87,6 +89,4 @@ class Model:
 
     def save(self, path):
         """Write the model to one HDF5 file, replacing it in one step."""
-        from ._files import save_model
-
         save_model(self, path)
