@@ -5,6 +5,7 @@ from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
 from ._sorted import SortedProduct
+from ._threads import launch
 
 __all__ = [
     "METRICS",
@@ -15,6 +16,7 @@ __all__ = [
     "as_count",
     "as_number",
     "expect_keys",
+    "launch",
     "pair_force",
     "pair_matrix",
     "pair_sum",

@@ -15,6 +15,7 @@ from numba import njit, prange
 from ._block import BLOCK, L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
 from ._check import as_array
 from ._sorted import SortedProduct
+from ._threads import launch
 
 ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
 
@@ -67,7 +68,8 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
     loop = _sum_loop(*specialisation(kernel, sources.shape[1]))
-    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
+    work = len(sources) * len(targets) * (sources.shape[1] + len(columns))
+    launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out.reshape(len(targets)) if strengths.ndim == 1 else out
 
@@ -87,7 +89,8 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     dtype = np.result_type(sources, targets)
     out = np.empty((len(targets), len(sources)), dtype=dtype)
     loop = _matrix_loop(*specialisation(kernel, sources.shape[1]))
-    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), constants(kernel, dtype),
+    work = len(sources) * len(targets) * sources.shape[1]
+    launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out
 
@@ -117,8 +120,9 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
     out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
     loop = _force_loop(*specialisation(kernel, sources.shape[1]))
-    loop(axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows, constants(kernel, dtype),
-         bool(exclude_self), out)  # fmt: skip
+    work = len(sources) * len(targets) * (2 * sources.shape[1] + len(columns))
+    launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows,
+         constants(kernel, dtype), bool(exclude_self), out)  # fmt: skip
     return out
 
 

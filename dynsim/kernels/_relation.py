@@ -14,6 +14,7 @@ from numba import njit, prange
 from ._block import L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
 from ._check import as_array
 from ._direct import axes_first
+from ._threads import launch
 
 
 def relation(kernel, sources, targets, strengths):
@@ -47,7 +48,8 @@ def relation(kernel, sources, targets, strengths):
     dtype = strengths.dtype
     weights = np.empty((len(targets), len(sources), targets.shape[2], sources.shape[2]), dtype)
     loop = _relation_loop(*specialisation(kernel, sources.shape[3]))
-    loop(axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), weights)
+    work = weights.size * sources.shape[1] * sources.shape[3]
+    launch(loop, work, axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), weights)
     return weights
 
 
@@ -69,12 +71,13 @@ def relation_forces(kernel, sources, targets, strengths, gradient):
     loop = _forces_loop(*specialisation(kernel, sources.shape[3]))
     numbers = constants(kernel, dtype)
     on_targets, products = np.zeros_like(targets), np.zeros((*targets.shape[:3], len(sources)), np.float64)
-    loop(axes_first(sources, dtype), targets, strengths, gradient, numbers, on_targets, products)
+    work = 3 * gradient.size * sources.shape[1] * sources.shape[3]
+    launch(loop, work, axes_first(sources, dtype), targets, strengths, gradient, numbers, on_targets, products)
     # phi is symmetric in its places: the sources' side is the same loop with the roles swapped.
     swapped = np.ascontiguousarray(gradient.transpose(1, 0, 3, 2))
     on_sources = np.zeros_like(sources)
-    loop(axes_first(targets, dtype), sources, np.ascontiguousarray(strengths.transpose(1, 0, 2)), swapped, numbers,
-         on_sources, np.empty((*sources.shape[:3], len(targets)), np.float64))  # fmt: skip
+    launch(loop, work, axes_first(targets, dtype), sources, np.ascontiguousarray(strengths.transpose(1, 0, 2)), swapped,
+         numbers, on_sources, np.empty((*sources.shape[:3], len(targets)), np.float64))  # fmt: skip
     return on_sources, on_targets, products.sum(axis=2).transpose(0, 2, 1).astype(dtype)
 
 

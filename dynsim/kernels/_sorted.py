@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, prange
 
 from ._check import as_array
+from ._threads import launch
 
 PIECE = 4096  # sources in one piece of a prefix sum
 COLUMNS = 16  # right-hand sides that are swept together
@@ -115,10 +116,10 @@ class _Side:
         self.dimension, self.count = self.axes.shape
         if before is not None and before.axes.shape == self.axes.shape:
             self.order = before.order
-            _repair(self.axes, self.order)
+            launch(_repair, 32 * self.axes.size, self.axes, self.order)
         else:
             self.order = np.empty(self.axes.shape, np.int32)
-            _sort(self.axes, self.order)
+            launch(_sort, 32 * self.axes.size, self.axes, self.order)
         self.sorted = np.take_along_axis(self.axes, self.order, axis=1)
 
     def rank(self, other):
@@ -128,7 +129,7 @@ class _Side:
             np.empty(shape, np.int32),
             np.empty(shape, np.int32),
         )
-        _ranks(self.order, self.sorted, other.sorted, self.less, self.upto, self.ranks)
+        launch(_ranks, 8 * self.order.size, self.order, self.sorted, other.sorted, self.less, self.upto, self.ranks)
 
 
 def _middle(places):
@@ -139,16 +140,27 @@ def _one(sources, targets, x, scale, dtype):
     pieces = -(-sources.count // PIECE) or 1
     prefix = np.empty((sources.dimension, sources.count + 1, 2))
     starts = np.zeros((sources.dimension, pieces + 1, 2))
-    _prefix_sums(sources.order, sources.sorted, x, prefix, starts)
+    launch(_prefix_sums, 4 * sources.order.size, sources.order, sources.sorted, x, prefix, starts)
     np.cumsum(starts, axis=1, out=starts)
     out = np.empty(targets.count, dtype)
-    _look_up(targets.axes, targets.ranks, prefix, starts, scale, out)
+    launch(_look_up, 4 * targets.order.size, targets.axes, targets.ranks, prefix, starts, scale, out)
     return out
 
 
 def _many(sources, targets, x, scale, dtype):
     out = np.zeros((targets.count, x.shape[1]), dtype)
-    _sweep(sources.order, sources.sorted, targets.order, targets.sorted, targets.upto, x, scale, out)
+    launch(
+        _sweep,
+        4 * (sources.order.size + targets.order.size) * x.shape[1],
+        sources.order,
+        sources.sorted,
+        targets.order,
+        targets.sorted,
+        targets.upto,
+        x,
+        scale,
+        out,
+    )
     return out
 
 
@@ -156,7 +168,17 @@ def _force(sources, targets, x, y):
     if x.ndim == 1:
         x, y = x[:, None], y[:, None]
     parts = np.zeros((GROUPS, targets.dimension, targets.count))
-    _sweep_signs(sources.order, targets.order, targets.less, targets.upto, x, y, parts)
+    launch(
+        _sweep_signs,
+        4 * (sources.order.size + targets.order.size) * x.shape[1],
+        sources.order,
+        targets.order,
+        targets.less,
+        targets.upto,
+        x,
+        y,
+        parts,
+    )
     return parts.sum(axis=0).T
 
 

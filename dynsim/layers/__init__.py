@@ -2,8 +2,9 @@
 
 from ._conv import SETS, Conv, PlainConv
 from ._full import Full, PlainFull
+from ._norm import BatchNorm
 from ._parameter import Parameter
-from ._simple import BatchNorm, Flatten, MaxPool, ReLU, softmax_cross_entropy
+from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import random_places, start_strengths
 
 __all__ = [

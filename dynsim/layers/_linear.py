@@ -1,12 +1,13 @@
 """What every linear layer does with its weights, wherever they come from.
 
-Signals are (batch, ...) arrays to the outside; in memory the batch lies last, so that a convolution copies long
-contiguous rows and one BLAS product does a whole batch.
+Signals are (batch, ...) arrays to the outside; in memory the batch lies last, so that rows are long and contiguous.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from ._convolve import convolve, convolve_input, convolve_weights
 
 
 class Linear:
@@ -46,35 +47,20 @@ class Convolution:
         n_out, n_in, k, _ = weights.shape
         if x.ndim != 4 or x.shape[1] != n_in or min(x.shape[2:]) < k:
             raise ValueError(f"x: got shape {x.shape}; expected (batch, {n_in}, at least {k}, at least {k}).")
-        images = np.ascontiguousarray(np.moveaxis(x, 0, -1))
-        height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
-        patches = np.empty((n_in, k, k, height, width, batch), images.dtype)
-        for r in range(k):
-            for c in range(k):
-                patches[:, r, c] = images[:, r : r + height, c : c + width]
-        patches = patches.reshape(n_in * k * k, -1)
-        y = weights.reshape(n_out, -1) @ patches
-        if self.bias is not None:
-            y += self.bias.value[:, None]
+        images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, weights))
+        bias = np.zeros(n_out, images.dtype) if self.bias is None else self.bias.value.astype(images.dtype, copy=False)
+        y = convolve(images, weights.astype(images.dtype, copy=False), bias)
         if training:
-            self.memory = weights, patches, images.shape
-        return np.moveaxis(y.reshape(n_out, height, width, batch), -1, 0)
+            self.memory = weights, images
+        return np.moveaxis(y, -1, 0)
 
     def backward(self, dy, need_input=True):
         """Take dL/dy, add the parameters' gradients and return dL/dx (None if the input needs none)."""
-        weights, patches, shape = self.memory
-        n_out, n_in, k, _ = weights.shape
-        signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1))
-        height, width = signal.shape[1:3]
-        flat = signal.reshape(n_out, -1)
-        self.add_weight_gradient((flat @ patches.T).reshape(weights.shape))
+        weights, images = self.memory
+        signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1), dtype=images.dtype)
+        self.add_weight_gradient(convolve_weights(images, signal, weights.shape[2]))
         if self.bias is not None:
-            self.bias.add(flat.sum(axis=1))
+            self.bias.add(signal.reshape(len(signal), -1).sum(axis=1))
         if not need_input:
             return None
-        back = (weights.reshape(n_out, -1).T @ flat).reshape(n_in, k, k, height, width, -1)
-        dx = np.zeros(shape, dy.dtype)
-        for r in range(k):
-            for c in range(k):
-                dx[:, r : r + height, c : c + width] += back[:, r, c]
-        return np.moveaxis(dx, -1, 0)
+        return np.moveaxis(convolve_input(signal, weights.astype(images.dtype, copy=False), images.shape[2]), -1, 0)

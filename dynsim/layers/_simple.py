@@ -1,79 +1,8 @@
-"""Layers without particles: batch normalisation, ReLU, pooling, flattening, and the loss."""
+"""Layers without particles: ReLU, pooling, flattening, and the loss."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from ._parameter import Parameter
-
-
-class BatchNorm:
-    """Batch normalisation over all axes but the channels' (axis 1); Ioffe & Szegedy, ICML 2015.
-
-    In training the batch's mean and (biased) variance are used and running averages kept (momentum 0.1, unbiased
-    variance); otherwise the running averages are used.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> BatchNorm(2).forward(np.array([[0.0], [2.0]]).repeat(2, axis=1), training=True).round(3)
-    array([[-1., -1.],
-           [ 1.,  1.]])
-    """
-
-    def __init__(self, channels, epsilon=1e-5, momentum=0.1, dtype=np.float64):
-        self.scale = Parameter(np.ones(channels, dtype), "norm")
-        self.shift = Parameter(np.zeros(channels, dtype), "norm")
-        self.mean, self.variance = np.zeros(channels, dtype), np.ones(channels, dtype)
-        self.epsilon, self.momentum = epsilon, momentum
-
-    @property
-    def parameters(self):
-        """Scale and shift, by name."""
-        return {"scale": self.scale, "shift": self.shift}
-
-    @property
-    def buffers(self):
-        """Running averages: stored, not learned."""
-        return {"mean": self.mean, "variance": self.variance}
-
-    def forward(self, x, training=False):
-        """Normalise (batch, channels, ...)."""
-        signals = np.moveaxis(x, 0, -1)
-        column = (-1,) + (1,) * (signals.ndim - 1)
-        if not training:
-            factor = self.scale.value / np.sqrt(self.variance + self.epsilon)
-            offset = self.shift.value - self.mean * factor
-            return np.moveaxis(signals * factor.reshape(column) + offset.reshape(column), -1, 0)
-        axes = tuple(range(1, signals.ndim))
-        count = signals[0].size
-        mean = signals.mean(axis=axes)
-        centred = signals - mean.reshape(column)
-        flat = np.ascontiguousarray(centred).reshape(len(mean), -1)
-        variance = np.einsum("cb,cb->c", flat, flat) / count
-        inverse = 1 / np.sqrt(variance + self.epsilon)
-        self.mean += self.momentum * (mean - self.mean)
-        self.variance += self.momentum * (variance * count / max(1, count - 1) - self.variance)
-        normal = centred * inverse.reshape(column).astype(x.dtype)
-        self.memory = normal, inverse
-        return np.moveaxis(normal * self.scale.value.reshape(column) + self.shift.value.reshape(column), -1, 0)
-
-    def backward(self, dy):
-        """Return dL/dx and add the gradients of scale and shift."""
-        normal, inverse = self.memory
-        signal = np.moveaxis(dy, 0, -1)
-        column = (-1,) + (1,) * (signal.ndim - 1)
-        flat = np.ascontiguousarray(signal).reshape(len(inverse), -1)
-        dscale = np.einsum("cb,cb->c", flat, normal.reshape(len(inverse), -1))
-        dshift = flat.sum(axis=1)
-        self.scale.add(dscale)
-        self.shift.add(dshift)
-        count = flat.shape[1]
-        factor = (self.scale.value * inverse).astype(dy.dtype)
-        dx = signal - normal * (dscale / count).reshape(column).astype(dy.dtype)
-        dx -= (dshift / count).reshape(column).astype(dy.dtype)
-        dx *= factor.reshape(column)
-        return np.moveaxis(dx, -1, 0)
 
 
 class ReLU:

@@ -10,6 +10,7 @@ import numpy as np
 from dynsim.kernels import as_count, as_number
 from dynsim.layers import softmax_cross_entropy
 
+from ._blas import blas_threads
 from ._evaluate import accuracy
 from ._motion import MOTIONS, one_cycle
 from ._record import TrainingRecord
@@ -94,6 +95,11 @@ def train(
         raise ValueError(f"motion: got {motion!r}; expected one of {', '.join(MOTIONS)}.")
     epochs, batch = as_count(epochs, "epochs"), as_count(batch, "batch", minimum=2)
     rate = as_number(rate, "rate", above=0)
+    with blas_threads(model, batch):
+        return _train(model, data, method, epochs, batch, rate, motion, rates, seed, trajectory, progress)
+
+
+def _train(model, data, method, epochs, batch, rate, motion, rates, seed, trajectory, progress):
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(data.train_images))
     held = max(1, len(order) // 10)

@@ -14,11 +14,9 @@ from dynsim.layers import (
     Conv,
     Flatten,
     Full,
-    MaxPool,
     Parameter,
     PlainConv,
     PlainFull,
-    ReLU,
     random_places,
     start_strengths,
 )
@@ -89,12 +87,9 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
         second = PlainConv(_he(generator, (16, 6, 5, 5), 150), np.zeros(16, DTYPE))
     else:
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
-    layers = [first, BatchNorm(6, dtype=DTYPE), ReLU(), MaxPool(), second, BatchNorm(16, dtype=DTYPE), ReLU()]
-    layers += [
-        MaxPool(),
-        Flatten(),
-        *_full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights),
-    ]
+    norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
+    layers = [first, norms[0], second, norms[1], Flatten()]
+    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets}
     return Model(layers, config, prepare=_to_32)
@@ -138,8 +133,8 @@ def _full_layers(generator, widths, copies, dim, kernel, weights):
             strengths = start_strengths(kernel, shared.value[None], following.value[None])[0, 0]
             layers.append(Full(shared, following, strengths, kernel, np.zeros(n, DTYPE)))
             shared = following
-        layers += [BatchNorm(n, dtype=DTYPE), ReLU()]
-    return layers[:-2]  # the classes' scores stay as they are
+        layers.append(BatchNorm(n, dtype=DTYPE, relu=True))
+    return layers[:-1]  # the classes' scores stay as they are
 
 
 def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):

@@ -40,6 +40,8 @@ def layers():
     yield PlainConv(g.normal(size=(4, 2, 3, 3)), np.ones(4)), (2, 2, 5, 6)
     yield BatchNorm(2), (4, 2, 3, 3)
     yield BatchNorm(3), (6, 3)
+    yield BatchNorm(3, relu=True), (6, 3)
+    yield BatchNorm(2, relu=True, pool=True), (3, 2, 4, 6)
     yield ReLU(), (4, 5)
     yield MaxPool(), (2, 3, 4, 6)
     yield Flatten(), (2, 3, 4, 5)
