@@ -90,13 +90,15 @@ class Flatten:
         return np.moveaxis(dy.T.reshape(self.memory), -1, 0)
 
 
-def softmax_cross_entropy(scores, labels):
+def softmax_cross_entropy(scores, labels, smoothing=0.0):
     """Return the mean cross-entropy of softmax(scores) and dL/dscores.
 
     Parameters
     ----------
     scores : ndarray (batch, classes)
     labels : ndarray of int (batch,)
+    smoothing : float
+        Share of each label that is spread evenly over all classes.
 
     Examples
     --------
@@ -107,10 +109,11 @@ def softmax_cross_entropy(scores, labels):
     """
     rows = np.arange(len(scores))
     shifted = scores - scores.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
+    exponentials, gradient_type = np.exp(shifted), scores.dtype.type
     sums = exponentials.sum(axis=1, keepdims=True)
-    loss = float(np.mean(np.log(sums[:, 0]) - shifted[rows, labels]))
-    gradient = exponentials / sums
-    gradient[rows, labels] -= 1
+    logs = shifted - np.log(sums)
+    loss = -float(np.mean((1 - smoothing) * logs[rows, labels] + smoothing * logs.mean(axis=1)))
+    gradient = exponentials / sums - gradient_type(smoothing / scores.shape[1])
+    gradient[rows, labels] -= gradient_type(1 - smoothing)
     gradient /= len(scores)
     return loss, gradient

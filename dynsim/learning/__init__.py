@@ -1,19 +1,24 @@
 """Learning: forces on neurons, their equations of motion, and what noise does to the result."""
 
+from ._augment import Augment
 from ._evaluate import NOISES, accuracy, evaluate
+from ._fit import fit
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
-from ._train import TrainingResult, train
+from ._train import METHODS, TrainingResult, train
 
 __all__ = [
+    "METHODS",
     "MOTIONS",
     "NOISES",
     "RATES",
     "Adam",
+    "Augment",
     "Inertial",
     "Overdamped",
     "TrainingResult",
     "accuracy",
     "evaluate",
+    "fit",
     "one_cycle",
     "train",
 ]

@@ -25,6 +25,13 @@ class Overdamped:
         self.parameters = list(parameters)
         self.rates = [{**RATES, **(rates or {})}[parameter.kind] for parameter in self.parameters]
 
+    def state(self):
+        """All that later steps depend on, besides the parameters."""
+        return {}
+
+    def restore(self, state):
+        """Take over what `state` returned."""
+
     def step(self, rate):
         """Move every parameter by one step of the given rate."""
         for parameter, factor in zip(self.parameters, self.rates, strict=True):
@@ -38,6 +45,14 @@ class Inertial(Overdamped):
         super().__init__(parameters, rates)
         self.friction = friction
         self.velocities = [np.zeros_like(parameter.value) for parameter in self.parameters]
+
+    def state(self):
+        """Velocities."""
+        return {"velocities": self.velocities}
+
+    def restore(self, state):
+        """Take over what `state` returned."""
+        _fill(self.velocities, state["velocities"])
 
     def step(self, rate):
         """Move every parameter by one step of the given rate."""
@@ -56,6 +71,16 @@ class Adam(Overdamped):
         self.first = [np.zeros_like(parameter.value) for parameter in self.parameters]
         self.second = [np.zeros_like(parameter.value) for parameter in self.parameters]
 
+    def state(self):
+        """Both averages and the number of steps."""
+        return {"steps": self.steps, "first": self.first, "second": self.second}
+
+    def restore(self, state):
+        """Take over what `state` returned."""
+        self.steps = int(state["steps"])
+        _fill(self.first, state["first"])
+        _fill(self.second, state["second"])
+
     def step(self, rate):
         """Move every parameter by one step of the given rate."""
         self.steps += 1
@@ -66,6 +91,11 @@ class Adam(Overdamped):
             second *= self.beta2
             second += (1 - self.beta2) * np.square(p.gradient)
             p.value -= (rate * factor / correction1) * first / (np.sqrt(second / correction2) + self.epsilon)
+
+
+def _fill(arrays, stored):
+    for array, value in zip(arrays, stored, strict=True):
+        array[...] = value
 
 
 MOTIONS = {"adam": Adam, "inertial": Inertial, "overdamped": Overdamped}

@@ -12,10 +12,13 @@ OBSERVABLES = ("train_loss", "validation_accuracy")
 class TrainingRecord:
     """Write the places of all neurons after every epoch; particles are neurons' copies, groups their subsystems."""
 
-    def __init__(self, path, model, seed):
+    def __init__(self, path, model, seed, after=None):
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         if not self.places:
             raise ValueError("trajectory: a model with ordinary weights has no places; leave the trajectory out.")
+        if after is not None:  # a training that goes on behind this epoch
+            self.writer = TrajectoryWriter.append(path, after_step=after, flush_seconds=0)
+            return
         first = self.places[0].value
         groups = np.concatenate([np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)])
         self.writer = TrajectoryWriter(
@@ -28,6 +31,7 @@ class TrainingRecord:
             observables=OBSERVABLES,
             overwrite=True,
             dtype="float32",
+            flush_seconds=0,  # a checkpoint is never ahead of this file
         )
 
     def write(self, epoch, loss, validation):

@@ -1,24 +1,28 @@
-"""Training by forces: the loss's signal travels back and becomes a force on every neuron."""
+"""One door for all ways of learning."""
 
 from __future__ import annotations
 
-import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from dynsim.kernels import as_count, as_number
-from dynsim.layers import softmax_cross_entropy
+from dynsim.models import build
+from dynsim.trajectory import load_checkpoint, save_checkpoint
 
+from ._alternating import alternating
 from ._blas import blas_threads
 from ._evaluate import accuracy
-from ._motion import MOTIONS, one_cycle
+from ._fit import copy_ordinary, fit
+from ._motion import MOTIONS
 from ._record import TrainingRecord
+from ._trainer import Trainer
+
+METHODS = ("forces", "fit", "alternating")
 
 
 @dataclass
 class TrainingResult:
-    """What a training came to: accuracies in percent, seconds, one entry of `metrics` per epoch.
+    """What a training came to: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
 
     Examples
     --------
@@ -31,6 +35,7 @@ class TrainingResult:
     epochs: int
     seconds_per_epoch: float
     metrics: list = field(default_factory=list)
+    layers: list = field(default_factory=list)
 
 
 def train(
@@ -43,8 +48,14 @@ def train(
     rate=0.02,
     motion="adam",
     rates=None,
+    smoothing=0.0,
+    augment=None,
     seed=0,
+    reference=None,
+    fit_steps=None,
     trajectory=None,
+    checkpoint=None,
+    resume=False,
     progress=None,
 ):
     """Train a model on a data set; the test set is read once, at the end.
@@ -58,7 +69,9 @@ def train(
     data : Dataset
         As `dynsim.datasets.load` returns it.
     method : str
-        "forces": f = -dL/dq on every neuron, exact.
+        "forces": f = -dL/dq on every neuron, exact. "fit": the places are fitted to the weights of a trained
+        `reference` (the paper's equation 6); without one an ordinary network is trained first. "alternating": an epoch
+        of ordinary training, a fit of the places, the fit written back (algorithm 1).
     epochs, batch : int
     rate : float
         Peak of the one-cycle schedule for the places; lambda and ordinary numbers move at a tenth of it.
@@ -66,10 +79,22 @@ def train(
         Equation of motion.
     rates : dict, optional
         Factors per kind of parameter ("places", "strengths", "weights", "bias", "norm").
+    smoothing : float
+        Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
+    augment : callable, optional
+        (images, generator) -> images, for every batch; see `Augment`.
     seed : int
         Of the held-out part and the order of images.
+    reference : Model, optional
+        The ordinary network of "fit" and "alternating"; the latter goes on training it.
+    fit_steps : int, optional
+        Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
     trajectory : path, optional
         Write the places after every epoch there.
+    checkpoint : path, optional
+        Write all that the rest depends on there after every epoch.
+    resume : bool
+        Go on from the checkpoint; the result has the same bits as without the interruption.
     progress : callable, optional
         Called after every batch with (epoch, step, steps, loss).
 
@@ -89,76 +114,63 @@ def train(
     >>> dynsim.train(model, dynsim.datasets.load("digits"), epochs=1, batch=64).epochs
     1
     """
-    if method != "forces":
-        raise ValueError(f"method: got {method!r}; expected forces.")
+    if method not in METHODS:
+        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}.")
     if motion not in MOTIONS:
         raise ValueError(f"motion: got {motion!r}; expected one of {', '.join(MOTIONS)}.")
-    epochs, batch = as_count(epochs, "epochs"), as_count(batch, "batch", minimum=2)
-    rate = as_number(rate, "rate", above=0)
-    with blas_threads(model, batch):
-        return _train(model, data, method, epochs, batch, rate, motion, rates, seed, trajectory, progress)
+    if resume and checkpoint is None:
+        raise ValueError("resume: got True without a checkpoint; give the path it was written to.")
+    options = {
+        "epochs": as_count(epochs, "epochs"),
+        "batch": as_count(batch, "batch", minimum=2),
+        "rate": as_number(rate, "rate", above=0),
+        "motion": motion,
+        "rates": rates,
+        "smoothing": as_number(smoothing, "smoothing", minimum=0),
+        "seed": as_count(seed, "seed", minimum=0),
+        "augment": augment,
+    }
+    given = reference is not None
+    if method != "forces" and not given:
+        reference = build({**model.config, "weights": True})
+    if method == "alternating":
+        trainer = alternating(model, reference, data, fit_steps=fit_steps or 300, **options)
+    else:
+        trainer = Trainer(model if method == "forces" else reference, data, **options)
+    if resume:
+        trainer.restore(load_checkpoint(checkpoint))
+    with blas_threads(model, batch), _recorded(trajectory, model, seed, trainer) as write:
 
+        def after_epoch(trainer):
+            write(trainer)
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, trainer.state())
 
-def _train(model, data, method, epochs, batch, rate, motion, rates, seed, trajectory, progress):
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(data.train_images))
-    held = max(1, len(order) // 10)
-    held_out, order = order[:held], order[held:]
-    if len(order) < batch:
-        raise ValueError(f"batch: got {batch}; expected at most the {len(order)} images to train on.")
-    parameters = list(model.parameters.values())
-    equation = MOTIONS[motion](parameters, rates)
-    record = TrainingRecord(trajectory, model, seed) if trajectory is not None else None
-    steps = len(order) // batch
-    best, kept, metrics, spent = -1.0, None, [], 0.0
-    try:
-        if record is not None:
-            record.write(0, float("nan"), accuracy(model, data.train_images[held_out], data.train_labels[held_out]))
-        for epoch in range(epochs):
-            began, losses = time.perf_counter(), []
-            order = generator.permutation(order)
-            for step in range(steps):
-                chosen = order[step * batch : (step + 1) * batch]
-                loss = _step(model, parameters, data.train_images[chosen], data.train_labels[chosen])
-                if not np.isfinite(loss):
-                    raise ValueError(
-                        f"training: loss is {loss} in epoch {epoch + 1}, batch {step + 1}; lower the rate ({rate})."
-                    )
-                equation.step(one_cycle(epoch * steps + step, epochs * steps, rate))
-                losses.append(loss)
-                if progress is not None:
-                    progress(epoch, step, steps, loss)
-            seconds = time.perf_counter() - began
-            spent += seconds
-            validation = accuracy(model, data.train_images[held_out], data.train_labels[held_out])
-            metrics.append(
-                {
-                    "epoch": epoch + 1,
-                    "train_loss": float(np.mean(losses)),
-                    "validation_accuracy": validation,
-                    "seconds": seconds,
-                }
-            )
-            if record is not None:
-                record.write(epoch + 1, metrics[-1]["train_loss"], validation)
-            if validation >= best:
-                best, kept = validation, {name: array.copy() for name, array in model.arrays.items()}
-    finally:
-        if record is not None:
-            record.close()
-    for name, array in model.arrays.items():
-        array[...] = kept[name]
-    test = accuracy(model, data.test_images, data.test_labels)
-    result = TrainingResult(test, best, epochs, spent / epochs, metrics)
-    model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": best}
+        if not (method == "fit" and given):
+            trainer.run(progress, after_epoch)
+        layers = fit(model, reference, fit_steps or 1500, progress=None) if method == "fit" else []
+        if method == "alternating":
+            copy_ordinary(model, reference)
+        validation = trainer.validate(model) if method == "fit" else trainer.best
+        test = accuracy(model, data.test_images, data.test_labels)
+    result = TrainingResult(test, validation, epochs, trainer.spent / epochs, trainer.metrics, layers)
+    model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
     model.results |= {"epochs": epochs, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
     return result
 
 
-def _step(model, parameters, images, labels):
-    """One forward and backward pass; leaves the gradients in the parameters."""
-    for parameter in parameters:
-        parameter.reset()
-    loss, gradient = softmax_cross_entropy(model.forward(images, training=True), labels)
-    model.backward(gradient)
-    return loss
+@contextmanager
+def _recorded(path, model, seed, trainer):
+    """A function that writes a frame of the places after every epoch, from the start or on behind a checkpoint."""
+    if path is None:
+        yield lambda trainer: None
+        return
+    record = TrainingRecord(path, model, seed, after=trainer.epoch or None)
+    try:
+        if not trainer.epoch:
+            record.write(0, float("nan"), trainer.validate())
+        yield lambda trainer: record.write(
+            trainer.epoch, trainer.metrics[-1]["train_loss"], trainer.metrics[-1]["validation_accuracy"]
+        )
+    finally:
+        record.close()

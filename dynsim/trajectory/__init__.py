@@ -11,11 +11,22 @@ _HOME = {
     "Trajectory": "_reader",
     "open_trajectory": "_reader",
     "file_kind": "_open",
+    "save_checkpoint": "_checkpoint",
+    "load_checkpoint": "_checkpoint",
     "run": "_run",
     "solve": "_run",
 }
 
-__all__ = ["Trajectory", "TrajectoryWriter", "file_kind", "open_trajectory", "run", "solve"]
+__all__ = [
+    "Trajectory",
+    "TrajectoryWriter",
+    "file_kind",
+    "load_checkpoint",
+    "open_trajectory",
+    "run",
+    "save_checkpoint",
+    "solve",
+]
 
 
 def __getattr__(name):

@@ -1,0 +1,141 @@
+"""The training loop: epochs of batches, the best state on held-out images kept, going on where it stopped."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from dynsim.layers import softmax_cross_entropy
+
+from ._evaluate import accuracy
+from ._motion import MOTIONS, one_cycle
+
+
+class Trainer:
+    """Train `model` on nine tenths of the training images; the last tenth chooses the best epoch.
+
+    `augment(images, generator)` changes a batch's images. `project()` is called after every epoch, before the held-out
+    images are looked at; what it changes besides the model is in `also`, a list of further models.
+    """
+
+    def __init__(
+        self,
+        model,
+        data,
+        *,
+        epochs,
+        batch,
+        rate,
+        motion,
+        rates,
+        seed,
+        smoothing=0.0,
+        augment=None,
+        project=None,
+        also=(),
+    ):
+        self.model, self.data, self.epochs, self.batch, self.rate = model, data, epochs, batch, rate
+        self.smoothing, self.augment, self.project, self.also = smoothing, augment, project, list(also)
+        self.generator = np.random.default_rng(seed)
+        order = self.generator.permutation(len(data.train_images))
+        held = max(1, len(order) // 10)
+        self.held_out, self.order = order[:held], order[held:]
+        if len(self.order) < batch:
+            raise ValueError(f"batch: got {batch}; expected at most the {len(self.order)} images to train on.")
+        self.steps = len(self.order) // batch
+        self.parameters = list(model.parameters.values())
+        self.motion = MOTIONS[motion](self.parameters, rates)
+        self.epoch, self.best, self.spent, self.metrics = 0, -1.0, 0.0, []
+        self.kept = self._arrays()
+
+    def run(self, progress=None, after_epoch=None):
+        """Train the epochs that are left, then set the best state."""
+        while self.epoch < self.epochs:
+            began = time.perf_counter()
+            loss = self._epoch(progress)
+            if self.project is not None:
+                self.project(self.generator)
+            seconds = time.perf_counter() - began
+            self.spent += seconds
+            self.epoch += 1
+            validation = self.validate()
+            self.metrics.append(
+                {"epoch": self.epoch, "train_loss": loss, "validation_accuracy": validation, "seconds": seconds}
+            )
+            if validation >= self.best:
+                self.best, self.kept = validation, self._arrays()
+            if after_epoch is not None:
+                after_epoch(self)
+        self._fill(self.kept)
+
+    def validate(self, model=None):
+        """Accuracy on the held-out images, in percent."""
+        model = self.model if model is None else model
+        return accuracy(model, self.data.train_images[self.held_out], self.data.train_labels[self.held_out])
+
+    def state(self):
+        """All that the epochs left depend on."""
+        return {
+            "epochs": self.epochs,
+            "epoch": self.epoch,
+            "best": self.best,
+            "spent": self.spent,
+            "metrics": self.metrics,
+            "order": self.order,
+            "generator": self.generator.bit_generator.state,
+            "motion": self.motion.state(),
+            "arrays": self._arrays(),
+            "kept": self.kept,
+        }
+
+    def restore(self, state):
+        """Take over what `state` returned; raises ValueError if it is of another training."""
+        arrays = self._arrays()
+        same = state["epochs"] == self.epochs and len(state["order"]) == len(self.order)
+        if not same or [(a.shape, a.dtype) for a in arrays] != [(a.shape, a.dtype) for a in state["arrays"]]:
+            raise ValueError("checkpoint: it is of another model, data set or number of epochs; give those it is of.")
+        self.epoch, self.best, self.spent = state["epoch"], state["best"], state["spent"]
+        self.metrics, self.order, self.kept = list(state["metrics"]), state["order"], list(state["kept"])
+        self.generator.bit_generator.state = state["generator"]
+        self.motion.restore(state["motion"])
+        self._fill(state["arrays"])
+
+    def _epoch(self, progress):
+        losses = []
+        self.order = self.generator.permutation(self.order)
+        for step in range(self.steps):
+            chosen = self.order[step * self.batch : (step + 1) * self.batch]
+            images, labels = self.data.train_images[chosen], self.data.train_labels[chosen]
+            if self.augment is not None:
+                images = self.augment(images, self.generator)
+            loss = self._step(images, labels)
+            if not np.isfinite(loss):
+                raise ValueError(
+                    f"training: loss is {loss} in epoch {self.epoch + 1}, batch {step + 1}; lower the rate "
+                    f"({self.rate})."
+                )
+            self.motion.step(one_cycle(self.epoch * self.steps + step, self.epochs * self.steps, self.rate))
+            losses.append(loss)
+            if progress is not None:
+                progress(self.epoch, step, self.steps, loss)
+        return float(np.mean(losses))
+
+    def _step(self, images, labels):
+        """One forward and backward pass; leaves the gradients in the parameters."""
+        for parameter in self.parameters:
+            parameter.reset()
+        loss, gradient = softmax_cross_entropy(self.model.forward(images, training=True), labels, self.smoothing)
+        self.model.backward(gradient)
+        return loss
+
+    def _models(self):
+        return [self.model, *self.also]
+
+    def _arrays(self):
+        return [array.copy() for model in self._models() for array in model.arrays.values()]
+
+    def _fill(self, arrays):
+        targets = [array for model in self._models() for array in model.arrays.values()]
+        for array, value in zip(targets, arrays, strict=True):
+            array[...] = value
