@@ -15,8 +15,11 @@ def train_into(output, network, data, method="forces", **options):
     output.mkdir(parents=True, exist_ok=True)
     moves = any(parameter.kind == "places" for parameter in network.parameters.values())
     trajectory = output / "training.h5" if moves else None
+    checkpoint = output / "training.checkpoint"
     with _Bar(options["epochs"]) as bar:
-        result = learning.train(network, data, method, trajectory=trajectory, progress=bar.progress, **options)
+        result = learning.train(
+            network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
+        )
     network.save(output / "model.h5")
     lines = "".join(json.dumps(entry) + "\n" for entry in result.metrics)
     (output / "metrics.jsonl").write_text(lines, encoding="utf-8")
@@ -31,8 +34,10 @@ def train_into(output, network, data, method="forces", **options):
         "epochs": result.epochs,
         "seconds_per_epoch": round(result.seconds_per_epoch, 3),
         "seed": options["seed"],
+        "method": method,
         "parameters": count(network),
         "output": str(output),
+        **({"layers": result.layers} if result.layers else {}),
     }
 
 
@@ -50,7 +55,8 @@ class _Bar:
         from tqdm import tqdm
 
         if self.bar is None:
-            self.bar = tqdm(total=steps * self.epochs, unit="batch", disable=None)  # only on a terminal
+            # Only on a terminal; a training that goes on does not begin at the first epoch.
+            self.bar = tqdm(total=steps * self.epochs, initial=epoch * steps + step, unit="batch", disable=None)
         self.bar.update()
         self.bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
 

@@ -2,6 +2,7 @@
 
 from ._conv import SETS, Conv, PlainConv
 from ._full import Full, PlainFull
+from ._lowrank import LowRankConv, LowRankFull
 from ._norm import BatchNorm
 from ._parameter import Parameter
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
@@ -13,6 +14,8 @@ __all__ = [
     "Conv",
     "Flatten",
     "Full",
+    "LowRankConv",
+    "LowRankFull",
     "MaxPool",
     "Parameter",
     "PlainConv",

@@ -27,10 +27,21 @@ class Parameter:
         self.value = value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)
         self.kind = kind
         self.gradient = np.zeros_like(self.value)
+        self.mask = None
+
+    @property
+    def stored(self):
+        """How many numbers are stored: all, or those that a mask leaves."""
+        return self.value.size if self.mask is None else int(np.count_nonzero(self.mask))
+
+    def prune(self, mask):
+        """Set to 0, and keep there, what the mask (a boolean array) does not cover."""
+        self.mask = np.asarray(mask, self.value.dtype)
+        self.value *= self.mask
 
     def add(self, gradient):
         """Add to the gradient; every layer that shares the parameter adds its part."""
-        self.gradient += gradient
+        self.gradient += gradient if self.mask is None else gradient * self.mask
 
     def reset(self):
         """Set the gradient to zero before the next batch."""

@@ -13,10 +13,9 @@ def alternating(model, reference, data, *, fit_steps, storage="float16", **optio
     what the places stand for; so the held-out accuracy is that of the places.
     """
 
-    def project(generator):
+    def project(trainer):
         # The first fit comes from far away; later ones follow the weights.
-        fit(model, reference, steps=fit_steps, rate=0.02 if project.first else 0.01)
-        project.first = False
+        fit(model, reference, steps=fit_steps, rate=0.02 if trainer.epoch == 0 else 0.01)
         for parameter in model.parameters.values():
             if parameter.kind == "places":
                 parameter.value[...] = parameter.value.astype(storage)
@@ -24,5 +23,4 @@ def alternating(model, reference, data, *, fit_steps, storage="float16", **optio
             if hasattr(layer, "places_in"):
                 trained.weights.value[...] = layer.materialize()
 
-    project.first = True
     return Trainer(reference, data, project=project, also=[model], **options)

@@ -132,7 +132,7 @@ def train(
     }
     given = reference is not None
     if method != "forces" and not given:
-        reference = build({**model.config, "weights": True})
+        reference = build({**model.config, "weights": True, "rank": None})
     if method == "alternating":
         trainer = alternating(model, reference, data, fit_steps=fit_steps or 300, **options)
     else:

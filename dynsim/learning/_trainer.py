@@ -15,8 +15,8 @@ from ._motion import MOTIONS, one_cycle
 class Trainer:
     """Train `model` on nine tenths of the training images; the last tenth chooses the best epoch.
 
-    `augment(images, generator)` changes a batch's images. `project()` is called after every epoch, before the held-out
-    images are looked at; what it changes besides the model is in `also`, a list of further models.
+    `augment(images, generator)` changes a batch's images. `project(trainer)` is called after every epoch, before
+    the held-out images are looked at; what it changes besides the model is in `also`, a list of further models.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Trainer:
             began = time.perf_counter()
             loss = self._epoch(progress)
             if self.project is not None:
-                self.project(self.generator)
+                self.project(self)
             seconds = time.perf_counter() - began
             self.spent += seconds
             self.epoch += 1

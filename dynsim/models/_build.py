@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from dynsim.layers import (
     Conv,
     Flatten,
     Full,
+    LowRankConv,
+    LowRankFull,
     Parameter,
     PlainConv,
     PlainFull,
@@ -26,7 +29,7 @@ from ._model import Model
 DTYPE = np.float32
 
 
-def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weights=False):
+def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weights=False, rank=None):
     """Full layers with BatchNorm and ReLU between them; neighbours share the hidden neurons' places.
 
     Parameters
@@ -41,6 +44,8 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
         Of the start.
     weights : bool
         Ordinary weights instead of places: the baseline.
+    rank : int, optional
+        With weights: every layer's are a product of this rank, or of full rank where that is less.
 
     Raises
     ------
@@ -59,12 +64,12 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     kernel = kernel or Kernel(softening=1e-3)
     generator = np.random.default_rng(seed)
-    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights)]
+    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
-    return Model(layers, {**config, "seed": seed, "weights": bool(weights)})
+    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank})
 
 
-def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half"):
+def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half", rank=None):
     """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-10 (LeCun et al., 1998).
 
     Images are square with one channel; they are repeated and padded to 32 x 32 (28 by a margin of 2, 8 four times).
@@ -84,14 +89,14 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     generator = np.random.default_rng(seed)
     first = PlainConv(_he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
     if weights:
-        second = PlainConv(_he(generator, (16, 6, 5, 5), 150), np.zeros(16, DTYPE))
+        second = _ordinary(generator, (16, 6, 5, 5), rank)
     else:
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
-    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights)
+    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
-    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets}
+    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=_to_32)
 
 
@@ -121,11 +126,11 @@ def build(config):
     return BUILDERS[name](**options)
 
 
-def _full_layers(generator, widths, copies, dim, kernel, weights):
+def _full_layers(generator, widths, copies, dim, kernel, weights, rank):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
         if weights:
-            layers.append(PlainFull(_he(generator, (n, m), m), np.zeros(n, DTYPE)))
+            layers.append(_ordinary(generator, (n, m), rank))
         else:
             if shared is None:
                 shared = Parameter(random_places(generator, copies, m, dim), "places")
@@ -150,6 +155,16 @@ def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
     if axes == 2:  # the two relations have the signs' pattern in common, so their variances do not simply add up
         layer.strengths.value *= np.sqrt(2 / (k * k * n_in) / np.mean(layer.materialize() ** 2))
     return layer
+
+
+def _ordinary(generator, shape, rank):
+    """A layer of weights (n, m) or (n_out, n_in, k, k), plain or a product of low rank."""
+    bias, rows, columns = np.zeros(shape[0], DTYPE), shape[0], math.prod(shape[1:])
+    if rank is None:
+        return (PlainFull if len(shape) == 2 else PlainConv)(_he(generator, shape, columns), bias)
+    rank = min(as_count(rank, "rank"), rows, columns)
+    left, right = _he(generator, (rows, rank), 2 * rank), _he(generator, (rank, columns), columns)
+    return LowRankFull(left, right, bias) if len(shape) == 2 else LowRankConv(left, right, shape[1], bias)
 
 
 def _he(generator, shape, fan):

@@ -36,13 +36,14 @@ def count(model):
                 coordinates += parameter.value.size
                 places += parameter.value.size // parameter.value.shape[-1]
             elif parameter.kind != "strengths" or isinstance(layer, Full):
-                ordinary += parameter.value.size
+                ordinary += parameter.stored
         if layer.parameters:
             after_convolution = isinstance(layer, (Conv, PlainConv))
     stored = model.arrays.values()
+    absent = sum(p.value.size - p.stored for p in model.parameters.values())
     return {
         "memory": coordinates + ordinary,
         "disk": places + ordinary,
-        "stored_floats": sum(array.size for array in stored),
-        "bytes": sum(array.nbytes for array in stored),
+        "stored_floats": sum(array.size for array in stored) - absent,
+        "bytes": sum(array.nbytes for array in stored) - 4 * absent,
     }

@@ -9,6 +9,8 @@ from dynsim.layers import (
     Conv,
     Flatten,
     Full,
+    LowRankConv,
+    LowRankFull,
     MaxPool,
     PlainConv,
     PlainFull,
@@ -36,6 +38,8 @@ def layers():
             ),
             (2, 2, 5, 6),
         )
+    yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), np.ones(4)), (5, 6)
+    yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), 2, np.ones(4)), (2, 2, 5, 6)
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
     yield PlainConv(g.normal(size=(4, 2, 3, 3)), np.ones(4)), (2, 2, 5, 6)
     yield BatchNorm(2), (4, 2, 3, 3)

@@ -1,0 +1,119 @@
+"""The other ways of learning, and going on where a training stopped."""
+
+import numpy as np
+import pytest
+
+import dynsim
+from dynsim.layers import softmax_cross_entropy
+from dynsim.learning import Augment, fit, train
+from dynsim.models import mlp
+
+WIDTHS = (64, 24, 10)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return dynsim.datasets.load("digits")
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    model = mlp(WIDTHS, weights=True, seed=1)
+    train(model, digits, epochs=10, batch=64, seed=1)
+    return model
+
+
+def test_fit_makes_places_stand_for_the_weights(trained, digits):
+    model = mlp(WIDTHS, copies=8, dim=8, seed=1)
+    report = fit(model, trained, steps=600)
+    assert [entry["shape"] for entry in report] == [(24, 64), (10, 24)]
+    for entry, number in zip(report, (1, 3), strict=True):
+        weights = trained.layers[number].weights.value
+        error = np.sum((model.layers[number].materialize() - weights) ** 2) / np.sum(weights**2)
+        assert entry["layer"] == number and entry["error"] == pytest.approx(error, rel=1e-4)
+        # As the last layer's 24 x 10 numbers are fewer than its own, an SVD of full rank is exact.
+        assert entry["svd_error"] == pytest.approx(0, abs=1e-12) or entry["error"] < 0.2
+    assert np.array_equal(model.layers[1].bias.value, trained.layers[1].bias.value)
+    assert np.array_equal(model.layers[2].mean, trained.layers[2].mean)
+    agree = np.mean(model.predict(digits.test_images) == trained.predict(digits.test_images))
+    assert agree > 0.9
+
+
+def test_fit_refuses_other_networks(trained):
+    with pytest.raises(ValueError, match="expected a model in DyN form"):
+        fit(trained, trained)
+    with pytest.raises(ValueError, match=r"got weights \(24, 64\)"):
+        fit(mlp((64, 25, 10), copies=2, dim=2), trained)
+    with pytest.raises(ValueError, match="layers; expected"):
+        fit(mlp((64, 10), copies=2, dim=2), trained)
+
+
+@pytest.mark.parametrize(("method", "steps"), [("fit", 1000), ("alternating", 200)])
+def test_methods_learn(digits, method, steps):
+    model = mlp(WIDTHS, copies=8, dim=8, seed=2)
+    result = train(model, digits, method, epochs=20, batch=64, seed=2, fit_steps=steps)
+    assert result.test_accuracy > 85 and len(result.layers) == (2 if method == "fit" else 0)
+    if method == "alternating":
+        places = model.layers[1].places_in.value
+        assert np.array_equal(places, places.astype(np.float16))
+
+
+@pytest.mark.parametrize("method", ["forces", "alternating"])
+def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def until(limit):
+        def progress(epoch, *_):
+            if epoch == limit:
+                raise Stop
+
+        return progress
+
+    options = {"epochs": 5, "batch": 64, "seed": 3, "fit_steps": 20, "augment": Augment(1.0, 10.0), "smoothing": 0.1}
+    whole = mlp(WIDTHS, copies=2, dim=3, seed=3)
+    result = train(whole, digits, method, **options)
+    paths = {"checkpoint": tmp_path / "training.checkpoint", "trajectory": tmp_path / "training.h5"}
+    with pytest.raises(Stop):
+        train(mlp(WIDTHS, copies=2, dim=3, seed=3), digits, method, progress=until(2), **paths, **options)
+    with pytest.raises(Stop):
+        model = mlp(WIDTHS, copies=2, dim=3, seed=3)
+        train(model, digits, method, progress=until(4), resume=True, **paths, **options)
+    model = mlp(WIDTHS, copies=2, dim=3, seed=3)
+    again = train(model, digits, method, resume=True, **paths, **options)
+    for name, array in whole.arrays.items():
+        assert np.array_equal(array, model.arrays[name]), name
+    assert again.test_accuracy == result.test_accuracy
+    with dynsim.trajectory.Trajectory(paths["trajectory"]) as trajectory:
+        assert trajectory.step.tolist() == list(range(6))
+    with pytest.raises(ValueError, match="another model"):
+        train(mlp((64, 9, 10), copies=2, dim=3), digits, method, resume=True, **paths, **options)
+
+
+def test_augmented_images():
+    images = np.zeros((2, 1, 9, 9), np.float32)
+    images[:, 0, 2, 3] = 1.0
+    generator = np.random.default_rng(0)
+    np.testing.assert_array_equal(Augment()(images, generator), images)
+    np.testing.assert_allclose(Augment(0.0, 0.0)(images, generator).sum(), 2.0)
+
+    class Quarter:
+        """Turns every image by 90 degrees."""
+
+        def uniform(self, low, high, size):
+            return np.full(size, high)
+
+    turned = Augment(rotation=90.0)(images, Quarter())
+    np.testing.assert_allclose(turned, np.rot90(images, k=-1, axes=(2, 3)), atol=1e-6)
+    moved = Augment(shift=1.0)(images, Quarter())
+    np.testing.assert_allclose(moved[:, :, 1, 2], 1.0)
+
+
+def test_smoothing_is_a_mixture_of_labels():
+    g = np.random.default_rng(4)
+    scores, labels = g.normal(size=(3, 4)), np.array([0, 2, 3])
+    loss, gradient = softmax_cross_entropy(scores, labels, 0.2)
+    logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    mixture = 0.8 * np.eye(4)[labels] + 0.05
+    assert loss == pytest.approx(-np.mean(np.sum(mixture * logs, axis=1)), rel=1e-13)
+    np.testing.assert_allclose(gradient, (np.exp(logs) - mixture) / 3, atol=1e-15)
