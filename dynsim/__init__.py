@@ -16,7 +16,18 @@ _FROM = {
     "evaluate": "learning",
     "load_model": "models",
 }
-_ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "errors")
+_ROOMS = (
+    "kernels",
+    "engine",
+    "layers",
+    "models",
+    "learning",
+    "trajectory",
+    "datasets",
+    "plots",
+    "experiments",
+    "errors",
+)
 
 __all__ = ["__version__", *_FROM, *_ROOMS]
 

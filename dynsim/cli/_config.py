@@ -1,24 +1,10 @@
-"""Configurations from files and from the command line: TOML in, plain dictionaries out."""
+"""Changes to a configuration from the command line."""
 
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 import click
-
-LARGEST = 64 * 2**20  # bytes
-
-
-def read_toml(path):
-    """Return what a TOML file says; one sentence with the line if it is none."""
-    path = Path(path)
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: has {path.stat().st_size:,} bytes; expected a TOML file of at most {LARGEST:,}.")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}.") from None
 
 
 def apply_settings(config, settings):

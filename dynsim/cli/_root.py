@@ -19,6 +19,7 @@ COMMANDS = {
     "info": "What a trajectory or model file is.",
     "plot": "Draw a trajectory.",
     "data": "List and download data sets.",
+    "experiment": "Tables of many trainings, as published.",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ._config import apply_settings, read_toml
+from ._config import apply_settings
 from ._progress import Progress
 
 
@@ -87,6 +87,8 @@ def _configuration(path, name):
     if (path is None) == (name is None):
         raise click.UsageError("give either a CONFIG.toml or --preset NAME.")
     if path is not None:
+        from dynsim.experiments import read_toml
+
         return read_toml(path)
     from dynsim.engine.presets import preset_config
 

@@ -9,9 +9,9 @@ from importlib import import_module
 KINDS = ("trajectories", "signals", "distances", "phase", "observables")
 FORMATS = ("png", "pdf", "svg")
 
-_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save"}
+_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save", "compare": "_comparison"}
 
-__all__ = ["FORMATS", "KINDS", "available", "options_of", "plot", "save"]
+__all__ = ["FORMATS", "KINDS", "available", "compare", "options_of", "plot", "save"]
 
 
 def __getattr__(name):

@@ -1,0 +1,120 @@
+"""The recipe of an experiment: which networks, which ways of learning, which seeds."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dynsim.kernels import as_count, expect_keys
+
+from ._task import KINDS, Task
+
+LARGEST = 64 * 2**20  # bytes of a TOML file
+KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
+TRAINING = ("epochs", "batch", "rate", "motion", "smoothing", "shift", "rotation", "fit_steps", "rates")
+ROW = ("options", "published")
+PUBLISHED = ("memory", "disk", "deviation", *KINDS)
+FOLDERS = (Path("experiments"), Path(__file__).parents[2] / "experiments")
+
+
+@dataclass
+class Recipe:
+    """What a file says, checked. `training` maps a method to its options; "all" holds what is common."""
+
+    title: str
+    data: str
+    model: str
+    seeds: list
+    methods: list
+    rows: list
+    options: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
+    deltas: list = field(default_factory=list)
+    draws: int = 5
+
+    def tasks(self):
+        """All trainings, those that others build on first."""
+        found = {}
+        for kind in sorted(self.methods, key=KINDS.index):
+            for seed in self.seeds:
+                for number, row in enumerate(self.rows):
+                    task = self._task(kind, seed, None if kind == "weights" else number, row)
+                    found.setdefault(task.name, task)
+        return list(found.values())
+
+    def _task(self, kind, seed, number, row):
+        training = {**self.training.get("all", {}), **self.training.get(kind, {})}
+        options = {**self.options, **({} if number is None else row.get("options", {}))}
+        if number is None:  # the ordinary network has no copies: one for all rows
+            options = {key: value for key, value in options.items() if key in ("widths",)}
+        return Task(kind, seed, number, self.data, self.model, options, training, list(self.deltas), self.draws)
+
+
+def read_toml(path):
+    """Return what a TOML file says.
+
+    Raises
+    ------
+    ValueError
+        If it is too large or no TOML; the line is named.
+    """
+    path = Path(path)
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: has {path.stat().st_size:,} bytes; expected a TOML file of at most {LARGEST:,}.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not TOML: {error}.") from None
+
+
+def names():
+    """Names of the experiments in ./experiments and beside the package.
+
+    >>> isinstance(names(), list)
+    True
+    """
+    found = {path.stem for folder in FOLDERS for path in folder.glob("*.toml") if "seeds" in read_toml(path)}
+    return sorted(found)
+
+
+def find(name):
+    """The file of an experiment: a path, or a name that `names` lists."""
+    candidates = [Path(name), *(folder / f"{name}.toml" for folder in FOLDERS)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise ValueError(
+        f"experiment: got {name!r}; expected a TOML file or one of {', '.join(names()) or 'no names here'}."
+    )
+
+
+def load(path):
+    """Read and check a recipe; `path` is a file or a dict.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key is unknown or a value does not fit.
+
+    Examples
+    --------
+    >>> load({"data": "digits", "model": "mlp", "rows": [{}]}).methods
+    ['forces']
+    """
+    given = dict(path) if isinstance(path, dict) else read_toml(path)
+    expect_keys(given, KEYS, "experiment")
+    for key in ("data", "model", "rows"):
+        if key not in given:
+            raise ValueError(f"experiment: {key} is missing.")
+    recipe = Recipe(**{"title": given["model"], "seeds": [0], "methods": ["forces"], **given})
+    recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
+    for method in recipe.methods:
+        expect_keys({method: None}, KINDS, "methods")
+    expect_keys(recipe.training, ["all", *KINDS], "training")
+    for kind, options in recipe.training.items():
+        expect_keys(options, TRAINING, f"training.{kind}")
+    for number, row in enumerate(recipe.rows):
+        expect_keys(row, ROW, f"rows[{number}]")
+        expect_keys(row.get("published", {}), PUBLISHED, f"rows[{number}].published")
+    return recipe

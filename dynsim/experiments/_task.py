@@ -1,0 +1,148 @@
+"""One training of an experiment: a folder that is either finished or goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dynsim import datasets, learning, models
+from dynsim.errors import DataError, FileError
+from dynsim.kernels import Kernel
+
+# "fit" and "pruned" begin with the network of "weights" of the same seed.
+KINDS = ("weights", "forces", "fit", "alternating", "low-rank", "pruned")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of training, a seed, a row of the table (None for all rows), and everything it depends on."""
+
+    kind: str
+    seed: int
+    row: int | None
+    data: str
+    model: str
+    options: dict
+    training: dict
+    deltas: list
+    draws: int
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"{self.kind}-seed{self.seed}" if self.row is None else f"{self.kind}-row{self.row}-seed{self.seed}"
+
+    def result(self, folder):
+        """What it came to, if it is finished and was the same task; else None."""
+        try:
+            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return stored["result"] if stored.get("task") == _plain(asdict(self)) else None
+
+    def run(self, folder, data_dir=None, progress=None):
+        """Train, evaluate, and leave model.h5 and result.json in its folder; returns the result."""
+        folder = Path(folder)
+        place = folder / "runs" / self.name
+        place.mkdir(parents=True, exist_ok=True)
+        data = datasets.load(self.data, data_dir)
+        model, trained = self._train(folder, place, data, progress)
+        model.save(place / "model.h5")
+        result = {
+            "test_accuracy": trained.test_accuracy,
+            "validation_accuracy": trained.validation_accuracy,
+            "epochs": trained.epochs,
+            "seconds_per_epoch": trained.seconds_per_epoch,
+            "parameters": models.count(model),
+            "metrics": trained.metrics,
+            "layers": trained.layers,
+            "noise": self._noise(model, data),
+        }
+        text = json.dumps({"task": asdict(self), "result": result}, default=_listed)
+        temporary = place / "result.json.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, place / "result.json")
+        return json.loads(text)["result"]
+
+    def _train(self, folder, place, data, progress):
+        training = dict(self.training)
+        shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)
+        if shift or rotation:
+            training["augment"] = learning.Augment(shift, rotation)
+        checkpoint = place / "training.checkpoint"
+        options = {"seed": self.seed, "checkpoint": checkpoint, "progress": progress, **training}
+        if self.kind == "pruned":
+            return self._pruned(folder, data, options)
+        model = self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
+        method = self.kind if self.kind in learning.METHODS else "forces"
+        reference = self._ordinary(folder) if self.kind == "fit" else None
+        if self.kind == "forces":
+            options["trajectory"] = place / "training.h5"
+        try:
+            return model, learning.train(
+                model, data, method, reference=reference, resume=checkpoint.exists(), **options
+            )
+        except (FileError, DataError, ValueError) as error:
+            if not checkpoint.exists() or "checkpoint" not in str(error):
+                raise
+            checkpoint.unlink()  # of an earlier version of this task: begin anew
+            model = self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
+            return model, learning.train(model, data, method, reference=reference, **options)
+
+    def _build(self, **options):
+        given = {**self.options, "seed": self.seed, **{k: v for k, v in options.items() if v is not None}}
+        if isinstance(given.get("kernel"), dict):
+            given["kernel"] = Kernel.from_dict(given["kernel"])
+        return models.BUILDERS[self.model](**given)
+
+    def _ordinary(self, folder):
+        path = folder / "runs" / f"weights-seed{self.seed}" / "model.h5"
+        if not path.exists():
+            raise DataError(f"{self.name}: it needs {path}; put weights among the methods.")
+        return models.load_model(path)
+
+    def _floats(self):
+        """Stored numbers of the row's network of particles, which the baselines may have, too."""
+        return models.count(self._build(weights=False))["stored_floats"]
+
+    def _rank(self):
+        if self.kind != "low-rank":
+            return None
+        rank, floats = 1, self._floats()
+        while models.count(self._build(weights=True, rank=rank + 1))["stored_floats"] <= floats and rank < 4096:
+            rank += 1
+        return rank
+
+    def _pruned(self, folder, data, options):
+        """The largest weights of the ordinary network, as many as there are numbers, trained on for a while."""
+        model = self._ordinary(folder)
+        weights = [p for p in model.parameters.values() if p.kind == "weights"]
+        others = models.count(model)["stored_floats"] - sum(p.value.size for p in weights)
+        kept = max(1, self._floats() - others)
+        sizes = np.sort(np.concatenate([np.abs(p.value).ravel() for p in weights]))
+        threshold = sizes[-min(kept, len(sizes))]
+        for parameter in weights:
+            parameter.prune(np.abs(parameter.value) >= threshold)
+        options.pop("checkpoint")
+        return model, learning.train(model, data, "forces", **options)
+
+    def _noise(self, model, data):
+        found = {}
+        for delta in self.deltas:
+            outcome = learning.evaluate(
+                model, data.test_images, data.test_labels, delta=delta, draws=self.draws, seed=self.seed
+            )
+            found[str(delta)] = outcome["accuracies"]
+        return found
+
+
+def _plain(value):
+    return json.loads(json.dumps(value, default=_listed))
+
+
+def _listed(value):
+    return value.tolist() if hasattr(value, "tolist") else list(value)
