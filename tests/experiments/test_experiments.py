@@ -1,0 +1,137 @@
+"""Recipes, tasks that are finished once, tables; and the same on a cluster that loses a worker."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from dynsim import experiments, models
+from dynsim.experiments import find, load, report, run
+
+RECIPE = {
+    "title": "digits",
+    "data": "digits",
+    "model": "mlp",
+    "seeds": [0, 1],
+    "methods": ["forces", "weights", "fit", "alternating", "low-rank", "pruned"],
+    "deltas": [0.01],
+    "draws": 2,
+    "options": {"widths": [64, 16, 10], "dim": 3},
+    "training": {
+        "all": {"epochs": 3, "batch": 64, "rate": 0.08},
+        "fit": {"fit_steps": 50},
+        "alternating": {"fit_steps": 10, "shift": 0.5},
+    },
+    "rows": [
+        {"options": {"copies": 2}, "published": {"memory": 540, "alternating": 99.0, "deviation": 0.1}},
+        {"options": {"copies": 3}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    return folder, run(load(RECIPE), folder)
+
+
+def test_every_training_is_in_the_table(finished):
+    folder, results = finished
+    recipe = load(RECIPE)
+    assert len(results) == 2 + 2 * 2 * 5 and None not in results.values()
+    text = report(recipe, results, folder)
+    assert text.count("not run") == 0 and "[99.00 ± 0.10]" in text and "copies 3" in text
+    cells = json.loads((folder / "report.json").read_text())["cells"]
+    forces = next(cell for cell in cells if cell["method"] == "forces" and cell["row"] == 0)
+    expected = [results[f"forces-row0-seed{seed}"]["test_accuracy"] for seed in (0, 1)]
+    assert forces["accuracies"] == expected and forces["mean"] == pytest.approx(sum(expected) / 2)
+    for name in ("accuracy-memory.png", "accuracy-bytes.png", "training.png", "noise.png"):
+        assert (folder / name).stat().st_size > 5000
+
+
+def test_baselines_have_no_more_numbers(finished):
+    _, results = finished
+    for row in (0, 1):
+        ours = results[f"forces-row{row}-seed0"]["parameters"]["stored_floats"]
+        for kind in ("low-rank", "pruned"):
+            theirs = results[f"{kind}-row{row}-seed0"]["parameters"]["stored_floats"]
+            assert 0.75 * ours <= theirs <= ours + 1  # a rank more would be too many; ties in size count one
+
+
+def test_what_is_finished_is_not_repeated(finished):
+    folder, results = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.h5")}
+    assert run(load(RECIPE), folder) == results
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("model.h5")}
+    # Another number of epochs is another task.
+    changed = {**RECIPE, "training": {"all": {"epochs": 2, "batch": 64}}, "methods": ["weights"]}
+    assert load(changed).tasks()[0].result(folder) is None
+
+
+def test_an_interrupted_task_goes_on_bit_for_bit(finished, tmp_path):
+    folder, results = finished
+    task = next(task for task in load(RECIPE).tasks() if task.name == "alternating-row0-seed1")
+
+    def stop(epoch, *_):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        task.run(tmp_path, progress=stop)
+    assert task.result(tmp_path) is None
+    result = task.run(tmp_path)
+    assert result["test_accuracy"] == results[task.name]["test_accuracy"]
+    one, other = (models.load_model(place / "runs" / task.name / "model.h5") for place in (folder, tmp_path))
+    assert all((one.arrays[name] == other.arrays[name]).all() for name in one.arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sedes": [1]}, "did you mean 'seeds'"),
+        ({"methods": ["force"]}, "did you mean 'forces'"),
+        ({"training": {"all": {"epoch": 3}}}, "did you mean 'epochs'"),
+        ({"training": {"alll": {}}}, "did you mean 'all'"),
+        ({"rows": [{"option": {}}]}, "did you mean 'options'"),
+        ({"seeds": [-1]}, "seeds: got -1"),
+    ],
+)
+def test_wrong_recipes_are_one_sentence(change, words):
+    with pytest.raises(ValueError, match=words):
+        load({**RECIPE, **change})
+    with pytest.raises(ValueError, match="expected a TOML file or one of"):
+        find("no-such-experiment")
+
+
+def test_the_recipes_that_come_along_are_sound():
+    assert "mnist-lenet5" in experiments.names()
+    for name in experiments.names():
+        recipe = load(find(name))
+        for row in recipe.rows:
+            counted = models.count(models.BUILDERS[recipe.model](**recipe.options, **row["options"]))
+            published = row.get("published", {})
+            if recipe.model == "lenet5":
+                assert (counted["memory"], counted["disk"]) == (published["memory"], published["disk"])
+            else:
+                assert counted["memory"] <= published["memory"]
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_same(finished, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs Dask: pip install 'dynsim[sweep]'")
+    _, results = finished
+    recipe = load({**RECIPE, "methods": ["weights", "forces", "fit"]})
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+
+        def kill():
+            while len(list(tmp_path.glob("runs/*/result.json"))) < 2:
+                time.sleep(0.05)
+            next(iter(cluster.workers.values())).process.process._process.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        found = run(recipe, tmp_path, scheduler=cluster.scheduler_address)
+        killer.join()
+    for task in recipe.tasks():
+        assert found[task.name]["test_accuracy"] == results[task.name]["test_accuracy"]
