@@ -14,10 +14,13 @@ import click
 COMMANDS = {
     "demo": "A tour in under a minute: simulate, train, look.",
     "simulate": "Run a configuration or a preset into a trajectory file.",
+    "resume": "Go on with a run that was stopped.",
     "train": "Train a network of particles (or the ordinary one) on a data set.",
     "evaluate": "Accuracy of a saved model, ideal or perturbed.",
     "info": "What a trajectory or model file is.",
+    "validate": "Whether a file is sound.",
     "plot": "Draw a trajectory.",
+    "export": "Files for other programs.",
     "data": "List and download data sets.",
     "experiment": "Tables of many trainings, as published.",
 }

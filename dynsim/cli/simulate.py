@@ -9,6 +9,7 @@ import click
 
 from ._config import apply_settings
 from ._progress import Progress
+from ._runs import finish, interruptible
 
 
 @click.command()
@@ -22,9 +23,9 @@ from ._progress import Progress
 @click.option("--seed", type=int, help="Of the random places [the configuration's, else 0].")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration, memory, time and echo gain; run nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-@click.pass_context
-def command(context, config, name, output, until, settings, seed, dry_run, overwrite, as_json):
+def command(config, name, output, until, settings, seed, dry_run, overwrite, checkpoint, as_json):
     """Simulate CONFIG.toml, or a preset, and write the trajectory as H5MD.
 
     \b
@@ -52,7 +53,7 @@ def command(context, config, name, output, until, settings, seed, dry_run, overw
         raise click.UsageError("-o is missing: say where the trajectory goes, as -o run.h5.")
     from dynsim.trajectory import run
 
-    with Progress(*ready.span) as bar:
+    with Progress(*ready.span) as bar, interruptible(output) as stop:
         solution = run(
             ready.system,
             ready.span,
@@ -60,26 +61,12 @@ def command(context, config, name, output, until, settings, seed, dry_run, overw
             parameters={"config": ready.config, **({"preset": name} if name else {})},
             seed=ready.seed,
             overwrite=overwrite,
+            checkpoint_seconds=checkpoint,
+            stop=stop,
             callback=bar,
             **ready.options,
         )
-    report = {
-        "status": solution.status,
-        "message": solution.message,
-        "neurons": ready.system.neurons,
-        "dimension": ready.system.dimension,
-        "frames": _frames(output),
-        "time": float(solution.t[-1]),
-        "steps": solution.naccepted,
-        "echo_gain": solution.echo_gain,
-        "seed": ready.seed,
-        "seconds": round(solution.wall_time, 3),
-        "output": str(output),
-    }
-    click.echo(json.dumps(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items()))
-    if solution.status < 0:
-        click.echo(f"Error: {solution.message}", err=True)
-        context.exit(3 if solution.status == -2 else 1)
+    finish(output, solution, as_json)
     return None
 
 
@@ -97,13 +84,6 @@ def _configuration(path, name):
 
 def _settle(config, seed):
     return config if seed is None else {**config, "seed": seed}
-
-
-def _frames(path):
-    from dynsim.trajectory import Trajectory
-
-    with Trajectory(path) as trajectory:
-        return trajectory.frames
 
 
 def _dry_run(ready, as_json):

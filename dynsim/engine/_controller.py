@@ -29,6 +29,10 @@ class FixedSteps:
         # A rest of less than a billionth of a step is rounding, not a step.
         return stop if end > stop - 1e-9 * self.dt else end
 
+    def bent(self, t, stop):
+        """Whether the next step would be longer without `stop`."""
+        return self.anchor + (self.count + 1) * self.dt > stop - 1e-9 * self.dt
+
     def accepted(self, error):
         """Note that the step was taken."""
         self.count += 1
@@ -67,6 +71,10 @@ class AdaptiveSteps:
             end = t + self.h
         self.used = end - t
         return end
+
+    def bent(self, t, stop):
+        """Whether the next step would be longer without `stop`."""
+        return self.h > 0.5 * (stop - t)
 
     def accepted(self, error):
         """Choose the next step after one that was good enough."""

@@ -153,10 +153,17 @@ class Run:
         stopped = bool(self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape)))
         self.recorder.at(end, q, *self.values[1:], final=stopped or end >= self.options.t1)
         if self.options.checkpoint is not None:
-            self.options.checkpoint(end, self.state)
+            self.options.checkpoint(end, self.state, self._bound())
         if stopped:
             return 2, f"Stopped by the callback at t = {end:.9g}."
         return None
+
+    def _bound(self):
+        """Whether the next step, if there is one, depends on where the span ends."""
+        if self.t >= self.options.t1:
+            return True
+        stop, cut = self._stop()
+        return not cut and stop == self.options.t1 and self.control.bent(self.t, stop)
 
     def _move(self, t, q, values):
         if not np.isfinite(values[0]).all():

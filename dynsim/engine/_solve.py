@@ -97,7 +97,9 @@ def solve(
     keep : bool, optional
         Whether frames are kept in memory; default yes without a sink, no with one.
     checkpoint : callable, optional
-        checkpoint(t, state) after every step, where state() returns all that the rest of the run depends on.
+        checkpoint(t, state, bound) after every step, where state() returns all that the rest of the run depends on, and
+        `bound` says whether the next step is shorter because the span ends: states up to the first such one, and
+        including it, are also those of a longer run.
     resume : dict, optional
         Such a state, or Solution.state: the run goes on from it, bit for bit as if it had not been interrupted (with
         the same system, method, history and options). span[0] is then ignored.

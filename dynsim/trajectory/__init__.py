@@ -14,6 +14,9 @@ _HOME = {
     "save_checkpoint": "_checkpoint",
     "load_checkpoint": "_checkpoint",
     "run": "_run",
+    "resume": "_run",
+    "to_extxyz": "_export",
+    "validate": "_validate",
     "solve": "_run",
 }
 
@@ -23,9 +26,12 @@ __all__ = [
     "file_kind",
     "load_checkpoint",
     "open_trajectory",
+    "resume",
     "run",
     "save_checkpoint",
     "solve",
+    "to_extxyz",
+    "validate",
 ]
 
 

@@ -1,9 +1,12 @@
-"""Run the engine into a file."""
+"""Run the engine into a file, and go on with a run that was stopped."""
 
+import time as clock
 from pathlib import Path
 
 import numpy as np
 
+from dynsim.errors import DataError
+from dynsim.trajectory._checkpoint import load_checkpoint, save_checkpoint
 from dynsim.trajectory._open import expect_new
 from dynsim.trajectory._writer import TrajectoryWriter
 
@@ -37,6 +40,8 @@ def run(
     dtype="float64",
     buffer=64,
     flush_seconds=2.0,
+    checkpoint_seconds=None,
+    stop=None,
     provenance=None,
     sink=None,
     **options,
@@ -46,9 +51,11 @@ def run(
     The file is made with the first frame, so options that the engine refuses leave an old file as it was.
     `parameters` is the configuration to store; what the call itself says (method, span, kernel, delay) is
     added, and after the run its outcome (status, message, steps, echo gain). `sink(t, q, R, E)` is called as
-    well; `options` go to the engine. Raises FileExistsError if `path` exists and `overwrite` is false, other
-    OSErrors for a folder that cannot be written; otherwise as `dynsim.engine.solve`. Whatever ends the run,
-    the frames before it are in the file.
+    well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of the run depends on is written
+    to `path` + ".checkpoint" as often as that, and shortly before the end. `stop()` is asked after every step; if true,
+    a checkpoint is written and KeyboardInterrupt raised. Raises FileExistsError if `path` exists and `overwrite`
+    is false, other OSErrors for a folder that cannot be written; otherwise as `dynsim.engine.solve`. Whatever
+    ends the run, the frames before it are in the file.
 
     >>> import tempfile, os, numpy as np, dynsim
     >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -60,41 +67,139 @@ def run(
     """
     path = Path(path)
     expect_new(path, overwrite)
+    if overwrite:
+        for old in (checkpoint_of(path), Path(f"{checkpoint_of(path)}.previous")):
+            old.unlink(missing_ok=True)
     stored = {**_describe(system, span, method, options), **(parameters or {})}
     provenance = {"backend": str(options.get("backend", "numba")), **(provenance or {})}
-    writer = None
 
-    def write(t, q, R, E):
-        nonlocal writer
-        q = np.asarray(q)
-        if writer is None:
-            writer = TrajectoryWriter(
-                path,
-                neurons=q.shape[-2],
-                dimension=q.shape[-1],
-                copies=q.shape[0] if q.ndim == 3 else 1,
-                signals=None if R is None else np.shape(R)[-1],
-                groups=getattr(system, "groups", None),
-                parameters=stored,
-                seed=seed,
-                buffer=buffer,
-                flush_seconds=flush_seconds,
-                overwrite=overwrite,
-                dtype=dtype,
-                provenance=provenance,
-            )
-        writer.write(writer.frames, t, q, R, E)
-        if sink is not None:
-            sink(t, q, R, E)
+    def make(q, R):
+        return TrajectoryWriter(
+            path,
+            neurons=q.shape[-2],
+            dimension=q.shape[-1],
+            copies=q.shape[0] if q.ndim == 3 else 1,
+            signals=None if R is None else np.shape(R)[-1],
+            groups=getattr(system, "groups", None),
+            parameters=stored,
+            seed=seed,
+            buffer=buffer,
+            flush_seconds=flush_seconds,
+            overwrite=overwrite,
+            dtype=dtype,
+            provenance=provenance,
+        )
 
+    stream = _Stream(path, make, sink, checkpoint_seconds, stop)
+    return stream.run(system, span, method, options)
+
+
+def resume(path, until=None, *, flush_seconds=2.0, checkpoint_seconds=30.0, stop=None, sink=None, **options):
+    """Go on with a run that `dynsim simulate` (or `run` with a configuration among its parameters) began.
+
+    The run goes on from its last checkpoint, to its end or to `until`, and the file becomes bit for bit what one run
+    would have made; without a checkpoint it begins anew. Returns the engine's Solution. Raises as `Trajectory` and
+    `load_checkpoint`, DataError if the file holds no configuration, ValueError if there is nothing left to do.
+    """
+    from dynsim.engine import EveryStep, Times, configure
+    from dynsim.trajectory._reader import Trajectory
+
+    path = Path(path)
+    with Trajectory(path) as trajectory:
+        parameters, seed, frames = trajectory.parameters, trajectory.seed, trajectory.frames
+    if not isinstance(parameters.get("config"), dict):
+        raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on")
+    ready = configure(_prolonged(parameters["config"], until))
+    engine = {**ready.options, **options}
+    method = engine.pop("method", "dopri5")
     try:
-        solution = solve(system, span, method, sink=write, **options)
-        if writer is not None:
-            writer.record("outcome", _outcome(solution))
-        return solution
-    finally:
-        if writer is not None:
-            writer.close()
+        checkpoint = load_checkpoint(checkpoint_of(path))
+    except FileNotFoundError:
+        checkpoint = None
+    if checkpoint is None or checkpoint["frames"] > frames:
+        return run(
+            ready.system, ready.span, path, parameters, seed, overwrite=True, method=method, sink=sink,
+            flush_seconds=flush_seconds, checkpoint_seconds=checkpoint_seconds, stop=stop, **engine,
+        )  # fmt: skip
+    if not checkpoint["state"]["t"] < ready.span[1]:
+        raise ValueError(f"{path} has reached t = {checkpoint['state']['t']:g}; give a later end with --until")
+    kept, record = checkpoint["frames"], engine.get("record", EveryStep())
+    if isinstance(record, Times):
+        engine["record"] = Times(record.times[kept:])
+    elif isinstance(record, EveryStep):  # the frame at the end of the span is not one of a longer run
+        kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
+
+    def append(q, R):
+        return TrajectoryWriter.append(path, after_step=kept - 1, flush_seconds=flush_seconds)
+
+    stream = _Stream(path, append, sink, checkpoint_seconds, stop)
+    stream.writer = append(None, None)
+    if until is not None:
+        stream.writer.record("configuration", {**parameters, "config": ready.config})
+    return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]})
+
+
+def checkpoint_of(path):
+    """Where the checkpoints of a run lie.
+
+    >>> checkpoint_of("run.h5").name
+    'run.h5.checkpoint'
+    """
+    return Path(f"{path}.checkpoint")
+
+
+def _prolonged(config, until):
+    """The configuration with another end; evenly spaced frames keep their distance."""
+    if until is None:
+        return config
+    run = dict(config["run"])
+    if "frames" in run:
+        share = (until - run["start"]) / (run["until"] - run["start"])
+        run["frames"] = max(2, round((run["frames"] - 1) * share) + 1)
+    return {**config, "run": {**run, "until": float(until)}}
+
+
+class _Stream:
+    """Frames and checkpoints of one run on their way to the disk."""
+
+    def __init__(self, path, make, sink, seconds, stop):
+        self.path, self.make, self.sink = path, make, sink
+        self.seconds, self.stop = seconds, stop
+        self.writer, self.last, self.bound = None, clock.monotonic(), False
+
+    def run(self, system, span, method, options):
+        if self.seconds is not None or self.stop is not None:
+            options = {**options, "checkpoint": self.checkpoint}
+        try:
+            solution = solve(system, span, method, sink=self.write, **options)
+            if self.writer is not None:
+                self.writer.record("outcome", _outcome(solution))
+            return solution
+        finally:
+            if self.writer is not None:
+                self.writer.close()
+
+    def write(self, t, q, R, E):
+        if self.writer is None:
+            self.writer = self.make(np.asarray(q), R)
+        self.writer.write(self.writer.frames, t, q, R, E)
+        if self.sink is not None:
+            self.sink(t, q, R, E)
+
+    def checkpoint(self, t, state, bound):
+        """After every step, until what follows depends on where the span ends: that end may be moved later on."""
+        stopping = self.stop is not None and self.stop()
+        due = self.seconds is not None and (bound or clock.monotonic() - self.last >= self.seconds)
+        if (due or stopping) and not self.bound:
+            # Frames first: a checkpoint is never ahead of its file.
+            frames = 0
+            if self.writer is not None:
+                self.writer.flush()
+                frames = self.writer.frames
+            save_checkpoint(checkpoint_of(self.path), {"frames": frames, "state": state()})
+            self.last, self.bound = clock.monotonic(), bound
+        if stopping:
+            raise KeyboardInterrupt
 
 
 def _describe(system, span, method, options):

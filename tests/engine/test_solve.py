@@ -166,7 +166,7 @@ def test_a_run_that_goes_on_has_the_same_bits(method, delay, activation):
     system = crowd(delay, activation=activation, drive=lambda t: np.sin(t))
     states = []
 
-    def checkpoint(t, state):
+    def checkpoint(t, state, bound):
         states.append(state())
 
     whole = solve(system, (0.0, 1.5), checkpoint=checkpoint, **options)

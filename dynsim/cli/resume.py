@@ -1,0 +1,31 @@
+"""dynsim resume: go on with a run that was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._progress import Progress
+from ._runs import finish, interruptible
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--until", type=float, help="A later end of the time span.")
+@click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(file, until, checkpoint, as_json):
+    """Go on with the run in FILE from its last checkpoint; the file becomes what one run would have made.
+
+    \b
+    dynsim resume run.h5
+    dynsim resume run.h5 --until 100
+    """
+    from dynsim.trajectory import Trajectory, resume
+
+    with Trajectory(file) as trajectory:
+        span = trajectory.parameters.get("config", {}).get("run", {"start": 0.0, "until": 1.0})
+    with Progress(span["start"], span["until"] if until is None else until) as bar, interruptible(file) as stop:
+        solution = resume(file, until, checkpoint_seconds=checkpoint, stop=stop, callback=bar)
+    finish(file, solution, as_json)

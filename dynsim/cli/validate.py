@@ -1,0 +1,35 @@
+"""dynsim validate: whether a file is sound."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(file, as_json):
+    """Read all of FILE, a trajectory or a model, and say whether it is sound; exit code 4 if not.
+
+    \b
+    dynsim validate run.h5
+    dynsim validate model.h5 --json
+    """
+    from dynsim.trajectory import file_kind, validate
+
+    if file_kind(file) == "model":
+        from dynsim import load_model
+
+        load_model(file)  # checks sizes, types and that all numbers are finite
+        findings = []
+    else:
+        findings = validate(file)
+    if as_json:
+        click.echo(json.dumps({"file": str(file), "sound": not findings, "findings": findings}))
+    else:
+        click.echo("\n".join(findings) if findings else "sound")
+    if findings:
+        raise SystemExit(4)

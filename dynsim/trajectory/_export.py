@@ -1,0 +1,66 @@
+"""Trajectories for other programs: extended XYZ, a text that OVITO, ASE and many more read."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.trajectory._open import expect_new
+from dynsim.trajectory._reader import Trajectory
+
+
+def to_extxyz(path, output, overwrite=False, progress=None):
+    """Write a trajectory as extended XYZ, frame by frame; returns the number of frames.
+
+    Columns: species X, the first three coordinates (zero padded), group, with more than three dimensions all of them
+    (q), and with signals E and R of the neuron. The line above them holds step and time. `progress(frame, frames)` is
+    called after every frame. Raises as `Trajectory`, and OSErrors for an output that cannot be written.
+
+    >>> import tempfile
+    >>> from dynsim.trajectory import TrajectoryWriter
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with TrajectoryWriter(folder / "run.h5", neurons=1, dimension=2) as writer:
+    ...     writer.write(0, 0.5, [[1.0, 2.0]])
+    >>> to_extxyz(folder / "run.h5", folder / "run.xyz")
+    1
+    >>> print((folder / "run.xyz").read_text().splitlines()[2])
+    X 1.0 2.0 0.0 0
+    """
+    output = Path(output)
+    expect_new(output, overwrite)
+    temporary = output.with_name(f".{output.name}.tmp")
+    try:
+        with Trajectory(path) as trajectory, temporary.open("w", encoding="utf-8") as file:
+            for frame in range(trajectory.frames):
+                _write(file, trajectory, frame)
+                if progress is not None:
+                    progress(frame + 1, trajectory.frames)
+            frames = trajectory.frames
+        os.replace(temporary, output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return frames
+
+
+def _write(file, trajectory, frame):
+    q = trajectory.q[frame]
+    view = np.zeros((len(q), 3))
+    view[:, : min(3, q.shape[1])] = q[:, :3]
+    columns, properties = [view], ["species:S:1", "pos:R:3", "group:I:1"]
+    rest = []
+    if q.shape[1] > 3:
+        rest.append(q)
+        properties.append(f"q:R:{q.shape[1]}")
+    if trajectory.signals is not None:
+        for name, data in (("E", trajectory.E), ("R", trajectory.R)):
+            rest.append(np.tile(data[frame], (trajectory.copies, 1)))
+            properties.append(f"{name}:R:{trajectory.signals}")
+    file.write(f"{len(q)}\n")
+    file.write(
+        f"Properties={':'.join(properties)} step={trajectory.step[frame]} time={float(trajectory.time[frame])!r} "
+        'pbc="F F F"\n'
+    )
+    numbers = np.concatenate([*columns, *rest], axis=1).tolist()
+    for group, row in zip(trajectory.groups.tolist(), numbers, strict=True):
+        texts = [repr(value) for value in row]
+        file.write(" ".join(["X", *texts[:3], str(group), *texts[3:]]) + "\n")

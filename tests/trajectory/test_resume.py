@@ -1,0 +1,190 @@
+"""Runs that are killed, stopped or prolonged become, bit for bit, what one run would have made."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from dynsim.engine import configure
+from dynsim.errors import DataError, FileError
+from dynsim.trajectory import Trajectory, resume, run
+
+# Slow enough to be killed at many moments, in every part of what it does: delays, adaptive steps, all signals.
+CONFIG = {
+    "seed": 5,
+    "signals": 2,
+    "dimension": 2,
+    "delay": 0.2,
+    "kernel": {"softening": 0.1},
+    "operators": {"A": 0.05, "B": 0.1, "C": 0.02, "D": 0.3, "F": [[-0.1, -1.0], [1.0, -0.1]], "activation": "tanh"},
+    "groups": [{"neurons": 30, "drive": {"kind": "sine", "frequency": 0.3, "height": 0.1}}],
+    "run": {"until": 40.0, "rtol": 1e-7},
+}
+RUN = (
+    "import json, sys\nfrom dynsim.engine import configure\nfrom dynsim.trajectory import run, resume\n"
+    "path, config = sys.argv[1], json.loads(sys.argv[2])\noptions = dict(flush_seconds=0.02, checkpoint_seconds=0.05)\n"
+    "if config is None:\n    resume(path, **options)\nelse:\n    ready = configure(config)\n"
+    "    run(ready.system, ready.span, path, {'config': ready.config}, ready.seed, overwrite=True, **options,"
+    " **ready.options)\n"
+)
+
+
+def contents(path):
+    """Every number of the file but what differs between any two runs."""
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: (
+                found.update({name: item[()]}) if isinstance(item, h5py.Dataset) and "parameters" not in name else None
+            )
+        )
+    return found
+
+
+def assert_same(path, other):
+    ours, theirs = contents(path), contents(other)
+    assert set(ours) == set(theirs)
+    for name in ours:
+        assert np.array_equal(ours[name], theirs[name]), name
+
+
+def complete(path, config=CONFIG, **options):
+    ready = configure(config)
+    run(ready.system, ready.span, path, {"config": ready.config}, ready.seed, **options, **ready.options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "run.h5"
+    complete(path)
+    return path
+
+
+def test_thirty_kills_at_random_moments(whole, tmp_path):
+    path = tmp_path / "run.h5"
+
+    def start(config):
+        return subprocess.Popen(
+            [sys.executable, "-c", RUN, str(path), json.dumps(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+
+    generator = np.random.default_rng(0)
+    killed = opened = 0
+    process = start(CONFIG)
+    while killed < 30:
+        # Let it reach the file first (an import takes longer than the wait), then kill it wherever it is.
+        begun = path.stat().st_mtime_ns if path.exists() else 0
+        while process.poll() is None and (not path.exists() or path.stat().st_mtime_ns == begun):
+            time.sleep(0.005)
+        time.sleep(float(generator.uniform(0, 0.15)))
+        process.send_signal(signal.SIGKILL)
+        error = process.communicate()[1].decode()
+        assert process.returncode in (0, -signal.SIGKILL), error
+        killed += 1
+        with Trajectory(path) as trajectory:
+            opened += trajectory.frames > 0
+            if trajectory.frames:
+                assert np.isfinite(trajectory.q[...]).all() and np.all(np.diff(trajectory.time[...]) > 0)
+        finished = process.returncode == 0
+        if finished:  # it was faster: begin again
+            assert_same(path, whole)
+        process = start(CONFIG if finished else None)
+    error = process.communicate()[1].decode()
+    assert process.returncode == 0, error
+    assert opened >= 25
+    assert_same(path, whole)
+
+
+@pytest.mark.parametrize("recording", [{}, {"every": 7}, {"frames": 57}])
+@pytest.mark.parametrize("stop_at", [1, 50, 333])
+def test_a_run_that_was_asked_to_stop(tmp_path, recording, stop_at):
+    config = {**CONFIG, "run": {"until": 6.0, "rtol": 1e-7, **recording}}
+    complete(tmp_path / "whole.h5", config)
+    calls = []
+
+    def stop():
+        calls.append(1)
+        return len(calls) == stop_at
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(tmp_path / "run.h5", config, stop=stop)
+    resume(tmp_path / "run.h5")
+    assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("run_options", [{"method": "rk4", "dt": 0.03}, {"rtol": 1e-6}, {"rtol": 1e-6, "every": 5}])
+def test_a_later_end(tmp_path, run_options):
+    shorter = {**CONFIG, "run": {"until": 3.05, **run_options}}
+    complete(tmp_path / "whole.h5", {**CONFIG, "run": {"until": 5.0, **run_options}})
+    complete(tmp_path / "run.h5", shorter, checkpoint_seconds=1000)
+    resume(tmp_path / "run.h5", until=5.0)
+    assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert trajectory.parameters["config"]["run"]["until"] == 5.0
+    with pytest.raises(ValueError, match="--until"):
+        resume(tmp_path / "run.h5", until=1.0)
+
+
+def test_without_a_checkpoint_it_begins_anew(tmp_path, whole):
+    config = {**CONFIG, "run": {"until": 1.0}}
+    complete(tmp_path / "whole.h5", config)
+    complete(tmp_path / "run.h5", config)
+    resume(tmp_path / "run.h5")
+    assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+
+
+def test_what_cannot_go_on_is_named(tmp_path):
+    config = {**CONFIG, "run": {"until": 1.0}}
+    ready = configure(config)
+    run(ready.system, ready.span, tmp_path / "plain.h5", **ready.options)
+    with pytest.raises(DataError, match="how it was made"):
+        resume(tmp_path / "plain.h5")
+    complete(tmp_path / "run.h5", config, checkpoint_seconds=1000)
+    for name in ("run.h5.checkpoint", "run.h5.checkpoint.previous"):
+        if (tmp_path / name).exists():
+            (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n" + b"0" * 100)
+    with pytest.raises(FileError, match="checkpoint"):
+        resume(tmp_path / "run.h5", until=2.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_with_a_checkpoint_and_130(tmp_path, number):
+    path = tmp_path / "run.h5"
+    command = [sys.executable, "-m", "dynsim", "simulate", "--preset", "cluster"]
+    settings = ["--set", "run.rtol=1e-11", "--set", "run.until=2000", "-o", str(path)]
+    process = subprocess.Popen([*command, *settings], stderr=subprocess.PIPE, env=os.environ)
+    while process.poll() is None and not path.exists():
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130 and f"dynsim resume {path}" in error and "Traceback" not in error
+    with Trajectory(path) as trajectory:
+        frames = trajectory.frames
+    assert frames > 0
+    resume(path, stop=lambda: frames < 0, max_steps=20)
+    with Trajectory(path) as trajectory:
+        assert trajectory.frames >= frames
+
+
+def test_the_same_file_on_any_number_of_threads(tmp_path):
+
+    # Enough neurons that pair sums are divided among threads, of both kinds: direct and sorted.
+    for kernel in ({"softening": 0.1}, {"profile": "linear", "metric": "l1", "scale": 1e-3}):
+        config = {**CONFIG, "kernel": kernel, "groups": [{"neurons": 1500}], "run": {"until": 0.3, "rtol": 1e-3}}
+        for threads in (1, 2, 4):
+            path = tmp_path / f"{threads}.h5"
+            subprocess.run(
+                [sys.executable, "-c", RUN, str(path), json.dumps(config)],
+                env={**os.environ, "NUMBA_NUM_THREADS": str(threads)},
+                check=True,
+            )
+            assert_same(path, tmp_path / "1.h5")
