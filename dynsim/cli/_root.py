@@ -22,6 +22,7 @@ COMMANDS = {
     "plot": "Draw a trajectory.",
     "export": "Files for other programs.",
     "data": "List and download data sets.",
+    "bench": "This program beside its peers, timed in one run.",
     "experiment": "Tables of many trainings, as published.",
 }
 

@@ -1,0 +1,91 @@
+"""How contestants are run and timed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+CALL = (
+    "import json, sys; from importlib import import_module; name, function, arguments = sys.argv[1:]; "
+    "print('\\n' + json.dumps(getattr(import_module(name), function)(**json.loads(arguments))))"
+)
+
+
+class NotInstalled(Exception):
+    """A peer is not there; its row says so."""
+
+
+def isolated(module, function, environment=None, **arguments):
+    """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALL, module, function, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        if "ModuleNotFoundError" in last or "ImportError" in last:
+            return {"missing": last}
+        raise RuntimeError(f"benchmark: {function} ended with {done.returncode}: {last}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def rounds_of(contestants, rounds):
+    """Run contestants {name: (module, function, arguments)} in turn: medians of "seconds", the rest as it was last."""
+    results = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, (module, function, arguments) in contestants.items():
+            if not results[name] or "missing" not in results[name][-1]:
+                results[name].append(isolated(module, function, **arguments))
+    return {
+        name: {**found[-1], "seconds": statistics.median(one["seconds"] for one in found)}
+        if "missing" not in found[-1]
+        else found[-1]
+        for name, found in results.items()
+    }
+
+
+def ratio(slow, fast):
+    """How many times faster, or None if one of the two is missing."""
+    if "seconds" not in slow or "seconds" not in fast:
+        return None
+    return slow["seconds"] / fast["seconds"]
+
+
+def best_of(function, repeats, warm=1):
+    """Median seconds of a call, after some that are not counted (they compile)."""
+    for _ in range(warm):
+        function()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def machine():
+    """Processor, cores and versions."""
+    found = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    for name in ("dynsim", "numpy", "numba", "scipy", "torch", "pykeops", "jitcdde", "ddeint"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,72 @@
+"""Pair sums, phi = 1 / r, float32, N sources on N other targets: pairs a second."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._measure import best_of, ratio, rounds_of
+
+N = 20_000
+
+
+def run(rounds, full):
+    """d = 3 and 9; `full` also 2 and 16."""
+    rows = []
+    for d in (2, 3, 9, 16) if full else (3, 9):
+        found = rounds_of({name: (__name__, name, {"d": d}) for name in ("ours", "keops", "matrix")}, rounds)
+        rows.append(
+            {
+                "d": d,
+                "n": N,
+                **found,
+                "pairs_per_second": N * N / found["ours"]["seconds"],
+                "times_faster_than_keops": ratio(found["keops"], found["ours"]),
+                "times_faster_than_numpy": ratio(found["matrix"], found["ours"]),
+            }
+        )
+    return {"rows": rows}
+
+
+def _data(d):
+    generator = np.random.default_rng(0)
+    return [generator.standard_normal(shape).astype(np.float32) for shape in ((N, d), (N, d), (N,))]
+
+
+def _result(seconds, y):
+    return {"seconds": seconds, "checksum": float(np.sum(y, dtype=np.float64))}
+
+
+def ours(d):
+    """`pair_sum`."""
+    from dynsim.kernels import Kernel, pair_sum
+
+    sources, targets, x = _data(d)
+    y = pair_sum(Kernel(), sources, targets, x)
+    return _result(best_of(lambda: pair_sum(Kernel(), sources, targets, x), 5), y)
+
+
+def keops(d):
+    """A LazyTensor of pykeops on the processor."""
+    from pykeops.numpy import LazyTensor
+
+    sources, targets, x = _data(d)
+    q_i, q_j, x_j = LazyTensor(targets[:, None]), LazyTensor(sources[None]), LazyTensor(x[None, :, None])
+    product = (((q_i - q_j) ** 2).sum(-1).rsqrt() * x_j).sum(axis=1, call=False)
+    y = product()
+    return _result(best_of(product, 2, warm=0), y)
+
+
+def matrix(d):
+    """NumPy, in slices of targets that fit the cache, with |a - b|^2 = |a|^2 - 2 a b + |b|^2 by BLAS."""
+    sources, targets, x = _data(d)
+    squares = (sources**2).sum(axis=1)
+
+    def product():
+        y = np.empty(N, np.float32)
+        for start in range(0, N, 250):
+            some = targets[start : start + 250]
+            r2 = (some**2).sum(axis=1)[:, None] - 2 * some @ sources.T + squares
+            y[start : start + 250] = (1 / np.sqrt(np.maximum(r2, 1e-12))) @ x
+        return y
+
+    return _result(best_of(product, 2), product())

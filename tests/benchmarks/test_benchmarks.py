@@ -1,0 +1,52 @@
+"""The contestants do the same work; how fast is not a test's business."""
+
+import json
+
+import pytest
+
+from dynsim import benchmarks
+from dynsim.benchmarks import _measure, engine, growth, pairs, product
+from dynsim.cli import bench, main
+
+
+def test_the_command_knows_all():
+    assert bench.NAMES == tuple(benchmarks.BENCHMARKS)
+    with pytest.raises(ValueError, match="expected one of pairs"):
+        benchmarks.run("speed")
+
+
+def test_pair_sums_agree(monkeypatch):
+    monkeypatch.setattr(pairs, "N", 500)
+    # Cancellation in |a|^2 - 2 a b + |b|^2 costs the close pairs some digits in float32.
+    assert pairs.ours(3)["checksum"] == pytest.approx(pairs.matrix(3)["checksum"], rel=1e-3)
+
+
+def test_products_agree():
+    for columns in (1, 7):
+        ours, blas = (f(300, 200, 3, columns) for f in (product.ours, product.blas))
+        assert ours["norm"] == pytest.approx(blas["norm"], rel=1e-6) and ours["seconds"] > 0
+
+
+def test_growth_and_overhead_are_measured():
+    for method in ("direct", "sorted"):
+        assert growth.ours(500, method)["seconds"] > 0
+    assert engine.overhead()["seconds"] > 0
+    rows = [{"method": "sorted", "n": n, "seconds": 3e-6 * n**1.5} for n in (10, 100, 1000)]
+    assert growth._slope(rows, "sorted") == pytest.approx(1.5)
+
+
+def test_a_missing_peer_is_said_so_and_a_failure_is_an_error():
+    assert "missing" in _measure.isolated("no_such_module", "run")
+    with pytest.raises(RuntimeError, match="no_such_function"):
+        _measure.isolated("dynsim.benchmarks.growth", "no_such_function")
+    found = _measure.rounds_of({"peer": ("no_such_module", "run", {})}, 2)
+    assert _measure.ratio(found["peer"], {"seconds": 1.0}) is None
+
+
+def test_a_whole_run(monkeypatch, capsys):
+    monkeypatch.setattr(growth, "DIRECT", (100, 200, 400))
+    monkeypatch.setattr(growth, "SORTED", (100, 200, 400))
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "growth", "--json", "--rounds", "1"])
+    found = json.loads(capsys.readouterr().out)
+    assert stop.value.code == 0 and len(found["rows"]) == 6 and found["machine"]["cores"] >= 1
