@@ -21,6 +21,13 @@ import click
 )
 @click.option("--relative", is_flag=True, help="delta in units of each array's root mean square.")
 @click.option("--draws", type=int, default=10, show_default=True, help="Repetitions of random noise.")
+@click.option(
+    "--inference",
+    type=click.Choice(["auto", "dense", "tiled", "weight-free"]),
+    default="dense",
+    show_default=True,
+    help="How layers of particles answer: with weights, a tile of them at a time, or none.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, data_name, data_dir, as_json, **options):
@@ -29,6 +36,7 @@ def command(model, data_name, data_dir, as_json, **options):
     \b
     dynsim evaluate out/model.h5 --data mnist
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
+    dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
     from dynsim import datasets, learning, load_model
     from dynsim.models import count
@@ -43,6 +51,7 @@ def command(model, data_name, data_dir, as_json, **options):
         "delta": options["delta"],
         "noise": options["noise"],
         "seed": options["seed"],
+        "inference": options["inference"],
         "epochs": network.results.get("epochs"),
         "parameters": count(network),
     }

@@ -69,6 +69,22 @@ def squared_distances(target, sources, start, stop, metric, d, numbers, out):
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
+def squared_distance(target, sources, j, metric, d):
+    """Squared metric distance (not softened) to source j; d at least 1."""
+    first = target[0] - sources[0, j]
+    if metric == L2:
+        total = first * first
+        for k in range(1, d):
+            difference = target[k] - sources[k, j]
+            total += difference * difference
+        return total
+    total = abs(first)
+    for k in range(1, d):
+        total += abs(target[k] - sources[k, j])
+    return total * total
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
 def phi(rho2, profile, soft, numbers):
     """phi at a squared metric distance rho^2, softened here."""
     r2 = rho2

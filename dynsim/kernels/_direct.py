@@ -12,11 +12,24 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
-from ._block import BLOCK, L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
+from ._block import (
+    BLOCK,
+    L1,
+    MATH,
+    SPECIALISED,
+    add_force,
+    constants,
+    phi,
+    slope,
+    specialisation,
+    squared_distance,
+    squared_distances,
+)
 from ._check import as_array
 from ._sorted import SortedProduct
 from ._threads import launch
 
+LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
 
 
@@ -67,7 +80,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
         return SortedProduct(sources, targets, kernel.scale).forward(strengths).astype(dtype, copy=False)
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
-    loop = _sum_loop(*specialisation(kernel, sources.shape[1]))
+    # One signal, and a dimension known to the compiler: nothing but sums, in registers.
+    maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
+    loop = maker(*specialisation(kernel, sources.shape[1]))
     work = len(sources) * len(targets) * (sources.shape[1] + len(columns))
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
@@ -179,6 +194,54 @@ def _sum_loop(profile, metric, soft, d):
                         sums[column] += total
                 for column in range(strengths.shape[0]):
                     out[i, column] = sums[column]
+
+    return loop
+
+
+@cache
+def _one_signal_loop(profile, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, inline="always")
+    def pair(target, sources, strengths, j, numbers):
+        return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
+
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, targets, strengths, numbers, exclude_self, out):
+        n, m = sources.shape[1], targets.shape[0]
+        for group in prange((m + 3) // 4):
+            # Four targets share the sources that are in registers; the last ones may be the same target again.
+            first, last = 4 * group, m - 1
+            a, b = targets[first], targets[min(first + 1, last)]
+            c, e = targets[min(first + 2, last)], targets[min(first + 3, last)]
+            own = min(first, n) if exclude_self else n  # the group's own neurons stand apart
+            sums = np.zeros(4)
+            start = 0
+            while start < n:
+                stop = min(start + LONG_BLOCK, own if start < own else n)
+                s, t, u, v = numbers[3], numbers[3], numbers[3], numbers[3]
+                if start == own:
+                    stop = min(own + 4, n)
+                    for j in range(start, stop):
+                        if j != first:
+                            s += pair(a, sources, strengths, j, numbers)
+                        if j != first + 1:
+                            t += pair(b, sources, strengths, j, numbers)
+                        if j != first + 2:
+                            u += pair(c, sources, strengths, j, numbers)
+                        if j != first + 3:
+                            v += pair(e, sources, strengths, j, numbers)
+                else:
+                    for j in range(start, stop):
+                        s += pair(a, sources, strengths, j, numbers)
+                        t += pair(b, sources, strengths, j, numbers)
+                        u += pair(c, sources, strengths, j, numbers)
+                        v += pair(e, sources, strengths, j, numbers)
+                sums[0] += s
+                sums[1] += t
+                sums[2] += u
+                sums[3] += v
+                start = stop
+            for row in range(min(4, m - first)):
+                out[first + row, 0] = sums[row]
 
     return loop
 

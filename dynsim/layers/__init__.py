@@ -5,10 +5,12 @@ from ._full import Full, PlainFull
 from ._lowrank import LowRankConv, LowRankFull
 from ._norm import BatchNorm
 from ._parameter import Parameter
+from ._plan import INFERENCE, Rates, calibrate, choose, costs, measured
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import random_places, start_strengths
 
 __all__ = [
+    "INFERENCE",
     "SETS",
     "BatchNorm",
     "Conv",
@@ -20,7 +22,12 @@ __all__ = [
     "Parameter",
     "PlainConv",
     "PlainFull",
+    "Rates",
     "ReLU",
+    "calibrate",
+    "choose",
+    "costs",
+    "measured",
     "random_places",
     "softmax_cross_entropy",
     "start_strengths",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, relation, relation_forces
+from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
 
+from ._convolve import convolve
 from ._linear import Convolution
 from ._parameter import as_parameter
+from ._plan import choose
 
 SETS = ("half", "full")
 
@@ -82,6 +84,39 @@ class Conv(Convolution):
         for number, parameter in enumerate((self.places_in, self.places_out, self.strengths)):
             parts = [force[number] for force in forces]
             parameter.add(parts[0] if self.sets == "half" else np.stack(parts))
+
+    def product(self, x, inference="auto"):
+        """Return W * x without the bias: dense, tiled (a part of the outputs at a time) or weight-free.
+
+        Weight-free, every offset (r, c) of the kernel and every copy is one sorted product over the image shifted by
+        it; neither weights nor patches are made.
+
+        Raises
+        ------
+        ValueError
+            If x does not fit, or weight-free is asked of a kernel that cannot.
+        """
+        arrays = [parameter.value for parameter in (self.places_in, self.places_out, self.strengths)]
+        *_, k, copies, n_in, d = arrays[0].shape
+        n_out = arrays[1].shape[-2]
+        x = as_array(x, "x", ("batch", n_in, "height", "width"), dtype=np.result_type(x, arrays[0]))
+        images = np.ascontiguousarray(np.moveaxis(x, 0, -1))
+        height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
+        if min(height, width) < 1:
+            raise ValueError(f"x: got shape {x.shape}; expected (batch, {n_in}, at least {k}, at least {k}).")
+        how = choose(inference, self.kernel, n_in * k, n_out * k, d, copies, height * width * batch)
+        if how != "weight-free":  # the weights of a convolution are few: all of them are one tile
+            y = convolve(images, self.materialize().astype(x.dtype, copy=False), np.zeros(n_out, x.dtype))
+            return np.moveaxis(y, -1, 0)
+        y = np.zeros((n_out, height * width * batch), x.dtype)
+        for (sources, targets, strengths), order in self._relations():
+            for t, s, h in np.ndindex(strengths.shape):
+                r, c = (t, s) if order[2] == 0 else (s, t)
+                shifted = images[:, r : r + height, c : c + width].reshape(n_in, -1)
+                y += strengths[t, s, h] * SortedProduct(sources[s, h], targets[t, h], self.kernel.scale).forward(
+                    shifted
+                )
+        return np.moveaxis(y.reshape(n_out, height, width, batch), -1, 0)
 
     def _relations(self):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dynsim.kernels import Kernel, as_array, relation, relation_forces
+import numpy as np
+
+from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
 
 from ._linear import Linear
 from ._parameter import as_parameter
+from ._plan import TILE, choose
 
 
 class Full(Linear):
@@ -64,6 +67,42 @@ class Full(Linear):
         self.places_in.add(dsources[0])
         self.places_out.add(dtargets[0])
         self.strengths.add(dstrengths[0, 0])
+
+    def product(self, x, inference="auto"):
+        """Return x W^T for x (batch, m), without bias: dense, tiled (a part of the outputs at a time) or weight-free.
+
+        Raises
+        ------
+        ValueError
+            If x does not fit, or weight-free is asked of a kernel that cannot.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> layer = Full(np.array([[[0.0], [3.0]]]), np.array([[[1.0]]]), [2.0], Kernel("linear", "l1"))
+        >>> layer.product(np.array([[1.0, 1.0]]), "weight-free")
+        array([[6.]])
+        """
+        sources, targets, strengths = self.places_in.value, self.places_out.value, self.strengths.value
+        copies, m, d = sources.shape
+        n = targets.shape[1]
+        x = as_array(x, "x", ("batch", m), dtype=np.result_type(x, sources))
+        how = choose(inference, self.kernel, m, n, d, copies, len(x))
+        if how == "dense":
+            return x @ self.materialize().T
+        if how == "weight-free":
+            y = np.zeros((n, len(x)), x.dtype)
+            for h in range(copies):
+                y += strengths[h] * SortedProduct(sources[h], targets[h], self.kernel.scale).forward(x.T)
+            return y.T
+        y = np.empty((len(x), n), x.dtype)
+        rows = max(1, TILE // m)
+        for start in range(0, n, rows):
+            tile = np.ascontiguousarray(targets[:, start : start + rows])
+            y[:, start : start + rows] = (
+                x @ relation(self.kernel, sources[None], tile[None], strengths[None, None])[0, 0].T
+            )
+        return y
 
     def _subsystems(self):
         return self.places_in.value[None], self.places_out.value[None], self.strengths.value[None, None]

@@ -15,8 +15,11 @@ class Linear:
 
     bias = None
 
-    def forward(self, x, training=False):
-        """Map signals (batch, m) to (batch, n)."""
+    def forward(self, x, training=False, inference="dense"):
+        """Map signals (batch, m) to (batch, n); without training, a layer of particles can do so in other ways."""
+        if not training and inference != "dense" and hasattr(self, "product"):
+            y = self.product(x, inference)
+            return y if self.bias is None else y + self.bias.value
         weights = self.materialize()
         if x.ndim != 2 or x.shape[1] != weights.shape[1]:
             raise ValueError(f"x: got shape {x.shape}; expected (batch, {weights.shape[1]}).")
@@ -41,8 +44,11 @@ class Convolution:
 
     bias = None
 
-    def forward(self, x, training=False):
+    def forward(self, x, training=False, inference="dense"):
         """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1)."""
+        if not training and inference != "dense" and hasattr(self, "product"):
+            y = self.product(x, inference)
+            return y if self.bias is None else y + self.bias.value[:, None, None]
         weights = self.materialize()
         n_out, n_in, k, _ = weights.shape
         if x.ndim != 4 or x.shape[1] != n_in or min(x.shape[2:]) < k:

@@ -9,7 +9,7 @@ from dynsim.kernels import as_count, as_number
 NOISES = ("uniform", "gaussian", "round", "floor")
 
 
-def accuracy(model, images, labels):
+def accuracy(model, images, labels, inference="dense"):
     """Return the share of right answers in percent.
 
     Raises
@@ -19,10 +19,10 @@ def accuracy(model, images, labels):
     """
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
-    return 100.0 * float(np.mean(model.predict(images) == labels))
+    return 100.0 * float(np.mean(model.predict(images, inference) == labels))
 
 
-def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relative=False, seed=0):
+def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relative=False, seed=0, inference="dense"):
     """Accuracy in percent of a model whose places, lambdas and weights are perturbed by delta.
 
     Parameters
@@ -39,6 +39,8 @@ def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relativ
     relative : bool
         delta in units of each array's root mean square.
     seed : int
+    inference : {"dense", "tiled", "weight-free", "auto"}
+        How layers of particles answer.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relativ
             for parameter, value in zip(moved, kept, strict=True):
                 size = delta * (float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0)
                 parameter.value[...] = _perturbed(value, size, noise, generator)
-            results.append(accuracy(model, images, labels))
+            results.append(accuracy(model, images, labels, inference))
     finally:
         for parameter, value in zip(moved, kept, strict=True):
             parameter.value[...] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dynsim.kernels import as_array
+from dynsim.layers import INFERENCE
 
 from ._save import save_model
 
@@ -54,11 +55,20 @@ class Model:
                 stored[f"{number}.{name}"] = value
         return stored
 
-    def forward(self, images, training=False):
-        """Return scores (batch, classes) of images (batch, channels, height, width)."""
+    def forward(self, images, training=False, inference="dense"):
+        """Return scores (batch, classes) of images (batch, channels, height, width).
+
+        `inference` is how layers of particles answer without training: dense, tiled, weight-free or auto. Ordinary
+        layers have weights and use them.
+        """
+        if inference not in INFERENCE:
+            raise ValueError(f"inference: got {inference!r}; expected one of {', '.join(INFERENCE)}.")
         signals = images if self.prepare is None else self.prepare(images)
         for layer in self.layers:
-            signals = layer.forward(signals, training)
+            if hasattr(layer, "materialize"):
+                signals = layer.forward(signals, training, inference)
+            else:
+                signals = layer.forward(signals, training)
         return signals
 
     def backward(self, gradient):
@@ -70,7 +80,7 @@ class Model:
             else:
                 gradient = layer.backward(gradient)
 
-    def scores(self, images, batch=500):
+    def scores(self, images, batch=500, inference="dense"):
         """Return scores in batches, without keeping what training needs.
 
         Raises
@@ -80,12 +90,14 @@ class Model:
         """
         dtype = next(iter(self.parameters.values())).value.dtype
         images = as_array(images, "images", ("n", "channels", "height", "width"), dtype=dtype)
-        parts = [self.forward(images[start : start + batch]) for start in range(0, len(images), batch)]
+        parts = [
+            self.forward(images[start : start + batch], inference=inference) for start in range(0, len(images), batch)
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype)
 
-    def predict(self, images):
+    def predict(self, images, inference="dense"):
         """Return the most likely class of every image."""
-        return self.scores(images).argmax(axis=1)
+        return self.scores(images, inference=inference).argmax(axis=1)
 
     def save(self, path):
         """Write the model to one HDF5 file, replacing it in one step."""

@@ -1,0 +1,153 @@
+"""How a layer of particles answers: with its weights, with a tile of them at a time, or without any.
+
+The choice is by cost. The machine's rates are measured once, take a second, and are kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.kernels import Kernel, SortedProduct, relation
+
+INFERENCE = ("auto", "dense", "tiled", "weight-free")
+TILE = 2**22  # weights of one tile, 16 MiB in float32
+LARGEST = 2**28  # weights that are held at once: 1 GiB in float32
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations a second of this machine.
+
+    `products`: multiply-accumulates of BLAS; `vector`: those of a product with one vector, which waits for memory;
+    `pairs`: pair terms times axes when weights are made; `passes`: neurons times axes times right-hand sides of a
+    sorted sum.
+    """
+
+    products: float = 5e10
+    vector: float = 3e9
+    pairs: float = 3e9
+    passes: float = 4e8
+
+
+def able(kernel):
+    """Whether sums with this kernel can be sorted: the linear one of l1 distances without softening."""
+    return kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
+
+
+def choose(inference, kernel, m, n, d, copies, columns, rates=None):
+    """Return dense, tiled or weight-free for a product of (n, m) weights with `columns` vectors.
+
+    Raises
+    ------
+    ValueError
+        If `inference` is unknown, or weight-free is asked of a kernel that cannot.
+
+    Examples
+    --------
+    >>> choose("auto", Kernel("linear", "l1"), 400, 120, 9, 2, 64, Rates())
+    'dense'
+    >>> choose("auto", Kernel("linear", "l1"), 40_000, 30_000, 3, 1, 1, Rates())
+    'weight-free'
+    >>> choose("auto", Kernel(), 40_000, 30_000, 3, 1, 1, Rates())
+    'tiled'
+    """
+    if inference not in INFERENCE:
+        raise ValueError(f"inference: got {inference!r}; expected one of {', '.join(INFERENCE)}.")
+    if inference == "weight-free" and not able(kernel):
+        raise ValueError(
+            f"inference: weight-free needs the linear kernel of l1 distances without softening; got {kernel}. "
+            "Use tiled, which holds a tile of the weights at a time."
+        )
+    if inference != "auto":
+        return inference
+    found = costs(kernel, m, n, d, copies, columns, rates or measured())
+    return min(found, key=found.get)
+
+
+def costs(kernel, m, n, d, copies, columns, rates):
+    """Seconds that each way takes, by the rates.
+
+    Examples
+    --------
+    >>> sorted(costs(Kernel(), 10, 10, 3, 1, 1, Rates()))
+    ['dense', 'tiled']
+    """
+    product = m * n * columns / (rates.vector if columns == 1 else rates.products)
+    dense = m * n * copies * d / rates.pairs + product
+    # A tile at a time costs the same work and a little more; it is chosen where the whole would not fit.
+    found = {"dense": dense if m * n <= LARGEST else np.inf, "tiled": 1.05 * dense}
+    if able(kernel):
+        sorting = 20 * (m + n) * d * copies / rates.passes
+        found["weight-free"] = sorting + (m + n) * d * copies * columns / rates.passes
+    return found
+
+
+def measured():
+    """The rates of this machine: from the cache, else measured now."""
+    global _RATES
+    if _RATES is None:
+        _RATES = _cached() or calibrate()
+    return _RATES
+
+
+_RATES = None
+
+
+def cache_file():
+    """Where the rates are kept.
+
+    >>> cache_file().name
+    'rates.json'
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "dynsim" / "rates.json"
+
+
+def calibrate():
+    """Measure the rates and keep them; a cache that cannot be written is done without."""
+    rates = Rates(*(_rate(*case) for case in _cases()))
+    try:
+        cache_file().parent.mkdir(parents=True, exist_ok=True)
+        cache_file().write_text(json.dumps({"cores": os.cpu_count(), **asdict(rates)}), encoding="utf-8")
+    except OSError:
+        pass
+    return rates
+
+
+def _cached():
+    try:
+        stored = json.loads(cache_file().read_text(encoding="utf-8"))
+        if stored.pop("cores") == os.cpu_count():
+            return Rates(**{name: float(value) for name, value in stored.items()})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        pass
+    return None
+
+
+def _cases():
+    """(function, operations) in the order of Rates."""
+    generator = np.random.default_rng(0)
+    W = generator.random((1500, 1500), dtype=np.float32)
+    X = generator.random((1500, 128), dtype=np.float32)
+    q = generator.random((1, 1, 1500, 3), dtype=np.float32)
+    one, product = np.ones((1, 1, 1), np.float32), SortedProduct(q[0, 0], q[0, 0])
+    yield lambda: W @ X, W.size * 128
+    yield lambda: W @ X[:, 0], W.size
+    yield lambda: relation(Kernel("linear", "l1"), q, q, one), W.size * 3
+    yield lambda: product.forward(X), 2 * 1500 * 3 * 128
+
+
+def _rate(function, operations):
+    function()
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return operations / sorted(times)[2]
