@@ -75,7 +75,7 @@ def main(arguments=None):
     except BrokenPipeError:  # the reader of our output has gone; nothing is left to be said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         from dynsim.errors import FileError
 
         known = isinstance(error, OSError) and error.filename is not None and error.strerror

@@ -8,6 +8,17 @@ from pathlib import Path
 import click
 
 
+def _load(path):
+    """A model file, or a packed one."""
+    if path.suffix == ".safetensors":
+        from dynsim.interop import load_packed
+
+        return load_packed(path)
+    from dynsim import load_model
+
+    return load_model(path)
+
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
@@ -38,10 +49,10 @@ def command(model, data_name, data_dir, as_json, **options):
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
-    from dynsim import datasets, learning, load_model
+    from dynsim import datasets, learning
     from dynsim.models import count
 
-    network = load_model(model)
+    network = _load(model)
     data = datasets.load(data_name, data_dir)
     result = learning.evaluate(network, data.test_images, data.test_labels, **options)
     report = {

@@ -49,6 +49,7 @@ def train(
     motion="adam",
     rates=None,
     smoothing=0.0,
+    bits=None,
     augment=None,
     seed=0,
     reference=None,
@@ -81,6 +82,8 @@ def train(
         Factors per kind of parameter ("places", "strengths", "weights", "bias", "norm").
     smoothing : float
         Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
+    bits : int, optional
+        Compute with places on a grid of 2^bits values an axis, for packed files; forces move the exact ones.
     augment : callable, optional
         (images, generator) -> images, for every batch; see `Augment`.
     seed : int
@@ -127,6 +130,7 @@ def train(
         "motion": motion,
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
+        "bits": bits,
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,
     }

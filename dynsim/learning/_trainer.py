@@ -10,6 +10,7 @@ from dynsim.layers import softmax_cross_entropy
 
 from ._evaluate import accuracy
 from ._motion import MOTIONS, one_cycle
+from ._quantise import Quantiser
 
 
 class Trainer:
@@ -31,6 +32,7 @@ class Trainer:
         rates,
         seed,
         smoothing=0.0,
+        bits=None,
         augment=None,
         project=None,
         also=(),
@@ -46,6 +48,9 @@ class Trainer:
         self.steps = len(self.order) // batch
         self.parameters = list(model.parameters.values())
         self.motion = MOTIONS[motion](self.parameters, rates)
+        self.quantiser = None if bits is None else Quantiser(model, bits)
+        if self.quantiser is not None:
+            self.quantiser.to_grid()
         self.epoch, self.best, self.spent, self.metrics = 0, -1.0, 0.0, []
         self.kept = self._arrays()
 
@@ -87,6 +92,8 @@ class Trainer:
             "motion": self.motion.state(),
             "arrays": self._arrays(),
             "kept": self.kept,
+            "exact": [] if self.quantiser is None else self.quantiser.exact,
+            "grids": [] if self.quantiser is None else [[float(x) for x in grid] for grid in self.quantiser.grids],
         }
 
     def restore(self, state):
@@ -100,6 +107,12 @@ class Trainer:
         self.generator.bit_generator.state = state["generator"]
         self.motion.restore(state["motion"])
         self._fill(state["arrays"])
+        if self.quantiser is not None:
+            if len(state["exact"]) != len(self.quantiser.exact):
+                raise ValueError("checkpoint: it is of a training without bits; give those it is of.")
+            for exact, stored in zip(self.quantiser.exact, state["exact"], strict=True):
+                exact[...] = stored
+            self.quantiser.grids = [tuple(np.float32(x) for x in grid) for grid in state["grids"]]
 
     def _epoch(self, progress):
         losses = []
@@ -115,11 +128,20 @@ class Trainer:
                     f"training: loss is {loss} in epoch {self.epoch + 1}, batch {step + 1}; lower the rate "
                     f"({self.rate})."
                 )
-            self.motion.step(one_cycle(self.epoch * self.steps + step, self.epochs * self.steps, self.rate))
+            self._move(one_cycle(self.epoch * self.steps + step, self.epochs * self.steps, self.rate))
             losses.append(loss)
             if progress is not None:
                 progress(self.epoch, step, self.steps, loss)
         return float(np.mean(losses))
+
+    def _move(self, rate):
+        if self.quantiser is None:
+            self.motion.step(rate)
+            return
+        self.quantiser.to_exact()
+        self.motion.step(rate)
+        self.quantiser.moved()
+        self.quantiser.to_grid()
 
     def _step(self, images, labels):
         """One forward and backward pass; leaves the gradients in the parameters."""

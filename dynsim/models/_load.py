@@ -31,7 +31,7 @@ def load_model(path):
         try:
             config = json.loads(file.attrs["config"])
             results = json.loads(file.attrs["results"])
-            _check_size(config)
+            check_size(config)
             model = build(config)
             model.results = results
             for name, array in model.arrays.items():
@@ -81,7 +81,8 @@ def _open(path):
     return file
 
 
-def _check_size(config):
+def check_size(config):
+    """Refuse a configuration that asks for too many numbers, before memory is taken; raises ValueError."""
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
     widths = [int(width) for width in config.get("widths", [784])]
     floats = copies * int(config["dim"]) * sum(widths) + max(

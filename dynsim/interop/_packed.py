@@ -1,0 +1,186 @@
+"""Packed models: safetensors with the places at b bits each and everything else as float16.
+
+What inference does not need is not stored: norms are folded to a factor and an offset per channel, with the bias of the
+layer before them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.errors import DataError, FileError
+from dynsim.kernels import as_count
+from dynsim.layers import BatchNorm
+from dynsim.models import build
+
+LARGEST = 2**31  # bytes
+FORMAT = "dynsim packed 1"
+
+
+def save_packed(model, path, bits):
+    """Write a model in DyN form as safetensors; returns the bytes of the file.
+
+    Places that lie on a grid of 2^bits values (a training with `bits`) are stored exactly; others are rounded to the
+    2^bits values between their least and their largest. The rest is rounded to float16.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    ValueError
+        If bits are not 1 to 16, or the model has no places.
+    """
+    save_file = _safetensors("save_file")
+    bits = as_count(bits, "bits")
+    if bits > 16:
+        raise ValueError(f"bits: got {bits}; expected 1 to 16.")
+    places = _places(model)
+    if not places:
+        raise ValueError("model: it has no places; a packed file is for models in DyN form.")
+    codes, grids = [], []
+    for parameter in places:
+        code, grid = _encode(parameter.value, bits)
+        codes.append(code)
+        grids.append(grid)
+    rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
+    tensors = {
+        "places": _pack(np.concatenate(codes), bits),
+        "grids": np.array(grids, np.float32),
+        "rest": rest,
+    }
+    config = {key: value for key, value in model.config.items() if value is not None}
+    metadata = {"format": FORMAT, "bits": str(bits), "config": json.dumps(config, separators=(",", ":"))}
+    save_file(tensors, str(path), metadata)
+    return Path(path).stat().st_size
+
+
+def load_packed(path):
+    """Read what `save_packed` wrote; sizes are checked before memory is taken.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    DataError, FileError
+        If it is another file, or damaged.
+    """
+    safe_open = _safetensors("safe_open")
+    path = Path(path)
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path}: has {path.stat().st_size:,} bytes; expected a packed model of at most {LARGEST:,}.")
+    try:
+        with safe_open(str(path), "np") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise DataError(f"{path}: not a packed model of dynsim; expected a file of `dynsim export --packed`.")
+            bits, config = int(metadata["bits"]), json.loads(metadata["config"])
+            tensors = {name: file.get_tensor(name) for name in ("places", "grids", "rest")}
+        return _restore(config, bits, tensors, path)
+    except (DataError, FileError):
+        raise
+    except Exception as error:  # safetensors has an exception of its own for damaged files
+        if type(error).__name__ not in ("SafetensorError", "KeyError", "ValueError", "TypeError", "JSONDecodeError"):
+            raise
+        raise FileError(f"{path}: damaged packed model ({error}); write it again.") from None
+
+
+def _restore(config, bits, tensors, path):
+    from dynsim.models import check_size
+
+    check_size(config)
+    model = build(config)
+    places = _places(model)
+    count = sum(p.value.size for p in places)
+    if tensors["grids"].shape != (len(places), 2) or tensors["places"].size != -(-count * bits // 8):
+        raise FileError(f"{path}: its places do not fit its configuration; it is damaged.")
+    codes = _unpack(tensors["places"], bits, count)
+    start = 0
+    for parameter, (low, step) in zip(places, tensors["grids"], strict=True):
+        size = parameter.value.size
+        parameter.value[...] = (low + codes[start : start + size].astype(np.float32) * step).reshape(
+            parameter.value.shape
+        )
+        start += size
+    rest, start = tensors["rest"].astype(np.float32), 0
+    arrays = _rest(model)
+    if rest.size != sum(array.size for array in arrays) or not np.isfinite(rest).all():
+        raise FileError(f"{path}: its numbers do not fit its configuration; it is damaged.")
+    values = []
+    for array in arrays:
+        values.append(rest[start : start + array.size].reshape(array.shape))
+        start += array.size
+    _fill(model, values)
+    return model
+
+
+def _places(model):
+    return [p for p in model.parameters.values() if p.kind == "places"]
+
+
+def _rest(model):
+    """Everything but places, as it is stored: strengths, ordinary weights, last biases, norms folded with biases."""
+    found, before = [], None
+    for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
+        if isinstance(layer, BatchNorm):
+            factor = layer.scale.value / np.sqrt(layer.variance + layer.epsilon)
+            bias = getattr(before, "bias", None)
+            shift = 0.0 if bias is None else bias.value
+            found += [factor, layer.shift.value + (shift - layer.mean) * factor]
+        else:
+            folded = isinstance(following, BatchNorm)
+            for parameter in layer.parameters.values():
+                if parameter.kind != "places" and not (parameter.kind == "bias" and folded):
+                    found.append(parameter.value)
+        before = layer
+    return found
+
+
+def _fill(model, values):
+    """The inverse of `_rest`."""
+    values = iter(values)
+    for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
+        if isinstance(layer, BatchNorm):
+            layer.scale.value[...], layer.shift.value[...] = next(values), next(values)
+            layer.mean[...], layer.variance[...] = 0.0, 1.0 - layer.epsilon
+            continue
+        folded = isinstance(following, BatchNorm)
+        for parameter in layer.parameters.values():
+            if parameter.kind == "bias" and folded:
+                parameter.value[...] = 0.0
+            elif parameter.kind != "places":
+                parameter.value[...] = next(values)
+
+
+def _encode(value, bits):
+    """Codes of the values on their grid, and its lowest value and step."""
+    levels = np.unique(value)
+    step = (levels[-1] - levels[0]) / (2**bits - 1) if len(levels) > 1 else value.dtype.type(1)
+    if 1 < len(levels) <= 2**bits:
+        # On a grid already: neighbours are one step apart, whichever levels are used.
+        least = np.diff(levels).min()
+        if (levels[-1] - levels[0]) / least < 2**bits - 0.5:
+            step = (levels[-1] - levels[0]) / np.rint((levels[-1] - levels[0]) / least)
+    codes = np.rint((value.ravel() - levels[0]) / step).astype(np.uint32)
+    return codes, (float(levels[0]), float(step))
+
+
+def _pack(codes, bits):
+    shifts = np.arange(bits, dtype=np.uint32)
+    return np.packbits(((codes[:, None] >> shifts) & 1).astype(np.uint8).ravel())
+
+
+def _unpack(packed, bits, count):
+    spread = np.unpackbits(packed, count=count * bits).reshape(count, bits)
+    return (spread.astype(np.uint32) << np.arange(bits, dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
+
+
+def _safetensors(name):
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("Packed models need safetensors: pip install 'dynsim[export]'.") from None
+    return safetensors.numpy.save_file if name == "save_file" else safetensors.safe_open
