@@ -4,6 +4,7 @@ from ._augment import Augment
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
+from ._quantise import Quantiser
 from ._train import METHODS, TrainingResult, train
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Augment",
     "Inertial",
     "Overdamped",
+    "Quantiser",
     "TrainingResult",
     "accuracy",
     "evaluate",
