@@ -39,6 +39,7 @@ from ._training import train_into
 @click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
 @click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
 @click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
+@click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
 @click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
 @click.option("--shift", type=float, default=0.0, show_default=True, help="Shift images at random, pixels at most.")
 @click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
@@ -64,7 +65,7 @@ def command(model, data_name, data_dir, as_json, output, **options):
     output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
     network, reference = _begin(model, data, options)
-    names = ("epochs", "batch", "rate", "motion", "smoothing", "bits", "seed", "resume")
+    names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
     report = train_into(
         output,
         network,

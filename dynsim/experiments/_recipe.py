@@ -12,7 +12,10 @@ from ._task import KINDS, Task
 
 LARGEST = 64 * 2**20  # bytes of a TOML file
 KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
-TRAINING = ("epochs", "batch", "rate", "motion", "smoothing", "shift", "rotation", "fit_steps", "rates")
+TRAINING = (
+    *("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "shift", "rotation"),
+    *("fit_steps", "fit_images", "rates"),
+)
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)
 FOLDERS = (Path("experiments"), Path(__file__).parents[2] / "experiments")

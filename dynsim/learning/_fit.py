@@ -11,11 +11,12 @@ from ._motion import Adam, one_cycle
 PARTICLES = ("places", "strengths")
 
 
-def fit(model, reference, steps=1500, rate=0.02, progress=None):
-    """Fit a model's places and lambdas to the weights of a trained ordinary network, without data.
+def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
+    """Fit a model's places and lambdas to the weights of a trained ordinary network.
 
     The sum over the layers of |W_places - W|^2 / |W|^2 is made small by Adam; neurons that layers share are fitted
-    to all of them at once. Biases, norms and ordinary layers are copied.
+    to all of them at once. Biases, norms and ordinary layers are copied. Without images no data is used; with a few,
+    the norms' averages are then measured anew, since weights that are fitted by least squares are a little too small.
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ def fit(model, reference, steps=1500, rate=0.02, progress=None):
     steps : int
     rate : float
         Peak of the one-cycle schedule.
+    images : ndarray (n, channels, height, width), optional
+        A few training images, some hundreds.
     progress : callable, optional
         Called after every step with (step, steps, error).
 
@@ -64,7 +67,9 @@ def fit(model, reference, steps=1500, rate=0.02, progress=None):
         motion.step(one_cycle(step, steps, rate))
         if progress is not None:
             progress(step, steps, sum(errors))
-    return [_entry(model, layer, weights, scale) for (layer, weights), scale in zip(targets, scales, strict=True)]
+    if images is not None:
+        _calibrate(model, images)
+    return [_entry(model, layer, weights) for layer, weights in targets]
 
 
 def copy_ordinary(model, reference):
@@ -89,8 +94,23 @@ def copy_ordinary(model, reference):
     return targets
 
 
-def _entry(model, layer, weights, scale):
+def _calibrate(model, images):
+    """Measure the norms' averages on images, layer after layer."""
+    signals = images if model.prepare is None else model.prepare(images)
+    for layer in model.layers:
+        if not hasattr(layer, "momentum"):
+            signals = layer.forward(signals)
+            continue
+        momentum, layer.momentum = layer.momentum, 1.0
+        try:
+            signals = layer.forward(signals, training=True)
+        finally:
+            layer.momentum = momentum
+
+
+def _entry(model, layer, weights):
     """How well a layer was fitted, and what a truncated SVD makes of as many floats."""
+    scale = float(np.sum(np.square(weights, dtype=np.float64)))
     error = float(np.sum(np.square(layer.materialize() - weights, dtype=np.float64))) / scale
     floats = sum(p.value.size for p in layer.parameters.values() if p.kind in PARTICLES)
     flat = weights if weights.ndim == 2 else weights.transpose(0, 2, 1, 3).reshape(len(weights) * weights.shape[2], -1)

@@ -49,11 +49,13 @@ def train(
     motion="adam",
     rates=None,
     smoothing=0.0,
+    decay=0.0,
     bits=None,
     augment=None,
     seed=0,
     reference=None,
     fit_steps=None,
+    fit_images=0,
     trajectory=None,
     checkpoint=None,
     resume=False,
@@ -82,6 +84,8 @@ def train(
         Factors per kind of parameter ("places", "strengths", "weights", "bias", "norm").
     smoothing : float
         Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
+    decay : float
+        Ordinary weights shrink by this share of the rate in every step (Loshchilov & Hutter, ICLR 2019).
     bits : int, optional
         Compute with places on a grid of 2^bits values an axis, for packed files; forces move the exact ones.
     augment : callable, optional
@@ -92,6 +96,8 @@ def train(
         The ordinary network of "fit" and "alternating"; the latter goes on training it.
     fit_steps : int, optional
         Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
+    fit_images : int
+        Training images with which "fit" measures the norms' averages anew; 0 is without any data.
     trajectory : path, optional
         Write the places after every epoch there.
     checkpoint : path, optional
@@ -130,6 +136,7 @@ def train(
         "motion": motion,
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
+        "decay": as_number(decay, "decay", minimum=0),
         "bits": bits,
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,
@@ -152,7 +159,10 @@ def train(
 
         if not (method == "fit" and given):
             trainer.run(progress, after_epoch)
-        layers = fit(model, reference, fit_steps or 1500, progress=None) if method == "fit" else []
+        layers = []
+        if method == "fit":
+            few = trainer.order[: as_count(fit_images, "fit_images", minimum=0)]
+            layers = fit(model, reference, fit_steps or 1500, images=data.train_images[few] if len(few) else None)
         if method == "alternating":
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best

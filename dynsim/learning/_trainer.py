@@ -32,6 +32,7 @@ class Trainer:
         rates,
         seed,
         smoothing=0.0,
+        decay=0.0,
         bits=None,
         augment=None,
         project=None,
@@ -39,6 +40,7 @@ class Trainer:
     ):
         self.model, self.data, self.epochs, self.batch, self.rate = model, data, epochs, batch, rate
         self.smoothing, self.augment, self.project, self.also = smoothing, augment, project, list(also)
+        self.decay = decay
         self.generator = np.random.default_rng(seed)
         order = self.generator.permutation(len(data.train_images))
         held = max(1, len(order) // 10)
@@ -135,6 +137,10 @@ class Trainer:
         return float(np.mean(losses))
 
     def _move(self, rate):
+        if self.decay:
+            for parameter, factor in zip(self.parameters, self.motion.rates, strict=True):
+                if parameter.kind == "weights":  # a friction of its own, not part of the force
+                    parameter.value *= 1 - rate * factor * self.decay
         if self.quantiser is None:
             self.motion.step(rate)
             return

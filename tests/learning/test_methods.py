@@ -39,6 +39,17 @@ def test_fit_makes_places_stand_for_the_weights(trained, digits):
     assert agree > 0.9
 
 
+def test_a_few_images_measure_the_norms_anew(trained, digits):
+    images, averages = digits.train_images[:300], []
+    for given in (None, images):
+        model = mlp(WIDTHS, copies=2, dim=3, seed=1)
+        fit(model, trained, steps=100, images=given)
+        averages.append(model.layers[2].mean)
+    assert np.array_equal(averages[0], trained.layers[2].mean)
+    expected = model.layers[1].forward(images.reshape(300, 64)).mean(axis=0)
+    np.testing.assert_allclose(averages[1], expected, atol=1e-4)
+
+
 def test_fit_refuses_other_networks(trained):
     with pytest.raises(ValueError, match="expected a model in DyN form"):
         fit(trained, trained)
