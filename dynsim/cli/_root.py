@@ -6,7 +6,9 @@ Modules are named, not imported, so that `dynsim --help` loads click only.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 
 import click
@@ -59,9 +61,15 @@ def root(debug):
     """
 
 
+def _terminate(number, frame):
+    raise KeyboardInterrupt
+
+
 def main(arguments=None):
     """Run the command line; exit codes 0 done, 1 error, 2 usage, 3 diverged, 4 unreadable file, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:
         sys.exit(root.main(arguments, prog_name="dynsim", standalone_mode=False) or 0)
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import click
+
 FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
 
@@ -16,10 +18,17 @@ def train_into(output, network, data, method="forces", **options):
     moves = any(parameter.kind == "places" for parameter in network.parameters.values())
     trajectory = output / "training.h5" if moves else None
     checkpoint = output / "training.checkpoint"
-    with _Bar(options["epochs"]) as bar:
-        result = learning.train(
-            network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
-        )
+    try:
+        with _Bar(options["epochs"]) as bar:
+            result = learning.train(
+                network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
+            )
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            hint = "Go on from the last finished epoch with the same command and --resume."
+            click.echo(f"Interrupted. {hint}", err=True)
+            raise SystemExit(130) from None
+        raise
     network.save(output / "model.h5")
     lines = "".join(json.dumps(entry) + "\n" for entry in result.metrics)
     (output / "metrics.jsonl").write_text(lines, encoding="utf-8")

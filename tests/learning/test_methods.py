@@ -128,3 +128,18 @@ def test_smoothing_is_a_mixture_of_labels():
     mixture = 0.8 * np.eye(4)[labels] + 0.05
     assert loss == pytest.approx(-np.mean(np.sum(mixture * logs, axis=1)), rel=1e-13)
     np.testing.assert_allclose(gradient, (np.exp(logs) - mixture) / 3, atol=1e-15)
+
+
+def test_decay_shrinks_ordinary_weights_only(digits):
+    norms = []
+    for decay in (0.0, 5.0):
+        model = mlp(WIDTHS, weights=True, seed=1)
+        train(model, digits, epochs=4, batch=64, decay=decay, seed=1)
+        norms.append(np.linalg.norm(model.layers[1].weights.value))
+    assert norms[1] < 0.8 * norms[0]
+    places = []
+    for decay in (0.0, 5.0):
+        model = mlp(WIDTHS, copies=2, dim=3, seed=1)
+        train(model, digits, epochs=1, batch=64, decay=decay, seed=1)
+        places.append(model.layers[1].places_in.value)
+    assert np.array_equal(*places)
