@@ -20,7 +20,7 @@ from ._check import as_array
 from ._threads import launch
 
 PIECE = 4096  # sources in one piece of a prefix sum
-COLUMNS = 16  # right-hand sides that are swept together
+COLUMNS = 32  # right-hand sides that are swept together
 GROUPS = 4  # parts in which the right-hand sides of a force are summed
 
 
@@ -114,6 +114,7 @@ class _Side:
     def __init__(self, places, before):
         self.axes = np.ascontiguousarray(places.T, dtype=np.float64)
         self.dimension, self.count = self.axes.shape
+        self.spare = []
         if before is not None and before.axes.shape == self.axes.shape:
             self.order = before.order
             launch(_repair, 32 * self.axes.size, self.axes, self.order)
@@ -138,12 +139,18 @@ def _middle(places):
 
 def _one(sources, targets, x, scale, dtype):
     pieces = -(-sources.count // PIECE) or 1
-    prefix = np.empty((sources.dimension, sources.count + 1, 2))
+    # Sums are kept in float64; what is looked up again is counted from the start of its piece, so the working precision
+    # is enough for it. Fresh memory is slow at first touch: the last product's is written over (a list's pop is
+    # atomic, so products at the same time do not share it).
+    prefix = sources.spare.pop() if sources.spare else None
+    if prefix is None or prefix.dtype != dtype:
+        prefix = np.empty((sources.dimension, sources.count + 1, 2), dtype)
     starts = np.zeros((sources.dimension, pieces + 1, 2))
     launch(_prefix_sums, 4 * sources.order.size, sources.order, sources.sorted, x, prefix, starts)
     np.cumsum(starts, axis=1, out=starts)
     out = np.empty(targets.count, dtype)
     launch(_look_up, 4 * targets.order.size, targets.axes, targets.ranks, prefix, starts, scale, out)
+    sources.spare.append(prefix)
     return out
 
 
