@@ -156,3 +156,22 @@ def test_meeting_neurons():
 def test_nonsense_is_refused(arguments, words):
     with pytest.raises((ValueError, TypeError), match=words):
         pair_sum(Kernel(), *arguments)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 2047, 2048, 2053])
+def test_one_signal_about_the_edges_of_groups_and_blocks(n, dtype):
+    generator = np.random.default_rng(n)
+    q = generator.normal(size=(n, 3)).astype(dtype)
+    signal = generator.normal(size=n).astype(dtype)
+    others = generator.normal(size=(max(1, n - 3), 3)).astype(dtype)
+    for targets, own in ((q, True), (q, False), (others, False)):
+        kernel = Kernel("inverse", softening=0.0 if own else 0.1)
+        expected = reference(kernel, q, targets, own)
+        # As in the parity test; 1 / r doubles the relative error of r^2.
+        bound = 64 * 11 * np.finfo(dtype).eps * 16 * (np.abs(expected) @ np.abs(signal)) + np.finfo(dtype).tiny
+        got = pair_sum(kernel, q, targets, signal, exclude_self=own)
+        assert got.shape == (len(targets),) and got.dtype == dtype
+        assert (np.abs(got - expected @ signal) <= bound).all()
+    if n == 1:
+        assert pair_sum(PAPER, q, q, signal, exclude_self=True) == 0.0
