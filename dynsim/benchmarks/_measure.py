@@ -17,17 +17,12 @@ CALL = (
 )
 
 
-class NotInstalled(Exception):
-    """A peer is not there; its row says so."""
-
-
-def isolated(module, function, environment=None, **arguments):
+def isolated(module, function, **arguments):
     """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed."""
     done = subprocess.run(
         [sys.executable, "-c", CALL, module, function, json.dumps(arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, **(environment or {})},
         check=False,
     )
     if done.returncode:
@@ -60,7 +55,7 @@ def ratio(slow, fast):
     return slow["seconds"] / fast["seconds"]
 
 
-def best_of(function, repeats, warm=1):
+def median_seconds(function, repeats, warm=1):
     """Median seconds of a call, after some that are not counted (they compile)."""
     for _ in range(warm):
         function()

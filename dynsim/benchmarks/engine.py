@@ -128,7 +128,7 @@ def ddeint():
 
 
 def overhead():
-    """Seconds per step of rk4 where the equations cost nothing: one neuron, no signals."""
+    """Seconds per step of rk4 where the equations cost nothing: one neuron alone."""
     from dynsim.engine import LastOnly, Operators, System, solve
 
     system, options = System(np.ones((1, 1)), operators=Operators(F=-1.0)), {"record": LastOnly()}

@@ -6,14 +6,14 @@ import resource
 
 import numpy as np
 
-from ._measure import best_of, isolated
+from ._measure import isolated, median_seconds
 
 DIRECT = (1_000, 3_000, 10_000, 30_000, 100_000)
 SORTED = (1_000, 10_000, 100_000, 1_000_000)
 
 
 def run(rounds, full):
-    """Direct up to 10^5 neurons, sorted up to 10^6; `full` up to 10^7."""
+    """Direct up to 10^5 neurons, sorted up to 10^6; `full` up to 10^7. No peer, so no rounds."""
     rows = []
     for method, sizes in (("direct", DIRECT), ("sorted", (*SORTED, 10_000_000) if full else SORTED)):
         rows += [{"method": method, "n": n, **isolated(__name__, "ours", n=n, method=method)} for n in sizes]
@@ -36,5 +36,5 @@ def ours(n, method):
     repeats = 1 if n >= 100_000 else 3
     warm = generator.standard_normal((100, 3))
     pair_sum(kernel, warm, warm, warm[:, 0], method=method)
-    seconds = best_of(lambda: pair_sum(kernel, q, q, E, exclude_self=True, method=method), repeats, warm=0)
+    seconds = median_seconds(lambda: pair_sum(kernel, q, q, E, exclude_self=True, method=method), repeats, warm=0)
     return {"seconds": seconds, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._measure import best_of, ratio, rounds_of
+from ._measure import median_seconds, ratio, rounds_of
 
 N = 20_000
 
@@ -42,7 +42,7 @@ def ours(d):
 
     sources, targets, x = _data(d)
     y = pair_sum(Kernel(), sources, targets, x)
-    return _result(best_of(lambda: pair_sum(Kernel(), sources, targets, x), 5), y)
+    return _result(median_seconds(lambda: pair_sum(Kernel(), sources, targets, x), 5), y)
 
 
 def keops(d):
@@ -53,7 +53,7 @@ def keops(d):
     q_i, q_j, x_j = LazyTensor(targets[:, None]), LazyTensor(sources[None]), LazyTensor(x[None, :, None])
     product = (((q_i - q_j) ** 2).sum(-1).rsqrt() * x_j).sum(axis=1, call=False)
     y = product()
-    return _result(best_of(product, 2, warm=0), y)
+    return _result(median_seconds(product, 2, warm=0), y)
 
 
 def matrix(d):
@@ -69,4 +69,4 @@ def matrix(d):
             y[start : start + 250] = (1 / np.sqrt(np.maximum(r2, 1e-12))) @ x
         return y
 
-    return _result(best_of(product, 2), product())
+    return _result(median_seconds(product, 2), product())

@@ -6,7 +6,7 @@ import resource
 
 import numpy as np
 
-from ._measure import best_of, ratio, rounds_of
+from ._measure import median_seconds, ratio, rounds_of
 
 PUBLISHED = (36_864, 32_768)  # sources, targets: a layer of Indyk & Silwal's size
 SIZES = ((400, 120), (1_000, 1_000), (4_000, 4_000), (12_000, 12_000), PUBLISHED)
@@ -44,10 +44,10 @@ def ours(m, n, d, columns):
 
     sources, targets, x = _data(m, n, d, columns)
     product = SortedProduct(sources, targets)
-    sorting = best_of(lambda: SortedProduct(sources, targets), 3)
-    repairing = best_of(lambda: product.update(sources, targets), 3)
+    sorting = median_seconds(lambda: SortedProduct(sources, targets), 3)
+    repairing = median_seconds(lambda: product.update(sources, targets), 3)
     repeats = 20 if m * columns < 10**6 else 5
-    seconds = best_of(lambda: product.forward(x), repeats, warm=3)
+    seconds = median_seconds(lambda: product.forward(x), repeats, warm=3)
     return _result(seconds, product.forward(x), sorting_seconds=sorting, resorting_seconds=repairing)
 
 
@@ -57,4 +57,4 @@ def blas(m, n, d, columns):
 
     sources, targets, x = _data(m, n, d, columns)
     W = pair_matrix(Kernel("linear", "l1"), sources, targets)
-    return _result(best_of(lambda: W @ x, 3), W @ x)
+    return _result(median_seconds(lambda: W @ x, 3), W @ x)

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from ._measure import best_of, ratio, rounds_of
+from ._measure import median_seconds, ratio, rounds_of
 
 BATCH, STEPS, EPOCH = 128, 60, 54_000 // 128
 
@@ -71,4 +71,4 @@ def torch():
             nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()
             motion.step()
 
-    return {"seconds": best_of(epoch, 3) * EPOCH / STEPS}
+    return {"seconds": median_seconds(epoch, 3) * EPOCH / STEPS}

@@ -21,17 +21,12 @@ class Progress:
         from tqdm import tqdm
 
         if self.bar is None:
-            layout = "{percentage:3.0f}%|{bar}| {unit} = {n:.4g} of {total:.4g} [{elapsed} < {remaining}]{postfix}"
+            layout = "{percentage:3.0f}%|{bar}| {unit} = {n:.4g} of {total:.4g} [{elapsed} < {remaining}]"
             self.bar = tqdm(
                 total=self.end, initial=self.start, unit=self.unit, disable=None, delay=self.delay, bar_format=layout
             )
         self.bar.update(value - self.bar.n)
         return False
-
-    def note(self, **facts):
-        """Facts at the end of the line."""
-        if self.bar is not None:
-            self.bar.set_postfix(facts, refresh=False)
 
     def __exit__(self, *_):
         if self.bar is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
 
-import numba
 import numpy as np
 
 from ._controller import AdaptiveSteps, FixedSteps, first_step
@@ -19,20 +17,6 @@ from ._memory import DelayMemory
 from ._record import Recorder, Times
 from ._solution import Solution
 from ._stepper import Stepper
-
-SMALL = 100_000  # pairs that one thread sums in about the time it takes to wake the others
-
-
-@contextmanager
-def few_threads(system):
-    """One thread for small systems; the bits do not depend on it, each target's sum belongs to one thread."""
-    threads = numba.get_num_threads()
-    if system.neurons**2 * system.copies <= SMALL:
-        numba.set_num_threads(1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(threads)
 
 
 class Run:
@@ -56,15 +40,14 @@ class Run:
     def go(self):
         """Run to the end, whatever the end is; returns the Solution."""
         began = time.perf_counter()
-        with few_threads(self.system):
-            try:
-                self._start()
-                status, message = self._steps()
-            except NotFinite as error:
-                status, message = self._diverged(error, self.t)
-            except NoConvergence as error:
-                status, message = -1, self._failed(error)
-            return self._solution(status, message, time.perf_counter() - began)
+        try:
+            self._start()
+            status, message = self._steps()
+        except NotFinite as error:
+            status, message = self._diverged(error, self.t)
+        except NoConvergence as error:
+            status, message = -1, self._failed(error)
+        return self._solution(status, message, time.perf_counter() - began)
 
     def _start(self):
         options = self.options

@@ -125,3 +125,20 @@ def test_wrong_shapes_are_named():
         Full(np.zeros((1, 3, 2)), np.zeros((1, 3, 4)), [1.0])
     with pytest.raises(ValueError, match="expected"):
         PlainFull(np.eye(3)).forward(np.zeros((2, 4)))
+
+
+def test_norm_with_relu_and_pooling_is_the_three_layers():
+    g = np.random.default_rng(6)
+    x, dy = g.normal(size=(5, 3, 6, 8)).round(1), g.normal(size=(5, 3, 3, 4))  # rounded: ties in the squares
+    fused, row = BatchNorm(3, relu=True, pool=True), [BatchNorm(3), ReLU(), MaxPool()]
+    for training in (True, False):
+        y, expected = fused.forward(x, training), x
+        for layer in row:
+            expected = layer.forward(expected, training)
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-14)
+    back = dy
+    for layer in reversed(row):
+        back = layer.backward(back)
+    np.testing.assert_allclose(fused.backward(dy), back, rtol=0, atol=1e-13)
+    for name, parameter in fused.parameters.items():
+        np.testing.assert_allclose(parameter.gradient, row[0].parameters[name].gradient, rtol=0, atol=1e-12)

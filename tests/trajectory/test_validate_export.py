@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from dynsim.cli import main
-from dynsim.engine.presets import preset_config
 from dynsim.trajectory import Trajectory, TrajectoryWriter, to_extxyz, validate
 
 
@@ -25,7 +24,6 @@ def path(tmp_path):
 def test_a_sound_file(path, capsys):
     assert validate(path) == [] and call("validate", path) == 0
     assert capsys.readouterr().out.endswith("sound\n")
-    assert preset_config("pulse")["groups"][0]["name"] == "layer0"
 
 
 def test_what_a_kill_leaves_behind_and_other_damage_is_found(path, tmp_path, capsys):
