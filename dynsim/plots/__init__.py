@@ -9,9 +9,9 @@ from importlib import import_module
 KINDS = ("trajectories", "signals", "distances", "phase", "observables")
 FORMATS = ("png", "pdf", "svg")
 
-_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save", "compare": "_comparison"}
+_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save", "compare": "_comparison", "view": "_view"}
 
-__all__ = ["FORMATS", "KINDS", "available", "compare", "options_of", "plot", "save"]
+__all__ = ["FORMATS", "KINDS", "available", "compare", "options_of", "plot", "save", "view"]
 
 
 def __getattr__(name):

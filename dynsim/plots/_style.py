@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -81,3 +82,12 @@ def mark_ends(axes, paths, colour):
             edge = colour[index]
             axes.plot(*finite[0][:, None], "o", markersize=size, color=edge, markerfacecolor="white", zorder=4)
             axes.plot(*finite[-1][:, None], "o", markersize=size, color=edge, zorder=5)
+
+
+def ramp(count):
+    """`count` colours from dark to light, as "#rrggbb": even steps for all eyes, and in grey.
+
+    >>> ramp(2)
+    ['#440154', '#fde725']
+    """
+    return [to_hex(rgba) for rgba in colormaps["viridis"](np.linspace(0.0, 1.0, count))]

@@ -8,6 +8,7 @@ from importlib import import_module
 
 _HOME = {
     "TrajectoryWriter": "_writer",
+    "SolutionTrajectory": "_memory",
     "Trajectory": "_reader",
     "open_trajectory": "_reader",
     "file_kind": "_open",
@@ -21,6 +22,7 @@ _HOME = {
 }
 
 __all__ = [
+    "SolutionTrajectory",
     "Trajectory",
     "TrajectoryWriter",
     "file_kind",
