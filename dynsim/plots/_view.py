@@ -99,7 +99,7 @@ def _collect(trajectory, neurons, frames, component, axes):
         **_groups(trajectory, which),
     }
     arrays = {"places": words}
-    header["component"] = f" (component {component + 1} of {trajectory.signals})" if (trajectory.signals or 1) > 1 else ""
+    header["component"] = f", {component + 1} of {trajectory.signals}" if (trajectory.signals or 1) > 1 else ""
     for name, data in (("received", trajectory.R), ("emitted", trajectory.E)):
         header[name] = None
         if data is not None:
@@ -163,11 +163,15 @@ def _notes(trajectory, header, projection):
         notes.append(f"{some_of(header['shown'], trajectory.neurons)}, evenly spread.")
     else:
         notes.append("All neurons." if trajectory.neurons > 1 else "The only neuron.")
-    notes.append("All frames." if header["stride"] == 1 else f"Every frame out of {header['stride']:,}; between them, lines.")
+    notes.append(
+        "All frames." if header["stride"] == 1 else f"Every frame out of {header['stride']:,}; between them, lines."
+    )
     if projection.principal:
         notes.append(f"Seen along {projection.note.replace(':', ',')}.")
     step = max(header["range"]) / _STEPS
-    notes.append(f"Places rounded to {step:.1g}, signals to 1 / {_STEPS:,} of their range. Speed |q'| is from frame to frame.")
+    notes.append(
+        f"Places rounded to {step:.1g}, signals to 1 / {_STEPS:,} of their range. Speed |q'| is from frame to frame."
+    )
     notes.append("Places, signals and times are dimensionless.")
     return notes
 
