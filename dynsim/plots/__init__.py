@@ -1,14 +1,14 @@
 """Figures, films and the browser player, of trajectories, runs, trainings and models.
 
-`plot` draws one of `KINDS` and saves it as PNG, PDF or SVG; `animate` makes a film, `view` a page that plays. matplotlib
-is loaded when the first figure is made, and its global state (pyplot, rcParams) is never touched.
+`plot` draws one of `KINDS` and saves it as PNG, PDF or SVG; `animate` makes a film, `view` a page that plays.
+matplotlib is loaded when the first figure is made, and its global state (pyplot, rcParams) is never touched.
 """
 
 from importlib import import_module
 
 from dynsim.plots._kinds import TABLE
 
-KINDS = tuple(TABLE)
+KINDS = {name: kind.shows for name, kind in TABLE.items()}
 FORMATS = ("png", "pdf", "svg")
 FILMS = ("mp4", "gif")
 

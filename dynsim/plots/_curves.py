@@ -10,7 +10,7 @@ _UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 
 
 def draw_curves(curves, label, title, size=None):
-    """A figure of curves {name: (x, values)}; names with the same last word, as train_loss and test_loss, share a panel.
+    """A figure of curves {name: (x, values)}; train_loss and test_loss, with the same last word, share a panel.
 
     Values that are not finite were not measured and are left out. Panels beyond four become one.
     """

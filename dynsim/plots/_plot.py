@@ -12,8 +12,8 @@ from dynsim.plots._source import is_trajectory, opened, source_name
 def plot(source, kind, output=None, **options):
     """Draw a figure of a trajectory, a model or the metrics of a training.
 
-    `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the thing itself: an
-    open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. `kind` is one of `KINDS`. Of a trajectory:
+    `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the thing itself:
+    an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. `kind` is one of `KINDS`. Of a trajectory:
 
     - "trajectories": paths in two or three dimensions, with start and end; options `neurons`, `dim` (2 or 3), `axes`
       ("auto", "coordinates" or "principal": auto takes principal axes where d > 3, and prints their share of variance);
@@ -31,10 +31,10 @@ def plot(source, kind, output=None, **options):
     that they share; "forces", -dL/dq on its neurons (options `data`, a name, `data_dir`, `neurons`, `dim`, `axes`). Of
     lines that `dynsim evaluate --json` printed: "noise", accuracy against delta.
 
-    All kinds take `title` and `size`, width and height in pixels (1200, 800). Neurons are numbered from 0; a path belongs
-    to a place, so a neuron with copies has several. With `output` the figure is saved too, as PNG, PDF or SVG by its
-    suffix. Returns the matplotlib Figure. Raises ValueError if the source lacks what the kind shows, TypeError for an
-    option that the kind does not have.
+    All kinds take `title` and `size`, width and height in pixels (1200, 800). Neurons are numbered from 0; a path
+    belongs to a place, so a neuron with copies has several. With `output` the figure is saved too, as PNG, PDF or SVG
+    by its suffix. Returns the matplotlib Figure. Raises ValueError if the source lacks what the kind shows, TypeError
+    for an option that the kind does not have.
 
     >>> import tempfile, os, numpy as np
     >>> from dynsim.trajectory import TrajectoryWriter

@@ -10,8 +10,8 @@ AXES = ("auto", "coordinates", "principal")
 class Projection:
     """From d coordinates to `dim`: the first ones, or the principal axes of a sample of places.
 
-    `sample` (..., d) are places to take the axes from; frames that are not finite do not count. `axes` is "coordinates",
-    "principal", or "auto": principal axes where d > 3, so that nothing hides in a coordinate that is not drawn.
+    `sample` (..., d) are places to take the axes from; frames that are not finite do not count. `axes` is
+    "coordinates", "principal", or "auto": principal axes where d > 3, so that no coordinate hides what it holds.
 
     Attributes: `dim`, `dimension` d, `principal` (whether axes were turned), `share` (dim,), the part of the sample's
     variance along every axis.

@@ -28,8 +28,9 @@ def written_whole(output, formats=FORMATS):
     output = Path(output)
     suffix = expect_format(output, formats)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent)
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             yield file
         umask = os.umask(0)
         os.umask(umask)

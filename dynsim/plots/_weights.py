@@ -11,8 +11,8 @@ _MOST_PIXELS = 1000  # of a side; larger matrices are averaged over blocks
 def draw_weights(model, *, layer=None, title=None, size=None):
     """Every layer's weight matrix [to, from] as its places give it; `layer` picks one, counted in the model.
 
-    Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k) is
-    drawn as n_out rows of all its kernels' numbers.
+    Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k)
+    is drawn as n_out rows of all its kernels' numbers.
     """
     found = {k: one for k, one in enumerate(model.layers) if hasattr(one, "materialize")}
     if layer is not None and layer not in found:

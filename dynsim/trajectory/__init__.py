@@ -8,6 +8,7 @@ from importlib import import_module
 
 _HOME = {
     "TrajectoryWriter": "_writer",
+    "Progress": "_progress",
     "SolutionTrajectory": "_memory",
     "Trajectory": "_reader",
     "open_trajectory": "_reader",
@@ -22,6 +23,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Progress",
     "SolutionTrajectory",
     "Trajectory",
     "TrajectoryWriter",

@@ -1,0 +1,103 @@
+"""Films out of pictures, one picture after the other: mp4 by ffmpeg, GIF by Pillow."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+
+from PIL import GifImagePlugin, Image
+
+
+def ffmpeg():
+    """Where the program ffmpeg is, or None."""
+    return shutil.which("ffmpeg")
+
+
+def encoder(suffix):
+    """The class that writes films of this ending. Raises FileNotFoundError for .mp4 without ffmpeg."""
+    if suffix.lower() == ".gif":
+        return Gif
+    if ffmpeg() is None:
+        raise FileNotFoundError(
+            "an .mp4 film needs the program ffmpeg, which is not installed; install it by the system's package manager "
+            "or choose a name that ends in .gif"
+        )
+    return Mp4
+
+
+class Mp4:
+    """H.264 by ffmpeg, which is given raw pictures through a pipe and writes into `file`."""
+
+    name = "ffmpeg"
+
+    def __init__(self, file, size, fps):
+        self.file = file
+        # It writes by name: an mp4 file is finished by going back to its beginning. A session of its own keeps Ctrl-C
+        # from it; it is ended here.
+        command = [ffmpeg(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgba"]
+        command += ["-s", f"{size[0]}x{size[1]}", "-r", str(fps), "-i", "-", "-an", "-c:v", "libx264", "-crf", "20"]
+        command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", file.name]
+        self.messages = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.messages, start_new_session=True
+        )
+
+    def add(self, picture):
+        """Append a picture (height, width, 4) of bytes."""
+        try:
+            self.process.stdin.write(picture.tobytes())
+        except BrokenPipeError:
+            raise OSError(f"ffmpeg ended early: {self._said()}") from None
+
+    def _said(self):
+        self.process.wait()
+        self.messages.seek(0)
+        return self.messages.read().decode(errors="replace").strip()[-300:] or "it gave no reason"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        with self.messages:
+            if kind is not None:
+                self.process.kill()
+                self.process.stdin.close()
+                self.process.wait()
+                return
+            self.process.stdin.close()
+            if self.process.wait():
+                raise OSError(f"ffmpeg could not write the film: {self._said()}")
+
+
+class Gif:
+    """GIF by Pillow, frame by frame: its own `save_all` holds the whole film in memory."""
+
+    name = "Pillow"
+
+    def __init__(self, file, size, fps):
+        self.file, self.size = file, size
+        # GIF counts in hundredths of a second, and browsers slow down what is faster than 2 of them.
+        self.duration = max(20, round(100 / fps) * 10)
+        self.palette = None
+
+    def add(self, picture):
+        """Append a picture (height, width, 4) of bytes."""
+        image = Image.fromarray(picture).convert("RGB")
+        if self.palette is None:
+            # The first picture has all colours of the film: the same points, elsewhere.
+            self.palette = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            frame = self.palette
+            header, _ = GifImagePlugin.getheader(frame, info={"loop": 0, "duration": self.duration})
+            self.file.write(b"".join(header))
+        else:
+            frame = image.quantize(palette=self.palette, dither=Image.Dither.NONE)
+        for part in GifImagePlugin.getdata(frame, duration=self.duration):
+            self.file.write(part)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.file.write(b";")
