@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 
-from PIL import GifImagePlugin, Image
+from PIL import GifImagePlugin, Image, ImageChops
 
 
 def ffmpeg():
@@ -79,21 +79,26 @@ class Gif:
         self.file, self.size = file, size
         # GIF counts in hundredths of a second, and browsers slow down what is faster than 2 of them.
         self.duration = max(20, round(100 / fps) * 10)
-        self.palette = None
+        self.palette = self.last = None
 
     def add(self, picture):
         """Append a picture (height, width, 4) of bytes."""
         image = Image.fromarray(picture).convert("RGB")
         if self.palette is None:
-            # The first picture has all colours of the film: the same points, elsewhere.
-            self.palette = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-            frame = self.palette
+            self.palette = _palette(image)
+        frame = image.quantize(palette=self.palette, dither=Image.Dither.NONE)
+        corner = (0, 0)
+        if self.last is None:
             header, _ = GifImagePlugin.getheader(frame, info={"loop": 0, "duration": self.duration})
             self.file.write(b"".join(header))
+            part = frame
         else:
-            frame = image.quantize(palette=self.palette, dither=Image.Dither.NONE)
-        for part in GifImagePlugin.getdata(frame, duration=self.duration):
-            self.file.write(part)
+            # Only the rectangle that changed; a picture like the last one still lasts its time.
+            changed = ImageChops.difference(frame.convert("L"), self.last.convert("L")).getbbox() or (0, 0, 1, 1)
+            part, corner = frame.crop(changed), changed[:2]
+        self.last = frame
+        for piece in GifImagePlugin.getdata(part, corner, duration=self.duration):
+            self.file.write(piece)
 
     def __enter__(self):
         return self
@@ -101,3 +106,11 @@ class Gif:
     def __exit__(self, kind, *_):
         if kind is None:
             self.file.write(b";")
+
+
+def _palette(image):
+    """The colours of a film, as those of its first picture, which has them all: the same points, elsewhere."""
+    colours = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()[: 3 * 255]
+    made = Image.new("P", (1, 1))
+    made.putpalette([*colours, 255, 255, 255])  # the ground stays white
+    return made

@@ -137,7 +137,7 @@ class _Picture:
         frames = f"{frames}, every {shown.step}." if frames else ""
         neurons = thinned(len(chosen), trajectory.neurons, "neurons")
         note(self.figure, frames, neurons, self.projection.note, UNITS)
-        self.tail = []
+        self.tail, self.ground = [], None
 
     def _limits(self, seen):
         finite = seen[np.isfinite(seen).all(axis=-1)]
@@ -178,10 +178,18 @@ class _Picture:
             self._move(point, seen[here])
             self._move(tail, paths[here].reshape(-1, self.dim))
         self.clock.set_text(f"{self.title}, {self.word} {self.time[k]:.4g}")
-        if self.figure.get_layout_engine() is not None:
+        moving = (*self.tails, *self.points, self.clock)
+        if self.ground is None:
+            # Axes, legend and layout are those of the first frame: drawn once, and nothing jumps.
             self.figure.draw_without_rendering()
-            self.figure.set_layout_engine("none")  # the layout of the first frame holds for all: nothing jumps
-        self.canvas.draw()
+            self.figure.set_layout_engine("none")
+            for artist in moving:
+                artist.set_animated(True)  # left out when the canvas is drawn
+            self.canvas.draw()
+            self.ground = self.canvas.copy_from_bbox(self.figure.bbox)
+        self.canvas.restore_region(self.ground)
+        for artist in moving:
+            self.panel.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())
 
     def _move(self, artist, places):
