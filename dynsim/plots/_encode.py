@@ -110,7 +110,9 @@ class Gif:
 
 def _palette(image):
     """The colours of a film, as those of its first picture, which has them all: the same points, elsewhere."""
-    colours = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()[: 3 * 255]
+    found = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()[: 3 * 255]
+    colours = [found[k : k + 3] for k in range(0, len(found), 3)]
     made = Image.new("P", (1, 1))
-    made.putpalette([*colours, 255, 255, 255])  # the ground stays white
+    # The ground stays white: the median of nearly white colours is not, and would be taken for it.
+    made.putpalette([part for colour in colours for part in (colour if min(colour) < 248 else (255, 255, 255))])
     return made

@@ -196,7 +196,8 @@ class _Stream:
             return solution
         except BaseException as error:
             if self.progress is not None:
-                self.progress.stopped(str(error) or type(error).__name__)
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self.progress.stopped("Interrupted." if interrupted else str(error) or type(error).__name__)
             raise
         finally:
             if self.writer is not None:

@@ -19,11 +19,11 @@ from dynsim.trajectory import TrajectoryWriter
 BASELINE = Path(__file__).parent / "baseline"
 SIZE = (60, 40)  # blocks of 20 x 20 points of the 1200 x 800 drawn
 # Another release of a font or of the rasteriser moves edges of letters and lines by up to a point. A line of two points
-# through a block of 20 covers a tenth of it, and moved out of it changes its grey by a tenth of 255 at most; two such
-# lines, or a line of text (half black over a third of the block, moved by a point in ten), by a fifth. A curve or a
-# label that is gone changes as much in all the blocks that it crossed. So: single blocks may differ by a fifth, but
-# not more than one block in forty by a twentieth.
-LARGEST, SMALL, SHARE = 51, 13, 1 / 40
+# that leaves a block of 20 changes its grey by a tenth of 255 at most, two such lines by a fifth; text, half black over
+# a third of a block and moved by a point in twenty, by a hundredth. Few lines run within a point of a block's edge, one
+# in ten if they lie anywhere, and lines cross at most a tenth of all blocks. So: no block may differ by more than a
+# fifth, and not more than one in a hundred by a twentieth. A curve that is gone changes all the blocks that it crossed.
+LARGEST, SMALL, SHARE = 51, 13, 1 / 100
 
 
 def small_grey(figure):
@@ -82,11 +82,10 @@ def test_figures_look_as_they_did(kind, sources):
 
 
 def test_what_is_missing_is_seen(sources):
-    """The comparison can fail: without its curves, or with another kind's picture, a figure is not alike."""
+    """The comparison can fail: without one of its curves, or with another kind's picture, a figure is not alike."""
     figure = draw("signals", sources)
     baseline = np.asarray(Image.open(BASELINE / "signals.png"))
-    for curve in figure.axes[0].lines[:2]:
-        curve.remove()
+    figure.axes[0].lines[0].remove()  # one of fourteen
     assert not alike(small_grey(figure), baseline)
     assert not alike(np.asarray(Image.open(BASELINE / "entropy.png")), np.asarray(Image.open(BASELINE / "phase.png")))
     moved = draw("entropy", sources)

@@ -184,10 +184,8 @@ def test_layers_are_boxes_and_shared_neurons_arcs(model):
     texts = [text.get_text() for text in axes.texts]
     assert sum(text.endswith(("Flatten", "Full", "BatchNorm")) for text in texts) == 4 and "12 shared" in texts
     deep = dynsim.models.mlp(widths=(4,) * 30, copies=1, dim=2)
-    assert (
-        "columns" not in deep.plot("layers").axes[0].get_title()
-        and "further" not in deep.plot("layers").get_supxlabel()
-    )
+    figure = deep.plot("layers")
+    assert "58 layers" in figure.axes[0].get_title() and "further" not in figure.get_supxlabel()
     assert dynsim.models.mlp(widths=(4, 2), weights=True).plot("layers").legends
 
 

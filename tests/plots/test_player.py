@@ -91,7 +91,7 @@ def press(driver, key):
 def test_it_loads_and_draws(browser, page):
     run = load(browser, page)
     assert run("return player.drawing.name") == "WebGL"
-    assert run(INKED) > 30 * 40  # thirty discs of seven points across and more
+    assert run(INKED) > 30 * 15  # thirty discs of five points across or more, some behind others
     assert run("return document.title") == "dynsim: run.h5"
     assert "30 neurons, 3 dimensions, 61 frames" in browser.find_element("id", "facts").text
     assert errors(browser) == []
@@ -197,7 +197,7 @@ def test_without_webgl_it_draws_too(page, tmp_path):
     driver = start(tmp_path / "profile", "--disable-3d-apis")
     try:
         run = load(driver, page)
-        assert run("return player.drawing.name") == "canvas" and run(INKED) > 30 * 40
+        assert run("return player.drawing.name") == "canvas" and run(INKED) > 30 * 15
         assert "without WebGL" in driver.find_element("id", "trouble").text
         run("player.go(30); player.pick(3); player.draw()")
         assert errors(driver) == []
