@@ -35,18 +35,8 @@ def command(file, output, as_json, **options):
     from dynsim.plots import animate
 
     given = {name: value for name, value in options.items() if value is not None}
-    bar = None
-    try:
-
-        def progress(done, count):
-            nonlocal bar
-            bar = bar or Progress(0, count, "frame", delay=0.0)
-            bar(done)
-
-        report = animate(file, output, progress=progress, **given)
-    finally:
-        if bar is not None:
-            bar.__exit__()
+    with Progress(0, 1, "film") as bar:
+        report = animate(file, output, progress=lambda done, count: bar(done / count), **given)
     if as_json:
         click.echo(json.dumps(report))
         return

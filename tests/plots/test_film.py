@@ -132,7 +132,9 @@ def test_ctrl_c_leaves_no_half_film(make_file, tmp_path, suffix):
     output = tmp_path / f"film.{suffix}"
     output.write_bytes(b"old")
     film = [sys.executable, "-m", "dynsim", "animate", str(make_file(neurons=50, frames=4000)), "-o", str(output)]
-    process = subprocess.Popen([*film, "--stride", "1"], stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, Ctrl-C is ignored from the start.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    process = subprocess.Popen([*film, "--stride", "1"], stderr=subprocess.PIPE, text=True, **heed)
     while process.poll() is None and not list(tmp_path.glob(f".film-*.{suffix}")):
         time.sleep(0.05)
     time.sleep(0.5)

@@ -1,7 +1,7 @@
 // The page's controls, and the loop that plays.
 
 const find = (id) => document.getElementById(id);
-const TRAIL = 12;
+const LONGEST_TRAIL = 12; // frames
 const COLOURINGS = { activation: "activation E", layer: "layer", speed: "speed |q'|" };
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
@@ -27,6 +27,7 @@ class Player {
     this.playing = false;
     this.picked = null;
     this.trails = true;
+    this.trail = LONGEST_TRAIL;
     this.size = 10;
     // Twelve seconds for all frames, but no more of them a second than a screen shows, nor fewer than two.
     this.rate = Math.max(2, Math.min(60, recording.frames / 12));
@@ -113,12 +114,12 @@ class Player {
         const other = [...down.values()].find((one) => one.pointerId !== event.pointerId);
         const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY) || 1;
         this.camera.zoom(apart(last) / apart(event));
-      } else if (event.shiftKey || last.button > 0) {
+      } else if (event.shiftKey || event.buttons > 1) {
         this.camera.shift(x / stage.clientHeight, y / stage.clientHeight);
       } else {
         this.camera.rotate(-x / 150, y / 150);
       }
-      down.set(event.pointerId, Object.assign(event, {}));
+      down.set(event.pointerId, event);
       this.refresh();
     });
     const up = (event) => {
@@ -201,7 +202,10 @@ class Player {
     this.draw();
     const seconds = (now - this.counted.since) / 1000;
     if (seconds > 1) {
-      find("rate").textContent = `${Math.round((this.drawn - this.counted.frames) / seconds)} fps`;
+      const rate = (this.drawn - this.counted.frames) / seconds;
+      // Where the machine falls below thirty frames a second, trails become shorter.
+      if (rate < 30 && this.trails && this.trail > 2) this.trail = Math.ceil(this.trail / 2);
+      find("rate").textContent = `${Math.round(rate)} fps${this.trail < LONGEST_TRAIL ? ", short trails" : ""}`;
       this.counted = { since: now, frames: this.drawn };
     }
     if (this.at >= this.recording.frames - 1) this.play(false);
@@ -301,7 +305,7 @@ class Player {
       at: this.at,
       matrix,
       size: this.size,
-      trail: this.trails ? TRAIL : 0,
+      trail: this.trails ? this.trail : 0,
       edge: rgb(getComputedStyle(document.documentElement).getPropertyValue("--edge").trim()),
       ratio: this.ratio,
     });
