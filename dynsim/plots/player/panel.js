@@ -72,11 +72,15 @@ function nameAxis({ back, ratio }, name, [a, b], centre, low, range) {
   const middle = { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
   const away = Math.hypot(middle.x - centre.x, middle.y - centre.y) || 1;
   const [x, y] = [(middle.x - centre.x) / away, (middle.y - centre.y) / away];
-  back.textAlign = x < -0.4 ? "right" : x > 0.4 ? "left" : "center";
+  const align = x < -0.4 ? "right" : x > 0.4 ? "left" : "center";
+  back.textAlign = "left";
   back.textBaseline = "middle";
   const put = (text, share, far) => {
     const along = (one) => a[one] + share * (b[one] - a[one]);
-    back.fillText(text, along("x") + far * ratio * x, along("y") + far * ratio * y);
+    // Beside the edge, but never cut off by the side of the picture.
+    const width = back.measureText(text).width;
+    const left = along("x") + far * ratio * x - width * { left: 0, center: 0.5, right: 1 }[align];
+    back.fillText(text, Math.max(4, Math.min(back.canvas.width - width - 4, left)), along("y") + far * ratio * y);
   };
   back.font = `600 ${13 * ratio}px system-ui, sans-serif`;
   put(name, 0.5, 16);
