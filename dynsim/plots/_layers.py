@@ -15,7 +15,7 @@ def draw_layers(model, *, title=None, size=None):
     shown = model.layers[:_MOST_LAYERS]
     columns = -(-len(shown) // _PER_COLUMN)
     rows = min(len(shown), _PER_COLUMN)
-    figure = new_figure(size or (max(1200, 620 * columns), max(500, 110 * rows + 240)))
+    figure = new_figure(size or (max(1200, 950 * columns), max(500, 110 * rows + 240)))
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(-0.1, columns + 0.05)

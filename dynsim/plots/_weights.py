@@ -41,7 +41,7 @@ def draw_weights(model, *, layer=None, title=None, size=None):
 
 
 def _source(weights):
-    return "from neuron" if weights.ndim == 2 else f"from channel, kernel row and column ({weights.shape[1]} channels)"
+    return "from neuron" if weights.ndim == 2 else "from channel, row, column"
 
 
 def _blocks(matrix):

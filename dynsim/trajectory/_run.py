@@ -8,7 +8,7 @@ import numpy as np
 from dynsim.errors import DataError
 from dynsim.trajectory._checkpoint import load_checkpoint, save_checkpoint
 from dynsim.trajectory._open import expect_new
-from dynsim.trajectory._progress import ProgressWriter
+from dynsim.trajectory._progress import ProgressWriter, progress_of
 from dynsim.trajectory._writer import TrajectoryWriter
 
 
@@ -205,7 +205,9 @@ class _Stream:
 
     def _begin(self):
         """With the first frame or step; options that the engine refuses leave an old file as it was."""
-        if self.progress is None and self.progress_seconds is not None:
+        if self.progress_seconds is None:
+            progress_of(self.path).unlink(missing_ok=True)  # an earlier run's is not this one's
+        elif self.progress is None:
             self.progress = ProgressWriter(self.path, *self.watched, self.progress_seconds, self.again)
 
     def _frames(self):

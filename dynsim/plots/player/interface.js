@@ -312,8 +312,8 @@ class Player {
     drawPicked(this, matrix);
     const frame = Math.round(this.at);
     find("scrub").value = frame;
-    find("clock").textContent = `${this.recording.timeName} ${digits(this.recording.timeAt(this.at))}, frame ${
-      this.recording.number[frame]}`;
+    const { timeName, number } = this.recording;
+    find("clock").textContent = `${timeName} ${digits(this.recording.timeAt(this.at))}, frame ${number[frame]}`;
     this.drawn += 1;
   }
 }

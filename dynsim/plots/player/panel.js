@@ -178,11 +178,13 @@ function drawChart(player, accent) {
     let drawing = false;
     curve.forEach((number, k) => {
       const whole = Number.isFinite(number);
-      if (whole) drawing ? context.lineTo(x(recording.time[k]), y(number)) : context.moveTo(x(recording.time[k]), y(number));
+      const at = [x(recording.time[k]), y(number)];
+      if (whole) drawing ? context.lineTo(...at) : context.moveTo(...at);
       drawing = whole;
     });
     context.stroke();
-    text(`${i || names.length < 2 ? "—" : "- -"} ${names[i]}`, left + 42 * ratio * i, 13 * ratio, "left", context.strokeStyle);
+    const mark = i || names.length < 2 ? "—" : "- -";
+    text(`${mark} ${names[i]}`, left + 42 * ratio * i, 13 * ratio, "left", context.strokeStyle);
   });
   context.setLineDash([]);
   context.strokeStyle = style("--quiet");

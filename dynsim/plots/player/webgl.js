@@ -44,7 +44,8 @@ class WebGLDrawing {
     for (let p = 0; p < recording.particles; p++) pairs.set([p, recording.particles + p], 2 * p);
     this.pairs = this.buffer(gl.ELEMENT_ARRAY_BUFFER, pairs);
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
+    for (const name of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER])
+      gl.texParameteri(gl.TEXTURE_2D, name, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     // A normalised word is word / 65535; the place is low + range word / 65534.
     const { low, range, middle, scale } = recording;
