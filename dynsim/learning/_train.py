@@ -105,7 +105,7 @@ def train(
     resume : bool
         Go on from the checkpoint; the result has the same bits as without the interruption.
     progress : callable, optional
-        Called after every batch with (epoch, step, steps, loss).
+        Called after every batch with (epoch, step, steps, loss); if it returns true, the training ends with this epoch.
 
     Returns
     -------
@@ -167,9 +167,10 @@ def train(
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best
         test = accuracy(model, data.test_images, data.test_labels)
-    result = TrainingResult(test, validation, epochs, trainer.spent / epochs, trainer.metrics, layers)
+    done = trainer.epoch if trainer.stopped else epochs
+    result = TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers)
     model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
-    model.results |= {"epochs": epochs, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
+    model.results |= {"epochs": done, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
     return result
 
 
