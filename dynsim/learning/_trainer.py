@@ -82,6 +82,14 @@ class Trainer:
         model = self.model if model is None else model
         return accuracy(model, self.data.train_images[self.held_out], self.data.train_labels[self.held_out])
 
+    def trial(self):
+        """The work of one batch, with everything left in its place, to see what it costs."""
+        images, labels = (array[self.order[: self.batch]] for array in (self.data.train_images, self.data.train_labels))
+        if self.augment is not None:
+            images = self.augment(images, self.generator)
+        self._step(images, labels)
+        self._move(0.0)
+
     def state(self):
         """All that the epochs left depend on."""
         return {

@@ -31,12 +31,12 @@ def iris():
 
 
 def test_it_works_in_pipelines_searches_and_cross_validation(iris):
-    # Three species of 50, one apart from the others: who sees only that and guesses the rest is right two times in three.
+    # Three species of 50, one apart from the others: who sees only that is right two times in three.
     default = make_pipeline(StandardScaler(), DynClassifier(random_state=0))
     assert cross_val_score(default, *iris, cv=3).mean() > 2 / 3
     classifier = make_pipeline(StandardScaler(), DynClassifier(**SMALL))
-    search = GridSearchCV(classifier, {"dynclassifier__dim": [1, 3]}, cv=2).fit(*iris)
-    assert search.best_estimator_[-1].model_.config["dim"] == search.best_params_["dynclassifier__dim"]
+    search = GridSearchCV(classifier, {"dynclassifier__copies": [1, 3]}, cv=2).fit(*iris)
+    assert search.best_estimator_[-1].model_.config["copies"] == search.best_params_["dynclassifier__copies"]
 
 
 def test_random_state_decides_everything(iris):
