@@ -28,9 +28,11 @@ def test_a_program_makes_its_picture(run, tmp_path, name):
     picture = (tmp_path / f"{name}.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 5000
     assert (FOLDER / f"{name}.png").stat().st_size < 150_000
-    if (
-        name == "pulse"
-    ):  # layer k is passed at 1 + k; recorded every 0.02, and the pulse's sides shift its largest value
+    if name == "cluster":
+        assert (tmp_path / "cluster.gif").read_bytes().startswith(b"GIF89a")
+        assert (FOLDER / "cluster.gif").stat().st_size < 400_000
+    if name == "pulse":
+        # Layer k is passed at 1 + k; recorded every 0.02, and the pulse's sides shift its largest value.
         np.testing.assert_allclose(found, 1.0 + np.arange(6), atol=0.05)
     if name == "echo":  # growth per delay is the gain, once the slower modes have died away
         assert all(abs(np.log(growth / gain)) < 0.05 for gain, growth in found.items())

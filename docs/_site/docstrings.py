@@ -19,8 +19,10 @@ def as_markdown(text):
     >>> as_markdown(">>> 1\\n1\\n\\nthen")
     '```pycon\\n>>> 1\\n1\\n```\\n\\nthen'
     """
-    out, starts, rules, example, section = [], None, 0, False, False
-    for line in [*re.sub(r"::$", ":", text, flags=re.MULTILINE).split("\n"), ""]:
+    out, starts, rules, example, section, literal = [], None, 0, False, False, False
+    for line in [*text.split("\n"), ""]:
+        literal = (literal and (not line or line.startswith(" "))) or line.endswith("::")
+        line = re.sub("::$", ":", line)
         if re.match(r"-{3,}$", line) and out:
             section = out[-1] == "Examples"  # these are known as code without us
         if not section and not example and line.startswith(">>>"):
@@ -39,7 +41,7 @@ def as_markdown(text):
         elif starts is not None:
             cells = [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
             out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        elif example or section or line.startswith("    "):
+        elif example or section or literal:
             out.append(line)
         else:
             out.append(re.sub(r"(\w\])(\[\w+\])", r"\1\\\2", line))  # [from][to] is no link

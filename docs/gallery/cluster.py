@@ -1,9 +1,11 @@
-"""Sixty neurons gather in clusters: paths of a simulation, coloured by time."""
+"""Sixty neurons gather in clusters: paths of a simulation, coloured by time, and a film of it."""
 
 import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -28,6 +30,29 @@ def main(folder):
     axes.legend()
     figure.colorbar(paths, label="time")
     figure.savefig(folder / "cluster.png", dpi=90)
+    film(solution, folder / "cluster.gif")
+
+
+def film(solution, path, frames=60, tail=12):
+    """Dots with a tail of the last frames, evenly spaced in time."""
+    times = np.linspace(solution.t[0], 0.6 * solution.t[-1], frames)
+    q = np.array([solution.q[np.searchsorted(solution.t, time)] for time in times])
+    corner = q[-1, :, :2] > q[-1, :, :2].mean(axis=0)
+    colours = np.array(["#0072B2", "#D55E00", "#009E73", "#CC79A7"])[corner @ [1, 2]]
+
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    reach = 1.08 * np.abs(q[..., :2]).max()
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[])
+    tails = axes.add_collection(LineCollection([], linewidths=0.9, colors=colours, alpha=0.5))
+    dots = axes.scatter(*q[0, :, :2].T, s=14, c=colours)
+
+    def draw(k):
+        dots.set_offsets(q[k, :, :2])
+        tails.set_segments(q[max(0, k - tail) : k + 1, :, :2].swapaxes(0, 1))
+        axes.set_title(f"sixty neurons, t = {times[k]:.1f}", fontsize=9)
+
+    FuncAnimation(figure, draw, frames=frames).save(path, PillowWriter(fps=15), dpi=90)
 
 
 if __name__ == "__main__":
