@@ -21,6 +21,7 @@ import click
 import numpy as np
 import pytest
 
+import dynsim
 from dynsim.cli import main
 from dynsim.cli._root import COMMANDS, root
 from dynsim.datasets import FILES
@@ -35,7 +36,7 @@ def lines_of(document):
     return [
         line.strip()
         for line in document.read_text(encoding="utf-8").splitlines()
-        if re.match(r"    (?:[A-Z_]+=\S+ )*dynsim [a-z]", line)
+        if re.match(r"    dynsim [a-z]", line)
     ]
 
 
@@ -48,7 +49,8 @@ WITH_COMMANDS = [document for document in DOCUMENTS if lines_of(document)]
 
 
 def is_form(line):
-    return re.search(r"(?<![\w./=-])[A-Z]{3,}(?![\w=])|\.\.\.", line.partition("#")[0]) is not None
+    words = line.partition("#")[0]
+    return "..." in words or any(re.fullmatch("[A-Z]{3,}", part) for part in re.split(r"[\s=|.\[\]]+", words))
 
 
 def slow(line):
@@ -213,3 +215,11 @@ def test_every_command_is_in_the_docs():
         # A help text ends with examples that begin with the command's name.
         command = root.get_command(click.Context(root), name)
         assert re.search(rf"^ *dynsim {name}\b", command.help, re.MULTILINE), name
+
+
+def test_citation_and_changelog_are_true():
+    citation = (FOLDER / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {dynsim.__version__}\n" in citation
+    changes = (FOLDER / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert changes.split("## ")[1].startswith(dynsim.__version__)
+    assert set(re.search(r"- Commands: (.*?)\.", changes, re.DOTALL)[1].replace("\n ", "").split(", ")) == set(COMMANDS)

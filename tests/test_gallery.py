@@ -8,7 +8,12 @@ import pytest
 
 FOLDER = Path(__file__).parent.parent / "docs/gallery"
 PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.py"))
-FASTER = {"digits": {"epochs": 3}, "noise": {"epochs": 2, "draws": 2}, "product": {"sizes": (100, 200)}}
+FASTER = {
+    "cluster": {"frames": 5},
+    "digits": {"epochs": 3},
+    "noise": {"epochs": 2, "draws": 2},
+    "product": {"sizes": (100, 200)},
+}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from dynsim.engine import solve
 from dynsim.engine.presets import preset
 
 
-def main(folder):
+def main(folder, frames=60):
     system, span, options = preset("cluster", seed=0)
     solution = solve(system, span, **options)
     q, t = solution.q, solution.t
@@ -30,10 +30,10 @@ def main(folder):
     axes.legend()
     figure.colorbar(paths, label="time")
     figure.savefig(folder / "cluster.png", dpi=90)
-    film(solution, folder / "cluster.gif")
+    film(solution, folder / "cluster.gif", frames)
 
 
-def film(solution, path, frames=60, tail=12):
+def film(solution, path, frames, tail=12):
     """Dots with a tail of the last frames, evenly spaced in time."""
     times = np.linspace(solution.t[0], 0.6 * solution.t[-1], frames)
     q = np.array([solution.q[np.searchsorted(solution.t, time)] for time in times])
