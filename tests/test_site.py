@@ -1,5 +1,7 @@
 """The documentation site builds without a warning, from this folder alone, and holds every command and public name."""
 
+import doctest
+import importlib.util
 import re
 import subprocess
 import sys
@@ -36,3 +38,14 @@ def test_the_site_is_complete_and_asks_no_other_host(tmp_path):
     for file in [*tmp_path.rglob("*.html"), *tmp_path.rglob("*.css")]:
         found = re.search(loads, file.read_text(encoding="utf-8"))
         assert found is None, f"{file.name}: {found[0]}"
+
+
+@pytest.mark.parametrize("name", ["docstrings", "hooks"])
+def test_examples_in_the_sites_own_code_hold(name):
+    for needed in ("mkdocs", "griffe", "latex2mathml"):
+        pytest.importorskip(needed, reason="the extra docs is not installed")
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"docs/_site/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = doctest.testmod(module)
+    assert found.attempted > 0 and found.failed == 0

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ._again import same_command
+from ._again import can_resume, same_command
 
 FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
@@ -20,13 +20,18 @@ def train_into(output, network, data, method="forces", **options):
     moves = any(parameter.kind == "places" for parameter in network.parameters.values())
     trajectory = output / "training.h5" if moves else None
     checkpoint = output / "training.checkpoint"
+    if not options.get("resume"):
+        for old in (checkpoint, output / "training.checkpoint.previous"):  # of another training: not to be gone on with
+            old.unlink(missing_ok=True)
     try:
         with TrainingBar(options["epochs"]) as bar:
             result = learning.train(
                 network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
             )
     except KeyboardInterrupt:
-        if checkpoint.exists():
+        if not can_resume():
+            click.echo("Interrupted.", err=True)
+        elif checkpoint.exists():
             click.echo(f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}", err=True)
         else:
             click.echo("Interrupted before the first epoch was finished: nothing was kept.", err=True)
