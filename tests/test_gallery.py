@@ -39,8 +39,9 @@ def test_a_program_makes_its_picture(run, tmp_path, name):
     if name == "pulse":
         # Layer k is passed at 1 + k; recorded every 0.02, and the pulse's sides shift its largest value.
         np.testing.assert_allclose(found, 1.0 + np.arange(6), atol=0.05)
-    if name == "echo":  # growth per delay is the gain, once the slower modes have died away
-        assert all(abs(np.log(growth / gain)) < 0.05 for gain, growth in found.items())
+    if name == "echo":  # per delay the field grows by the gain; below 1 it settles, at 1 it grows by less and less
+        np.testing.assert_allclose([found[0.8], found[1.25]], [1.0, 1.25], rtol=0.01)
+        assert 1.0 < found[1.0] < 1.1
     if name == "events":
         assert len(found) > 3 and np.abs(found[:, 2, 0]).max() < 1e-9
     if name == "product":  # n terms in float32, added in another order

@@ -35,7 +35,7 @@ def main(folder, frames=60):
 
 def film(solution, path, frames, tail=12):
     """Dots with a tail of the last frames, evenly spaced in time."""
-    times = np.linspace(solution.t[0], 0.6 * solution.t[-1], frames)
+    times = np.linspace(solution.t[0], 0.45 * solution.t[-1], frames)
     q = np.array([solution.q[np.searchsorted(solution.t, time)] for time in times])
     corner = q[-1, :, :2] > q[-1, :, :2].mean(axis=0)
     colours = np.array(["#0072B2", "#D55E00", "#009E73", "#CC79A7"])[corner @ [1, 2]]

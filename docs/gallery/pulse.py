@@ -23,7 +23,7 @@ def main(folder):
         axes.set_ylabel(f"layer {layer}")
         arrivals.append(solution.t[np.abs(emitted).sum(axis=1).argmax()])
         axes.axvline(1.0 + layer * system.delay, color="0.7", linestyle=":", zorder=0)
-    layers[0].set_title("A pulse at t = 1, and where it should be after each delay of 1 (dotted)")
+    layers[0].set_title("A pulse, and when it is due in each layer (dotted)")
     layers[-1].set_xlabel("time")
     figure.savefig(folder / "pulse.png", dpi=90)
     return arrivals
