@@ -9,8 +9,8 @@ import pytest
 
 from dynsim.cli import _root
 from dynsim.engine import METHODS, Operators, System, solve
-from dynsim.layers import Flatten, PlainFull
 from dynsim.kernels import Kernel
+from dynsim.layers import Flatten, PlainFull
 from dynsim.learning import train
 from dynsim.models import Model
 
