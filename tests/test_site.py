@@ -38,6 +38,7 @@ def test_the_site_is_complete_and_asks_no_other_host(tmp_path):
     for file in [*tmp_path.rglob("*.html"), *tmp_path.rglob("*.css")]:
         found = re.search(loads, file.read_text(encoding="utf-8"))
         assert found is None, f"{file.name}: {found[0]}"
+    assert not any("unpkg" in file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.js"))
 
 
 @pytest.mark.parametrize("name", ["docstrings", "hooks"])

@@ -1,7 +1,9 @@
 """What MkDocs does for this site besides its plugins: formulas, the Python reference, examples in commands' help."""
 
 import inspect
+import re
 from importlib import import_module
+from pathlib import Path
 
 import click
 from latex2mathml.converter import convert
@@ -21,6 +23,12 @@ def on_config(config):
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = fences
     examples_as_code()
     return config
+
+
+def on_post_build(config):
+    """The theme's script knows hosts for what this site does not use (diagrams, old browsers): not even those."""
+    for script in Path(config.site_dir, "assets/javascripts").glob("*.js"):
+        script.write_text(re.sub(r"https://unpkg\.com[\w@./-]*", "", script.read_text("utf-8")), "utf-8")
 
 
 def formula(source, language, css_class, options, markdown, **kwargs):
@@ -66,10 +74,11 @@ def page(room):
     module = import_module(f"dynsim.{room}")
     lines = [f"# dynsim.{room}", "", inspect.getdoc(module) or "", ""]
     for name, value in members(room):
-        lines += [f"## {name.rpartition('.')[2]} {{#dynsim.{room}.{name}}}", ""]
         if inspect.isclass(value) or inspect.isfunction(value):
-            lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
-        elif inspect.ismodule(value):
+            lines += [f'<a id="dynsim.{room}.{name}"></a>', "", f"::: {value.__module__}.{value.__qualname__}", ""]
+            continue
+        lines += [f"## {name} {{#dynsim.{room}.{name}}}", ""]
+        if inspect.ismodule(value):
             lines += [inspect.getdoc(value) or "", f"::: {value.__name__}", ""]
         else:
             shown = list(value) if isinstance(value, dict | tuple | list) else [value]
