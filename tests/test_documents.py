@@ -54,7 +54,8 @@ def is_form(line):
 
 
 def slow(line):
-    return "# takes minutes" in line or line.startswith("dynsim bench")
+    # The tour has a test of its own among the fast ones.
+    return "# takes minutes" in line or line.startswith(("dynsim bench", "dynsim demo"))
 
 
 def downloads(line):
