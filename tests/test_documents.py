@@ -1,39 +1,158 @@
-"""What the README and the docs say is run or parsed."""
+"""What the README and the docs say is run: every command, every example; every link leads somewhere.
+
+Each document's indented `    dynsim ...` lines are run in order, in a folder of its own that holds `experiments/` and
+three small files (run.h5, model.h5, training.h5). Heavy lines are made small: the data sets are a few random images
+under the names mnist, fashion-mnist and kmnist, `--epochs` is capped, the experiments have one row and one seed.
+
+A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m slow;
+`# downloads`, run with -m network. Lines with placeholders in capitals (FILE, NAME) are forms, not commands; they are
+parsed only.
+"""
 
 import doctest
+import gzip
 import re
 import shlex
+import shutil
+from importlib import import_module
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
+import dynsim
+from dynsim.cli import main
 from dynsim.cli._root import COMMANDS, root
+from dynsim.datasets import FILES
 
 FOLDER = Path(__file__).parent.parent
-DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").glob("*.md")), FOLDER / "experiments/README.md"]
-LINES = [
-    line.strip()
-    for document in DOCUMENTS
-    for line in document.read_text(encoding="utf-8").splitlines()
-    if re.match(r"    dynsim [a-z]", line)
-]
+DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md")), FOLDER / "experiments/README.md"]
+EPOCHS = 2
+ROW = {"copies": 2, "copies_fc": 2, "copies_conv": 2}
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
-    names = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
-    assert names["solution"].success and names["result"].test_accuracy > 80
-    assert (tmp_path / "run.h5").exists() and (tmp_path / "model.h5").exists()
+def lines_of(document):
+    return [
+        line.strip()
+        for line in document.read_text(encoding="utf-8").splitlines()
+        if re.match(r"    dynsim [a-z]", line)
+    ]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_examples_in_the_docs_hold(document):
-    assert doctest.testfile(str(document), module_relative=False).failed == 0
+def name_of(document):
+    return str(document.relative_to(FOLDER))
+
+
+LINES = sorted({line for document in DOCUMENTS for line in lines_of(document)})
+WITH_COMMANDS = [document for document in DOCUMENTS if lines_of(document)]
+
+
+def is_form(line):
+    words = line.partition("#")[0]
+    return "..." in words or any(re.fullmatch("[A-Z]{3,}", part) for part in re.split(r"[\s=|.\[\]]+", words))
+
+
+def slow(line):
+    # The tour has a test of its own among the fast ones.
+    return "# takes minutes" in line or line.startswith(("dynsim bench", "dynsim demo"))
+
+
+def downloads(line):
+    return "# downloads" in line or line.startswith("dynsim data fetch")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Data sets of random images with the names of the large ones."""
+    folder, generator = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name in ("mnist", "fashion-mnist", "kmnist"):
+        (folder / name).mkdir()
+        for file, count in zip(FILES, (300, 300, 60, 60), strict=True):
+            labels = "labels" in file
+            shape = (count,) if labels else (count, 28, 28)
+            header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+            content = (
+                (np.arange(count) % 10).astype(np.uint8) if labels else generator.integers(0, 256, shape, np.uint8)
+            )
+            (folder / name / f"{file}.gz").write_bytes(gzip.compress(header + content.tobytes()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, data):
+    """The folder that every document's own begins as."""
+    folder = tmp_path_factory.mktemp("stage")
+    (folder / "experiments").mkdir()
+    for recipe in (FOLDER / "experiments").glob("*.toml"):
+        (folder / "experiments" / recipe.name).write_text(small(recipe.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        call("dynsim simulate --preset pulse --until 1 -o run.h5")
+        call("dynsim train mlp --data digits --hidden 8 --epochs 1 -o made")
+    shutil.move(folder / "made/model.h5", folder / "model.h5")
+    shutil.move(folder / "made/training.h5", folder / "training.h5")
+    shutil.rmtree(folder / "made")
+    return folder
+
+
+def small(recipe):
+    """A recipe with one seed, one row, few epochs and short fits."""
+    first, *rows = recipe.split("[[rows]]")
+    for pattern, value in (
+        (r"^seeds = .*$", "seeds = [0]"),
+        (r"^epochs = \d+", "epochs = 1"),
+        (r"^batch = \d+", "batch = 50"),
+        (r"^fit_steps = \d+", "fit_steps = 5"),
+        (r"^fit_images = \d+", "fit_images = 20"),
+        (r"^draws = \d+", "draws = 2"),
+        (r"^widths = .*$", "widths = [784, 12, 10]"),
+    ):
+        first = re.sub(pattern, value, first, flags=re.MULTILINE)
+    return first + "".join(f"[[rows]]{row}" for row in rows[:1])
+
+
+def call(line):
+    """Run one line as a user would; checks its exit code."""
+    words = shlex.split(line, comments=True)[1:]
+    for position, word in enumerate(words[:-1]):
+        if word == "--epochs":
+            words[position + 1] = str(min(int(words[position + 1]), EPOCHS))
+        if word == "--batch":
+            words[position + 1] = str(min(int(words[position + 1]), 64))
+    expected = re.search(r"# exit code (\d+)", line)
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == (int(expected[1]) if expected else 0), line
+
+
+def run_document(document, lines, stage, data, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    shutil.copytree(stage, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DYNSIM_DATA", str(data))
+    for line in lines:
+        call(line)
+
+
+@pytest.mark.parametrize("document", WITH_COMMANDS, ids=name_of)
+def test_the_documents_commands_run(document, stage, data, tmp_path, monkeypatch, capsys):
+    lines = [line for line in lines_of(document) if not (slow(line) or downloads(line) or is_form(line))]
+    run_document(document, lines, stage, data, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in LINES if slow(line)])
+def test_commands_that_take_minutes_run(line, stage, data, tmp_path, monkeypatch, capsys):
+    line = re.sub(r" --rounds \d+", "", line) + " --rounds 1" if line.startswith("dynsim bench") else line
+    run_document(None, [line], stage, data, tmp_path, monkeypatch)
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in LINES if downloads(line)])
+def test_commands_that_download_run(line, stage, tmp_path, monkeypatch, capsys):
+    run_document(None, [line], stage, tmp_path / "empty", tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -49,6 +168,59 @@ def test_command_lines_are_understood(line):
         assert (FOLDER / word).is_file()
 
 
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    names = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["solution"].success and names["result"].test_accuracy > 80
+    assert (tmp_path / "run.h5").exists() and (tmp_path / "model.h5").exists()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_examples_in_the_docs_hold(document):
+    if "sklearn" in document.read_text(encoding="utf-8"):
+        pytest.importorskip("sklearn.callback", reason="this document's examples need scikit-learn 1.9 or later")
+    assert doctest.testfile(str(document), module_relative=False).failed == 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(document):
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        if "reference" in file.parts:  # made from the docstrings when the site is built: the name must be there
+            room, _, name = anchor.removeprefix("dynsim.").partition(".")
+            assert file.stem == room and hasattr(import_module(f"dynsim.{room}"), name), target
+            continue
+        assert file.exists(), f"{target} in {document.name}"
+        if anchor and file.suffix == ".md":
+            content = file.read_text(encoding="utf-8")
+            headings = [
+                re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
+                for h in re.findall(r"^#+ (.*)$", content, re.MULTILINE)
+            ]
+            assert anchor in headings or f'id="{anchor}"' in content, f"{target} in {document.name}"
+
+
 def test_every_command_is_in_the_docs():
     text = (FOLDER / "docs/command-line.md").read_text(encoding="utf-8")
     assert all(f"`dynsim {name}" in text for name in COMMANDS)
+    assert ":command: root" in text  # the reference of every option is made from the commands
+    for name in COMMANDS:
+        # A help text ends with examples that begin with the command's name.
+        command = root.get_command(click.Context(root), name)
+        assert re.search(rf"^ *dynsim {name}\b", command.help, re.MULTILINE), name
+
+
+def test_citation_and_changelog_are_true():
+    citation = (FOLDER / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {dynsim.__version__}\n" in citation
+    changes = (FOLDER / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert changes.split("## ")[1].startswith(dynsim.__version__)
+    assert set(re.search(r"- Commands: (.*?)\.", changes, re.DOTALL)[1].replace("\n ", "").split(", ")) == set(COMMANDS)

@@ -15,7 +15,7 @@ BENCHMARKS = {
 }
 
 
-def run(name, rounds=3, full=False):
+def run(name, rounds=3, full=False, progress=None):
     """Run one benchmark and return its numbers, with the machine and the versions.
 
     Parameters
@@ -26,6 +26,8 @@ def run(name, rounds=3, full=False):
         Times that every contestant runs; the median counts.
     full : bool
         Also the largest sizes.
+    progress : callable, optional
+        Called with the number of contestants that have run so far.
 
     Raises
     ------
@@ -34,9 +36,11 @@ def run(name, rounds=3, full=False):
     """
     if name not in BENCHMARKS:
         raise ValueError(f"benchmark: got {name!r}; expected one of {', '.join(BENCHMARKS)}.")
-    from ._measure import machine
+    from ._measure import machine, telling
 
-    return {"benchmark": name, "machine": machine(), **import_module(f"{__name__}.{name}").run(rounds, full)}
+    with telling(progress or (lambda runs: None)):
+        found = import_module(f"{__name__}.{name}").run(rounds, full)
+    return {"benchmark": name, "machine": machine(), **found}
 
 
 __all__ = ["BENCHMARKS", "run"]

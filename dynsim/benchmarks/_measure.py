@@ -9,12 +9,27 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from importlib import metadata
 
 CALL = (
     "import json, sys; from importlib import import_module; name, function, arguments = sys.argv[1:]; "
     "print('\\n' + json.dumps(getattr(import_module(name), function)(**json.loads(arguments))))"
 )
+
+
+_listeners = []
+
+
+@contextmanager
+def telling(progress):
+    """Within it, `progress(runs)` is called after every run of a contestant."""
+    runs = []
+    _listeners.append(lambda: (runs.append(None), progress(len(runs))))
+    try:
+        yield
+    finally:
+        _listeners.pop()
 
 
 def isolated(module, function, **arguments):
@@ -25,6 +40,8 @@ def isolated(module, function, **arguments):
         text=True,
         check=False,
     )
+    for tell in _listeners:
+        tell()
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         if "ModuleNotFoundError" in last or "ImportError" in last:

@@ -29,6 +29,8 @@ COMMANDS = {
     "data": "List and download data sets.",
     "bench": "This program beside its peers, timed in one run.",
     "experiment": "Tables of many trainings, as published.",
+    "doctor": "Whether this installation is well, and what to do if not.",
+    "cite": "References for what a run used.",
 }
 
 
@@ -41,7 +43,11 @@ class Root(click.Group):
 
     def get_command(self, context, name):
         """Import one command."""
-        return import_module(f"dynsim.cli.{name}").command if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        command = import_module(f"dynsim.cli.{name}").command
+        command.name = name  # they are all called `command` where they are made
+        return command
 
     def format_commands(self, context, formatter):
         """List the commands from the table, importing none."""
@@ -74,9 +80,9 @@ def main(arguments=None):
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:
-        sys.exit(root.main(arguments, prog_name="dynsim", standalone_mode=False) or 0)
+        sys.exit(root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0)
     try:
-        code = root.main(arguments, prog_name="dynsim", standalone_mode=False) or 0
+        code = root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0
     except click.ClickException as error:
         error.show()
         code = error.exit_code

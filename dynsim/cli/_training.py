@@ -6,6 +6,8 @@ import json
 
 import click
 
+from ._again import can_resume, same_command
+
 FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
 
@@ -18,17 +20,22 @@ def train_into(output, network, data, method="forces", **options):
     moves = any(parameter.kind == "places" for parameter in network.parameters.values())
     trajectory = output / "training.h5" if moves else None
     checkpoint = output / "training.checkpoint"
+    if not options.get("resume"):
+        for old in (checkpoint, output / "training.checkpoint.previous"):  # of another training: not to be gone on with
+            old.unlink(missing_ok=True)
     try:
-        with _Bar(options["epochs"]) as bar:
+        with TrainingBar(options["epochs"]) as bar:
             result = learning.train(
                 network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
             )
     except KeyboardInterrupt:
-        if checkpoint.exists():
-            hint = "Go on from the last finished epoch with the same command and --resume."
-            click.echo(f"Interrupted. {hint}", err=True)
-            raise SystemExit(130) from None
-        raise
+        if not can_resume():
+            click.echo("Interrupted.", err=True)
+        elif checkpoint.exists():
+            click.echo(f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}", err=True)
+        else:
+            click.echo("Interrupted before the first epoch was finished: nothing was kept.", err=True)
+        raise SystemExit(130) from None
     network.save(output / "model.h5")
     lines = "".join(json.dumps(entry) + "\n" for entry in result.metrics)
     (output / "metrics.jsonl").write_text(lines, encoding="utf-8")
@@ -50,11 +57,32 @@ def train_into(output, network, data, method="forces", **options):
     }
 
 
-class _Bar:
+def dry_run_of(network, data, method, as_json, resume=False, reference=None, augment=None, **options):
+    """Print what a training would do and cost; nothing is written."""
+    from dynsim import learning
+    from dynsim.models import count
+
+    costs = learning.estimate(network, data, method, reference=reference, augment=augment, **options)
+    settings = {"data": data.name, "method": method, **network.config, **options}
+    if augment is not None:
+        settings["augment"] = {"shift": augment.shift, "rotation": augment.rotation}
+    report = {"settings": settings, "parameters": count(network), **costs}
+    if as_json:
+        click.echo(json.dumps(report))
+        return
+    click.echo(json.dumps(settings, indent=2))
+    for name, value in report["parameters"].items():
+        click.echo(f"{name:13} {value:,}")
+    click.echo(f"{'steps':13} {costs['steps']:,} batches in {costs['epochs']} epochs")
+    click.echo(f"{'seconds':13} about {costs['seconds']:.3g}, on this machine")
+    click.echo(f"{'memory_bytes':13} about {costs['memory_bytes']:,}")
+
+
+class TrainingBar:
     """A bar with time left over all batches, made at the first one (only then their number is known)."""
 
-    def __init__(self, epochs):
-        self.epochs, self.bar = epochs, None
+    def __init__(self, epochs, description=None):
+        self.epochs, self.description, self.bar, self.fitting = epochs, description, None, False
 
     def __enter__(self):
         return self
@@ -63,11 +91,23 @@ class _Bar:
         """Advance by a batch."""
         from tqdm import tqdm
 
-        if self.bar is None:
+        fitting = epoch >= self.epochs
+        if self.bar is None or fitting != self.fitting:
+            self.__exit__()
             # Only on a terminal; a training that goes on does not begin at the first epoch.
-            self.bar = tqdm(total=steps * self.epochs, initial=epoch * steps + step, unit="batch", disable=None)
+            total, done = (steps, step) if fitting else (steps * self.epochs, epoch * steps + step)
+            self.bar = tqdm(
+                total=total,
+                initial=done,
+                unit="step" if fitting else "batch",
+                disable=None,
+                leave=self.description is None,
+                desc=self.description,
+            )
+            self.fitting = fitting
         self.bar.update()
-        self.bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
+        shown = {"error": f"{loss:.4f}"} if fitting else {"epoch": epoch + 1, "loss": f"{loss:.3f}"}
+        self.bar.set_postfix(shown, refresh=False)
 
     def __exit__(self, *_):
         if self.bar is not None:

@@ -6,6 +6,8 @@ import json
 
 import click
 
+from ._progress import Count
+
 # As in dynsim.benchmarks, which a test compares.
 NAMES = ("pairs", "engine", "growth", "product", "train")
 
@@ -35,7 +37,8 @@ def command(names, rounds, full, as_json):
 
     for name in names or NAMES:
         click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
-        found = run(name, rounds, full)
+        with Count("run", delay=0.0) as progress:
+            found = run(name, rounds, full, progress)
         click.echo(json.dumps(found) if as_json else _text(found))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
 from ._training import FIGURES, train_into
 
 # Simulations of the tour: preset, figures of it, and what a person sees on them.
@@ -47,7 +48,7 @@ NEXT = (
 )
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default="dynsim-demo", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")

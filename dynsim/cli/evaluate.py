@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
+from ._progress import Count
+
 
 def _load(path):
     """A model file, or a packed one."""
@@ -19,7 +22,7 @@ def _load(path):
     return load_model(path)
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -54,7 +57,8 @@ def command(model, data_name, data_dir, as_json, **options):
 
     network = _load(model)
     data = datasets.load(data_name, data_dir)
-    result = learning.evaluate(network, data.test_images, data.test_labels, **options)
+    with Count("image") as progress:
+        result = learning.evaluate(network, data.test_images, data.test_labels, progress=progress, **options)
     report = {
         "test_accuracy": round(result["mean"], 4),
         "deviation": round(result["deviation"], 4),

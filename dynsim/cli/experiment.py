@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
+
+from ._again import same_command
+from ._compiling import Computing
+from ._progress import Count
+from ._training import TrainingBar
 
 
 @click.group()
@@ -32,12 +38,12 @@ def list_command():
         click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} trainings on {recipe.data}")
 
 
-@command.command("run")
+@command.command("run", cls=Computing)
 @click.argument("name")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster instead of in this process.")
-@click.option("--dry-run", is_flag=True, help="List the trainings and run none.")
+@click.option("--dry-run", is_flag=True, help="List the trainings and what they cost; run none.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def run_command(name, output, data_dir, scheduler, dry_run, as_json):
     """Run the experiment NAME, a name from the list or a TOML file; print its table.
@@ -46,20 +52,94 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
 
     \b
     dynsim experiment run mnist-lenet5 -o results
+    dynsim experiment run mnist-lenet5 --dry-run
     dynsim experiment run mine.toml -o results --scheduler tcp://127.0.0.1:8786
     """
     from dynsim import experiments
 
     recipe = experiments.load(experiments.find(name))
     if dry_run:
-        for task in recipe.tasks():
-            click.echo(f"{task.name:28} {'finished' if task.result(output) else 'to do'}")
+        _dry_run(recipe, output, data_dir, as_json)
         return
-
-    def tell(task, finished, tasks):
-        if task is not None:
-            click.echo(f"{finished} of {tasks} finished; {task.name}", err=True)
-
-    results = experiments.run(recipe, output, data_dir=data_dir, scheduler=scheduler, progress=tell)
+    if output is None:
+        raise click.UsageError("-o is missing: say which folder the results go into, as -o results.")
+    with _Bars() as bars:
+        try:
+            results = experiments.run(
+                recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.tell, training=bars.training
+            )
+        except KeyboardInterrupt:
+            bars.close()
+            click.echo(f"Interrupted; what is finished stays. Go on with: {same_command()}", err=True)
+            raise SystemExit(130) from None
     text = experiments.report(recipe, results, output)
     click.echo(json.dumps(json.loads((output / "report.json").read_text())) if as_json else text)
+
+
+class _Bars:
+    """A line for every training that begins, a bar over all of them and one over the batches of the one that runs."""
+
+    def __init__(self):
+        self.all, self.one, self.begun = Count("training", delay=0.0), None, None
+
+    def __enter__(self):
+        return self
+
+    def tell(self, task, finished, tasks):
+        """A task begins, or (None) all are finished."""
+        if self.begun is None:
+            self.begun = finished  # by an earlier call: they say nothing of the rate
+        if task is not None and not sys.stderr.isatty():
+            click.echo(f"{finished} of {tasks} finished; {task.name}", err=True)
+        self.all(finished - self.begun, tasks - self.begun)
+
+    def training(self, task):
+        """The progress of one training."""
+        self._end_one()
+        self.one = TrainingBar(task.training.get("epochs", 3), task.name)
+        return self.one.progress
+
+    def close(self):
+        """Take the bars away."""
+        self._end_one()
+        self.all.__exit__()
+
+    def _end_one(self):
+        if self.one is not None:
+            self.one.__exit__()
+            self.one = None
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _dry_run(recipe, output, data_dir, as_json):
+    """Every training with its settings and what it will cost; the same training of another seed costs the same."""
+    from dynsim import datasets
+
+    data, tasks, costs = datasets.load(recipe.data, data_dir), recipe.tasks(), {}
+    rows = []
+    with Count("trial", delay=0.0) as progress:
+        for number, task in enumerate(tasks):
+            finished = output is not None and task.result(output) is not None
+            if (task.kind, task.row) not in costs:
+                costs[task.kind, task.row] = task.estimate(data)
+            rows.append({"name": task.name, "finished": finished, **costs[task.kind, task.row]})
+            progress(number + 1, len(tasks))
+    left = sum(row["seconds"] for row in rows if not row["finished"])
+    if as_json:
+        settings = {
+            kind: {**recipe.training.get("all", {}), **recipe.training.get(kind, {})} for kind in recipe.methods
+        }
+        click.echo(json.dumps({"data": recipe.data, "training": settings, "trainings": rows, "seconds": left}))
+        return
+    click.echo(f"{recipe.title}: {recipe.data}, {recipe.model} {recipe.options}")
+    for kind in recipe.methods:
+        click.echo(f"  {kind}: { ({**recipe.training.get('all', {}), **recipe.training.get(kind, {})}) }")
+    for row in rows:
+        state = "finished" if row["finished"] else f"about {row['seconds']:,.0f} s"
+        stored, memory = row["parameters"]["stored_floats"], row["memory_bytes"] / 2**20
+        click.echo(f"{row['name']:28} {state:16} {stored:>10,} numbers  {memory:>8,.0f} MiB")
+    click.echo(
+        f"{len(tasks)} trainings, about {left / 60:,.0f} minutes left on this machine, without noise and reports"
+    )

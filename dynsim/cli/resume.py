@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
 from ._progress import Progress
 from ._runs import finish, interruptible
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--until", type=float, help="A later end of the time span.")
 @click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
 from ._config import apply_settings
 from ._progress import Progress
 from ._runs import finish, interruptible
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--preset", "name", help="pair, cluster, pulse, stable or echo instead of a file.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Trajectory file, run.h5.")

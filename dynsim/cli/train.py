@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from ._training import train_into
+from ._compiling import Computing
+from ._training import dry_run_of, train_into
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.argument("model", type=click.Choice(["mlp", "lenet5"]))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -47,13 +48,15 @@ from ._training import train_into
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
-def command(model, data_name, data_dir, as_json, output, **options):
+@click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
+def command(model, data_name, data_dir, as_json, output, dry_run, **options):
     """Train MODEL (mlp, lenet5) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
     dynsim train lenet5 --data mnist --copies-fc 2 --copies-conv 3 --dim 9 --epochs 3 --seed 0 -o out
+    dynsim train lenet5 --data mnist --epochs 20 --dry-run
     dynsim train lenet5 --data mnist --kernel l1 --epochs 20 --rate 0.08 -o l1
     dynsim train lenet5 --data mnist --weights --epochs 20 -o ordinary
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
@@ -62,28 +65,28 @@ def command(model, data_name, data_dir, as_json, output, **options):
     """
     from dynsim import datasets
 
-    output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    if output is None and not dry_run:
+        raise click.UsageError("-o is missing: say which folder the results go into, as -o run.")
+    if not dry_run:
+        output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
-    report = train_into(
-        output,
-        network,
-        data,
-        options["method"],
-        reference=reference,
-        augment=_augment(options["shift"], options["rotation"]),
-        **{name: options[name] for name in names},
-    )
+    training = {name: options[name] for name in names}
+    augment = _augment(options["shift"], options["rotation"])
+    if dry_run:
+        return dry_run_of(network, data, options["method"], as_json, reference=reference, augment=augment, **training)
+    report = train_into(output, network, data, options["method"], reference=reference, augment=augment, **training)
     if as_json:
         click.echo(json.dumps(report))
-        return
+        return None
     click.echo(f"test accuracy      {report['test_accuracy']:.2f} %")
     click.echo(f"seconds per epoch  {report['seconds_per_epoch']:.1f}")
     click.echo(f"seed               {options['seed']}")
     for name, value in report["parameters"].items():
         click.echo(f"{name:18} {value:,}")
     click.echo(f"written            {output}")
+    return None
 
 
 def _begin(model, data, options):

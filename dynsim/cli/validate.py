@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from ._progress import Count
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -26,7 +28,8 @@ def command(file, as_json):
         load_model(file)  # checks sizes, types and that all numbers are finite
         findings = []
     else:
-        findings = validate(file)
+        with Count("frame") as progress:
+            findings = validate(file, progress)
     if as_json:
         click.echo(json.dumps({"file": str(file), "sound": not findings, "findings": findings}))
     else:

@@ -9,7 +9,7 @@ from dynsim import datasets
 from ._task import KINDS
 
 
-def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None):
+def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, training=None):
     """Run what is not finished; returns {task name: result}.
 
     Parameters
@@ -23,6 +23,8 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None):
         Address of a Dask scheduler; its workers need the folder and the data under the same paths.
     progress : callable, optional
         Called with (task, number of finished tasks, number of tasks) before each task and at the end.
+    training : callable, optional
+        What it returns for a task is the `progress` of its training (see `dynsim.train`); not on a cluster.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None):
     else:
         for task in left:
             tell(task)
-            results[task.name] = task.run(folder, data_dir)
+            results[task.name] = task.run(folder, data_dir, None if training is None else training(task))
     tell(None)
     return results
 

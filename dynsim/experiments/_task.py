@@ -68,6 +68,23 @@ class Task:
         os.replace(temporary, place / "result.json")
         return json.loads(text)["result"]
 
+    def estimate(self, data):
+        """What its training will cost (see `dynsim.learning.estimate`), without noise; nothing is left behind.
+
+        A fit is counted to a network that is there already, and the epochs of pruning are those of ordinary training.
+        """
+        training = dict(self.training)
+        shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)
+        training.pop("fit_images", None)
+        if shift or rotation:
+            training["augment"] = learning.Augment(shift, rotation)
+        ordinary = self.kind in ("weights", "low-rank", "pruned")
+        model = self._build(weights=ordinary, rank=self._rank())
+        method = self.kind if self.kind in learning.METHODS else "forces"
+        reference = self._build(weights=True) if self.kind == "fit" else None
+        costs = learning.estimate(model, data, method, reference=reference, seed=self.seed, **training)
+        return {**costs, "parameters": models.count(model)}
+
     def _train(self, folder, place, data, progress):
         training = dict(self.training)
         shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)

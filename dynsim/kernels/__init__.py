@@ -1,5 +1,6 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
+from ._cache import TEMPORARY as TEMPORARY_CACHE  # first: nothing can be declared before
 from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
@@ -10,6 +11,7 @@ from ._threads import launch
 __all__ = [
     "METRICS",
     "PROFILES",
+    "TEMPORARY_CACHE",
     "Kernel",
     "SortedProduct",
     "as_array",

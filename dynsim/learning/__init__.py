@@ -1,6 +1,7 @@
 """Learning: forces on neurons, their equations of motion, and what noise does to the result."""
 
 from ._augment import Augment
+from ._estimate import estimate
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
@@ -19,6 +20,7 @@ __all__ = [
     "Quantiser",
     "TrainingResult",
     "accuracy",
+    "estimate",
     "evaluate",
     "fit",
     "one_cycle",

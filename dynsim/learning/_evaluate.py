@@ -9,8 +9,11 @@ from dynsim.kernels import as_count, as_number
 NOISES = ("uniform", "gaussian", "round", "floor")
 
 
-def accuracy(model, images, labels, inference="dense"):
-    """Return the share of right answers in percent.
+PART = 500  # images between two calls of `progress`, as many as a model takes at once
+
+
+def accuracy(model, images, labels, inference="dense", progress=None):
+    """Return the share of right answers in percent; `progress` is called with the number of images of every part.
 
     Raises
     ------
@@ -19,10 +22,27 @@ def accuracy(model, images, labels, inference="dense"):
     """
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
-    return 100.0 * float(np.mean(model.predict(images, inference) == labels))
+    right = 0
+    for start in range(0, len(images), PART):
+        some = slice(start, start + PART)
+        right += int(np.count_nonzero(model.predict(images[some], inference) == labels[some]))
+        if progress is not None:
+            progress(len(labels[some]))
+    return 100.0 * right / len(images)
 
 
-def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relative=False, seed=0, inference="dense"):
+def evaluate(
+    model,
+    images,
+    labels,
+    delta=0.0,
+    noise="uniform",
+    draws=1,
+    relative=False,
+    seed=0,
+    inference="dense",
+    progress=None,
+):
     """Accuracy in percent of a model whose places, lambdas and weights are perturbed by delta.
 
     Parameters
@@ -41,6 +61,8 @@ def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relativ
     seed : int
     inference : {"dense", "tiled", "weight-free", "auto"}
         How layers of particles answer.
+    progress : callable, optional
+        Called with (images done, images in all), over all draws.
 
     Returns
     -------
@@ -67,13 +89,20 @@ def evaluate(model, images, labels, delta=0.0, noise="uniform", draws=1, relativ
     kept = [parameter.value.copy() for parameter in moved]
     generator = np.random.default_rng(seed)
     repeats = draws if delta > 0 and noise in ("uniform", "gaussian") else 1
-    results = []
+    results, done = [], 0
+
+    def tell(images_done):
+        nonlocal done
+        done += images_done
+        if progress is not None:
+            progress(done, repeats * len(images))
+
     try:
         for _ in range(repeats):
             for parameter, value in zip(moved, kept, strict=True):
                 size = delta * (float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0)
                 parameter.value[...] = _perturbed(value, size, noise, generator)
-            results.append(accuracy(model, images, labels, inference))
+            results.append(accuracy(model, images, labels, inference, tell))
     finally:
         for parameter, value in zip(moved, kept, strict=True):
             parameter.value[...] = value

@@ -111,7 +111,8 @@ def train(
     resume : bool
         Go on from the checkpoint; the result has the same bits as without the interruption.
     progress : callable, optional
-        Called after every batch with (epoch, step, steps, loss).
+        Called after every batch with (epoch, step, steps, loss); if it returns true, the training ends with this
+        epoch. The steps of a fit are told as an epoch behind the last, with the error as loss.
 
     Returns
     -------
@@ -168,15 +169,22 @@ def train(
         layers = []
         if method == "fit":
             few = trainer.order[: as_count(fit_images, "fit_images", minimum=0)]
-            layers = fit(model, reference, fit_steps or 1500, images=data.train_images[few] if len(few) else None)
+            some = data.train_images[few] if len(few) else None
+            layers = fit(model, reference, fit_steps or 1500, images=some, progress=_behind(epochs, progress))
         if method == "alternating":
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best
         test = accuracy(model, data.test_images, data.test_labels)
-    result = TrainingResult(test, validation, epochs, trainer.spent / epochs, trainer.metrics, layers)
+    done = trainer.epoch if trainer.stopped else epochs
+    result = TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers)
     model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
-    model.results |= {"epochs": epochs, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
+    model.results |= {"epochs": done, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
     return result
+
+
+def _behind(epochs, progress):
+    """Progress of a fit, told as that of an epoch behind the last."""
+    return None if progress is None else lambda step, steps, error: progress(epochs, step, steps, error)
 
 
 @contextmanager

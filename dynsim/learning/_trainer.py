@@ -54,11 +54,12 @@ class Trainer:
         if self.quantiser is not None:
             self.quantiser.to_grid()
         self.epoch, self.best, self.spent, self.metrics = 0, -1.0, 0.0, []
+        self.stopped = False  # by what `progress` returned
         self.kept = self._arrays()
 
     def run(self, progress=None, after_epoch=None):
-        """Train the epochs that are left, then set the best state."""
-        while self.epoch < self.epochs:
+        """Train the epochs that are left, or until `progress` returns true, then set the best state."""
+        while self.epoch < self.epochs and not self.stopped:
             began = time.perf_counter()
             loss = self._epoch(progress)
             if self.project is not None:
@@ -80,6 +81,14 @@ class Trainer:
         """Accuracy on the held-out images, in percent."""
         model = self.model if model is None else model
         return accuracy(model, self.data.train_images[self.held_out], self.data.train_labels[self.held_out])
+
+    def trial(self):
+        """The work of one batch, with everything left in its place, to see what it costs."""
+        images, labels = (array[self.order[: self.batch]] for array in (self.data.train_images, self.data.train_labels))
+        if self.augment is not None:
+            images = self.augment(images, self.generator)
+        self._step(images, labels)
+        self._move(0.0)
 
     def state(self):
         """All that the epochs left depend on."""
@@ -132,8 +141,8 @@ class Trainer:
                 )
             self._move(one_cycle(self.epoch * self.steps + step, self.epochs * self.steps, self.rate))
             losses.append(loss)
-            if progress is not None:
-                progress(self.epoch, step, self.steps, loss)
+            if progress is not None and progress(self.epoch, step, self.steps, loss):
+                self.stopped = True
         return float(np.mean(losses))
 
     def _move(self, rate):

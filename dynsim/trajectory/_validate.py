@@ -14,11 +14,12 @@ from dynsim.trajectory._run import checkpoint_of
 BLOCK_BYTES = 64 * 2**20
 
 
-def validate(path):
+def validate(path, progress=None):
     """Read a whole trajectory; returns a list of findings, each a sentence, empty if it is sound in every respect.
 
     What a kill leaves behind (datasets of unequal length) and numbers that are not finite are findings; what makes the
-    file unreadable raises, as `Trajectory` does.
+    file unreadable raises, as `Trajectory` does. `progress` is called with (frames read, frames in all); a frame counts
+    once for each of places, R and E.
 
     >>> import tempfile, os
     >>> from dynsim.trajectory import TrajectoryWriter
@@ -37,9 +38,15 @@ def validate(path):
         falls = np.flatnonzero(~(np.diff(trajectory.time) > 0))
         if len(falls):
             findings.append(f"time: it does not increase after frame {falls[0]}")
-        for name, data in (("places", trajectory.q), ("R", trajectory.R), ("E", trajectory.E)):
-            if data is not None:
-                findings += _finite(path, name, data, trajectory.frames)
+        parts = [("places", trajectory.q), ("R", trajectory.R), ("E", trajectory.E)]
+        parts = [(name, data) for name, data in parts if data is not None]
+        for number, (name, data) in enumerate(parts):
+
+            def tell(frames, before=number * trajectory.frames):
+                if progress is not None:
+                    progress(before + frames, len(parts) * trajectory.frames)
+
+            findings += _finite(path, name, data, trajectory.frames, tell)
         findings += _outcome(trajectory) + _configuration(trajectory)
     if checkpoint_of(path).exists():
         try:
@@ -57,7 +64,7 @@ def _lengths(path, trajectory):
     return []
 
 
-def _finite(path, name, data, frames):
+def _finite(path, name, data, frames, tell):
     bad, first = 0, None
     rows = max(1, BLOCK_BYTES // max(1, 8 * int(np.prod(data.shape[1:]))))
     for start in range(0, frames, rows):
@@ -69,6 +76,7 @@ def _finite(path, name, data, frames):
         bad += len(wrong)
         if first is None and len(wrong):
             first = start + int(wrong[0])
+        tell(min(frames, start + rows))
     return [f"{name}: frame {first} is the first of {bad} with numbers that are not finite"] if bad else []
 
 

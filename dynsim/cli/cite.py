@@ -1,0 +1,58 @@
+"""dynsim cite: references for what a run used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ._references import bibtex, text, used
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--bibtex", "as_bibtex", is_flag=True, help="As BibTeX entries.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(file, as_bibtex, as_json):
+    """Print what to cite for FILE, a trajectory or a model: method, kernel, learning, data set, and this program.
+
+    Without FILE the program and the paper whose method it implements.
+
+    \b
+    dynsim cite
+    dynsim cite run.h5
+    dynsim cite out/model.h5 --bibtex
+    """
+    references = used({} if file is None else _facts(file))
+    if as_json:
+        listed = [{"key": key, "for": why, "text": text(key), "bibtex": bibtex(key)} for key, why in references]
+        click.echo(json.dumps(listed))
+    elif as_bibtex:
+        click.echo("\n\n".join(bibtex(key) for key, _ in references))
+    else:
+        click.echo("\n".join(f"{text(key)}\n    ({why})" for key, why in references))
+
+
+def _facts(file):
+    """What the file says it was made with."""
+    from dynsim.trajectory import Trajectory, file_kind
+
+    if file_kind(file) == "model":
+        from dynsim.models import describe
+
+        found = describe(file)
+        results = found.get("results", {})
+        kernel = None if found.get("weights") else found.get("kernel")
+        return {"model": found.get("model"), "kernel": kernel, **{k: results.get(k) for k in ("motion", "data")}}
+    with Trajectory(file) as trajectory:
+        stored = trajectory.parameters
+    config = stored.get("config") or {}
+    run = {**stored, **config.get("run", {})}
+    return {
+        "trajectory": True,
+        "integrator": None if "model" in stored else run.get("method"),
+        "delay": config.get("delay", stored.get("delay")),
+        "kernel": config.get("kernel", stored.get("kernel")),
+        "model": stored.get("model"),
+    }

@@ -1,0 +1,82 @@
+"""What a training will cost, from a trial of a few batches."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from copy import deepcopy
+
+from dynsim.models import build
+
+from ._blas import blas_threads
+from ._fit import fit
+from ._trainer import Trainer
+
+TRIAL_BATCHES = 3
+TRIAL_FITS = 3
+
+
+def estimate(model, data, method="forces", *, reference=None, fit_steps=None, **options):
+    """Return steps, seconds and memory of a training that has not begun, as a dict; nothing is changed.
+
+    A few batches (and steps of a fit) are made on copies, timed after a first one that may compile, and scaled to the
+    whole.
+
+    Parameters
+    ----------
+    model, data, method, reference, fit_steps
+        As for `train`.
+    **options
+        epochs, batch, rate and the further ones of `train` that change what a batch costs.
+
+    Returns
+    -------
+    dict
+        `epochs`, `steps` (batches in all), `seconds`, `memory_bytes` (data, everything that is stored and moved, and
+        the most that a batch takes).
+
+    Examples
+    --------
+    >>> import dynsim
+    >>> model = dynsim.models.mlp(widths=(64, 16, 10), copies=2, dim=3)
+    >>> estimate(model, dynsim.datasets.load("digits"), epochs=2, batch=64)["steps"]
+    40
+    """
+    options = {"epochs": 3, "batch": 128, "rate": 0.02, "motion": "adam", "rates": None, "seed": 0} | options
+    epochs, given = options["epochs"], reference is not None
+    trial = deepcopy(model)
+    if method != "forces":
+        reference = deepcopy(reference) if given else build({**model.config, "weights": True, "rank": None})
+    trainer = Trainer(trial if method == "forces" else reference, data, **options)
+    with blas_threads(model, options["batch"]):
+        seconds, steps, peak = _trial(trial, trainer, reference, method, given, fit_steps)
+    images = sum(a.nbytes for a in (data.train_images, data.train_labels, data.test_images, data.test_labels))
+    # Value, gradient, the best epoch's copy, and two moments of Adam.
+    kept = 5 * sum(array.nbytes for array in {**trial.arrays, **trainer.model.arrays}.values())
+    return {"epochs": epochs, "steps": steps, "seconds": seconds, "memory_bytes": images + kept + peak}
+
+
+def _trial(model, trainer, reference, method, given, fit_steps):
+    """Seconds and steps of the whole, and the bytes that a batch takes at most."""
+    seconds, steps, epochs = 0.0, 0, trainer.epochs
+    tracemalloc.start()
+    try:
+        trainer.trial()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    if not (method == "fit" and given):
+        steps = epochs * trainer.steps
+        seconds += steps * _mean_seconds(trainer.trial, TRIAL_BATCHES) + epochs * _mean_seconds(trainer.validate, 1)
+    if method != "forces":
+        fits = (fit_steps or 1500) if method == "fit" else epochs * (fit_steps or 300)
+        fit(model, reference, steps=1)
+        seconds += fits * _mean_seconds(lambda: fit(model, reference, steps=TRIAL_FITS), 1) / TRIAL_FITS
+    return seconds, steps, peak
+
+
+def _mean_seconds(call, repeats):
+    began = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - began) / repeats
