@@ -1,0 +1,81 @@
+"""Many vectors by sorted sums: a block of columns at a time, sources and targets passed once along each axis."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numba import njit, prange
+
+from ._threads import launch
+
+COLUMNS = 16  # right-hand sides that are swept together: a row of float32 is a cache line
+
+
+def many(sources, targets, x, scale, dtype):
+    """y (n, s) for x (m, s) of sides that are ranked."""
+    out = np.empty((targets.count, x.shape[1]), dtype)
+    blocks = -(-x.shape[1] // COLUMNS)
+    hands = max(1, min(blocks, numba.get_num_threads()))
+    # One copy of a block for each thread. NumPy's large arrays lie in large pages, and rows are visited at random.
+    values = np.empty((hands, sources.count, COLUMNS), dtype)
+    totals = np.empty((hands, targets.count, COLUMNS), dtype)
+    work = 4 * (sources.order.size + targets.order.size) * x.shape[1]
+    launch(_sweep, work, sources.axes, sources.order, sources.sorted, targets.order, targets.sorted, targets.upto, x,
+           scale, values, totals, out)  # fmt: skip
+    return out
+
+
+@njit(cache=True, parallel=True, fastmath={"contract"})
+def _sweep(axes, order, places, target_order, target_places, upto, x, scale, values, totals, out):
+    """Sums are float64: A = 2 C - C_m, B = S_m - 2 S. A block's are the same whichever hand holds it."""
+    columns = out.shape[1]
+    hands, blocks = len(values), (columns + COLUMNS - 1) // COLUMNS
+    for hand in prange(hands):
+        sums, begin = np.empty(2 * COLUMNS), np.empty((len(axes) + 1, COLUMNS))
+        for block in range(blocks * hand // hands, blocks * (hand + 1) // hands):
+            first = block * COLUMNS
+            width = min(COLUMNS, columns - first)
+            _take(axes, x, first, width, values[hand], begin)
+            totals[hand] = 0
+            for k in range(len(axes)):
+                for c in range(width):
+                    sums[c], sums[COLUMNS + c] = -0.5 * begin[0, c], 0.5 * begin[k + 1, c]
+                _pass(order[k], places[k], values[hand], target_order[k], target_places[k], upto[k], width, sums,
+                      totals[hand])  # fmt: skip
+            for o in range(out.shape[0]):
+                for c in range(width):
+                    out[o, first + c] = scale * totals[hand, o, c]
+
+
+@njit(cache=True, fastmath={"contract"})
+def _take(axes, x, first, width, values, begin):
+    """Copy a block, doubled; begin[0] = its sum over the sources, begin[k + 1] = the sum times their places."""
+    begin[:] = 0
+    for i_signed in range(len(values)):
+        i = np.uint64(i_signed)
+        row = values[i]
+        for c in range(width):
+            row[c] = 2.0 * x[i, first + c]
+            begin[0, c] += row[c]
+        for k in range(len(axes)):
+            place, moment = axes[k, i], begin[k + 1]
+            for c in range(width):
+                moment[c] += row[c] * place
+
+
+@njit(cache=True, fastmath={"contract"})
+def _pass(order, places, values, target_order, target_places, upto, width, sums, totals):
+    """Along one axis: every source is counted in before the targets at or above it are served."""
+    j = np.uint64(0)
+    for i_signed in range(len(target_order)):
+        i = np.uint64(i_signed)
+        while j < np.uint64(upto[i]):
+            row, place = values[np.uint64(order[j])], places[j]
+            for c in range(width):
+                value = np.float64(row[c])
+                sums[c] += value
+                sums[COLUMNS + c] -= value * place
+            j += np.uint64(1)
+        row, place = totals[np.uint64(target_order[i])], target_places[i]
+        for c in range(width):
+            row[c] += place * sums[c] + sums[COLUMNS + c]
