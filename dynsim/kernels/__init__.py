@@ -2,15 +2,21 @@
 
 from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
+from ._exponential import ExponentialProduct, InverseProduct
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
+from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
 from ._threads import launch
+from ._weight_free import weight_free
 
 __all__ = [
     "METRICS",
     "PROFILES",
+    "ExponentialProduct",
+    "InverseProduct",
     "Kernel",
+    "SlicedProduct",
     "SortedProduct",
     "as_array",
     "as_count",
@@ -22,4 +28,5 @@ __all__ = [
     "pair_sum",
     "relation",
     "relation_forces",
+    "weight_free",
 ]

@@ -20,7 +20,7 @@ class Side:
     def __init__(self, places, before=None):
         self.axes = np.ascontiguousarray(places.T, dtype=np.float64)
         self.dimension, self.count = self.axes.shape
-        self.spare, self._narrow = [], {}
+        self.spare, self.kept = [], {}
         if before is not None and before.axes.shape == self.axes.shape:
             self.order = before.order
             launch(_repair, 32 * self.axes.size, self.axes, self.order)
@@ -32,14 +32,14 @@ class Side:
     def rank(self, other):
         shape = self.order.shape
         self.less, self.upto, self.ranks = (np.empty(shape, np.int32) for _ in range(3))
+        self.kept = {}
         launch(_ranks, 8 * self.order.size, self.order, self.sorted, other.sorted, self.less, self.upto, self.ranks)
 
-    def narrow(self, dtype):
-        """(axes, sorted) in a working precision, made once."""
-        dtype = np.dtype(dtype)
-        if dtype not in self._narrow:
-            self._narrow[dtype] = tuple(a.astype(dtype, copy=False) for a in (self.axes, self.sorted))
-        return self._narrow[dtype]
+    def once(self, name, function):
+        """What a product derives from this side, made at its first call and kept until places move."""
+        if name not in self.kept:
+            self.kept[name] = function(self)
+        return self.kept[name]
 
 
 @njit(cache=True, parallel=True)

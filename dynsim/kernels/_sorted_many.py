@@ -21,13 +21,13 @@ def many(sources, targets, x, scale, dtype):
     totals = np.empty((hands, targets.count, COLUMNS), dtype)
     work = 4 * (sources.order.size + targets.order.size) * x.shape[1]
     launch(_sweep, work, sources.axes, sources.order, sources.sorted, targets.order, targets.sorted, targets.upto, x,
-           scale, values, totals, out)  # fmt: skip
+           2.0 * scale, values, totals, out)  # fmt: skip
     return out
 
 
 @njit(cache=True, parallel=True, fastmath={"contract"})
 def _sweep(axes, order, places, target_order, target_places, upto, x, scale, values, totals, out):
-    """Sums are float64: A = 2 C - C_m, B = S_m - 2 S. A block's are the same whichever hand holds it."""
+    """Sums are float64: A = C - C_m / 2, B = S_m / 2 - S. A block's are the same whichever hand holds it."""
     columns = out.shape[1]
     hands, blocks = len(values), (columns + COLUMNS - 1) // COLUMNS
     for hand in prange(hands):
@@ -49,13 +49,14 @@ def _sweep(axes, order, places, target_order, target_places, upto, x, scale, val
 
 @njit(cache=True, fastmath={"contract"})
 def _take(axes, x, first, width, values, begin):
-    """Copy a block, doubled; begin[0] = its sum over the sources, begin[k + 1] = the sum times their places."""
+    """Copy a block; begin[0] = its sum over the sources, begin[k + 1] = the sum times their places."""
     begin[:] = 0
+    width = min(width, COLUMNS)
     for i_signed in range(len(values)):
         i = np.uint64(i_signed)
         row = values[i]
         for c in range(width):
-            row[c] = 2.0 * x[i, first + c]
+            row[c] = x[i, first + c]
             begin[0, c] += row[c]
         for k in range(len(axes)):
             place, moment = axes[k, i], begin[k + 1]
@@ -66,16 +67,18 @@ def _take(axes, x, first, width, values, begin):
 @njit(cache=True, fastmath={"contract"})
 def _pass(order, places, values, target_order, target_places, upto, width, sums, totals):
     """Along one axis: every source is counted in before the targets at or above it are served."""
-    j = np.uint64(0)
+    width = min(width, COLUMNS)  # or LLVM does not know that a row is short, and makes loops for long ones
+    j = 0
     for i_signed in range(len(target_order)):
         i = np.uint64(i_signed)
-        while j < np.uint64(upto[i]):
-            row, place = values[np.uint64(order[j])], places[j]
+        stop = upto[i]
+        while j < stop:
+            row, place = values[np.uint64(order[np.uint64(j)])], places[np.uint64(j)]
             for c in range(width):
                 value = np.float64(row[c])
                 sums[c] += value
                 sums[COLUMNS + c] -= value * place
-            j += np.uint64(1)
+            j += 1
         row, place = totals[np.uint64(target_order[i])], target_places[i]
         for c in range(width):
             row[c] += place * sums[c] + sums[COLUMNS + c]
