@@ -1,7 +1,7 @@
 """One vector by sorted sums: a table of A_p and B_p along each axis, then two numbers of it for each target and axis.
 
-With A_p = C_p - C_m / 2, B_p = S_m / 2 - S_p (see `_sorted`) a target of rank p takes 2 (q A_p + B_p). The table lies in
-lines of eight A and eight B: the two that a target needs share a cache line, and vectors can be added to it.
+With A_p = C_p - C_m / 2, B_p = S_m / 2 - S_p (see `_sorted`) a target of rank p takes 2 (q A_p + B_p). The table
+lies in lines of eight A and eight B: the two that a target needs share a cache line, and vectors can be added to it.
 """
 
 from __future__ import annotations

@@ -7,9 +7,12 @@ import numpy as np
 from ._exponential import ExponentialProduct, InverseProduct
 from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
+from ._sorted_cuda import CudaSortedProduct
+
+BACKENDS = ("numba", "cupy")
 
 
-def weight_free(kernel, sources, targets, error=None):
+def weight_free(kernel, sources, targets, error=None, backend="numba"):
     """Return the product of these pairs that never forms the pairs, with `forward`, `transposed` and `forces`.
 
     ============================  ====================  ==========================  =======================
@@ -28,11 +31,13 @@ def weight_free(kernel, sources, targets, error=None):
     targets : array_like, (n, d)
     error : float, optional
         Relative error that is allowed. Without one, nothing approximate is returned.
+    backend : {"numba", "cupy"}
+        Here, or on a CUDA device (`SortedProduct` only).
 
     Raises
     ------
     ValueError
-        If there is no such product for this kernel, saying why.
+        If there is no such product for this kernel, saying why; or no device.
 
     Examples
     --------
@@ -43,12 +48,16 @@ def weight_free(kernel, sources, targets, error=None):
     >>> weight_free(Kernel("inverse"), [[0.0]], [[1.0]], error=1e-3).error < 1e-3
     True
     """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
     d = np.shape(sources)[-1] if np.ndim(sources) == 2 else None
     if kernel.softening:
         raise ValueError(f"weight-free: got softening {kernel.softening:g}; expected none: the softened distance "
                          "sqrt(r^2 + eta^2) does not split at a neuron's place. Use tiled.")  # fmt: skip
     if kernel.profile == "linear" and (kernel.metric == "l1" or d == 1):
-        return SortedProduct(sources, targets, kernel.scale)
+        return (CudaSortedProduct if backend == "cupy" else SortedProduct)(sources, targets, kernel.scale)
+    if backend == "cupy":
+        raise ValueError("backend: got cupy for a product that only numba has; cupy has the linear kernel's of l1.")
     if kernel.profile == "exponential" and d == 1:
         return ExponentialProduct(sources, targets, [1.0 / kernel.length], [kernel.scale])
     if kernel.profile == "exponential":

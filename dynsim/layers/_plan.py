@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -152,10 +153,20 @@ def _cases():
 
 
 def _rate(function, operations):
-    function()
+    return operations / median_seconds(function, 5)
+
+
+def median_seconds(function, repeats, warm=1):
+    """Median seconds of a call, after some that are not counted (they compile).
+
+    >>> median_seconds(list, 3) >= 0
+    True
+    """
+    for _ in range(warm):
+        function()
     times = []
-    for _ in range(5):
+    for _ in range(repeats):
         began = time.perf_counter()
         function()
         times.append(time.perf_counter() - began)
-    return operations / sorted(times)[2]
+    return statistics.median(times)

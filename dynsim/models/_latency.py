@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
+from functools import partial
 
 import numpy as np
 
-from dynsim.layers import INFERENCE, able, choose, costs
+from dynsim.layers import able, choose, costs, median_seconds
 
 from ._operations import image_shape, signals
 
@@ -43,9 +42,8 @@ def latency(model, batches=BATCHES, repeats=15):
         found[way] = {}
         for batch in batches:
             images = generator.random((batch, 1, *image_shape(model))).astype(np.float32)
-            found[way][batch] = 1e3 * _median(
-                lambda images=images, way=way: model.forward(images, inference=way), repeats
-            )
+            answer = partial(model.forward, images, inference=way)
+            found[way][batch] = 1e3 * median_seconds(answer, repeats)
     return found
 
 
@@ -56,6 +54,7 @@ def plan(model, batches=BATCHES):
 
     Examples
     --------
+    >>> from dynsim.layers import INFERENCE
     >>> from dynsim.models import mlp
     >>> plan(mlp((8, 4), copies=1, dim=2), batches=(1,))[0]["choice"] in INFERENCE
     True
@@ -69,13 +68,3 @@ def plan(model, batches=BATCHES):
                 choice = choose("auto", layer.kernel, **sizes)
                 rows.append({"layer": number, "batch": batch, "sizes": sizes, "seconds": seconds, "choice": choice})
     return rows
-
-
-def _median(function, repeats):
-    function()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)

@@ -9,9 +9,17 @@ from importlib import import_module
 KINDS = ("trajectories", "signals", "distances", "phase", "observables")
 FORMATS = ("png", "pdf", "svg")
 
-_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save", "compare": "_comparison"}
+_HOME = {
+    "plot": "_plot",
+    "available": "_plot",
+    "options_of": "_plot",
+    "save": "_save",
+    "expect_format": "_save",
+    "compare": "_comparison",
+    "product_figure": "_product",
+}
 
-__all__ = ["FORMATS", "KINDS", "available", "compare", "options_of", "plot", "save"]
+__all__ = ["FORMATS", "KINDS", "available", "compare", "expect_format", "options_of", "plot", "product_figure", "save"]
 
 
 def __getattr__(name):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dynsim.kernels import Kernel, SortedProduct, pair_matrix, pair_sum
+from dynsim.kernels import Kernel, SortedProduct, pair_matrix, pair_sum, relation_forces
 
 EXACT = np.finfo(float).eps
 
@@ -77,6 +77,22 @@ def test_forces_are_central_differences():
             moved[index] = kept
             # piecewise linear: no error of the difference but rounding, eps |f| / h with |f| < 100
             assert force[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=100 * EXACT / 1e-6)
+
+
+def test_gradients_are_those_of_the_dense_layer():
+    g = np.random.default_rng(6)
+    sources, targets = g.normal(size=(9, 3)).round(1), g.normal(size=(8, 3)).round(1)
+    x, y, strength = g.normal(size=(9, 4)), g.normal(size=(8, 4)), 0.7
+    gradient = (y @ x.T)[None, None]  # dL/dW for L = sum y . W x
+    dense = relation_forces(Kernel("linear", "l1"), sources[None, None], targets[None, None], [[[strength]]], gradient)
+    product = SortedProduct(sources, targets, strength)
+    on_sources, on_targets = product.forces(x, y)
+    np.testing.assert_allclose(on_sources, dense[0][0, 0], rtol=0, atol=1e3 * EXACT)
+    np.testing.assert_allclose(on_targets, dense[1][0, 0], rtol=0, atol=1e3 * EXACT)
+    # to the strength: the product itself, over the strength; to the input: the transposed product
+    np.testing.assert_allclose(np.sum(y * product.forward(x)) / strength, dense[2].item(), rtol=1e-12)
+    W = strength * pair_matrix(Kernel("linear", "l1"), sources, targets)
+    np.testing.assert_allclose(product.transposed(y), W.T @ y, rtol=0, atol=1e3 * EXACT)
 
 
 def test_moved_places_are_sorted_again_as_from_scratch():

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from dynsim.kernels import ExponentialProduct, InverseProduct, Kernel, SlicedProduct, SortedProduct, weight_free
 from dynsim.kernels._exponential import inverse_as_exponentials
+from dynsim.kernels._sorted_cuda import cupy
 
 EXACT = np.finfo(float).eps
 RATES, WEIGHTS = np.array([0.3, 1.0, 7.0, 0.3, 2.5]), np.array([1.0, -2.0, 0.5, 3.0, 1.0])
@@ -129,6 +130,36 @@ def test_the_kernel_says_which_product():
             weight_free(kernel, *places)
     with pytest.raises(ValueError, match="use tiled, which is exact"):
         weight_free(Kernel("linear"), *space, error=1e-6)
+
+
+def test_a_device_is_asked_for_by_name():
+    arguments = Kernel("linear", "l1"), [[0.0]], [[1.0]]
+    with pytest.raises(ValueError, match="expected one of numba, cupy"):
+        weight_free(*arguments, backend="quantum")
+    with pytest.raises(ValueError, match="only numba has"):
+        weight_free(Kernel("exponential"), [[0.0]], [[1.0]], backend="cupy")
+    try:
+        cupy()
+    except ValueError:
+        with pytest.raises(ValueError, match=r"backend: got cupy, .*use backend numba"):
+            weight_free(*arguments, backend="cupy")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("columns", [None, 3])
+def test_a_device_says_the_same(columns):
+    try:
+        cupy()
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    g = np.random.default_rng(5)
+    sources, targets = g.normal(size=(900, 3)).round(1), g.normal(size=(700, 3)).round(1)
+    x, y = (g.normal(size=n if columns is None else (n, columns)) for n in (900, 700))
+    here, there = (weight_free(Kernel("linear", "l1"), sources, targets, backend=name) for name in ("numba", "cupy"))
+    pairs = [(here.forward(x), there.forward(x)), (here.transposed(y), there.transposed(y))]
+    for ours, theirs in [*pairs, *zip(here.forces(x, y), there.forces(x, y), strict=True)]:
+        # sums of a few thousand terms of size about ten, in float64
+        np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e4 * 10 * EXACT * max(1, np.abs(ours).max()))
 
 
 def test_wrong_input_is_named():
