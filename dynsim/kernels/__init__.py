@@ -1,8 +1,9 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
-from ._check import as_array, as_count, as_number, expect_keys
+from ._check import as_array, as_count, as_number, as_signals, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
-from ._exponential import ExponentialProduct, InverseProduct
+from ._exponential import ExponentialProduct
+from ._inverse import InverseProduct
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
 from ._sliced import SlicedProduct
@@ -21,6 +22,7 @@ __all__ = [
     "as_array",
     "as_count",
     "as_number",
+    "as_signals",
     "expect_keys",
     "launch",
     "pair_force",

@@ -42,6 +42,11 @@ class Side:
         return self.kept[name]
 
 
+def middle(places):
+    """The middle of the box that places (m, d) lie in, (d,)."""
+    return 0.5 * (places.min(axis=0) + places.max(axis=0)) if len(places) else np.zeros(places.shape[1])
+
+
 @njit(cache=True, parallel=True)
 def _sort(axes, order):
     for k in prange(axes.shape[0]):

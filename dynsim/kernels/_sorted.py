@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_array
-from ._side import Side
+from ._check import as_array, as_signals
+from ._side import Side, middle
 from ._sorted_force import force
 from ._sorted_many import many
 from ._sorted_one import one
@@ -48,6 +48,8 @@ class SortedProduct:
     array([7.])
     """
 
+    error = 0.0
+
     def __init__(self, sources, targets, scale=1.0):
         self.scale = float(scale)
         self._sources = self._targets = None
@@ -58,7 +60,7 @@ class SortedProduct:
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))
         self.dtype = np.result_type(sources, targets)
-        center = _middle(sources if len(sources) else targets)
+        center = middle(sources if len(sources) else targets)
         self._sources = Side(sources - center, self._sources)
         self._targets = Side(targets - center, self._targets)
         # Ranks in the order of the own side, for sweeps, and in the order of the arrays, for a single vector.
@@ -83,28 +85,18 @@ class SortedProduct:
 
         Where two neurons have a coordinate in common its gradient is taken as 0, the middle of its two sides.
         """
-        x = self._signals(x, self._sources, "x")
-        y = self._signals(y, self._targets, "y", x.shape[1:])
+        x = as_signals(x, "x", self._sources.count)
+        y = as_signals(y, "y", self._targets.count, x.shape[1:])
         on_targets = force(self._sources, self._targets, x, y)
         on_sources = force(self._targets, self._sources, y, x)
         dtype = np.result_type(self.dtype, x, y)
         return tuple((self.scale * force).astype(dtype, copy=False) for force in (on_sources, on_targets))
 
     def _product(self, sources, targets, x, name):
-        x = self._signals(x, sources, name)
+        x = as_signals(x, name, sources.count)
         dtype = np.result_type(self.dtype, x)
         if x.ndim == 1:
             return one(sources, targets, x, self.scale, dtype)
         if x.shape[1] == 1:
             return one(sources, targets, np.ascontiguousarray(x[:, 0]), self.scale, dtype)[:, None]
         return many(sources, targets, x, self.scale, dtype)
-
-    def _signals(self, x, side, name, columns=None):
-        x = as_array(x, name)
-        if x.ndim not in (1, 2) or len(x) != side.count or (columns is not None and x.shape[1:] != columns):
-            raise ValueError(f"{name}: got shape {x.shape}; expected ({side.count},) or ({side.count}, s).")
-        return x
-
-
-def _middle(places):
-    return 0.5 * (places.min(axis=0) + places.max(axis=0)) if len(places) else np.zeros(places.shape[1])

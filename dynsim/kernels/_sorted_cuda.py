@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_array
+from ._check import as_array, as_signals
+from ._side import middle
 
 
 def cupy():
@@ -56,9 +57,8 @@ class CudaSortedProduct:
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))
         self.dtype, self.shape = np.result_type(sources, targets), (len(targets), len(sources))
-        places = sources if len(sources) else targets
-        middle = 0.5 * (places.min(axis=0) + places.max(axis=0)) if len(places) else 0.0
-        sides = [cp.asarray((side - middle).T, dtype=cp.float64) for side in (sources, targets)]
+        center = middle(sources if len(sources) else targets)
+        sides = [cp.asarray((side - center).T, dtype=cp.float64) for side in (sources, targets)]
         orders = [cp.argsort(axes, axis=1) for axes in sides]
         lines = [cp.take_along_axis(axes, order, axis=1) for axes, order in zip(sides, orders, strict=True)]
         # of each side: its axes, order and sorted axes, and for the other side's axes the ranks in it
@@ -80,15 +80,14 @@ class CudaSortedProduct:
 
     def forces(self, x, y):
         """Gradients of sum_oi y_o . x_i phi(q_i, q_o) in the sources' (m, d) and targets' places (n, d)."""
-        x, y = self._signals(0, x, "x"), self._signals(1, y, "y")
-        if x.shape[1:] != y.shape[1:]:
-            raise ValueError(f"y: got shape {y.shape}; expected as many columns as x {x.shape}.")
+        x = as_signals(x, "x", self.shape[1])
+        y = as_signals(y, "y", self.shape[0], x.shape[1:])
         dtype = np.result_type(self.dtype, x, y)
         return tuple(self._force(*pair).astype(dtype, copy=False) for pair in ((1, y, x), (0, x, y)))
 
     def _product(self, number, x, name):
         cp = self._cupy
-        x = self._signals(number, x, name)
+        x = as_signals(x, name, self.shape[1 - number])
         axes = self._sides[1 - number][0]
         _, order, line, _, upto = self._sides[number]
         values = cp.asarray(x[:, None] if x.ndim == 1 else x, dtype=cp.float64)
@@ -112,12 +111,6 @@ class CudaSortedProduct:
             C = _sums(cp, values[order[k]])
             force[:, k] = (mine * (C[less[k]] + C[upto[k]] - C[-1])).sum(axis=1)
         return cp.asnumpy(self.scale * force)
-
-    def _signals(self, number, x, name):
-        x, count = as_array(x, name), self.shape[1 - number]
-        if x.ndim not in (1, 2) or len(x) != count:
-            raise ValueError(f"{name}: got shape {x.shape}; expected ({count},) or ({count}, s).")
-        return x
 
 
 def _sums(cp, ordered):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._exponential import ExponentialProduct, InverseProduct
+from ._exponential import ExponentialProduct
+from ._inverse import InverseProduct
 from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
 from ._sorted_cuda import CudaSortedProduct

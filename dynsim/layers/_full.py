@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
@@ -105,9 +107,9 @@ class Full(Linear):
         return y
 
     def sizes(self, shape):
-        """What the planner (`choose`, `costs`) asks of this layer for signals of this shape, (batch, m)."""
+        """What the planner (`choose`, `costs`) asks of this layer for signals of this shape, (..., m)."""
         copies, m, d = self.places_in.value.shape
-        return {"m": m, "n": self.places_out.value.shape[1], "d": d, "copies": copies, "columns": shape[0]}
+        return {"m": m, "n": self.places_out.value.shape[1], "d": d, "copies": copies, "columns": math.prod(shape[:-1])}
 
     def _subsystems(self):
         return self.places_in.value[None], self.places_out.value[None], self.strengths.value[None, None]

@@ -39,7 +39,7 @@ def operations(model):
 
 
 def layer_operations(layer, shape):
-    """The same of one layer with weights, for a signal of this shape, (m,) or (n_in, height, width).
+    """The same of one layer with weights, for a signal of this shape, (..., m) or (n_in, height, width).
 
     Examples
     --------
@@ -48,7 +48,8 @@ def layer_operations(layer, shape):
     6
     """
     weights = layer.materialize()
-    windows = math.prod(side - weights.shape[-1] + 1 for side in shape[1:])
+    convolves = weights.ndim == 4
+    windows = math.prod(side - weights.shape[-1] + 1 for side in shape[1:]) if convolves else math.prod(shape[:-1])
     dense = weights.size * windows
     if not isinstance(layer, (Conv, Full)):
         return {"dense": dense, "materialized": dense, "weight_free": dense}

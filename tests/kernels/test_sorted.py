@@ -167,10 +167,12 @@ def test_pair_sums_take_the_short_way_and_say_the_same():
 
 def test_same_bits_on_any_number_of_threads():
     code = (
-        "import numpy as np, hashlib\nfrom dynsim.kernels import SortedProduct\ng = np.random.default_rng(0)\n"
+        "import numpy as np, hashlib\nfrom dynsim.kernels import ExponentialProduct, SortedProduct\n"
+        "g = np.random.default_rng(0)\n"
         "p = SortedProduct(g.normal(size=(9000, 3)), g.normal(size=(7000, 3)))\n"
         "x, y = g.normal(size=(9000, 40)), g.normal(size=(7000, 40))\n"
-        "out = [p.forward(x), p.forward(x[:, 0]), p.transposed(y), *p.forces(x, y)]\n"
+        "e = ExponentialProduct(g.normal(size=(9000, 1)), g.normal(size=(7000, 1)), [1.0, 2.0, 9.0], [1.0, 2.0, 3.0])\n"
+        "out = [e.forward(x), *e.forces(x, y), p.forward(x[:, 0]), p.transposed(y), *p.forces(x, y)]\n"
         "print(hashlib.sha256(b''.join(np.ascontiguousarray(a).tobytes() for a in out)).hexdigest())"
     )
     digests = {
