@@ -20,7 +20,8 @@ class Side:
     def __init__(self, places, before=None):
         self.axes = np.ascontiguousarray(places.T, dtype=np.float64)
         self.dimension, self.count = self.axes.shape
-        self.spare, self.kept = [], {}
+        # Memory of the last products, written over by the next: `tables` of one vector, `blocks` of many.
+        self.tables, self.blocks, self.kept = [], [], {}
         if before is not None and before.axes.shape == self.axes.shape:
             self.order = before.order
             launch(_repair, 32 * self.axes.size, self.axes, self.order)

@@ -93,10 +93,12 @@ class SortedProduct:
         return tuple((self.scale * force).astype(dtype, copy=False) for force in (on_sources, on_targets))
 
     def _product(self, sources, targets, x, name):
-        x = as_signals(x, name, sources.count)
-        dtype = np.result_type(self.dtype, x)
-        if x.ndim == 1:
-            return one(sources, targets, x, self.scale, dtype)
-        if x.shape[1] == 1:
-            return one(sources, targets, np.ascontiguousarray(x[:, 0]), self.scale, dtype)[:, None]
-        return many(sources, targets, x, self.scale, dtype)
+        signals = as_signals(x, name, sources.count, finite=False)
+        dtype = np.result_type(self.dtype, signals)
+        if signals.ndim == 2 and signals.shape[1] != 1:
+            y, finite = many(sources, targets, signals, self.scale, dtype)
+        else:
+            y, finite = one(sources, targets, signals.reshape(-1), self.scale, dtype)
+        if not finite:  # a sum is not finite if one of its terms is not: only then these are looked through
+            as_signals(x, name, sources.count)
+        return y.reshape(targets.count, *signals.shape[1:])

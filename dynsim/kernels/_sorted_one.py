@@ -19,10 +19,10 @@ LOW = np.uint64(7)
 
 
 def one(sources, targets, x, scale, dtype):
-    """y (n,) for x (m,) of sides that are ranked."""
+    """y (n,) for x (m,) of sides that are ranked, and whether the sums over x are finite."""
     # Fresh memory is slow at first touch: the last product's table is written over (a list's pop is atomic, so products
     # at the same time do not share it).
-    table = sources.spare.pop() if sources.spare else None
+    table = sources.tables.pop() if sources.tables else None
     if table is None or table.dtype != dtype:
         table = np.empty((sources.dimension, sources.count // 8 + 1, 16), dtype).reshape(sources.dimension, -1)
     starts = np.zeros((sources.dimension, sources.count // RUN + 1, 2))
@@ -32,8 +32,8 @@ def one(sources, targets, x, scale, dtype):
     where = targets.once("where", lambda side: (2 * side.ranks - (side.ranks & 7)).astype(np.uint32))
     work = 4 * (sources.order.size + targets.order.size)
     launch(_one, work, sources.order, places, x, table, starts, axes, where, dtype.type(2.0 * scale), out)
-    sources.spare.append(table)
-    return out
+    sources.tables.append(table)
+    return out, bool(np.isfinite(starts).all())
 
 
 @njit(cache=True, inline="always")

@@ -1,6 +1,8 @@
 """Products without weights against BLAS: time and memory against size."""
 
-from dynsim.plots._style import GREY, decorate, legend, line, new_figure
+from matplotlib.ticker import NullFormatter
+
+from dynsim.plots._style import decorate, legend, line, new_figure
 
 STYLES = {1: "#0072B2", 256: "#D55E00"}  # colour by the number of vectors
 
@@ -36,6 +38,6 @@ def product_figure(rows, break_even, *, size=(1650, 750)):
         axes.set_xscale("log")
         axes.set_yscale("log")
         decorate(axes, "size, square root of sources times targets", label)
-        axes.tick_params(which="minor", colors=GREY)
+        axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, handles)
     return figure

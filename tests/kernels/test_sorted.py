@@ -140,8 +140,12 @@ def test_wrong_input_is_named():
     product = SortedProduct(np.zeros((3, 2)), np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"x: got shape \(4,\); expected \(3,\) or \(3, s\)"):
         product.forward(np.zeros(4))
-    with pytest.raises(ValueError, match="x: entry"):
+    with pytest.raises(ValueError, match=r"x: entry \(1,\) is nan"):
         product.forward([1.0, np.nan, 0.0])
+    with pytest.raises(ValueError, match=r"x: entry \(2, 1\) is inf"):
+        product.forward([[1.0, 0.0], [1.0, 0.0], [0.0, np.inf]])
+    # no entry is wrong, but their sum is too large: that is said by the result
+    assert not np.isfinite(SortedProduct([[0.0], [9.0]], [[5.0]]).forward([1e308, 1e308])).any()
     with pytest.raises(ValueError, match="y: got shape"):
         product.forces(np.zeros((3, 2)), np.zeros((4, 1)))
     with pytest.raises(ValueError, match="sources: entry"):

@@ -72,9 +72,10 @@ def counted(monkeypatch):
         s, t = product._sources, product._targets
         out = np.empty((t.count, x.shape[1]), object)
         values, totals = (np.empty((1, side.count, _sorted_many.COLUMNS), object) for side in (s, t))
+        begin = numbers(np.zeros((1, len(s.axes) + 1, _sorted_many.COLUMNS)))
         before = Number.count
         _sorted_many._sweep(
-            s.axes, s.order, s.sorted, t.order, t.sorted, t.upto, numbers(x), 2.0, values, _Zeroed(totals), out
+            s.axes, s.order, s.sorted, t.order, t.sorted, t.upto, numbers(x), 2.0, values, _Zeroed(totals), begin, out
         )
         np.testing.assert_allclose(out.astype(float), np.abs(targets[:, None] - sources).sum(axis=2) @ x, rtol=1e-12)
         return (Number.count - before) / x.shape[1]
