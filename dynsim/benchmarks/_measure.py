@@ -73,7 +73,10 @@ def ratio(slow, fast):
 
 
 def median_seconds(function, repeats, warm=1):
-    """Median seconds of a call, after some that are not counted (they compile)."""
+    """Median seconds of a call, after some that are not counted (they compile).
+
+    As in `dynsim.layers`, whose import sets up the threads: peers are timed without it.
+    """
     for _ in range(warm):
         function()
     times = []

@@ -1,7 +1,9 @@
-"""Products with the l1 linear kernel: sorted sums against BLAS on the full float32 matrix."""
+"""Products without weights against BLAS on the full float32 matrix: time and memory."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import resource
 
 import numpy as np
@@ -10,21 +12,58 @@ from ._measure import median_seconds, ratio, rounds_of
 
 PUBLISHED = (36_864, 32_768)  # sources, targets: a layer of Indyk & Silwal's size
 SIZES = ((400, 120), (1_000, 1_000), (4_000, 4_000), (12_000, 12_000), PUBLISHED)
+# Kernels beside the l1 linear one: profile, metric, dimension, relative error that is allowed.
+OTHERS = (("exponential", "l2", 1, None), ("inverse", "l2", 1, 1e-6), ("linear", "l2", 3, 0.05))
+OTHERS_SIZE = 12_000
+LARGEST = 10**7
 
 
 def run(rounds, full):
-    """One vector and 256, from the sizes of LeNet-5 to the published one; `full` also 10^7 neurons."""
+    """One vector and 256, from LeNet-5's sizes to the published one; other kernels; `full`: also 10^7 neurons."""
     rows = []
     for m, n in SIZES:
         for columns in (1, 256):
-            arguments = {"m": m, "n": n, "d": 3, "columns": columns}
-            found = rounds_of({name: (__name__, name, arguments) for name in ("ours", "blas")}, rounds)
-            rows.append({**arguments, **found, "times_faster_than_blas": ratio(found["blas"], found["ours"])})
-            rows[-1]["relative_difference"] = abs(found["ours"]["norm"] / found["blas"]["norm"] - 1)
+            rows.append(_row({"m": m, "n": n, "d": 3, "columns": columns}, rounds))
+    for profile, metric, d, error in OTHERS:
+        size = {"m": OTHERS_SIZE, "n": OTHERS_SIZE, "d": d, "columns": 1}
+        rows.append(_row({**size, "profile": profile, "metric": metric, "error": error}, rounds))
+    found = {"rows": rows, "break_even": {columns: break_even(rows, columns) for columns in (1, 256)}}
     if full:
-        arguments = {"m": 10**7, "n": 10**7, "d": 3, "columns": 1}
+        arguments = {"m": LARGEST, "n": LARGEST, "d": 3, "columns": 1}
         rows.append({**arguments, **rounds_of({"ours": (__name__, "ours", arguments)}, 1)})
-    return {"rows": rows}
+    return found
+
+
+def break_even(rows, columns):
+    """Size sqrt(m n) from which the l1 product without weights is the faster one, between two sizes of the sweep.
+
+    Between them both times are taken as powers of the size. None where one of the two is always faster.
+
+    >>> row = {"columns": 1, "ours": {"seconds": 2.0}}
+    >>> break_even([{**row, "m": n, "n": n, "blas": {"seconds": s}} for n, s in ((10, 1.0), (1000, 4.0))], 1)
+    100
+    """
+    line = [
+        (math.sqrt(row["m"] * row["n"]), row["blas"]["seconds"] / row["ours"]["seconds"])
+        for row in rows
+        if row["columns"] == columns and "profile" not in row and "blas" in row
+    ]
+    for (small, before), (large, after) in itertools.pairwise(line):
+        if before < 1 <= after:
+            return round(small * (large / small) ** (math.log(before) / (math.log(before) - math.log(after))))
+    return None
+
+
+def _row(arguments, rounds):
+    found = rounds_of({name: (__name__, name, arguments) for name in ("ours", "blas")}, rounds)
+    difference = abs(found["ours"]["norm"] / found["blas"]["norm"] - 1)
+    return {
+        **arguments,
+        **found,
+        "times_faster_than_blas": ratio(found["blas"], found["ours"]),
+        # 1 / r is infinite in the matrix where two places are one, and left out by ours: there is nothing to compare.
+        "relative_difference": difference if math.isfinite(difference) else None,
+    }
 
 
 def _data(m, n, d, columns):
@@ -33,28 +72,39 @@ def _data(m, n, d, columns):
     return [generator.random(shape, dtype=np.float32) for shape in shapes]
 
 
+def _kernel(profile, metric):
+    from dynsim.kernels import Kernel
+
+    return Kernel(profile, metric)
+
+
 def _result(seconds, y, **more):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"seconds": seconds, "norm": float(np.linalg.norm(y.astype(np.float64))), "peak_gib": peak, **more}
 
 
-def ours(m, n, d, columns):
-    """`SortedProduct`; the sorting, needed when places move, is timed beside it."""
-    from dynsim.kernels import SortedProduct
+def ours(m, n, d, columns, profile="linear", metric="l1", error=None):
+    """The product without weights; the sorting, needed when places move, is timed beside it."""
+    from dynsim.kernels import weight_free
 
     sources, targets, x = _data(m, n, d, columns)
-    product = SortedProduct(sources, targets)
-    sorting = median_seconds(lambda: SortedProduct(sources, targets), 3)
-    repairing = median_seconds(lambda: product.update(sources, targets), 3)
-    repeats = 20 if m * columns < 10**6 else 5
+    kernel = _kernel(profile, metric)
+    product = weight_free(kernel, sources, targets, error)
+    times, warm = (3, 1) if m < 10**6 else (1, 0)
+    more = {"sorting_seconds": median_seconds(lambda: weight_free(kernel, sources, targets, error), times, warm)}
+    if hasattr(product, "update"):
+        more["resorting_seconds"] = median_seconds(lambda: product.update(sources, targets), times, warm)
+    else:
+        more["stated_error"] = product.error
+    repeats = 50 if m * columns < 10**6 else 5
     seconds = median_seconds(lambda: product.forward(x), repeats, warm=3)
-    return _result(seconds, product.forward(x), sorting_seconds=sorting, resorting_seconds=repairing)
+    return _result(seconds, product.forward(x), **more)
 
 
-def blas(m, n, d, columns):
+def blas(m, n, d, columns, profile="linear", metric="l1", error=None):
     """The matrix made once, then GEMV or GEMM."""
-    from dynsim.kernels import Kernel, pair_matrix
+    from dynsim.kernels import pair_matrix
 
     sources, targets, x = _data(m, n, d, columns)
-    W = pair_matrix(Kernel("linear", "l1"), sources, targets)
-    return _result(median_seconds(lambda: W @ x, 3), W @ x)
+    W = pair_matrix(_kernel(profile, metric), sources, targets)
+    return _result(median_seconds(lambda: W @ x, 50 if W.size * columns < 10**9 else 5, warm=3), W @ x)

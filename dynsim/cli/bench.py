@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -16,8 +17,9 @@ NAMES = ("pairs", "engine", "growth", "product", "train")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times each contestant runs.")
 @click.option("--full", is_flag=True, help="Also the largest sizes.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Of product: time and memory against size.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(names, rounds, full, as_json):
+def command(names, rounds, full, figure, as_json):
     """Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
 
     \b
@@ -32,24 +34,45 @@ def command(names, rounds, full, as_json):
     \b
     dynsim bench pairs
     dynsim bench train --json
+    dynsim bench product --full --figure product.png
     """
     from dynsim.benchmarks import BENCHMARKS, run
 
+    if figure is not None:
+        if names != ("product",):
+            raise click.UsageError("--figure: only `dynsim bench product` draws one.")
+        from dynsim.plots import expect_format
+
+        expect_format(figure)  # before the work, not after it
     for name in names or NAMES:
         click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
         with Count("run", delay=0.0) as progress:
             found = run(name, rounds, full, progress)
         click.echo(json.dumps(found) if as_json else _text(found))
+        if figure is not None:
+            from dynsim.plots import product_figure, save
+
+            save(product_figure(found["rows"], found["break_even"]), figure)
+            click.echo(f"written {figure}", err=True)
 
 
 def _text(found):
     lines = [f"{found['benchmark']} on {found['machine']['processor']}, {found['machine']['cores']} cores"]
     for row in found["rows"]:
         lines.append("  " + "  ".join(_entry(key, value) for key, value in row.items()))
+    for columns, size in found.get("break_even", {}).items():
+        lines.append(f"  break-even with {columns} vectors: {size if size else 'none in these sizes'}")
     return "\n".join(lines)
 
 
 def _entry(key, value):
     if isinstance(value, dict):
-        return f"{key} {value['seconds']:.3g} s" if "seconds" in value else f"{key} not installed"
+        if "seconds" not in value:
+            return f"{key} not installed"
+        more = "".join(
+            f" ({name.removesuffix('_seconds').replace('_', ' ')} {value[name]:.3g})"
+            for name in ("sorting_seconds", "resorting_seconds", "stated_error", "peak_gib")
+            if name in value
+        )
+        return f"{key} {value['seconds']:.3g} s{more}"
     return f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"

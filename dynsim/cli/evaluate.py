@@ -71,9 +71,15 @@ def command(model, data_name, data_dir, as_json, **options):
         "epochs": network.results.get("epochs"),
         "parameters": count(network),
     }
+    if options["inference"] != "dense" and not options["delta"]:
+        ways = (network.predict(data.test_images, way) for way in ("dense", options["inference"]))
+        report["predictions_as_dense"] = int((next(ways) == next(ways)).sum())
+        report["images"] = len(data.test_images)
     if as_json:
         click.echo(json.dumps(report))
         return
     click.echo(f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)")
+    if "images" in report:
+        click.echo(f"predictions    {report['predictions_as_dense']:,} of {report['images']:,} as with dense weights")
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")

@@ -7,27 +7,64 @@ import click
 
 @click.command(name="info")
 @click.argument("file", type=click.Path())
+@click.option("--plan", is_flag=True, help="Of a model: how its layers would best answer here, by measured rates.")
+@click.option("--latency", is_flag=True, help="Of a model: measure how long an answer takes, batches of 1 and 64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-def command(file, as_json):
+def command(file, plan, latency, as_json):
     """Say what FILE is: a trajectory (of a run or a training) or a model.
 
     \b
     Examples:
       dynsim info run.h5
       dynsim info model.h5 --json
+      dynsim info model.h5 --plan --latency
     """
     from dynsim.trajectory import file_kind
 
     if file_kind(file) == "model":
-        from dynsim.models import describe
-
-        found = {"kind": "model", **describe(file)}
+        found = describe_model(file, plan, latency)
+    elif plan or latency:
+        raise click.UsageError(f"{file}: got a trajectory; --plan and --latency expect a model file.")
     else:
         found = describe_trajectory(file)
     if as_json:
         click.echo(json.dumps(_strict(found)))
     else:
-        click.echo(table(found))
+        click.echo(table({name: value for name, value in found.items() if name not in ("plan", "latency")}))
+        click.echo("\n".join(_model_lines(found)), nl="latency" in found or "plan" in found)
+
+
+def describe_model(path, plan=False, latency=False):
+    """Facts about a model file: what it says of itself, operations of an answer, and what is asked for beside."""
+    from dataclasses import asdict
+
+    from dynsim import layers, models
+
+    model = models.load_model(path)
+    found = {"kind": "model", **models.describe(path), "operations": models.operations(model)}
+    if plan:
+        rates = {"file": str(layers.cache_file()), **asdict(layers.measured())}
+        found["plan"] = {"rates": rates, "layers": models.plan(model)}
+    if latency:
+        found["latency"] = models.latency(model)
+    return found
+
+
+def _model_lines(found):
+    """Lines of the plan and of the latencies, where they were asked for."""
+    if "plan" in found:
+        rates = dict(found["plan"]["rates"])
+        yield f"\nplan, from rates a second kept in {rates.pop('file')}:"
+        yield "  " + "  ".join(f"{name} {rate:.2g}" for name, rate in rates.items())
+        for row in found["plan"]["layers"]:
+            sizes = row["sizes"]
+            seconds = "  ".join(f"{way} {value * 1e3:.3g} ms" for way, value in row["seconds"].items())
+            yield (
+                f"  layer {row['layer']} ({sizes['m']} -> {sizes['n']}), batch {row['batch']}: {row['choice']}"
+                f"   expected {seconds}"
+            )
+    for way, times in found.get("latency", {}).items():
+        yield f"latency {way:12}" + "  ".join(f"batch {batch} {ms:.3g} ms" for batch, ms in times.items())
 
 
 def describe_trajectory(path):

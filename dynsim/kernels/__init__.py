@@ -1,22 +1,30 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
 from ._cache import TEMPORARY as TEMPORARY_CACHE  # first: nothing can be declared before
-from ._check import as_array, as_count, as_number, expect_keys
+from ._check import as_array, as_count, as_number, as_signals, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
+from ._exponential import ExponentialProduct
+from ._inverse import InverseProduct
 from ._kernel import METRICS, PROFILES, Kernel
 from ._relation import relation, relation_forces
+from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
 from ._threads import launch
+from ._weight_free import weight_free
 
 __all__ = [
     "METRICS",
     "PROFILES",
     "TEMPORARY_CACHE",
+    "ExponentialProduct",
+    "InverseProduct",
     "Kernel",
+    "SlicedProduct",
     "SortedProduct",
     "as_array",
     "as_count",
     "as_number",
+    "as_signals",
     "expect_keys",
     "launch",
     "pair_force",
@@ -24,4 +32,5 @@ __all__ = [
     "pair_sum",
     "relation",
     "relation_forces",
+    "weight_free",
 ]

@@ -63,6 +63,23 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
     return array
 
 
+def as_signals(value, name, count, columns=None, finite=True):
+    """Return signals of `count` neurons, (count,) or (count, s); of `columns`, what follows count, if that is given.
+
+    Raises as `as_array`; without `finite` whoever sums the signals looks whether the sum is.
+
+    Examples
+    --------
+    >>> as_signals([[1.0, 2.0]], "x", 1).shape
+    (1, 2)
+    """
+    array = as_array(value, name, finite=finite)
+    if array.ndim not in (1, 2) or len(array) != count or (columns is not None and array.shape[1:] != columns):
+        wanted = f"({count},) or ({count}, s)" if columns is None else str((count, *columns))
+        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+    return array
+
+
 def as_number(value, name, minimum=None, above=None):
     """Return `value` as a finite float, at least `minimum` or strictly above `above`.
 

@@ -5,7 +5,7 @@ from ._full import Full, PlainFull
 from ._lowrank import LowRankConv, LowRankFull
 from ._norm import BatchNorm
 from ._parameter import Parameter
-from ._plan import INFERENCE, Rates, calibrate, choose, costs, measured
+from ._plan import INFERENCE, Rates, able, cache_file, calibrate, choose, costs, measured, median_seconds
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import random_places, start_strengths
 
@@ -24,10 +24,13 @@ __all__ = [
     "PlainFull",
     "Rates",
     "ReLU",
+    "able",
+    "cache_file",
     "calibrate",
     "choose",
     "costs",
     "measured",
+    "median_seconds",
     "random_places",
     "softmax_cross_entropy",
     "start_strengths",

@@ -97,14 +97,14 @@ class Conv(Convolution):
             If x does not fit, or weight-free is asked of a kernel that cannot.
         """
         arrays = [parameter.value for parameter in (self.places_in, self.places_out, self.strengths)]
-        *_, k, copies, n_in, d = arrays[0].shape
+        *_, k, _, n_in, _ = arrays[0].shape
         n_out = arrays[1].shape[-2]
         x = as_array(x, "x", ("batch", n_in, "height", "width"), dtype=np.result_type(x, arrays[0]))
         images = np.ascontiguousarray(np.moveaxis(x, 0, -1))
         height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
         if min(height, width) < 1:
             raise ValueError(f"x: got shape {x.shape}; expected (batch, {n_in}, at least {k}, at least {k}).")
-        how = choose(inference, self.kernel, n_in * k, n_out * k, d, copies, height * width * batch)
+        how = choose(inference, self.kernel, **self.sizes(x.shape))
         if how != "weight-free":  # the weights of a convolution are few: all of them are one tile
             y = convolve(images, self.materialize().astype(x.dtype, copy=False), np.zeros(n_out, x.dtype))
             return np.moveaxis(y, -1, 0)
@@ -117,6 +117,14 @@ class Conv(Convolution):
                     shifted
                 )
         return np.moveaxis(y.reshape(n_out, height, width, batch), -1, 0)
+
+    def sizes(self, shape):
+        """What the planner (`choose`, `costs`) asks of this layer for images (batch, n_in, height, width)."""
+        *_, k, _, n_in, d = self.places_in.value.shape
+        windows = shape[0] * (shape[2] - k + 1) * (shape[3] - k + 1)
+        copies = self.strengths.value.size // (k * k)
+        n_out = self.places_out.value.shape[-2]
+        return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": windows, "offsets": k * k}
 
     def _relations(self):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""

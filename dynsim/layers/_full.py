@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
@@ -84,10 +86,10 @@ class Full(Linear):
         array([[6.]])
         """
         sources, targets, strengths = self.places_in.value, self.places_out.value, self.strengths.value
-        copies, m, d = sources.shape
+        copies, m, _ = sources.shape
         n = targets.shape[1]
         x = as_array(x, "x", ("batch", m), dtype=np.result_type(x, sources))
-        how = choose(inference, self.kernel, m, n, d, copies, len(x))
+        how = choose(inference, self.kernel, **self.sizes(x.shape))
         if how == "dense":
             return x @ self.materialize().T
         if how == "weight-free":
@@ -103,6 +105,11 @@ class Full(Linear):
                 x @ relation(self.kernel, sources[None], tile[None], strengths[None, None])[0, 0].T
             )
         return y
+
+    def sizes(self, shape):
+        """What the planner (`choose`, `costs`) asks of this layer for signals of this shape, (..., m)."""
+        copies, m, d = self.places_in.value.shape
+        return {"m": m, "n": self.places_out.value.shape[1], "d": d, "copies": copies, "columns": math.prod(shape[:-1])}
 
     def _subsystems(self):
         return self.places_in.value[None], self.places_out.value[None], self.strengths.value[None, None]

@@ -2,8 +2,24 @@
 
 from ._build import BUILDERS, build, lenet5, mlp
 from ._count import count
+from ._latency import latency, plan
 from ._load import check_size, describe, load_model
 from ._model import Model
+from ._operations import operations
 from ._save import save_model
 
-__all__ = ["BUILDERS", "Model", "build", "check_size", "count", "describe", "lenet5", "load_model", "mlp", "save_model"]
+__all__ = [
+    "BUILDERS",
+    "Model",
+    "build",
+    "check_size",
+    "count",
+    "describe",
+    "latency",
+    "lenet5",
+    "load_model",
+    "mlp",
+    "operations",
+    "plan",
+    "save_model",
+]

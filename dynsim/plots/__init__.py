@@ -16,13 +16,28 @@ _HOME = {
     "animate": "_film",
     "available": "_plot",
     "compare": "_comparison",
+    "expect_format": "_save",
     "options_of": "_plot",
     "plot": "_plot",
+    "product_figure": "_product",
     "save": "_save",
     "view": "_view",
 }
 
-__all__ = ["FILMS", "FORMATS", "KINDS", "animate", "available", "compare", "options_of", "plot", "save", "view"]
+__all__ = [
+    "FILMS",
+    "FORMATS",
+    "KINDS",
+    "animate",
+    "available",
+    "compare",
+    "expect_format",
+    "options_of",
+    "plot",
+    "product_figure",
+    "save",
+    "view",
+]
 
 
 def __getattr__(name):

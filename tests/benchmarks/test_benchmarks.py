@@ -50,3 +50,33 @@ def test_a_whole_run(monkeypatch, capsys):
         main(["bench", "growth", "--json", "--rounds", "1"])
     found = json.loads(capsys.readouterr().out)
     assert stop.value.code == 0 and len(found["rows"]) == 6 and found["machine"]["cores"] >= 1
+
+
+def test_other_kernels_agree_within_their_errors():
+    for profile, metric, d, error in product.OTHERS:
+        arguments = (300, 200, d, 1, profile, metric)
+        ours, blas = product.ours(*arguments, error), product.blas(*arguments)
+        if profile != "inverse":  # where two places are nearly the same, float32 has no seven digits of 1 / r
+            assert ours["norm"] == pytest.approx(blas["norm"], rel=max(error or 0, 1e-5))
+        assert ours["stated_error"] <= (error or 0)
+
+
+def test_products_are_drawn(monkeypatch, tmp_path, capsys):
+    def contestant(seconds):
+        return {"seconds": seconds, "peak_gib": 0.2, "norm": 1.0}
+
+    rows = [
+        {"m": n, "n": n, "d": 3, "columns": columns, "ours": contestant(1e-5 * n), "blas": contestant(1e-7 * n * n)}
+        for n in (10, 1000)
+        for columns in (1, 256)
+    ]
+    found = {"benchmark": "product", "machine": {"processor": "one", "cores": 2}, "rows": rows, "break_even": {1: 100}}
+    monkeypatch.setattr(benchmarks, "run", lambda *arguments: found)
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "product", "--figure", str(tmp_path / "product.png")])
+    assert stop.value.code == 0 and (tmp_path / "product.png").stat().st_size > 10_000
+    assert "break-even with 1 vectors: 100" in capsys.readouterr().out
+    assert product.break_even(rows, 1) == 100 and product.break_even(rows[:2], 1) is None
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "pairs", "--figure", str(tmp_path / "pairs.png")])
+    assert stop.value.code == 2

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dynsim.kernels import Kernel, SortedProduct, pair_matrix, pair_sum
+from dynsim.kernels import Kernel, SortedProduct, pair_matrix, pair_sum, relation_forces
 
 EXACT = np.finfo(float).eps
 
@@ -79,6 +79,22 @@ def test_forces_are_central_differences():
             assert force[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=100 * EXACT / 1e-6)
 
 
+def test_gradients_are_those_of_the_dense_layer():
+    g = np.random.default_rng(6)
+    sources, targets = g.normal(size=(9, 3)).round(1), g.normal(size=(8, 3)).round(1)
+    x, y, strength = g.normal(size=(9, 4)), g.normal(size=(8, 4)), 0.7
+    gradient = (y @ x.T)[None, None]  # dL/dW for L = sum y . W x
+    dense = relation_forces(Kernel("linear", "l1"), sources[None, None], targets[None, None], [[[strength]]], gradient)
+    product = SortedProduct(sources, targets, strength)
+    on_sources, on_targets = product.forces(x, y)
+    np.testing.assert_allclose(on_sources, dense[0][0, 0], rtol=0, atol=1e3 * EXACT)
+    np.testing.assert_allclose(on_targets, dense[1][0, 0], rtol=0, atol=1e3 * EXACT)
+    # to the strength: the product itself, over the strength; to the input: the transposed product
+    np.testing.assert_allclose(np.sum(y * product.forward(x)) / strength, dense[2].item(), rtol=1e-12)
+    W = strength * pair_matrix(Kernel("linear", "l1"), sources, targets)
+    np.testing.assert_allclose(product.transposed(y), W.T @ y, rtol=0, atol=1e3 * EXACT)
+
+
 def test_moved_places_are_sorted_again_as_from_scratch():
     g = np.random.default_rng(2)
     sources, targets, x = g.normal(size=(500, 3)).round(1), g.normal(size=(400, 3)).round(1), g.normal(size=(500, 4))
@@ -124,8 +140,12 @@ def test_wrong_input_is_named():
     product = SortedProduct(np.zeros((3, 2)), np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"x: got shape \(4,\); expected \(3,\) or \(3, s\)"):
         product.forward(np.zeros(4))
-    with pytest.raises(ValueError, match="x: entry"):
+    with pytest.raises(ValueError, match=r"x: entry \(1,\) is nan"):
         product.forward([1.0, np.nan, 0.0])
+    with pytest.raises(ValueError, match=r"x: entry \(2, 1\) is inf"):
+        product.forward([[1.0, 0.0], [1.0, 0.0], [0.0, np.inf]])
+    # no entry is wrong, but their sum is too large: that is said by the result
+    assert not np.isfinite(SortedProduct([[0.0], [9.0]], [[5.0]]).forward([1e308, 1e308])).any()
     with pytest.raises(ValueError, match="y: got shape"):
         product.forces(np.zeros((3, 2)), np.zeros((4, 1)))
     with pytest.raises(ValueError, match="sources: entry"):
@@ -151,10 +171,12 @@ def test_pair_sums_take_the_short_way_and_say_the_same():
 
 def test_same_bits_on_any_number_of_threads():
     code = (
-        "import numpy as np, hashlib\nfrom dynsim.kernels import SortedProduct\ng = np.random.default_rng(0)\n"
+        "import numpy as np, hashlib\nfrom dynsim.kernels import ExponentialProduct, SortedProduct\n"
+        "g = np.random.default_rng(0)\n"
         "p = SortedProduct(g.normal(size=(9000, 3)), g.normal(size=(7000, 3)))\n"
         "x, y = g.normal(size=(9000, 40)), g.normal(size=(7000, 40))\n"
-        "out = [p.forward(x), p.forward(x[:, 0]), p.transposed(y), *p.forces(x, y)]\n"
+        "e = ExponentialProduct(g.normal(size=(9000, 1)), g.normal(size=(7000, 1)), [1.0, 2.0, 9.0], [1.0, 2.0, 3.0])\n"
+        "out = [e.forward(x), *e.forces(x, y), p.forward(x[:, 0]), p.transposed(y), *p.forces(x, y)]\n"
         "print(hashlib.sha256(b''.join(np.ascontiguousarray(a).tobytes() for a in out)).hexdigest())"
     )
     digests = {

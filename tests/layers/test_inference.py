@@ -62,12 +62,15 @@ def test_whole_models_answer_the_same():
 
 def test_the_planner_follows_the_rates():
     sizes = {"m": 2000, "n": 1500, "d": 3, "copies": 2, "columns": 10}
-    found = costs(L1, **sizes, rates=Rates(products=1e9, vector=1e8, pairs=1e8, passes=1e7))
+    slow = Rates(products=1e9, vector=1e8, pairs=1e8, passes=1e7, single=1e5, sorts=1e6)
+    found = costs(L1, **sizes, rates=slow)
     assert found["dense"] == pytest.approx(3e6 * 6 / 1e8 + 3e7 / 1e9)
-    assert found["weight-free"] == pytest.approx((20 + 10) * 3500 * 6 / 1e7)
+    assert found["weight-free"] == pytest.approx(3500 * 6 / 1e6 + 10 * 3500 * 6 / 1e7)
+    assert costs(L1, **sizes | {"columns": 1}, rates=slow)["weight-free"] == pytest.approx(21000 / 1e6 + 21000 / 1e5)
+    assert costs(L1, **sizes, offsets=25, rates=slow)["weight-free"] == pytest.approx(25 * found["weight-free"])
     assert choose("auto", L1, **sizes, rates=Rates(passes=1e12)) == "weight-free"
     assert choose("auto", L1, **sizes, rates=Rates(passes=1e3)) == "dense"
-    assert choose("auto", Kernel(), 2**15, 2**15, 3, 1, 1, Rates()) == "tiled"
+    assert choose("auto", Kernel(), 2**15, 2**15, 3, 1, 1, rates=Rates()) == "tiled"
 
 
 def test_rates_are_measured_once(tmp_path, monkeypatch):
@@ -80,7 +83,7 @@ def test_rates_are_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(_plan, "calibrate", lambda: pytest.fail("measured again"))
     assert _plan.measured() == rates
     monkeypatch.setattr(_plan, "calibrate", lambda: Rates())
-    for damaged in ("", "[]", '{"cores": 0}', "{}"):
+    for damaged in ("", "[]", '{"cores": 0}', "{}", json.dumps({"cores": stored["cores"], "pairs": 1.0})):
         (tmp_path / "dynsim/rates.json").write_text(damaged)
         monkeypatch.setattr(_plan, "_RATES", None)
         assert _plan.measured() == Rates()

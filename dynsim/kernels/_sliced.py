@@ -1,0 +1,108 @@
+"""Products with l2 distances, approximately: the mean of one-dimensional distances over random directions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._check import as_array, as_count
+from ._sorted import SortedProduct
+
+PAIRS = 4096  # on which the error is estimated
+
+
+class SlicedProduct:
+    """The pairs of m sources and n targets under phi = scale |q_o - q_i|_2, from L random directions.
+
+    For a direction theta, uniform on the sphere, E |theta . v| = |v| Gamma(d / 2) / (sqrt(pi) Gamma((d + 1) / 2)), so::
+
+        |v|_2 = c_d mean_l |theta_l . v|,    c_d = sqrt(pi) Gamma((d + 1) / 2) / Gamma(d / 2)
+
+    Directions come in orthogonal sets of d, which spreads them evenly. A product costs O((m + n) L) after sorting. It
+    is approximate: the error falls as 1 / sqrt(L); `error` is the root mean square of a distance's relative error,
+    estimated on pairs drawn at random. It pays where a few percent are enough and neurons are many; d = 1 is exact.
+
+    Parameters
+    ----------
+    sources : array_like, (m, d)
+    targets : array_like, (n, d)
+    scale : float
+        c of the kernel.
+    directions : int
+        L; rounded up to a multiple of d.
+    seed : int
+        Of the directions and of the pairs.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit or a number is not finite.
+
+    References
+    ----------
+    Hertrich, Wald, Altekrüger & Hagemann, "Generative sliced MMD flows with Riesz kernels", ICLR 2024.
+
+    Examples
+    --------
+    >>> product = SlicedProduct([[0.0, 0.0]], [[3.0, 4.0]], directions=2000)
+    >>> abs(product.forward([1.0])[0] - 5.0) < 0.1
+    np.True_
+    """
+
+    def __init__(self, sources, targets, scale=1.0, directions=64, seed=0):
+        sources = as_array(sources, "sources", ("m", "d"))
+        targets = as_array(targets, "targets", ("n", sources.shape[1]))
+        d = as_count(sources.shape[1], "dimension")
+        generator = np.random.default_rng(seed)
+        sets = -(-as_count(directions, "directions") // d)
+        # The Q of a Gaussian matrix, its signs set by R's diagonal, is uniform among the rotations and reflections.
+        Q, R = np.linalg.qr(generator.standard_normal((sets, d, d)))
+        self.directions = (Q * np.sign(np.diagonal(R, axis1=1, axis2=2))[:, None]).reshape(sets * d, d)
+        constant = math.exp(0.5 * math.log(math.pi) + math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
+        self._factor = constant / len(self.directions)
+        self.dtype = np.result_type(sources, targets)
+        self.error = self._estimate(sources, targets, generator)
+        self._product = SortedProduct(
+            sources @ self.directions.T, targets @ self.directions.T, float(scale) * self._factor
+        )
+
+    def __repr__(self):
+        n, m = self.shape
+        return f"SlicedProduct({m} sources, {n} targets, {len(self.directions)} directions, error {self.error:.1e} rms)"
+
+    @property
+    def shape(self):
+        """(n, m), as of the matrix that is not there."""
+        return self._product.shape
+
+    def forward(self, x):
+        """y_o = sum_i phi(q_i, q_o) x_i, approximately, for x (m,) or (m, s)."""
+        y = self._product.forward(x)
+        return y.astype(np.result_type(self.dtype, _dtype(x)), copy=False)
+
+    def transposed(self, y):
+        """x_i = sum_o phi(q_i, q_o) y_o, approximately, for y (n,) or (n, s)."""
+        x = self._product.transposed(y)
+        return x.astype(np.result_type(self.dtype, _dtype(y)), copy=False)
+
+    def forces(self, x, y):
+        """Gradients of sum_oi y_o . x_i phi in the sources' (m, d) and targets' places (n, d): of the approximation."""
+        dtype = np.result_type(self.dtype, _dtype(x), _dtype(y))
+        return tuple((force @ self.directions).astype(dtype, copy=False) for force in self._product.forces(x, y))
+
+    def _estimate(self, sources, targets, generator):
+        if not len(sources) or not len(targets):
+            return 0.0
+        pairs = (generator.integers(len(side), size=PAIRS) for side in (sources, targets))
+        difference = np.subtract(
+            *(side[i].astype(np.float64) for side, i in zip((sources, targets), pairs, strict=True))
+        )
+        exact = np.linalg.norm(difference, axis=1)
+        difference, exact = difference[exact > 0], exact[exact > 0]
+        sliced = self._factor * np.abs(difference @ self.directions.T).sum(axis=1)
+        return float(np.sqrt(np.mean(np.square(sliced / exact - 1)))) if len(exact) else 0.0
+
+
+def _dtype(x):
+    return np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64
