@@ -198,12 +198,14 @@ def _sum_loop(profile, metric, soft, d):
     return loop
 
 
+# A function of the module: a closure over a compiled function would never be found in Numba's cache on the disk.
+@njit(cache=True, fastmath=MATH, inline="always")
+def pair(target, sources, strengths, j, profile, metric, soft, d, numbers):
+    return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
+
+
 @cache
 def _one_signal_loop(profile, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, inline="always")
-    def pair(target, sources, strengths, j, numbers):
-        return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
-
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
@@ -222,19 +224,19 @@ def _one_signal_loop(profile, metric, soft, d):
                     stop = min(own + 4, n)
                     for j in range(start, stop):
                         if j != first:
-                            s += pair(a, sources, strengths, j, numbers)
+                            s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 1:
-                            t += pair(b, sources, strengths, j, numbers)
+                            t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 2:
-                            u += pair(c, sources, strengths, j, numbers)
+                            u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 3:
-                            v += pair(e, sources, strengths, j, numbers)
+                            v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
                 else:
                     for j in range(start, stop):
-                        s += pair(a, sources, strengths, j, numbers)
-                        t += pair(b, sources, strengths, j, numbers)
-                        u += pair(c, sources, strengths, j, numbers)
-                        v += pair(e, sources, strengths, j, numbers)
+                        s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
+                        t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
+                        u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
+                        v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
                 sums[0] += s
                 sums[1] += t
                 sums[2] += u
