@@ -1,7 +1,7 @@
 """Profiles that a user writes as an expression in r: read, checked, and differentiated. Nothing here is executed.
 
-A checked expression is a tree of tuples: ("number", 2.0), ("name", "r"), ("negative", x), ("add", x, y), ("power", x, y),
-("call", "exp", x), and so on. Only what is listed below gets in; `_formula` writes code from such trees.
+A checked expression is a tree of tuples: ("number", 2.0), ("name", "r"), ("negative", x), ("add", x, y) or
+("call", "exp", x). Only what is listed below gets in; `_formula` writes code from such trees.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def parse(text):
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = getattr(error, "msg", None) or "too deep, or with characters that are not text"
         raise ValueError(
-            f"kernel profile: got {_short(text)}, which is no expression ({reason}); expected one such as 'c / (1 + r)'."
+            f"kernel profile: got {_short(text)}, which is no expression ({reason}); expected one such as "
+            f"'c / (1 + r)'."
         ) from None
     return _read(body, text.strip(), DEEPEST)
 
@@ -79,8 +80,8 @@ def _read(node, text, depth):
                 )
             return ("call", name, *(_read(argument, text, depth - 1) for argument in arguments))
     raise ValueError(
-        f"kernel profile: got {_part(node, text)}, which is not allowed; expected numbers, the names {', '.join(NAMES)}, "
-        f"+ - * / ** and the functions {', '.join(FUNCTIONS)}."
+        f"kernel profile: got {_part(node, text)}, which is not allowed; expected numbers, the names "
+        f"{', '.join(NAMES)}, + - * / ** and the functions {', '.join(FUNCTIONS)}."
     )
 
 

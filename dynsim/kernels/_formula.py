@@ -1,7 +1,6 @@
-"""Code from checked expressions: for NumPy, for Numba and for CUDA C. What is compiled is written here, never by the user."""
+"""Code from checked expressions, for NumPy, Numba and CUDA C: what is compiled is written here, never by the user."""
 
 from __future__ import annotations
-
 
 import numpy as np
 from scipy.special import erf

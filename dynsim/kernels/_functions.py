@@ -1,4 +1,4 @@
-"""The functions of expressions on one number, compiled; and the two functions that stand for an expression in a loop."""
+"""The functions of expressions on one number, compiled; and the two that stand for an expression in a loop."""
 
 from __future__ import annotations
 

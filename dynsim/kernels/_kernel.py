@@ -66,8 +66,8 @@ class Kernel:
     >>> import numpy as np
     >>> Kernel("inverse", scale=2.0).value(np.array([1.0, 4.0]))
     array([2. , 0.5])
-    >>> Kernel("c * r * exp(-r / length)", length=2.0).value(0.0)
-    array(0.)
+    >>> Kernel("c * r * exp(-r / length)", length=2.0).value([0.0])
+    array([0.])
     """
 
     profile: str = "inverse"

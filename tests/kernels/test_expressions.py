@@ -19,31 +19,34 @@ from dynsim.kernels._functions import python_functions
 MIXED = "c*exp(-r/length)*cos(3*r)/(r**2+eta**2+0.5) - 0.25*tanh(r)**3 + minimum(r, 1.2)*log(1+r)"
 REST = "sin(r)/(1+r) + erf(r)*arctan(r) + sinh(r/3)*cosh(r/4) - tan(r/9) + maximum(r, 0.9) + abs(r-2) + sign(r-2)"
 POWERS = "c*r**-3 + (1+r)**0.5 + (1+r)**1.5 + 2**-r + r**7/1e3 + sqrt(r**4) + (r+1)**(r/5) + pi"
-names = {"c": 1.3, "eta": 0.2, "length": 0.8}
+names = {"c": np.float64(1.3), "eta": np.float64(0.2), "length": np.float64(0.8)}
 
 
-@pytest.mark.parametrize(("text", "metric"), [(MIXED, "l2"), (REST, "l1"), (POWERS, "l2")])
-def test_sums_and_forces_are_those_of_the_formula(text, metric):
+@pytest.mark.parametrize(
+    ("text", "metric", "d", "dtype"),
+    [
+        (MIXED, "l2", 2, np.float64),
+        (REST, "l1", 2, np.float64),
+        (POWERS, "l2", 2, np.float64),
+        pytest.param(MIXED, "l1", 11, np.float32, marks=pytest.mark.slow),
+    ],
+)
+def test_sums_are_those_of_the_formula(text, metric, d, dtype):
     # eta and length enter by name; without "softening" r is the bare distance, with it sqrt(rho^2 + eta^2).
     generator = np.random.default_rng(0)
     kernel = Kernel(text, metric, 1.3, 0.2, 0.8)
-    for d in (2, 11) if text == MIXED else (2,):
-        q = generator.normal(size=(23, d))
-        signals = generator.normal(size=(23, 2))
-        difference = q[:, None] - q
-        rho = np.abs(difference).sum(-1) if metric == "l1" else np.sqrt((difference**2).sum(-1))
-        W = value(parse(text), np.sqrt(rho**2 + 0.2**2), names) * np.ones_like(rho)
-        np.testing.assert_allclose(kernel.value(rho), W, rtol=1e-14)
-        np.fill_diagonal(W, 0.0)
-        # Rounding: some ten operations, amplified by r d(log phi)/dr < 30 of these formulas at r below 20.
-        size = np.abs(W).max()
-        np.testing.assert_allclose(pair_matrix(kernel, q, q, True), W, rtol=0, atol=1e-12 * size)
-        np.testing.assert_allclose(pair_sum(kernel, q, q, signals, True), W @ signals, rtol=0, atol=1e-11 * size)
-        if text != MIXED:
-            continue
-        got = pair_sum(kernel, q.astype(np.float32), q.astype(np.float32), signals.astype(np.float32), True)
-        assert got.dtype == np.float32
-        np.testing.assert_allclose(got, W @ signals, rtol=0, atol=1e-3 * size)
+    q, signals = generator.normal(size=(23, d)).astype(dtype), generator.normal(size=(23, 2)).astype(dtype)
+    difference = q[:, None].astype(float) - q
+    rho = np.abs(difference).sum(-1) if metric == "l1" else np.sqrt((difference**2).sum(-1))
+    W = value(parse(text), np.sqrt(rho**2 + 0.2**2), names) * np.ones_like(rho)
+    np.testing.assert_allclose(kernel.value(rho), W, rtol=1e-14)
+    np.fill_diagonal(W, 0.0)
+    # Some ten roundings, amplified by r d(log phi)/dr < 30 of these formulas at r below 20.
+    error = 1e3 * np.finfo(dtype).eps * np.abs(W).max()
+    matrix, sums = pair_matrix(kernel, q, q, True), pair_sum(kernel, q, q, signals, True)
+    assert matrix.dtype == sums.dtype == dtype
+    np.testing.assert_allclose(matrix, W, rtol=0, atol=error)
+    np.testing.assert_allclose(sums, W @ signals, rtol=0, atol=23 * error)
 
 
 @pytest.mark.parametrize("text", [MIXED, REST, POWERS])
@@ -105,6 +108,10 @@ def test_any_expression_has_its_value_and_its_slope(text, r):
         def reference(r):
             return eval(text, environment, {**names, "r": np.float64(r)})  # the test's own text
 
+        try:
+            reference(r)
+        except (ZeroDivisionError, OverflowError):  # of numbers alone
+            return
         expected = np.float64(reference(r))
         got = np.float64(value(tree, np.float64(r), names))
         assert got == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
@@ -126,7 +133,7 @@ def test_any_expression_has_its_value_and_its_slope(text, r):
 def test_even_powers_take_no_root():
     numbers = np.array([2.0, 0, 0, 0, 0, 0, 0, 0.5, 1.0])
     # A negative r^2 has no root, so these would fail if one was taken.
-    phi, slope = python_functions("c/(r**2+eta**2)", np.float64)
+    phi, _ = python_functions("c/(r**2+eta**2)", np.float64)
     assert phi(-4.0, numbers) == 2.0 / (-4.0 + 0.25)
     assert python_functions("r**6", np.float64)[0](-2.0, numbers) == -8.0
     assert parse("r - 0 + 0*c")[1] == "r" and derivative(R) == ("number", 1.0)
@@ -192,7 +199,7 @@ def test_what_does_not_get_in(text, words):
 
 @pytest.mark.parametrize("profile", [None, 3, b"c/r", ["c/r"], object()])
 def test_a_profile_is_a_text(profile):
-    with pytest.raises(TypeError, match="kernel: got profile .*expected one of inverse.*expression"):
+    with pytest.raises(TypeError, match=r"kernel: got profile .*expected one of inverse.*expression"):
         Kernel(profile)
 
 
