@@ -21,9 +21,7 @@ class Nodes:
         self.left_out = int(np.argmin(np.abs(self.x - 0.5)))
         others = np.delete(self.x, self.left_out)
         self.defect = np.ones(n)
-        self.defect[np.arange(n) != self.left_out] = -lagrange(
-            self.x[self.left_out], others, _barycentric(others)
-        )
+        self.defect[np.arange(n) != self.left_out] = -lagrange(self.x[self.left_out], others, _barycentric(others))
 
     def weights(self, x):
         """Values at the nodes times these weights sum to the polynomial's value at x."""
@@ -40,4 +38,3 @@ def _barycentric(x):
     difference = x[:, None] - x
     np.fill_diagonal(difference, 1.0)
     return 1.0 / difference.prod(axis=1)
-

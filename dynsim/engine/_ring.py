@@ -55,8 +55,10 @@ def look_up(past, times, ring_q, ring_E, firsts, x, barycentric, q, E):
     slot = low % capacity
     theta = min(max((past - times[slot, 0]) / times[slot, 1], 0.0), 1.0)
     weights = lagrange(theta, x, barycentric)
-    q[:] = 0.0
-    E[:] = 0.0
+    for j in range(len(q)):
+        q[j] = 0.0
+    for j in range(len(E)):
+        E[j] = 0.0
     for k in range(len(x)):
         if weights[k] != 0.0:
             for j in range(len(q)):
@@ -70,7 +72,11 @@ def keep(t, step, q_nodes, E_nodes, times, ring_q, ring_E, firsts):
     """Store the step [t, t + step]; there must be room."""
     slot = firsts[-1] % len(times)
     times[slot, 0], times[slot, 1] = t, step
-    ring_q[slot], ring_E[slot] = q_nodes, E_nodes
+    for k in range(len(q_nodes)):
+        for j in range(q_nodes.shape[1]):
+            ring_q[slot, k, j] = q_nodes[k, j]
+        for j in range(E_nodes.shape[1]):
+            ring_E[slot, k, j] = E_nodes[k, j]
     firsts[-1] += 1
 
 

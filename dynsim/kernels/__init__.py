@@ -1,5 +1,6 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
+from ._block import constants, fill_row, specialisation
 from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
@@ -15,11 +16,14 @@ __all__ = [
     "as_array",
     "as_count",
     "as_number",
+    "constants",
     "expect_keys",
+    "fill_row",
     "launch",
     "pair_force",
     "pair_matrix",
     "pair_sum",
     "relation",
     "relation_forces",
+    "specialisation",
 ]

@@ -152,3 +152,28 @@ def add_force(target, sources, start, stop, metric, d, weights, force):
             elif difference < 0:
                 total -= weights[j - start]
         force[k] += total
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def fill_row(target, sources, expression, profile, metric, numbers, out):
+    """out[j] = phi(source_j, target), sources (d, n), for loops that are compiled elsewhere.
+
+    `expression` is a constant of the loop: the text of an expression, or "" for a built-in profile, told by its number.
+    """
+    n = sources.shape[1]
+    if metric == L2:
+        squared_distances(target, sources, 0, n, L2, 0, numbers, out)
+    else:
+        squared_distances(target, sources, 0, n, L1, 0, numbers, out)
+    if expression != "":
+        for j in range(n):
+            out[j] = phi(out[j], expression, 1, numbers)
+    elif profile == INVERSE:
+        for j in range(n):
+            out[j] = phi(out[j], INVERSE, 1, numbers)
+    elif profile == LINEAR:
+        for j in range(n):
+            out[j] = phi(out[j], LINEAR, 1, numbers)
+    else:
+        for j in range(n):
+            out[j] = phi(out[j], profile, 1, numbers)
