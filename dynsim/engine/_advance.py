@@ -132,7 +132,7 @@ def _whole(expression):
         pairs, operators, given, memory = system
         A, b, c, b_error, _, numbers = tableau
         new_q, new_R, new_E, new_f, K, _, _ = trial
-        h, S, flat, shape = end - t, len(b), q.ravel(), q.shape
+        h, S, flat = end - t, len(b), q.ravel()
         fill(K[0], f)
         for i in range(1, S):
             combine(h, A[i], K, i, flat, new_q.ravel())
@@ -171,7 +171,7 @@ def _whole(expression):
         numbers = tableau[5]
         adaptive, k = numbers[0] != 0.0, numbers[3]
         q, f, R, E = state
-        new_q, new_R, new_E, new_f, K, q_nodes, E_nodes = trial
+        new_q, new_R, new_E, new_f, _, q_nodes, E_nodes = trial
         while steps > 0:
             if not counts[PENDING]:
                 if clock[NOW] >= clock[LAST] or tries <= 0:

@@ -77,7 +77,7 @@ class SmallSteps:
 
 
 def _operators(system):
-    equations, N, s, d = system._equations, system.neurons, system.signals, system.dimension
+    equations, N, s = system._equations, system.neurons, system.signals
     names = ("a", "A", "M", "G", "b")
     maps = [np.array(getattr(equations, name).value, dtype=float) for name in names]
     after = [np.array(getattr(equations, name).value, dtype=float) for name in ("D", "E", "F")]
