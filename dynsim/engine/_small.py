@@ -22,7 +22,7 @@ def fits(system, history):
     alone = system.delay or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    return bool(work <= LARGEST_WORK and plain and alone)
+    return bool(work <= LARGEST_WORK and plain and alone and system._coupling.backend != "cupy")
 
 
 class SmallSteps:

@@ -4,11 +4,13 @@ from ._block import constants, fill_row, specialisation
 from ._check import as_array, as_count, as_number, expect_keys
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._kernel import METRICS, PROFILES, Kernel
+from ._plan import BACKENDS, find_backend
 from ._relation import relation, relation_forces
 from ._sorted import SortedProduct
 from ._threads import launch
 
 __all__ = [
+    "BACKENDS",
     "METRICS",
     "PROFILES",
     "Kernel",
@@ -19,6 +21,7 @@ __all__ = [
     "constants",
     "expect_keys",
     "fill_row",
+    "find_backend",
     "launch",
     "pair_force",
     "pair_matrix",

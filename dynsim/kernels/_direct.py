@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
+from . import _cuda
 from ._block import (
     BLOCK,
     L1,
@@ -26,6 +27,7 @@ from ._block import (
     squared_distances,
 )
 from ._check import as_array
+from ._plan import WORTH_THE_WAY, find_backend
 from ._sorted import SortedProduct
 from ._threads import launch
 
@@ -38,7 +40,7 @@ METHODS = ("auto", "direct", "sorted")
 PAIRS_PER_NEURON = 600
 
 
-def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto"):
+def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto", backend="auto"):
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
     Parameters
@@ -53,6 +55,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     method : {"auto", "direct", "sorted"}
         Every pair; or, for the linear kernel of l1 distances without softening, sums along sorted axes in
         O((m + n) log(m + n)). "auto" sorts where it can and pays.
+    backend : {"auto", "numba", "cupy"}
+        Who computes every pair: Numba on the processor, or CuPy on a CUDA card. "auto" takes a card that answers for
+        sums large enough (`find_backend` says why).
 
     Returns
     -------
@@ -78,12 +83,17 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     if _sorts(kernel, method, len(sources), len(targets)):
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
         return SortedProduct(sources, targets, kernel.scale).forward(strengths).astype(dtype, copy=False)
+    work = len(sources) * len(targets) * sources.shape[1]
+    if _on_card(backend, work):
+        arrays = _as(dtype, sources, targets, strengths.reshape(len(sources), -1))
+        out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
+        return out.reshape(len(targets)) if strengths.ndim == 1 else out
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
     # One signal, and a dimension known to the compiler: nothing but sums, in registers.
     maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
     loop = maker(*specialisation(kernel, sources.shape[1]))
-    work = len(sources) * len(targets) * (sources.shape[1] + len(columns))
+    work += len(sources) * len(targets) * len(columns)
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out.reshape(len(targets)) if strengths.ndim == 1 else out
@@ -110,11 +120,12 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     return out
 
 
-def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False):
+def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False, backend="auto"):
     """Gradient of sum_ij target_strengths_i . source_strengths_j phi(sources_j, targets_i) in the targets' places.
 
     Strengths are (n,) and (m,), or (n, s) and (m, s). Returns (m, d). The gradient in the sources' places is the same
     function with the roles swapped. Where two neurons meet without softening the gradient is taken as 0.
+    `backend` as for `pair_sum`.
 
     Examples
     --------
@@ -131,6 +142,9 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
             f"({len(targets)}, s), or both without s."
         )
     dtype = np.result_type(sources, targets, given, taken)
+    if _on_card(backend, len(sources) * len(targets) * sources.shape[1]):
+        flat = given.reshape(len(sources), -1), taken.reshape(len(targets), -1)
+        return _cuda.pair_force(kernel, *_as(dtype, sources, targets, *flat), bool(exclude_self))
     columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
     rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
     out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
@@ -139,6 +153,16 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows,
          constants(kernel, dtype), bool(exclude_self), out)  # fmt: skip
     return out
+
+
+def _on_card(backend, work):
+    if backend == "auto" and work < WORTH_THE_WAY:
+        return False
+    return find_backend(backend).name == "cupy"
+
+
+def _as(dtype, *arrays):
+    return [np.ascontiguousarray(array, dtype=dtype) for array in arrays]
 
 
 def _sorts(kernel, method, n, m):

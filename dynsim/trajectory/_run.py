@@ -71,7 +71,10 @@ def run(
         for old in (checkpoint_of(path), Path(f"{checkpoint_of(path)}.previous")):
             old.unlink(missing_ok=True)
     stored = {**_describe(system, span, method, options), **(parameters or {})}
-    provenance = {"backend": str(options.get("backend", "numba")), **(provenance or {})}
+    from dynsim.kernels import find_backend
+
+    backend = getattr(system, "backend", None) if options.get("backend") is None else find_backend(options["backend"])
+    provenance = {"backend": getattr(backend, "name", "numba"), **(provenance or {})}
 
     def make(q, R):
         return TrajectoryWriter(
