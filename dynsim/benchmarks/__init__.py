@@ -15,7 +15,7 @@ BENCHMARKS = {
 }
 
 
-def run(name, rounds=3, full=False):
+def run(name, rounds=3, full=False, **options):
     """Run one benchmark and return its numbers, with the machine and the versions.
 
     Parameters
@@ -26,17 +26,19 @@ def run(name, rounds=3, full=False):
         Times that every contestant runs; the median counts.
     full : bool
         Also the largest sizes.
+    options
+        Of one benchmark: `backend` of pairs.
 
     Raises
     ------
     ValueError
-        If there is no benchmark of this name.
+        If there is no benchmark of this name, or no such backend.
     """
     if name not in BENCHMARKS:
         raise ValueError(f"benchmark: got {name!r}; expected one of {', '.join(BENCHMARKS)}.")
     from ._measure import machine
 
-    return {"benchmark": name, "machine": machine(), **import_module(f"{__name__}.{name}").run(rounds, full)}
+    return {"benchmark": name, "machine": machine(), **import_module(f"{__name__}.{name}").run(rounds, full, **options)}
 
 
 __all__ = ["BENCHMARKS", "run"]

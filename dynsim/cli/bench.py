@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -14,8 +15,10 @@ NAMES = ("pairs", "engine", "growth", "product", "train")
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times each contestant runs.")
 @click.option("--full", is_flag=True, help="Also the largest sizes.")
+@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Who computes our pair sums (pairs).")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (growth), as growth.png.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(names, rounds, full, as_json):
+def command(names, rounds, full, backend, figure, as_json):
     """Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
 
     \b
@@ -30,12 +33,22 @@ def command(names, rounds, full, as_json):
     \b
     dynsim bench pairs
     dynsim bench train --json
+    dynsim bench growth --full --figure growth.png
     """
     from dynsim.benchmarks import BENCHMARKS, run
 
-    for name in names or NAMES:
+    names = names or NAMES
+    for option, value, owner in (("--backend", backend, "pairs"), ("--figure", figure, "growth")):
+        if value is not None and owner not in names:
+            raise click.UsageError(f"{option} belongs to {owner}; expected: dynsim bench {owner} {option} {value}")
+    for name in names:
         click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
-        found = run(name, rounds, full)
+        found = run(name, rounds, full, **({"backend": backend} if backend and name == "pairs" else {}))
+        if figure is not None and name == "growth":
+            from dynsim.benchmarks.growth import figure as draw
+
+            draw(found, figure)
+            click.echo(f"wrote {figure}", err=True)
         click.echo(json.dumps(found) if as_json else _text(found))
 
 

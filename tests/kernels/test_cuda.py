@@ -34,8 +34,8 @@ extern "C" void run_sum(const real* q, const real* t, const real* e, const real*
     for (blockIdx.y = 0; blockIdx.y * COLUMNS < s; ++blockIdx.y)
         for (blockIdx.x = 0; blockIdx.x < m + 1; ++blockIdx.x) pair_sum(q, t, e, k, n, m, s, x, o);
 }
-extern "C" void run_force(const real* q, const real* t, const real* e, const real* y, const real* k, int n, int m, int s,
-                          int x, real* o) {
+extern "C" void run_force(const real* q, const real* t, const real* e, const real* y, const real* k, int n, int m,
+                          int s, int x, real* o) {
     for (blockIdx.x = 0; blockIdx.x < m + 1; ++blockIdx.x) pair_force(q, t, e, y, k, n, m, s, x, o);
 }
 """
