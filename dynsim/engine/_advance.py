@@ -19,7 +19,7 @@ from ._equations import NOT_FINITE, OK, all_finite, compiled, fill
 # Why `advance` returned, besides NOT_FINITE and SINGULAR of an evaluation.
 ENOUGH, PAUSED, FULL, TOO_SMALL = 3, 4, 5, 6
 # Places in `counts`; and in `clock`: now, begin and end of the last step, end of the span, error norm.
-ACCEPTED, REFUSED, EVALUATIONS, PENDING, CUT, FAILED_AFTER = range(6)
+ACCEPTED, REFUSED, EVALUATIONS, PENDING, CUT = range(5)
 NOW, BEGIN, END, LAST, ERROR = range(5)
 
 
@@ -205,13 +205,10 @@ def _whole(expression):
                 step_restart(adaptive, control, clock[END])
             if counts[CUT] or not known:
                 counts[EVALUATIONS] += 1
-                counts[FAILED_AFTER] = 1
                 code = evaluate(clock[END], new_q, pairs, operators, given, memory, new_R, new_E, new_f)
                 if code != OK:
                     return code
-                counts[FAILED_AFTER] = 0
             if not all_finite(new_f):
-                counts[FAILED_AFTER] = 1
                 return NOT_FINITE
             fill(q, new_q)
             fill(f, new_f)

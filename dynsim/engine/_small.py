@@ -31,7 +31,7 @@ class SmallSteps:
     def __init__(self, run):
         system, tableau, options = run.system, run.tableau, run.options
         (H, N, d), s, S = run.q.shape, system.signals, tableau.stages
-        self.clock, self.counts, self.control = np.zeros(5), np.zeros(6, np.int64), run.control.numbers
+        self.clock, self.counts, self.control = np.zeros(5), np.zeros(5, np.int64), run.control.numbers
         self.clock[NOW], self.clock[LAST] = run.t, options.t1
         self.q, self.memory = np.ascontiguousarray(run.q, float).copy(), run.memory
         f, R, E = (np.array(value, dtype=float) for value in run.values)
