@@ -26,7 +26,8 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
-from ._check import as_array
+from ._check import as_array, as_choice, as_flag, as_instance
+from ._kernel import Kernel
 from ._plan import WORTH_THE_WAY, find_backend
 from ._sorted import SortedProduct
 from ._threads import launch
@@ -75,7 +76,7 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     >>> pair_sum(Kernel("inverse"), [[0.0], [3.0]], [[1.0]], [1.0, 4.0])
     array([3.])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     strengths = as_array(strengths, "strengths")
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise ValueError(f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s).")
@@ -110,7 +111,7 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     >>> pair_matrix(Kernel("linear"), [[0.0], [3.0]], [[1.0]])
     array([[1., 2.]])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     dtype = np.result_type(sources, targets)
     out = np.empty((len(targets), len(sources)), dtype=dtype)
     loop = _matrix_loop(*specialisation(kernel, sources.shape[1]))
@@ -133,7 +134,7 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     >>> pair_force(Kernel("inverse"), [[0.0]], [[2.0]], [1.0], [1.0])
     array([[-0.25]])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     given = as_array(source_strengths, "source strengths")
     taken = as_array(target_strengths, "target strengths")
     if given.ndim not in (1, 2) or len(given) != len(sources) or taken.shape != (len(targets), *given.shape[1:]):
@@ -166,8 +167,7 @@ def _as(dtype, *arrays):
 
 
 def _sorts(kernel, method, n, m):
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}.")
+    as_choice(method, METHODS, "method")
     able = kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
     if method == "sorted" and not able:
         raise ValueError(f"method: sorted sums need the linear kernel of l1 distances without softening; got {kernel}.")
@@ -179,7 +179,9 @@ def axes_first(places, dtype):
     return np.ascontiguousarray(np.swapaxes(places, -1, -2), dtype=dtype)
 
 
-def _places(sources, targets, exclude_self):
+def _places(kernel, sources, targets, exclude_self):
+    as_instance(kernel, Kernel, "kernel")
+    exclude_self = as_flag(exclude_self, "exclude_self")
     sources = as_array(sources, "sources", ("n", "d"))
     targets = as_array(targets, "targets", ("m", "d"))
     if sources.shape[1] != targets.shape[1] or not sources.shape[1]:

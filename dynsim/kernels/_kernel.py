@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from ._check import as_number, expect_keys
+from ._check import as_choice, as_number, expect_keys
 from ._expression import NAMES, parse
 from ._formula import value
 
@@ -83,8 +83,7 @@ class Kernel:
             if re.fullmatch(r"[A-Za-z][A-Za-z_-]+|\s*", self.profile) and self.profile not in NAMES:
                 raise ValueError(f"kernel: got profile {self.profile!r}; {_near(self.profile)}expected {_known()}.")
             parse(self.profile)
-        if not isinstance(self.metric, str) or self.metric not in METRICS:
-            raise ValueError(f"kernel: got metric {self.metric!r}; expected l2 or l1.")
+        as_choice(self.metric, METRICS, "kernel metric")
         object.__setattr__(self, "scale", as_number(self.scale, "kernel scale"))
         object.__setattr__(self, "softening", as_number(self.softening, "kernel softening", minimum=0))
         object.__setattr__(self, "length", as_number(self.length, "kernel length", above=0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from ._check import as_choice
+
 BACKENDS = ("auto", "numba", "cupy")
 # Pairs times axes from which a card pays although the arrays travel there and back; estimated, not measured.
 WORTH_THE_WAY = 3e8
@@ -40,8 +42,7 @@ def find_backend(backend="auto"):
     >>> find_backend("numba")
     Backend(name='numba', reason='asked for')
     """
-    if not isinstance(backend, str) or backend not in BACKENDS:
-        raise ValueError(f"backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
+    as_choice(backend, BACKENDS, "backend")
     if backend == "numba":
         return Backend("numba", "asked for")
     trouble = _trouble()

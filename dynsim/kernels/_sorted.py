@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from ._check import as_array
+from ._check import as_array, as_number
 from ._threads import launch
 
 PIECE = 4096  # sources in one piece of a prefix sum
@@ -51,7 +51,7 @@ class SortedProduct:
     """
 
     def __init__(self, sources, targets, scale=1.0):
-        self.scale = float(scale)
+        self.scale = as_number(scale, "scale")
         self._sources = self._targets = None
         self.update(sources, targets)
 
