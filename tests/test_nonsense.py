@@ -43,12 +43,23 @@ VALUES = {
 MEANINGFUL = {
     "Kernel.scale": {"negative"},
     "SortedProduct.scale": {"negative"},
-    "title": {"text"},
-    "reference": {"text"},
-    "name": {"text"},
-    "atol": set(),
+    "Tableau.name": {"text"},
+    "Tableau.reference": {"text"},
+    "Dataset.name": {"text"},
+    "System.strengths": {"negative"},  # of one group: a number
+    "System.drive": {"negative"},
+    **{f"Operators.{name}": {"negative"} for name in "ABCDEF"},
+    **{f"compare.{name}": {"text"} for name in ("x", "y", "title")},
+    "resume.until": {"negative"},  # refused by what the file has reached
+    # A new file in the current folder, a text of which anything can be made.
+    **{f"{name}.path": {"text"} for name in ("run", "solve", "TrajectoryWriter", "save_checkpoint", "save_model")},
+    "to_extxyz.output": {"text"},
+    "data_dir": {"text"},
+    "train.trajectory": {"text"},
+    "train.checkpoint": {"text"},
+    "train.resume": set(),
 }
-PATHS = {"path", "output", "data_dir"}
+PATHS = {"path", "output", "data_dir", "source", "config"}
 
 
 def public():
@@ -70,8 +81,17 @@ def good(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("nonsense")
     q, kernel, x = np.arange(6.0).reshape(3, 2), Kernel(), np.ones(3)
-    system = System(q, operators=Operators(F=-1.0))
-    run(system, (0.0, 0.1), folder / "run.h5", method="rk4", dt=0.05)
+    system = System(q, operators=Operators(F=-1.0), delay=0.5)
+    ready = dynsim.engine.configure({"groups": [{"neurons": 3}], "run": {"until": 1.0, "method": "rk4", "dt": 0.1}})
+    run(
+        ready.system,
+        ready.span,
+        folder / "run.h5",
+        {"config": ready.config},
+        checkpoint_seconds=0.0,
+        max_steps=3,
+        **ready.options,
+    )
     save_checkpoint(folder / "checkpoint", {"a": 1})
     model = mlp((4, 3, 2), copies=2, dim=2)
     model.save(folder / "model.h5")
@@ -83,7 +103,7 @@ def good(tmp_path_factory):
     relation = {"kernel": kernel, "sources": places, "targets": places + 1, "strengths": np.ones((1, 1, 1))}
     tableau = {"name": "m", "order": 2, "A": [[0, 0], [0.5, 0]], "b": [0, 1], "c": [0, 0.5], "P": [[1, -1], [0, 1]]}
     span, weights = {"system": system, "span": (0.0, 0.1)}, np.ones((2, 2))
-    parameters = model.parameters
+    parameters = list(model.parameters.values())
     made = {
         "kernels.Kernel": {},
         "kernels.SortedProduct": {"sources": q, "targets": q},
@@ -142,7 +162,7 @@ def good(tmp_path_factory):
         "trajectory.to_extxyz": {"path": folder / "run.h5", "output": folder / "run.xyz", "overwrite": True},
         "trajectory.validate": {"path": folder / "run.h5"},
         "plots.available": {"trajectory": dynsim.trajectory.Trajectory(folder / "run.h5")},
-        "plots.compare": {"series": {"a": ([1.0, 2.0], [3.0, 4.0])}, "x": "x", "y": "y"},
+        "plots.compare": {"series": {"a": [(1.0, 2.0), (3.0, 4.0)]}, "x": "x", "y": "y"},
         "plots.options_of": {"kind": "signals"},
         "plots.plot": {"source": folder / "run.h5", "kind": "signals"},
         "plots.save": {"figure": dynsim.plots.plot(folder / "run.h5", "signals"), "output": folder / "a.png"},
@@ -171,7 +191,7 @@ def arguments():
                 yield name, parameter.name
 
 
-@pytest.mark.parametrize(("name", "parameter"), arguments())
+@pytest.mark.parametrize(("name", "parameter"), list(arguments()))
 def test_nonsense_is_refused_at_the_call(good, name, parameter):
     room, short = name.split(".")
     function = getattr(importlib.import_module(f"dynsim.{room}"), short)
@@ -187,7 +207,8 @@ def test_nonsense_is_refused_at_the_call(good, name, parameter):
                 wrong.append(f"{kind}: {type(error).__name__} {error}")
                 continue
             message = str(error)
-            came = ("nonsense", "Nonsense", "str", "-1", "nan", "(2, 0, 5, 1, 1)", "ndarray", "int", "float")
+            came = ("nonsense", "Nonsense", "str", "-1", "nan", "(2, 0, 5, 1, 1)", "ndarray", "int", "float",
+                    "shape ()", "array", "object")  # fmt: skip
             if not any(word in message for word in ("expected", "give ", "choose ")) and not isinstance(error, OSError):
                 wrong.append(f"{kind}: does not say what was expected: {message}")
             elif not any(word in message for word in came):

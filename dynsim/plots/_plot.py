@@ -48,8 +48,7 @@ def plot(source, kind, output=None, **options):
     >>> plot(path, "trajectories").axes[0].get_title()
     'Paths of 2 neurons'
     """
-    if kind not in _DRAW:
-        raise ValueError(f"got kind {kind!r}, expected one of {', '.join(KINDS)}")
+    _expect_kind(kind)
     if output is not None:
         expect_format(output)
     for name in options:
@@ -80,12 +79,19 @@ _WHY = {
 }
 
 
+def _expect_kind(kind):
+    if not isinstance(kind, str) or kind not in _DRAW:
+        text = repr(kind) if isinstance(kind, str) else f"of type {type(kind).__name__}"
+        raise ValueError(f"got kind {text}, expected one of {', '.join(KINDS)}")
+
+
 def options_of(kind):
     """Names of the options of a kind of figure.
 
     >>> options_of("trajectories")
     ['neurons', 'dim', 'title', 'size']
     """
+    _expect_kind(kind)
     return list(inspect.signature(_DRAW[kind]).parameters)[1:]
 
 
@@ -100,6 +106,8 @@ def available(trajectory):
     >>> available(Trajectory(path))
     ['trajectories', 'distances']
     """
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"got trajectory of type {type(trajectory).__name__}, expected an open Trajectory")
     if not trajectory.frames:
         return []
     has = {

@@ -33,6 +33,8 @@ def save(figure, output):
     >>> output.read_bytes()[1:4]
     b'PNG'
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"got figure of type {type(figure).__name__}, expected a matplotlib Figure")
     output, suffix = Path(output), expect_format(output)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent)
     try:
