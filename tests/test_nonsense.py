@@ -209,7 +209,9 @@ def test_nonsense_is_refused_at_the_call(good, name, parameter):
             message = str(error)
             came = ("nonsense", "Nonsense", "str", "-1", "nan", "(2, 0, 5, 1, 1)", "ndarray", "int", "float",
                     "shape ()", "array", "object")  # fmt: skip
-            if not any(word in message for word in ("expected", "give ", "choose ")) and not isinstance(error, OSError):
+            if not any(word in message for word in ("expected", "must be", "give ", "choose ")) and not isinstance(
+                error, OSError
+            ):
                 wrong.append(f"{kind}: does not say what was expected: {message}")
             elif not any(word in message for word in came):
                 wrong.append(f"{kind}: does not say what came: {message}")

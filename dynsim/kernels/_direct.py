@@ -28,7 +28,7 @@ from ._block import (
 )
 from ._check import as_array, as_choice, as_flag, as_instance
 from ._kernel import Kernel
-from ._plan import WORTH_THE_WAY, find_backend
+from ._plan import BACKENDS, WORTH_THE_WAY, find_backend
 from ._sorted import SortedProduct
 from ._threads import launch
 
@@ -157,7 +157,7 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
 
 
 def _on_card(backend, work):
-    if backend == "auto" and work < WORTH_THE_WAY:
+    if as_choice(backend, BACKENDS, "backend") == "auto" and work < WORTH_THE_WAY:
         return False
     return find_backend(backend).name == "cupy"
 
