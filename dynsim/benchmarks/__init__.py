@@ -15,7 +15,7 @@ BENCHMARKS = {
 }
 
 
-def run(name, rounds=3, full=False, progress=None):
+def run(name, rounds=3, full=False, progress=None, **options):
     """Run one benchmark and return its numbers, with the machine and the versions.
 
     Parameters
@@ -28,18 +28,20 @@ def run(name, rounds=3, full=False, progress=None):
         Also the largest sizes.
     progress : callable, optional
         Called with the number of contestants that have run so far.
+    options
+        Of one benchmark: `backend` of pairs.
 
     Raises
     ------
     ValueError
-        If there is no benchmark of this name.
+        If there is no benchmark of this name, or no such backend.
     """
     if name not in BENCHMARKS:
         raise ValueError(f"benchmark: got {name!r}; expected one of {', '.join(BENCHMARKS)}.")
     from ._measure import machine, telling
 
     with telling(progress or (lambda runs: None)):
-        found = import_module(f"{__name__}.{name}").run(rounds, full)
+        found = import_module(f"{__name__}.{name}").run(rounds, full, **options)
     return {"benchmark": name, "machine": machine(), **found}
 
 

@@ -9,15 +9,20 @@ from ._measure import median_seconds, ratio, rounds_of
 N = 20_000
 
 
-def run(rounds, full):
-    """d = 3 and 9; `full` also 2 and 16."""
-    rows = []
+def run(rounds, full, backend="numba"):
+    """d = 3 and 9; `full` also 2 and 16. `backend` of ours, as for `pair_sum`."""
+    from dynsim.kernels import find_backend
+
+    backend, rows = find_backend(backend).name, []
     for d in (2, 3, 9, 16) if full else (3, 9):
-        found = rounds_of({name: (__name__, name, {"d": d}) for name in ("ours", "keops", "matrix")}, rounds)
+        contestants = {name: (__name__, name, {"d": d}) for name in ("ours", "keops", "matrix")}
+        contestants["ours"] = (__name__, "ours", {"d": d, "backend": backend})
+        found = rounds_of(contestants, rounds)
         rows.append(
             {
                 "d": d,
                 "n": N,
+                "backend": backend,
                 **found,
                 "pairs_per_second": N * N / found["ours"]["seconds"],
                 "times_faster_than_keops": ratio(found["keops"], found["ours"]),
@@ -36,13 +41,13 @@ def _result(seconds, y):
     return {"seconds": seconds, "checksum": float(np.sum(y, dtype=np.float64))}
 
 
-def ours(d):
-    """`pair_sum`."""
+def ours(d, backend="numba"):
+    """`pair_sum`; on a card, with the arrays' way there and back."""
     from dynsim.kernels import Kernel, pair_sum
 
     sources, targets, x = _data(d)
-    y = pair_sum(Kernel(), sources, targets, x)
-    return _result(median_seconds(lambda: pair_sum(Kernel(), sources, targets, x), 5), y)
+    y = pair_sum(Kernel(), sources, targets, x, backend=backend)
+    return _result(median_seconds(lambda: pair_sum(Kernel(), sources, targets, x, backend=backend), 5), y)
 
 
 def keops(d):

@@ -54,6 +54,13 @@ def break_even(rows, columns):
     return None
 
 
+def figure(found, output):
+    """Draw time and memory against size and save it; `found` is what `run` returned."""
+    from dynsim.plots import product_figure, save
+
+    return save(product_figure(found["rows"], found["break_even"]), output)
+
+
 def _row(arguments, rounds):
     found = rounds_of({name: (__name__, name, arguments) for name in ("ours", "blas")}, rounds)
     difference = abs(found["ours"]["norm"] / found["blas"]["norm"] - 1)

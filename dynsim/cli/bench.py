@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -11,15 +12,17 @@ from ._progress import Count
 
 # As in dynsim.benchmarks, which a test compares.
 NAMES = ("pairs", "engine", "growth", "product", "train")
+DRAWN = ("growth", "product")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times each contestant runs.")
 @click.option("--full", is_flag=True, help="Also the largest sizes.")
-@click.option("--figure", type=click.Path(path_type=Path), help="Of product: time and memory against size.")
+@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Who computes our pair sums (pairs).")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (of growth or product).")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(names, rounds, full, figure, as_json):
+def command(names, rounds, full, backend, figure, as_json):
     """Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
 
     \b
@@ -35,24 +38,26 @@ def command(names, rounds, full, figure, as_json):
     dynsim bench pairs
     dynsim bench train --json
     dynsim bench product --full --figure product.png
+    dynsim bench growth --full --figure growth.png
     """
     from dynsim.benchmarks import BENCHMARKS, run
 
+    names = names or NAMES
+    for option, value, owners in (("--backend", backend, ("pairs",)), ("--figure", figure, DRAWN)):
+        if value is not None and (len(names) != 1 or names[0] not in owners):
+            named = " or ".join(owners)
+            raise click.UsageError(f"{option} belongs to {named}; expected: dynsim bench {owners[0]} {option} {value}")
     if figure is not None:
-        if names != ("product",):
-            raise click.UsageError("--figure: only `dynsim bench product` draws one.")
         from dynsim.plots import expect_format
 
         expect_format(figure)  # before the work, not after it
-    for name in names or NAMES:
+    for name in names:
         click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
         with Count("run", delay=0.0) as progress:
-            found = run(name, rounds, full, progress)
+            found = run(name, rounds, full, progress, **({"backend": backend} if backend else {}))
         click.echo(json.dumps(found) if as_json else _text(found))
         if figure is not None:
-            from dynsim.plots import product_figure, save
-
-            save(product_figure(found["rows"], found["break_even"]), figure)
+            import_module(f"dynsim.benchmarks.{name}").figure(found, figure)
             click.echo(f"written {figure}", err=True)
 
 

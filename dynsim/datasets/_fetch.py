@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynsim.errors import DataError
 
-from ._load import EMBEDDED, FILES, NAMES, search_path
+from ._load import EMBEDDED, FILES, expect_name, search_path
 
 # MD5 of FILES with .gz, as their authors publish them; they guard against damage, not against an attacker.
 CHECKSUMS = {
@@ -74,8 +74,12 @@ def fetch(name, data_dir=None, mirrors=None, progress=False):
     >>> fetch("digits").name
     'digits'
     """
-    if name not in NAMES:
-        raise DataError(f"data set: got {name!r}; expected one of {', '.join(NAMES)}.")
+    expect_name(name)
+    for what, value, kind in (("mirrors", mirrors, list | tuple | None), ("progress", progress, bool)):
+        if not isinstance(value, kind):
+            raise DataError(f"data set: got {what} of type {type(value).__name__}; expected {kind}.")
+    if data_dir is not None:
+        data_dir = Path(data_dir)
     if name == "digits":
         return EMBEDDED
     folder = _writable(name, data_dir)

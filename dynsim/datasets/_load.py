@@ -33,6 +33,27 @@ class Dataset:
     test_labels: np.ndarray
     classes: int
 
+    def __post_init__(self):
+        _expect(isinstance(self.name, str), "name", self.name, "a text")
+        _expect(isinstance(self.classes, int) and self.classes > 0, "classes", self.classes, "a whole number above 0")
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            four = isinstance(images, np.ndarray) and images.ndim == 4
+            _expect(four, f"{part}_images", images, "an array (n, channels, height, width)")
+            one = isinstance(labels, np.ndarray) and labels.shape == (len(images),)
+            _expect(one, f"{part}_labels", labels, f"an array ({len(images)},)")
+
+
+def _expect(right, name, value, wanted):
+    if not right:
+        text = f"shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        raise DataError(f"data set: got {name} {text}; expected {wanted}.")
+
+
+def expect_name(name):
+    """Refuse what is no data set's name, with DataError."""
+    _expect(isinstance(name, str) and name in NAMES, "name", name, f"one of {', '.join(NAMES)}")
+
 
 def search_path(data_dir=None):
     """Return the folders that are searched, in order: data_dir, $DYNSIM_DATA, data/, the user's cache.
@@ -56,6 +77,7 @@ def find(name, data_dir=None):
     >>> find("digits").name
     'digits'
     """
+    expect_name(name)
     if name == "digits":
         return EMBEDDED
     return next((folder / name for folder in search_path(data_dir) if (folder / name).is_dir()), None)

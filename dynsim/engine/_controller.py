@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
@@ -17,90 +18,109 @@ def error_norm(error, size, rtol, atol):
     return norm if math.isfinite(norm) else math.inf
 
 
+# A controller is four numbers, so that compiled loops can go on with them: step (dt, or the next length h), and
+# for a fixed step where it is counted from and how many were taken; else the last error, whether the last try was
+# refused, and the length of the last try.
+STEP, ANCHOR, COUNT = 0, 1, 2
+LAST_ERROR, REJECTED, USED = 1, 2, 3
+
+
+@njit(cache=True, nogil=True)
+def step_end(adaptive, numbers, t, stop):
+    """End of the step that begins at t and may not pass `stop`.
+
+    The way to `stop` is divided evenly where less than two adaptive steps are left; a rest of less than a billionth of
+    a step is rounding, not a step.
+    """
+    if not adaptive:
+        end = numbers[ANCHOR] + (numbers[COUNT] + 1) * numbers[STEP]
+        return stop if end > stop - 1e-9 * numbers[STEP] else end
+    left = stop - t
+    if numbers[STEP] >= left * (1 - 1e-9):
+        end = stop
+    elif numbers[STEP] > 0.5 * left:
+        end = t + 0.5 * left
+    else:
+        end = t + numbers[STEP]
+    numbers[USED] = end - t
+    return end
+
+
+@njit(cache=True, nogil=True)
+def step_accepted(adaptive, numbers, error, k):
+    """Choose the next step after one that was good enough: h <- 0.9 h error^(-0.7/k) last_error^(0.4/k)."""
+    if not adaptive:
+        numbers[COUNT] += 1
+        return
+    error = max(error, 1e-10)
+    factor = SAFETY * error ** (-0.7 / k) * numbers[LAST_ERROR] ** (0.4 / k)
+    factor = min(1.0 if numbers[REJECTED] else GROW, max(SHRINK, factor))
+    # A step that was cut short says little about the length that the error allows.
+    longer = numbers[USED] * factor
+    numbers[STEP] = max(numbers[STEP], longer) if numbers[USED] < 0.99 * numbers[STEP] and factor >= 1 else longer
+    numbers[LAST_ERROR], numbers[REJECTED] = max(error, 1e-4), 0.0
+
+
+@njit(cache=True, nogil=True)
+def step_refused(numbers, error, k):
+    """Choose a shorter step after one that was not."""
+    factor = SHRINK if math.isinf(error) else max(SHRINK, SAFETY * error ** (-1.0 / k))
+    numbers[STEP], numbers[REJECTED] = numbers[USED] * factor, 1.0
+
+
+@njit(cache=True, nogil=True)
+def step_restart(adaptive, numbers, t):
+    """Count from a cut at t; of adaptive steps the last length is still the best guess."""
+    if not adaptive:
+        numbers[ANCHOR], numbers[COUNT] = t, 0.0
+
+
 class FixedSteps:
     """Steps of dt counted from the last cut, so that times do not drift; the last one before a cut is shorter."""
 
-    def __init__(self, dt, t0):
-        self.dt, self.anchor, self.count = dt, t0, 0
+    adaptive, k = False, 1
 
-    def end(self, t, stop):
-        """End of the step that begins at t and may not pass `stop`."""
-        end = self.anchor + (self.count + 1) * self.dt
-        # A rest of less than a billionth of a step is rounding, not a step.
-        return stop if end > stop - 1e-9 * self.dt else end
+    def __init__(self, dt, t0):
+        self.numbers = np.array([dt, t0, 0.0, 0.0])
 
     def bent(self, t, stop):
         """Whether the next step would be longer without `stop`."""
-        return self.anchor + (self.count + 1) * self.dt > stop - 1e-9 * self.dt
-
-    def accepted(self, error):
-        """Note that the step was taken."""
-        self.count += 1
-
-    def restart(self, t):
-        """Count from a cut at t."""
-        self.anchor, self.count = t, 0
+        dt, anchor, count, _ = self.numbers
+        return anchor + (count + 1) * dt > stop - 1e-9 * dt
 
     def state(self):
         """The numbers that go on."""
-        return {"dt": self.dt, "anchor": self.anchor, "count": self.count}
+        return {"dt": float(self.numbers[0]), "anchor": float(self.numbers[1]), "count": int(self.numbers[2])}
 
     def restore(self, state):
         """Take over what `state` returned; dt is the caller's."""
-        self.anchor, self.count = float(state["anchor"]), int(state["count"])
+        self.numbers[1:3] = float(state["anchor"]), int(state["count"])
 
 
 class AdaptiveSteps:
-    """Proportional-integral control: h <- 0.9 h error^(-0.7/k) last_error^(0.4/k), k = error order + 1.
+    """Proportional-integral control, k = error order + 1.
 
     Reference: Hairer, Norsett & Wanner, Solving Ordinary Differential Equations I, II.4; Gustafsson 1991.
     """
 
-    def __init__(self, h, order):
-        self.h, self.k = h, order + 1
-        self.last_error, self.rejected, self.used = 1e-4, False, h
+    adaptive = True
 
-    def end(self, t, stop):
-        """End of the next step; the way to `stop` is divided evenly where less than two steps are left."""
-        left = stop - t
-        if self.h >= left * (1 - 1e-9):
-            end = stop
-        elif self.h > 0.5 * left:
-            end = t + 0.5 * left
-        else:
-            end = t + self.h
-        self.used = end - t
-        return end
+    def __init__(self, h, order):
+        self.k = order + 1
+        self.numbers = np.array([h, 1e-4, 0.0, h])
 
     def bent(self, t, stop):
         """Whether the next step would be longer without `stop`."""
-        return self.h > 0.5 * (stop - t)
-
-    def accepted(self, error):
-        """Choose the next step after one that was good enough."""
-        error = max(error, 1e-10)
-        factor = SAFETY * error ** (-0.7 / self.k) * self.last_error ** (0.4 / self.k)
-        factor = min(1.0 if self.rejected else GROW, max(SHRINK, factor))
-        # A step that was cut short says little about the length that the error allows.
-        self.h = max(self.h, self.used * factor) if self.used < 0.99 * self.h and factor >= 1 else self.used * factor
-        self.last_error, self.rejected = max(error, 1e-4), False
-
-    def refused(self, error):
-        """Choose a shorter step after one that was not."""
-        factor = SHRINK if math.isinf(error) else max(SHRINK, SAFETY * error ** (-1.0 / self.k))
-        self.h, self.rejected = self.used * factor, True
-
-    def restart(self, t):
-        """A cut changes nothing: the last step length is still the best guess."""
+        return self.numbers[STEP] > 0.5 * (stop - t)
 
     def state(self):
         """The numbers that go on."""
-        return {"h": self.h, "last_error": self.last_error, "rejected": self.rejected}
+        h, last_error, rejected, _ = self.numbers
+        return {"h": float(h), "last_error": float(last_error), "rejected": bool(rejected)}
 
     def restore(self, state):
         """Take over what `state` returned."""
-        self.h, self.last_error = float(state["h"]), float(state["last_error"])
-        self.rejected = bool(state["rejected"])
+        self.numbers[:3] = float(state["h"]), float(state["last_error"]), bool(state["rejected"])
 
 
 def first_step(field, t0, q, f, longest, order, rtol, atol):

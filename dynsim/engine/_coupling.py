@@ -15,8 +15,8 @@ class Coupling:
     summed; one call where all strengths of a copy agree.
     """
 
-    def __init__(self, kernel, groups, strengths):
-        self.kernel = kernel
+    def __init__(self, kernel, groups, strengths, backend="auto"):
+        self.kernel, self.backend = kernel, backend
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
         self.blocks = []
         for h, table in enumerate(strengths):
@@ -37,12 +37,12 @@ class Coupling:
         R = None
         for copy, source, target, strength, same in self.blocks:
             if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True)
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, True, backend=self.backend)
                 R = _accumulate(R, part, strength)
                 continue
             R = np.zeros_like(E) if R is None else R
             R[target] += strength * pair_sum(
-                self.kernel, sources[copy][source], targets[copy][target], E[source], exclude_self=same
+                self.kernel, sources[copy][source], targets[copy][target], E[source], same, backend=self.backend
             )
         return np.zeros_like(E) if R is None else R
 

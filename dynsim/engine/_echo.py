@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
-from ..kernels import as_array
+from ..kernels import as_array, as_instance
 from ._failure import NotFinite
 from ._instant import InstantSolver
+from ._system import System
 
 EIGENVALUES_LIMIT = 1000  # N * s up to which all eigenvalues are computed
 
@@ -40,6 +41,7 @@ def echo_gain(system, q=None, R=None):
     >>> round(echo_gain(pair), 12)
     1.5
     """
+    as_instance(system, System, "system")
     q = system.q if q is None else as_array(q, "q", system.q.shape, np.float64)
     R = None if R is None else as_array(R, "R", (system.neurons, system.signals), np.float64)
     solver = InstantSolver(system)

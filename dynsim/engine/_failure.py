@@ -71,6 +71,6 @@ def advice(system, gain, pair=None, solving=False):
             "At delay 0 signals are determined only where I - Phi a is regular: weaken A, C or lambda, or give a delay."
         )
     close = pair is not None and pair[2] < 1e-3 and not system.kernel.softening
-    if close and system.kernel.profile.startswith("inverse"):
+    if close and not np.isfinite(system.kernel.value(0.0)):
         return "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
     return "Try a smaller step, a tighter rtol, or weaker operators."

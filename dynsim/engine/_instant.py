@@ -12,6 +12,7 @@ DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72
 TOLERANCE = 1e-12  # of R, relative; far below any rtol in use, above the rounding of a sum over 10^4 neurons
 NEWTON_TOLERANCE = 1e-6
 NEWTON_STEPS = 200
+SINGULAR_FIELD = "I - Phi a is singular, so the received signals at delay 0 are not determined"
 
 
 class InstantSolver:
@@ -62,7 +63,7 @@ class InstantSolver:
         if Phi is not None:
             _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
             if info > 0:
-                raise NoConvergence("I - Phi a is singular, so the received signals at delay 0 are not determined")
+                raise NoConvergence(SINGULAR_FIELD)
             return R.reshape(self.size)
 
         def apply(x):

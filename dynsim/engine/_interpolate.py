@@ -7,6 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.polynomial import legendre
 
+from ._ring import lagrange
+
 
 class Nodes:
     """n Gauss-Lobatto nodes on [0, 1] with barycentric weights; both ends are nodes."""
@@ -19,11 +21,11 @@ class Nodes:
         self.left_out = int(np.argmin(np.abs(self.x - 0.5)))
         others = np.delete(self.x, self.left_out)
         self.defect = np.ones(n)
-        self.defect[np.arange(n) != self.left_out] = -_weights(others, _barycentric(others), self.x[self.left_out])
+        self.defect[np.arange(n) != self.left_out] = -lagrange(self.x[self.left_out], others, _barycentric(others))
 
     def weights(self, x):
         """Values at the nodes times these weights sum to the polynomial's value at x."""
-        return _weights(self.x, self.barycentric, x)
+        return lagrange(float(x), self.x, self.barycentric)
 
 
 @cache
@@ -36,12 +38,3 @@ def _barycentric(x):
     difference = x[:, None] - x
     np.fill_diagonal(difference, 1.0)
     return 1.0 / difference.prod(axis=1)
-
-
-def _weights(x, barycentric, at):
-    difference = at - x
-    hit = difference == 0.0
-    if hit.any():
-        return hit.astype(float)
-    weights = barycentric / difference
-    return weights / weights.sum()

@@ -7,16 +7,30 @@ import time
 
 import numpy as np
 
-from ._controller import AdaptiveSteps, FixedSteps, first_step
-from ._dense import DenseOutput
+from ._advance import BEGIN, END, ENOUGH, FULL, NOW, PAUSED, TOO_SMALL
+from ._controller import (
+    AdaptiveSteps,
+    FixedSteps,
+    first_step,
+    step_accepted,
+    step_end,
+    step_refused,
+    step_restart,
+)
+from ._dense import DenseOutput, Step
 from ._echo import echo_gain
+from ._equations import SINGULAR
 from ._failure import NoConvergence, NotFinite, advice, divergence, gain_text
 from ._field import Field
 from ._history import make_history
+from ._instant import SINGULAR_FIELD
 from ._memory import DelayMemory
 from ._record import Recorder, Times
+from ._small import SmallSteps, fits
 from ._solution import Solution
 from ._stepper import Stepper
+
+CHUNK = 256  # steps after which the compiled loop looks for a signal from outside, Ctrl-C
 
 
 class Run:
@@ -32,7 +46,7 @@ class Run:
         self.events = options.events
         self.steps = []
         self.store_steps = options.dense_output
-        self.naccepted = self.nrejected = 0
+        self.naccepted = self.nrejected = self.evaluations = 0
         self.control = None
         self.values = None  # q', R, E at the current time, limits from the right
         self.good = None  # the last t, q, R, E that were all finite
@@ -79,35 +93,42 @@ class Run:
         return AdaptiveSteps(h, self.tableau.error_order)
 
     def _steps(self):
-        options = self.options
-        while self.t < options.t1:
-            if options.max_steps is not None and self.naccepted + self.nrejected >= options.max_steps:
+        small = SmallSteps(self) if fits(self.system, self.options.history) else None
+        while self.t < self.options.t1:
+            if self._left() <= 0:
                 return -1, (
-                    f"max_steps = {options.max_steps} steps reached at t = {self.t:.9g}, before the end "
-                    f"{options.t1:.9g}; increase max_steps, loosen rtol, or resume from this state."
+                    f"max_steps = {self.options.max_steps} steps reached at t = {self.t:.9g}, before the end "
+                    f"{self.options.t1:.9g}; increase max_steps, loosen rtol, or resume from this state."
                 )
-            stop, cut = self._stop()
-            end = self.control.end(self.t, stop)
-            trouble = None
-            try:
-                with np.errstate(all="ignore"):  # what is not finite is found and named below
-                    error = self.stepper.attempt(self.t, end, self.q, self.values[0], self.values[2])
-                if not (np.isfinite(self.stepper.q).all() and math.isfinite(error)):
-                    raise NotFinite(self.stepper.q, self.values[2])
-            except (NotFinite, NoConvergence) as raised:
-                trouble, error = raised, math.inf
-            if trouble is not None and not self.tableau.adaptive:
-                return self._trouble(trouble, end)
-            if error >= 1.0:
-                self.nrejected += 1
-                self.control.refused(error)
-                if self.control.h < 10 * np.spacing(abs(self.t)):
-                    return self._trouble(trouble, end)
-                continue
-            outcome = self._accept(end, error, cut and end == stop)
+            outcome = self._try() if small is None else self._several(small)
             if outcome is not None:
                 return outcome
         return 0, "Reached the end of the time span."
+
+    def _left(self):
+        most = self.options.max_steps
+        return CHUNK if most is None else most - self.naccepted - self.nrejected
+
+    def _try(self):
+        """One try of a step, array by array."""
+        control = self.control
+        stop, cut = self._stop()
+        end = step_end(control.adaptive, control.numbers, self.t, stop)
+        trouble = None
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is found and named below
+                error = self.stepper.attempt(self.t, end, self.q, self.values[0], self.values[2])
+            if not (np.isfinite(self.stepper.q).all() and math.isfinite(error)):
+                raise NotFinite(self.stepper.q, self.values[2])
+        except (NotFinite, NoConvergence) as raised:
+            trouble, error = raised, math.inf
+        if trouble is not None and not self.tableau.adaptive:
+            return self._trouble(trouble, end)
+        if error >= 1.0:
+            self.nrejected += 1
+            step_refused(control.numbers, error, control.k)
+            return self._trouble(trouble, end) if control.numbers[0] < 10 * np.spacing(abs(self.t)) else None
+        return self._accept(end, error, cut and end == stop)
 
     def _accept(self, end, error, cut):
         """Take the step that `stepper` holds: memory, events, frames, then the signals at its end."""
@@ -115,30 +136,86 @@ class Run:
         self.naccepted += 1
         if memory is not None:
             memory.store(self.t, end - self.t, self.stepper.q_nodes, self.stepper.E_nodes)
-        if self.store_steps:
-            self.steps.append(step)
-        self.control.accepted(error)
-        at = self.events.check(step, q)
-        self.recorder.inside(step, end if at is None else at, self.field.signals)
+        step_accepted(self.control.adaptive, self.control.numbers, error, self.control.k)
+        at = self._look(step, q)
         if at is not None and at < end:
-            q = step.places(at)
-            self._move(at, q, self.field.evaluate(at, q))
-            return self._terminal()
+            return self._end_inside(step, at)
         if cut:
             memory.turn()
-            self.control.restart(end)
+            step_restart(self.control.adaptive, self.control.numbers, end)
         # At a cut q' and E jump: the last stage was the limit from the left, what follows needs the right.
         values = None if cut else self.stepper.end_values
         self.t, self.q = end, q  # the state to name, should the signals fail here
         self._move(end, q, self.field.evaluate(end, q) if values is None else values)
-        if at is not None:
-            return self._terminal()
-        stopped = bool(self.options.callback is not None and self.options.callback(end, q.reshape(self.system.q.shape)))
-        self.recorder.at(end, q, *self.values[1:], final=stopped or end >= self.options.t1)
+        return self._terminal() if at is not None else self._arrived()
+
+    def _several(self, small):
+        """Compiled steps, up to the next that somebody wants to see."""
+        options, watched = self.options, self.events.functions or self.store_steps
+        pause_at = -math.inf if watched else self.recorder.next_inside()
+        one = options.callback is not None or options.checkpoint is not None
+        steps = 1 if one else min(CHUNK, self.recorder.until_due())
+        code, finished = small.advance(pause_at, steps, self._left())
+        ends = False
+        if code == PAUSED:
+            self._take_over(small, finished)
+            step = Step(small.clock[BEGIN], small.clock[END] - small.clock[BEGIN], small.clock[END], small.q.copy(),
+                        small.K, self.tableau.P, small.E_nodes.reshape(-1, *small.E.shape).copy()
+                        if self.memory else None)  # fmt: skip
+            at = self._look(step, small.new[0])
+            if at is not None and at < step.end:
+                return self._end_inside(step, at)
+            ends = at is not None
+            code, finished = small.advance(math.inf, 1, 0)
+        self._take_over(small, finished)
+        if code == FULL:
+            self.memory.make_room()
+            small.bind()
+        elif code != ENOUGH:
+            return self._stuck(code, small)
+        if not finished:
+            return None
+        return self._terminal() if ends else self._arrived()
+
+    def _take_over(self, small, finished):
+        self.naccepted, self.nrejected, evaluations = small.numbers
+        self.field.nfev += evaluations - self.evaluations
+        self.evaluations = evaluations
+        self.t, self.q, self.values = float(small.clock[NOW]), small.q, (small.f, small.R, small.E)
+        self.good = (self.t, small.q, small.R, small.E)
+        self.recorder.skip(finished - 1)
+
+    def _stuck(self, code, small):
+        end = float(small.clock[END])
+        if code == TOO_SMALL:
+            return self._trouble(None, end)
+        if code == SINGULAR:
+            return self._trouble(NoConvergence(SINGULAR_FIELD), end)
+        q, R, E = small.new
+        return self._trouble(NotFinite(q, E, R), end)
+
+    def _look(self, step, q):
+        """Events within an accepted step, frames at given times; returns the time of an event that ends the run."""
+        if self.store_steps:
+            self.steps.append(step)
+        at = self.events.check(step, q)
+        self.recorder.inside(step, step.end if at is None else at, self.field.signals)
+        return at
+
+    def _end_inside(self, step, at):
+        q = step.places(at)
+        self._move(at, q, self.field.evaluate(at, q))
+        return self._terminal()
+
+    def _arrived(self):
+        """After a step: whoever wants to know is told; the outcome if the callback stops the run."""
+        callback, t = self.options.callback, self.t
+        stopped = bool(callback is not None and callback(t, self.q.reshape(self.system.q.shape).copy()))
+        self.recorder.at(t, self.q, *self.values[1:], final=stopped or t >= self.options.t1)
         if self.options.checkpoint is not None:
-            self.options.checkpoint(end, self.state, self._bound())
+            self.options.checkpoint(t, self.state, self._bound())
         if stopped:
-            return 2, f"Stopped by the callback at t = {end:.9g}."
+            return 2, f"Stopped by the callback at t = {t:.9g}."
         return None
 
     def _bound(self):

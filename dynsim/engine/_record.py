@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..kernels import as_array, as_count
+
+UNLIMITED = 2**62
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,23 @@ class Recorder:
             t = float(self.times[self.next])
             q = step.places(t)
             self._take(t, q, *signals(t, q))
+
+    def next_inside(self):
+        """The next given time, a little early: steps that reach it are looked into; infinite if there is none."""
+        if self.next >= len(self.times):
+            return math.inf
+        t = float(self.times[self.next])
+        return t - 2 * _slack(t)
+
+    def until_due(self):
+        """Number of steps after which `at` will record."""
+        n = self.record.n if isinstance(self.record, EveryStep) else 0
+        return n - self.steps % n if n else UNLIMITED
+
+    def skip(self, steps):
+        """Steps were taken at which nothing was due."""
+        if steps > 0 and not isinstance(self.record, Times):
+            self.steps += steps
 
     def at(self, t, q, R, E, first=False, final=False):
         """Offer the state at the start, after a step, or at the end."""

@@ -55,6 +55,7 @@ def solve(
     keep=None,
     checkpoint=None,
     resume=None,
+    backend=None,
 ):
     """Integrate equations (1') to (3) from span[0] to span[1].
 
@@ -103,6 +104,8 @@ def solve(
     resume : dict, optional
         Such a state, or Solution.state: the run goes on from it, bit for bit as if it had not been interrupted (with
         the same system, method, history and options). span[0] is then ignored.
+    backend : {"auto", "numba", "cupy"}, optional
+        Who computes the pair sums; default what the system says.
 
     Returns
     -------
@@ -130,6 +133,8 @@ def solve(
     """
     if not isinstance(system, System):
         raise TypeError(f"system: got {type(system).__name__}; expected a System.")
+    if backend is not None:
+        system = system._on(backend)
     t0, t1 = _span(span)
     if resume is not None:
         t0 = _check_state(resume, system, t1)

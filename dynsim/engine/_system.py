@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
-from ..kernels import Kernel, as_array, as_count, as_number
+from ..kernels import Kernel, as_array, as_count, as_number, find_backend
 from ._coupling import Coupling
 from ._operators import Operators, Resolved
 from ._signals import Given, implied_signals
@@ -42,6 +44,8 @@ class System:
         its equation (2) is not used. Its neurons still receive and move.
     signals : int, optional
         s; default what the operators' matrices, the drive or the clamps imply, else 1.
+    backend : {"auto", "numba", "cupy"}
+        Who computes the pair sums, see `dynsim.kernels.find_backend`; "auto" takes a CUDA card for large systems only.
 
     Attributes
     ----------
@@ -49,6 +53,8 @@ class System:
         As given; q and strengths as float64 arrays, strengths always (H, G, G).
     neurons, dimension, copies : int
         N, d and H.
+    backend : Backend
+        Its `name` and the `reason`.
 
     Raises
     ------
@@ -76,6 +82,7 @@ class System:
         drive=None,
         clamped=None,
         signals=None,
+        backend="auto",
     ):
         q = as_array(q, "q", dtype=np.float64)
         if q.ndim not in (2, 3) or 0 in q.shape:
@@ -91,7 +98,7 @@ class System:
         self.drive, self.clamped = drive, _clamps(clamped, self.strengths.shape[-1])
         self.signals = self._signals(signals)
         self._equations = Resolved(self.operators, self.neurons, self.copies, self.signals, self.dimension)
-        self._coupling = Coupling(self.kernel, self.groups, self.strengths)
+        self._set_backend(backend)
         self._drive = None if drive is None else Given(drive, "drive", self.neurons, self.signals)
         self._clamps = []
         groups = np.zeros(self.neurons, int) if self.groups is None else self.groups
@@ -99,10 +106,22 @@ class System:
             members = np.flatnonzero(groups == group)
             self._clamps.append((members, Given(signal, f"clamped group {group}", len(members), self.signals)))
 
+    def _set_backend(self, backend):
+        self.backend = find_backend(backend)
+        # "auto" goes on to be decided for every sum, by its size.
+        self._coupling = Coupling(self.kernel, self.groups, self.strengths, backend)
+
+    def _on(self, backend):
+        """The same system, computed by another backend."""
+        other = copy.copy(self)
+        other._set_backend(backend)
+        return other
+
     def __repr__(self):
         return (
             f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
-            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel})"
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel}, "
+            f"backend={self.backend.name})"
         )
 
     def _signals(self, signals):

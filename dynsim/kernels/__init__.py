@@ -1,11 +1,27 @@
 """Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
 
 from ._cache import TEMPORARY as TEMPORARY_CACHE  # first: nothing can be declared before
-from ._check import as_array, as_count, as_number, as_signals, expect_keys
+
+# isort: split
+from ._block import constants, fill_row, specialisation
+from ._check import (
+    as_array,
+    as_callable,
+    as_choice,
+    as_count,
+    as_flag,
+    as_float_type,
+    as_instance,
+    as_like,
+    as_number,
+    as_signals,
+    expect_keys,
+)
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._exponential import ExponentialProduct
 from ._inverse import InverseProduct
 from ._kernel import METRICS, PROFILES, Kernel
+from ._plan import BACKENDS, find_backend
 from ._relation import relation, relation_forces
 from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
@@ -13,6 +29,7 @@ from ._threads import launch
 from ._weight_free import weight_free
 
 __all__ = [
+    "BACKENDS",
     "METRICS",
     "PROFILES",
     "TEMPORARY_CACHE",
@@ -22,15 +39,25 @@ __all__ = [
     "SlicedProduct",
     "SortedProduct",
     "as_array",
+    "as_callable",
+    "as_choice",
     "as_count",
+    "as_flag",
+    "as_float_type",
+    "as_instance",
+    "as_like",
     "as_number",
     "as_signals",
+    "constants",
     "expect_keys",
+    "fill_row",
+    "find_backend",
     "launch",
     "pair_force",
     "pair_matrix",
     "pair_sum",
     "relation",
     "relation_forces",
+    "specialisation",
     "weight_free",
 ]

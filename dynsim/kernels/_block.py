@@ -12,10 +12,10 @@ import math
 import numpy as np
 from numba import njit
 
+from ._functions import FLAGS as MATH
+from ._functions import user_slope, user_value
 from ._kernel import METRICS, PROFILES
 
-# Reassociation lets sums vectorise; NaN and infinity keep their meaning, so that a singular pair is seen.
-MATH = {"reassoc", "contract", "arcp", "afn", "nsz"}
 BLOCK = 512
 SPECIALISED = 9
 
@@ -26,12 +26,16 @@ L2, L1 = range(len(METRICS))
 def constants(kernel, dtype):
     """Return the numbers of a kernel in the working precision; a float64 literal would promote float32 loops."""
     c, eta, length = kernel.scale, kernel.softening, kernel.length
-    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c], dtype=dtype)
+    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c, eta, length], dtype=dtype)
 
 
 def specialisation(kernel, d):
-    """Return the compile-time constants (profile, metric, soft, d); d = 0 stands for any dimension."""
-    profile, metric = PROFILES.index(kernel.profile), METRICS.index(kernel.metric)
+    """Return the compile-time constants (profile, metric, soft, d); d = 0 stands for any dimension.
+
+    `profile` is a number, or the text of an expression: both are part of what Numba's cache knows a loop by.
+    """
+    profile = PROFILES.index(kernel.profile) if kernel.profile in PROFILES else kernel.profile
+    metric = METRICS.index(kernel.metric)
     return profile, metric, int(kernel.softening > 0), d if d <= SPECIALISED else 0
 
 
@@ -90,7 +94,7 @@ def phi(rho2, profile, soft, numbers):
     r2 = rho2
     if soft:
         r2 = rho2 + numbers[1]
-    value = numbers[0] / r2
+    value = user_value(r2, profile, numbers)  # an expression; without one the next lines decide
     if profile == INVERSE:
         value = numbers[0] / math.sqrt(r2)
     elif profile == LINEAR:
@@ -99,6 +103,8 @@ def phi(rho2, profile, soft, numbers):
         value = numbers[0] * math.exp(numbers[4] * r2)
     elif profile == EXPONENTIAL:
         value = numbers[0] * math.exp(-math.sqrt(r2) * numbers[2])
+    elif profile == INVERSE_SQUARE:
+        value = numbers[0] / r2
     return value
 
 
@@ -113,6 +119,7 @@ def slope(rho2, profile, soft, numbers):
     if soft:
         r2 = rho2 + numbers[1]
     if r2 > numbers[3]:
+        value = user_slope(r2, profile, numbers)
         if profile == INVERSE:
             value = -numbers[0] / (r2 * math.sqrt(r2))
         elif profile == LINEAR:
@@ -122,7 +129,7 @@ def slope(rho2, profile, soft, numbers):
         elif profile == EXPONENTIAL:
             r = math.sqrt(r2)
             value = -numbers[0] * numbers[2] * math.exp(-r * numbers[2]) / r
-        else:
+        elif profile == INVERSE_SQUARE:
             value = numbers[6] / (r2 * r2)
     else:
         value = numbers[3]
@@ -145,3 +152,28 @@ def add_force(target, sources, start, stop, metric, d, weights, force):
             elif difference < 0:
                 total -= weights[j - start]
         force[k] += total
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def fill_row(target, sources, expression, profile, metric, numbers, out):
+    """out[j] = phi(source_j, target), sources (d, n), for loops that are compiled elsewhere.
+
+    `expression` is a constant of the loop: the text of an expression, or "" for a built-in profile, told by its number.
+    """
+    n = sources.shape[1]
+    if metric == L2:
+        squared_distances(target, sources, 0, n, L2, 0, numbers, out)
+    else:
+        squared_distances(target, sources, 0, n, L1, 0, numbers, out)
+    if expression != "":
+        for j in range(n):
+            out[j] = phi(out[j], expression, 1, numbers)
+    elif profile == INVERSE:
+        for j in range(n):
+            out[j] = phi(out[j], INVERSE, 1, numbers)
+    elif profile == LINEAR:
+        for j in range(n):
+            out[j] = phi(out[j], LINEAR, 1, numbers)
+    else:
+        for j in range(n):
+            out[j] = phi(out[j], profile, 1, numbers)

@@ -118,6 +118,87 @@ def as_count(value, name, minimum=1):
     return int(value)
 
 
+def as_flag(value, name):
+    """Return `value` as a bool; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_flag(True, "relative")
+    True
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {_describe(value)}; expected True or False.")
+    return bool(value)
+
+
+def as_choice(value, known, name):
+    """Return `value` if it is one of the known texts; raises ValueError with got and expected.
+
+    Examples
+    --------
+    >>> as_choice("half", ("half", "full"), "sets")
+    'half'
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}: got {_describe(value)}; expected one of {', '.join(known)}.")
+    return value
+
+
+def as_instance(value, kind, name):
+    """Return `value` if it is of a class; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_instance(3, int, "steps")
+    3
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: got {_describe(value)}; expected a {getattr(kind, '__name__', kind)}.")
+    return value
+
+
+def as_like(value, attributes, kind, name):
+    """Return `value` if it has what is needed of a class, whatever its own; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_like([1], ("append",), "list", "names")
+    [1]
+    """
+    if isinstance(value, type) or not all(hasattr(value, attribute) for attribute in attributes):
+        raise TypeError(f"{name}: got {_describe(value)}; expected a {kind}.")
+    return value
+
+
+def as_float_type(value, name):
+    """Return float32 or float64 as a NumPy dtype; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_float_type("float32", "dtype")
+    dtype('float32')
+    """
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name}: got {_describe(value)}; expected float32 or float64.")
+    return dtype
+
+
+def as_callable(value, name):
+    """Return `value` if it is None or can be called; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_callable(None, "progress")
+    """
+    if value is not None and not callable(value):
+        raise TypeError(f"{name}: got {_describe(value)}; expected a function or None.")
+    return value
+
+
 def expect_keys(mapping, known, name):
     """Refuse keys that are not known, naming the nearest known one; raises TypeError or ValueError.
 
@@ -144,5 +225,7 @@ def _matches(got, expected):
 
 
 def _describe(value):
-    text = repr(value)
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    text = " ".join(repr(value).split())
     return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
+from . import _cuda
 from ._block import (
     BLOCK,
     L1,
@@ -25,7 +26,9 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
-from ._check import as_array
+from ._check import as_array, as_choice, as_flag, as_instance
+from ._kernel import Kernel
+from ._plan import BACKENDS, WORTH_THE_WAY, find_backend
 from ._sorted import SortedProduct
 from ._threads import launch
 
@@ -38,7 +41,7 @@ METHODS = ("auto", "direct", "sorted")
 PAIRS_PER_NEURON = 600
 
 
-def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto"):
+def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto", backend="auto"):
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
     Parameters
@@ -53,6 +56,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     method : {"auto", "direct", "sorted"}
         Every pair; or, for the linear kernel of l1 distances without softening, sums along sorted axes in
         O((m + n) log(m + n)). "auto" sorts where it can and pays.
+    backend : {"auto", "numba", "cupy"}
+        Who computes every pair: Numba on the processor, or CuPy on a CUDA card. "auto" takes a card that answers for
+        sums large enough (`find_backend` says why).
 
     Returns
     -------
@@ -70,7 +76,7 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     >>> pair_sum(Kernel("inverse"), [[0.0], [3.0]], [[1.0]], [1.0, 4.0])
     array([3.])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     strengths = as_array(strengths, "strengths")
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise ValueError(f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s).")
@@ -78,12 +84,17 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     if _sorts(kernel, method, len(sources), len(targets)):
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
         return SortedProduct(sources, targets, kernel.scale).forward(strengths).astype(dtype, copy=False)
+    work = len(sources) * len(targets) * sources.shape[1]
+    if _on_card(backend, work):
+        arrays = _as(dtype, sources, targets, strengths.reshape(len(sources), -1))
+        out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
+        return out.reshape(len(targets)) if strengths.ndim == 1 else out
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
     # One signal, and a dimension known to the compiler: nothing but sums, in registers.
     maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
     loop = maker(*specialisation(kernel, sources.shape[1]))
-    work = len(sources) * len(targets) * (sources.shape[1] + len(columns))
+    work += len(sources) * len(targets) * len(columns)
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out.reshape(len(targets)) if strengths.ndim == 1 else out
@@ -100,7 +111,7 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     >>> pair_matrix(Kernel("linear"), [[0.0], [3.0]], [[1.0]])
     array([[1., 2.]])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     dtype = np.result_type(sources, targets)
     out = np.empty((len(targets), len(sources)), dtype=dtype)
     loop = _matrix_loop(*specialisation(kernel, sources.shape[1]))
@@ -110,11 +121,12 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     return out
 
 
-def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False):
+def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False, backend="auto"):
     """Gradient of sum_ij target_strengths_i . source_strengths_j phi(sources_j, targets_i) in the targets' places.
 
     Strengths are (n,) and (m,), or (n, s) and (m, s). Returns (m, d). The gradient in the sources' places is the same
     function with the roles swapped. Where two neurons meet without softening the gradient is taken as 0.
+    `backend` as for `pair_sum`.
 
     Examples
     --------
@@ -122,7 +134,7 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     >>> pair_force(Kernel("inverse"), [[0.0]], [[2.0]], [1.0], [1.0])
     array([[-0.25]])
     """
-    sources, targets = _places(sources, targets, exclude_self)
+    sources, targets = _places(kernel, sources, targets, exclude_self)
     given = as_array(source_strengths, "source strengths")
     taken = as_array(target_strengths, "target strengths")
     if given.ndim not in (1, 2) or len(given) != len(sources) or taken.shape != (len(targets), *given.shape[1:]):
@@ -131,6 +143,9 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
             f"({len(targets)}, s), or both without s."
         )
     dtype = np.result_type(sources, targets, given, taken)
+    if _on_card(backend, len(sources) * len(targets) * sources.shape[1]):
+        flat = given.reshape(len(sources), -1), taken.reshape(len(targets), -1)
+        return _cuda.pair_force(kernel, *_as(dtype, sources, targets, *flat), bool(exclude_self))
     columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
     rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
     out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
@@ -141,9 +156,18 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     return out
 
 
+def _on_card(backend, work):
+    if as_choice(backend, BACKENDS, "backend") == "auto" and work < WORTH_THE_WAY:
+        return False
+    return find_backend(backend).name == "cupy"
+
+
+def _as(dtype, *arrays):
+    return [np.ascontiguousarray(array, dtype=dtype) for array in arrays]
+
+
 def _sorts(kernel, method, n, m):
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}.")
+    as_choice(method, METHODS, "method")
     able = kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
     if method == "sorted" and not able:
         raise ValueError(f"method: sorted sums need the linear kernel of l1 distances without softening; got {kernel}.")
@@ -155,7 +179,9 @@ def axes_first(places, dtype):
     return np.ascontiguousarray(np.swapaxes(places, -1, -2), dtype=dtype)
 
 
-def _places(sources, targets, exclude_self):
+def _places(kernel, sources, targets, exclude_self):
+    as_instance(kernel, Kernel, "kernel")
+    exclude_self = as_flag(exclude_self, "exclude_self")
     sources = as_array(sources, "sources", ("n", "d"))
     targets = as_array(targets, "targets", ("m", "d"))
     if sources.shape[1] != targets.shape[1] or not sources.shape[1]:
@@ -198,12 +224,14 @@ def _sum_loop(profile, metric, soft, d):
     return loop
 
 
+# A function of the module: a closure over a compiled function would never be found in Numba's cache on the disk.
+@njit(cache=True, fastmath=MATH, inline="always")
+def pair(target, sources, strengths, j, profile, metric, soft, d, numbers):
+    return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
+
+
 @cache
 def _one_signal_loop(profile, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, inline="always")
-    def pair(target, sources, strengths, j, numbers):
-        return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
-
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
@@ -222,19 +250,19 @@ def _one_signal_loop(profile, metric, soft, d):
                     stop = min(own + 4, n)
                     for j in range(start, stop):
                         if j != first:
-                            s += pair(a, sources, strengths, j, numbers)
+                            s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 1:
-                            t += pair(b, sources, strengths, j, numbers)
+                            t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 2:
-                            u += pair(c, sources, strengths, j, numbers)
+                            u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
                         if j != first + 3:
-                            v += pair(e, sources, strengths, j, numbers)
+                            v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
                 else:
                     for j in range(start, stop):
-                        s += pair(a, sources, strengths, j, numbers)
-                        t += pair(b, sources, strengths, j, numbers)
-                        u += pair(c, sources, strengths, j, numbers)
-                        v += pair(e, sources, strengths, j, numbers)
+                        s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
+                        t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
+                        u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
+                        v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
                 sums[0] += s
                 sums[1] += t
                 sums[2] += u

@@ -12,8 +12,9 @@ import numpy as np
 from numba import njit, prange
 
 from ._block import L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
-from ._check import as_array
+from ._check import as_array, as_instance
 from ._direct import axes_first
+from ._kernel import Kernel
 from ._threads import launch
 
 
@@ -44,7 +45,7 @@ def relation(kernel, sources, targets, strengths):
     >>> relation(Kernel("linear"), [[[[0.0], [3.0]]]], [[[[1.0]]]], [[[2.0]]])
     array([[[[2., 4.]]]])
     """
-    sources, targets, strengths = _subsystems(sources, targets, strengths)
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
     weights = np.empty((len(targets), len(sources), targets.shape[2], sources.shape[2]), dtype)
     loop = _relation_loop(*specialisation(kernel, sources.shape[3]))
@@ -64,7 +65,7 @@ def relation_forces(kernel, sources, targets, strengths, gradient):
     >>> relation_forces(Kernel("linear"), [[[[0.0]]]], [[[[3.0]]]], [[[2.0]]], [[[[1.0]]]])
     (array([[[[-2.]]]]), array([[[[2.]]]]), array([[[3.]]]))
     """
-    sources, targets, strengths = _subsystems(sources, targets, strengths)
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
     shape = (len(targets), len(sources), targets.shape[2], sources.shape[2])
     gradient = as_array(gradient, "gradient", shape, dtype=dtype, finite=False)
@@ -81,7 +82,8 @@ def relation_forces(kernel, sources, targets, strengths, gradient):
     return on_sources, on_targets, products.sum(axis=2).transpose(0, 2, 1).astype(dtype)
 
 
-def _subsystems(sources, targets, strengths):
+def _subsystems(kernel, sources, targets, strengths):
+    as_instance(kernel, Kernel, "kernel")
     sources = as_array(sources, "sources", ("S", "H", "m", "d"))
     targets = as_array(targets, "targets", ("T", sources.shape[1], "n", sources.shape[3]))
     strengths = as_array(strengths, "strengths", (len(targets), len(sources), sources.shape[1]))

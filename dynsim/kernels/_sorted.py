@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_array, as_signals
+from ._check import as_array, as_number, as_signals
 from ._side import Side, middle
 from ._sorted_force import force
 from ._sorted_many import many
@@ -51,7 +51,7 @@ class SortedProduct:
     error = 0.0
 
     def __init__(self, sources, targets, scale=1.0):
-        self.scale = float(scale)
+        self.scale = as_number(scale, "scale")
         self._sources = self._targets = None
         self.update(sources, targets)
 

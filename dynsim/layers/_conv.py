@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
+from dynsim.kernels import Kernel, SortedProduct, as_array, as_choice, as_instance, relation, relation_forces
 
 from ._convolve import convolve
 from ._linear import Convolution
@@ -50,12 +50,11 @@ class Conv(Convolution):
     """
 
     def __init__(self, places_in, places_out, strengths, kernel=None, bias=None, sets="half"):
-        if sets not in SETS:
-            raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
+        as_choice(sets, SETS, "sets")
         self.places_in = as_parameter(places_in, "places")
         self.places_out = as_parameter(places_out, "places")
         self.strengths = as_parameter(strengths, "strengths")
-        self.kernel, self.sets = kernel or Kernel(), sets
+        self.kernel, self.sets = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel"), sets
         axes = () if sets == "half" else (2,)
         *_, k, copies, _, d = as_array(self.places_in.value, "places_in", (*axes, "k", "H", "n_in", "d")).shape
         n_out = as_array(self.places_out.value, "places_out", (*axes, k, copies, "n_out", d)).shape[-2]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, as_array, relation, relation_forces
+from dynsim.kernels import Kernel, SortedProduct, as_array, as_instance, relation, relation_forces
 
 from ._linear import Linear
 from ._parameter import as_parameter
@@ -45,7 +45,7 @@ class Full(Linear):
         self.places_in = as_parameter(places_in, "places")
         self.places_out = as_parameter(places_out, "places")
         self.strengths = as_parameter(strengths, "strengths")
-        self.kernel = kernel or Kernel()
+        self.kernel = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel")
         copies, _, d = as_array(self.places_in.value, "places_in", ("H", "m", "d")).shape
         n = as_array(self.places_out.value, "places_out", (copies, "n", d)).shape[1]
         as_array(self.strengths.value, "strengths", (copies,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array
+from dynsim.kernels import as_array, as_count
 
 from ._linear import Convolution, Linear
 from ._parameter import as_parameter
@@ -57,6 +57,7 @@ class LowRankConv(Convolution):
     def __init__(self, left, right, n_in, bias=None):
         self.flat = LowRankFull(left, right, bias)
         self.bias = self.flat.bias
+        n_in = as_count(n_in, "n_in")
         k = round((self.flat.right.value.shape[1] / n_in) ** 0.5)
         if n_in * k * k != self.flat.right.value.shape[1]:
             raise ValueError(f"right: got shape {self.flat.right.value.shape}; expected (r, {n_in} k k).")

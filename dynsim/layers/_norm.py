@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from dynsim.kernels import launch
+from dynsim.kernels import as_count, as_flag, as_float_type, as_number, launch
 
 from ._parameter import Parameter
 
@@ -46,6 +46,9 @@ class BatchNorm:
     """
 
     def __init__(self, channels, epsilon=1e-5, momentum=0.1, dtype=np.float64, relu=False, pool=False):
+        channels, epsilon = as_count(channels, "channels"), as_number(epsilon, "epsilon", minimum=0)
+        momentum, relu, pool = as_number(momentum, "momentum", minimum=0), as_flag(relu, "relu"), as_flag(pool, "pool")
+        dtype = as_float_type(dtype, "dtype")
         if pool and not relu:
             raise ValueError("pool: got True without relu; expected both, or a MaxPool layer of its own.")
         self.scale = Parameter(np.ones(channels, dtype), "norm")

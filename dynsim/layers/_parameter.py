@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsim.kernels import as_array, as_choice
+
 KINDS = ("places", "strengths", "weights", "bias", "norm")
 
 
@@ -21,10 +23,8 @@ class Parameter:
     """
 
     def __init__(self, value, kind):
-        if kind not in KINDS:
-            raise ValueError(f"kind: got {kind!r}; expected one of {', '.join(KINDS)}.")
-        value = np.array(value)  # a copy of its own: learning changes it in place
-        self.value = value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)
+        as_choice(kind, KINDS, "kind")
+        self.value = np.array(as_array(value, kind))  # a copy of its own: learning changes it in place
         self.kind = kind
         self.gradient = np.zeros_like(self.value)
         self.mask = None

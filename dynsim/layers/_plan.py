@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, relation
+from dynsim.kernels import Kernel, SortedProduct, as_choice, as_count, as_instance, relation
 
 INFERENCE = ("auto", "dense", "tiled", "weight-free")
 TILE = 2**22  # weights of one tile, 16 MiB in float32
@@ -62,8 +62,12 @@ def choose(inference, kernel, m, n, d, copies, columns, offsets=1, rates=None):
     >>> choose("auto", Kernel(), 40_000, 30_000, 3, 1, 1, rates=Rates())
     'tiled'
     """
-    if inference not in INFERENCE:
-        raise ValueError(f"inference: got {inference!r}; expected one of {', '.join(INFERENCE)}.")
+    as_choice(inference, INFERENCE, "inference")
+    as_instance(kernel, Kernel, "kernel")
+    for name, value in {"m": m, "n": n, "d": d, "copies": copies, "columns": columns}.items():
+        as_count(value, name, minimum=0)
+    if rates is not None:
+        as_instance(rates, Rates, "rates")
     if inference == "weight-free" and not able(kernel):
         raise ValueError(
             f"inference: weight-free needs the linear kernel of l1 distances without softening; got {kernel}. "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsim.kernels import as_array, as_number
+
 
 class ReLU:
     """max(x, 0), elementwise; the slope at 0 is taken as 0.
@@ -107,6 +109,9 @@ def softmax_cross_entropy(scores, labels, smoothing=0.0):
     >>> round(loss, 4), gradient
     (0.6931, array([[-0.5,  0.5]]))
     """
+    scores = as_array(scores, "scores", ("batch", "classes"), finite=False)
+    labels = as_labels(labels, scores)
+    smoothing = as_number(smoothing, "smoothing", minimum=0)
     rows = np.arange(len(scores))
     shifted = scores - scores.max(axis=1, keepdims=True)
     exponentials, gradient_type = np.exp(shifted), scores.dtype.type
@@ -117,3 +122,12 @@ def softmax_cross_entropy(scores, labels, smoothing=0.0):
     gradient[rows, labels] -= gradient_type(1 - smoothing)
     gradient /= len(scores)
     return loss, gradient
+
+
+def as_labels(labels, scores):
+    """Return labels as whole numbers, one for each row of the scores, and below their columns."""
+    given = as_array(labels, "labels", (len(scores),))
+    wrong = (given != np.floor(given)) | (given < 0) | (given >= scores.shape[1])
+    if wrong.any():
+        raise ValueError(f"labels: got {given[wrong][0]:g}; expected whole numbers from 0 to {scores.shape[1] - 1}.")
+    return given.astype(np.int64)

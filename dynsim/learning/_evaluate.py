@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_number
+from dynsim.kernels import as_array, as_choice, as_count, as_flag, as_like, as_number
 
 NOISES = ("uniform", "gaussian", "round", "floor")
 
@@ -20,6 +20,9 @@ def accuracy(model, images, labels, inference="dense", progress=None):
     ValueError
         If there are no images, or images and labels differ in number.
     """
+    as_like(model, ("predict", "parameters"), "Model", "model")
+    images = as_array(images, "images", ("n", "channels", "height", "width"))
+    labels = as_array(labels, "labels", ("n",))
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
     right = 0
@@ -83,8 +86,10 @@ def evaluate(
     ['accuracies', 'deviation', 'mean']
     """
     delta, draws = as_number(delta, "delta", minimum=0), as_count(draws, "draws")
-    if noise not in NOISES:
-        raise ValueError(f"noise: got {noise!r}; expected one of {', '.join(NOISES)}.")
+    as_choice(noise, NOISES, "noise")
+    as_flag(relative, "relative")
+    as_count(seed, "seed", minimum=0)
+    as_like(model, ("predict", "parameters"), "Model", "model")
     moved = [p for p in model.parameters.values() if p.kind in ("places", "strengths", "weights")]
     kept = [parameter.value.copy() for parameter in moved]
     generator = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_number
+from dynsim.kernels import as_array, as_callable, as_count, as_like, as_number
 
 from ._motion import Adam, one_cycle
 
@@ -50,6 +50,11 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     [(4, 6), (3, 4)]
     """
     steps, rate = as_count(steps, "steps"), as_number(rate, "rate", above=0)
+    as_callable(progress, "progress")
+    if images is not None:
+        images = as_array(images, "images", ("n", "channels", "height", "width"))
+    for network, name in ((model, "model"), (reference, "reference")):
+        as_like(network, ("layers", "parameters"), "Model", name)
     targets = copy_ordinary(model, reference)
     moved = [p for p in model.parameters.values() if p.kind in PARTICLES]
     if not moved:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
+
+from dynsim.kernels import as_count, as_instance, as_number, expect_keys
+from dynsim.layers import Parameter
 
 # Strengths couple all pairs at once: they move at a tenth of the coordinates' rate, ordinary numbers likewise.
 RATES = {"places": 1.0, "strengths": 0.1, "weights": 0.1, "bias": 0.1, "norm": 0.1}
@@ -22,7 +26,10 @@ class Overdamped:
     """
 
     def __init__(self, parameters, rates=None):
-        self.parameters = list(parameters)
+        self.parameters = _parameters(parameters)
+        if rates is not None:
+            expect_keys(rates, list(RATES), "rates")
+            rates = {kind: as_number(rate, f"rate of {kind}", minimum=0) for kind, rate in rates.items()}
         self.rates = [{**RATES, **(rates or {})}[parameter.kind] for parameter in self.parameters]
 
     def state(self):
@@ -43,7 +50,7 @@ class Inertial(Overdamped):
 
     def __init__(self, parameters, rates=None, friction=0.1):
         super().__init__(parameters, rates)
-        self.friction = friction
+        self.friction = as_number(friction, "friction", minimum=0)
         self.velocities = [np.zeros_like(parameter.value) for parameter in self.parameters]
 
     def state(self):
@@ -67,7 +74,8 @@ class Adam(Overdamped):
 
     def __init__(self, parameters, rates=None, beta1=0.9, beta2=0.999, epsilon=1e-8):
         super().__init__(parameters, rates)
-        self.beta1, self.beta2, self.epsilon, self.steps = beta1, beta2, epsilon, 0
+        self.beta1, self.beta2 = as_number(beta1, "beta1", minimum=0), as_number(beta2, "beta2", minimum=0)
+        self.epsilon, self.steps = as_number(epsilon, "epsilon", minimum=0), 0
         self.first = [np.zeros_like(parameter.value) for parameter in self.parameters]
         self.second = [np.zeros_like(parameter.value) for parameter in self.parameters]
 
@@ -93,6 +101,12 @@ class Adam(Overdamped):
             p.value -= (rate * factor / correction1) * first / (np.sqrt(second / correction2) + self.epsilon)
 
 
+def _parameters(parameters):
+    if not isinstance(parameters, Iterable) or isinstance(parameters, str | np.ndarray):
+        raise TypeError(f"parameters: got {type(parameters).__name__}; expected a list of Parameter.")
+    return [as_instance(parameter, Parameter, "parameters") for parameter in parameters]
+
+
 def _fill(arrays, stored):
     for array, value in zip(arrays, stored, strict=True):
         array[...] = value
@@ -109,6 +123,9 @@ def one_cycle(step, steps, peak, start=0.04, end=1e-4, rise=0.3):
     >>> [round(one_cycle(step, 11, 1.0), 2) for step in (0, 3, 10)]
     [0.04, 1.0, 0.0]
     """
+    steps, step = as_count(steps, "steps"), as_count(step, "step", minimum=0)
+    for name, value in {"peak": peak, "start": start, "end": end, "rise": rise}.items():
+        as_number(value, name, minimum=0)
     place, top = step / max(1, steps - 1), rise
     if place < top:
         return peak * (start + (1 - start) * (1 - math.cos(math.pi * place / top)) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_count
+from dynsim.kernels import as_count, as_like
 
 REACH = 2.6  # standard deviations on both sides of the mean that a grid covers
 
@@ -28,6 +28,7 @@ class Quantiser:
         self.bits = as_count(bits, "bits")
         if self.bits > 16:
             raise ValueError(f"bits: got {bits}; expected 1 to 16.")
+        as_like(model, ("parameters",), "Model", "model")
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         self.exact = [p.value.copy() for p in self.places]
         self.grids = [_grid(value, self.bits) for value in self.exact]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dynsim.kernels import as_count, as_number
+from dynsim.kernels import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number
 from dynsim.models import build
 from dynsim.trajectory import load_checkpoint, save_checkpoint
 
@@ -130,10 +131,21 @@ def train(
     >>> dynsim.train(model, dynsim.datasets.load("digits"), epochs=1, batch=64).epochs
     1
     """
-    if method not in METHODS:
-        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}.")
-    if motion not in MOTIONS:
-        raise ValueError(f"motion: got {motion!r}; expected one of {', '.join(MOTIONS)}.")
+    as_choice(method, METHODS, "method")
+    as_choice(motion, MOTIONS, "motion")
+    as_like(model, ("layers", "parameters", "predict"), "Model", "model")
+    as_like(data, ("train_images", "train_labels", "test_images", "test_labels"), "Dataset", "data")
+    as_flag(resume, "resume")
+    as_callable(augment, "augment")
+    as_callable(progress, "progress")
+    fit_images = as_count(fit_images, "fit_images", minimum=0)
+    if fit_steps is not None:
+        as_count(fit_steps, "fit_steps")
+    if reference is not None:
+        as_like(reference, ("layers", "parameters"), "Model", "reference")
+    for path, name in ((trajectory, "trajectory"), (checkpoint, "checkpoint")):
+        if path is not None:
+            as_instance(path, str | os.PathLike, name)
     if resume and checkpoint is None:
         raise ValueError("resume: got True without a checkpoint; give the path it was written to.")
     options = {
@@ -168,7 +180,7 @@ def train(
             trainer.run(progress, after_epoch)
         layers = []
         if method == "fit":
-            few = trainer.order[: as_count(fit_images, "fit_images", minimum=0)]
+            few = trainer.order[:fit_images]
             some = data.train_images[few] if len(few) else None
             layers = fit(model, reference, fit_steps or 1500, images=some, progress=_behind(epochs, progress))
         if method == "alternating":

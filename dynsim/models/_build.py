@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_count, expect_keys
+from dynsim.kernels import Kernel, as_choice, as_count, as_flag, as_instance, expect_keys
 from dynsim.layers import (
     SETS,
     BatchNorm,
@@ -58,11 +59,13 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     >>> count(mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8))["memory"]
     107930
     """
+    if not isinstance(widths, list | tuple):
+        raise TypeError(f"widths: got {type(widths).__name__}; expected a list of whole numbers.")
     widths = [as_count(width, "widths") for width in widths]
     if len(widths) < 2:
         raise ValueError(f"widths: got {widths}; expected at least inputs and classes.")
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
-    kernel = kernel or Kernel(softening=1e-3)
+    kernel = _settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
     layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
@@ -85,7 +88,8 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     """
     copies_fc, copies_conv = as_count(copies_fc, "copies_fc"), as_count(copies_conv, "copies_conv")
     dim = as_count(dim, "dim")
-    kernel = kernel or Kernel(softening=1e-3)
+    as_choice(sets, SETS, "sets")
+    kernel = _settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
     first = PlainConv(_he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
     if weights:
@@ -98,6 +102,15 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=_to_32)
+
+
+def _settings(kernel, seed, weights, rank):
+    """Check what the networks have in common; returns the kernel."""
+    as_count(seed, "seed", minimum=0)
+    as_flag(weights, "weights")
+    if rank is not None:
+        as_count(rank, "rank")
+    return Kernel(softening=1e-3) if kernel is None else as_instance(kernel, Kernel, "kernel")
 
 
 BUILDERS = {"mlp": mlp, "lenet5": lenet5}
@@ -116,10 +129,9 @@ def build(config):
     >>> build({"model": "mlp", "widths": [4, 2], "copies": 2, "dim": 2}).config["dim"]
     2
     """
-    options = dict(config)
+    options = dict(as_instance(config, Mapping, "config"))
     name = options.pop("model", None)
-    if name not in BUILDERS:
-        raise ValueError(f"model: got {name!r}; expected one of {', '.join(BUILDERS)}.")
+    as_choice(name, BUILDERS, "model")
     if isinstance(options.get("kernel"), dict):
         options["kernel"] = Kernel.from_dict(options["kernel"])
     expect_keys(options, list(inspect.signature(BUILDERS[name]).parameters), f"model {name}")

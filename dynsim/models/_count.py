@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dynsim.kernels import as_like
 from dynsim.layers import BatchNorm, Conv, Full, PlainConv
 
 
@@ -19,6 +20,7 @@ def count(model):
     >>> count(lenet5())["stored_floats"]
     15393
     """
+    as_like(model, ("layers",), "Model", "model")
     coordinates, places, ordinary = 0, 0, 0
     after_convolution = False
     seen = set()

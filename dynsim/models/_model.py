@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array
+from dynsim.kernels import as_array, as_callable, as_choice, as_instance, as_like
 from dynsim.layers import INFERENCE
 
 from ._save import save_model
@@ -32,7 +32,12 @@ class Model:
     """
 
     def __init__(self, layers, config, prepare=None):
-        self.layers, self.config, self.prepare = list(layers), config, prepare
+        if not isinstance(layers, list | tuple):
+            raise TypeError(f"layers: got {type(layers).__name__}; expected a list of layers.")
+        for layer in layers:
+            as_like(layer, ("forward", "backward"), "layer of dynsim.layers", "layers")
+        self.layers, self.config = list(layers), as_instance(config, dict, "config")
+        self.prepare = as_callable(prepare, "prepare")
         self.results = {}
 
     @property
@@ -61,8 +66,7 @@ class Model:
         `inference` is how layers of particles answer without training: dense, tiled, weight-free or auto. Ordinary
         layers have weights and use them.
         """
-        if inference not in INFERENCE:
-            raise ValueError(f"inference: got {inference!r}; expected one of {', '.join(INFERENCE)}.")
+        as_choice(inference, INFERENCE, "inference")
         signals = images if self.prepare is None else self.prepare(images)
         for layer in self.layers:
             if hasattr(layer, "materialize"):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import h5py
 
+from dynsim.kernels import as_like
+
 from ._count import count
 
 FORMAT = 1
@@ -31,6 +33,7 @@ def save_model(model, path):
     ...     dynsim.load_model(folder + "/model.h5").config["widths"]
     [4, 2]
     """
+    as_like(model, ("layers", "config", "arrays"), "Model", "model")
     path = Path(path)
     handle, temporary = tempfile.mkstemp(suffix=".h5", dir=path.parent)
     os.close(handle)

@@ -12,6 +12,13 @@ def compare(series, x, y, *, logarithmic=False, lines=False, title=None, size=No
     >>> compare({"ours": [(1, 2.0, 0.1)], "published": [(1, 1.5)]}, "memory", "accuracy").axes[0].get_xlabel()
     'memory'
     """
+    if not isinstance(series, dict):
+        raise TypeError(f"got series of type {type(series).__name__}, expected a dict {{name: points}}")
+    for name, value, kind in (("x", x, str), ("y", y, str), ("logarithmic", logarithmic, bool), ("lines", lines, bool)):
+        if not isinstance(value, kind):
+            raise TypeError(f"got {name} of type {type(value).__name__}, expected a {kind.__name__}")
+    if title is not None and not isinstance(title, str):
+        raise TypeError(f"got title of type {type(title).__name__}, expected a str")
     figure = new_figure(size)
     axes = figure.add_subplot()
     handles = []

@@ -45,8 +45,7 @@ def plot(source, kind, output=None, **options):
     >>> plot(path, "trajectories").axes[0].get_title()
     'Paths of 2 neurons'
     """
-    if kind not in TABLE:
-        raise ValueError(f"got kind {kind!r}, expected one of {', '.join(TABLE)}")
+    _expect_kind(kind)
     if output is not None:
         expect_format(output)
     for name in options:
@@ -71,12 +70,19 @@ def _why(kind, found):
     return TABLE[kind].otherwise if here in sources else f"it is drawn from a {' or '.join(sources)}, not from {here}"
 
 
+def _expect_kind(kind):
+    if not isinstance(kind, str) or kind not in TABLE:
+        text = repr(kind) if isinstance(kind, str) else f"of type {type(kind).__name__}"
+        raise ValueError(f"got kind {text}, expected one of {', '.join(TABLE)}")
+
+
 def options_of(kind):
     """Names of the options of a kind of figure.
 
     >>> options_of("trajectories")
     ['neurons', 'dim', 'axes', 'title', 'size']
     """
+    _expect_kind(kind)
     return list(inspect.signature(TABLE[kind].draw).parameters)[1:]
 
 

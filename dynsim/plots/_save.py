@@ -53,6 +53,8 @@ def save(figure, output):
     >>> output.read_bytes()[1:4]
     b'PNG'
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"got figure of type {type(figure).__name__}, expected a matplotlib Figure")
     suffix = expect_format(output)
     with written_whole(output) as file:
         figure.savefig(file, format=suffix, metadata=_METADATA[suffix])

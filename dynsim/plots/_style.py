@@ -18,6 +18,8 @@ _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read i
 
 def new_figure(size=None):
     """A figure of `size` (width, height) in pixels, laid out so that nothing overlaps."""
+    if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
+        raise ValueError(f"got size of type {type(size).__name__}, expected (width, height) in pixels")
     width, height = (1200, 800) if size is None else size
     if not (100 <= width <= 20000 and 100 <= height <= 20000):
         raise ValueError(f"got size {(width, height)}, expected width and height from 100 to 20000 pixels")

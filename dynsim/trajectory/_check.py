@@ -1,7 +1,9 @@
 """What the writer and the reader refuse, each in one sentence."""
 
+import numbers as numbers_of_python
 import operator
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,8 +22,63 @@ def count(name, value):
     return number
 
 
+def flag(name, value):
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"got {name} of type {type(value).__name__}, expected True or False")
+    return bool(value)
+
+
+def table(name, value):
+    """A dictionary, or None for an empty one."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"got {name} of type {type(value).__name__}, expected a dictionary")
+    return {} if value is None else dict(value)
+
+
+def seconds(name, value):
+    """A number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, numbers_of_python.Real):
+        raise TypeError(f"got {name} of type {type(value).__name__}, expected a number of seconds")
+    if not value >= 0:
+        raise ValueError(f"got {name} = {value}, expected a number of seconds, 0 or more")
+    return value
+
+
+def seed_number(value):
+    """A whole number from 0, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"got seed of type {type(value).__name__}, expected a whole number")
+    if value < 0:
+        raise ValueError(f"got seed = {value}, expected a whole number, 0 or more")
+    return int(value)
+
+
+def number_type(value):
+    """float32 or float64."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype not in (np.dtype("float32"), np.dtype("float64")):
+        text = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        raise ValueError(f"got dtype {text}, expected float32 or float64")
+    return dtype
+
+
+def function(name, value):
+    """Something to call, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"got {name} of type {type(value).__name__}, expected a function")
+    return value
+
+
 def observable_names(names):
     """Names that can be keywords of write() and groups of the file."""
+    if not isinstance(names, str | list | tuple):
+        raise TypeError(f"got observables of type {type(names).__name__}, expected a list of names")
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         if not isinstance(name, str) or not name.replace("-", "_").isidentifier():

@@ -28,6 +28,8 @@ def save_checkpoint(path, state):
     [0, 1, 2]
     """
     path = Path(path)
+    if not isinstance(state, dict):
+        raise TypeError(f"got state of type {type(state).__name__}, expected a dict")
     arrays = []
     text = json.dumps(_encode(state, arrays))
     handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dynsim.trajectory import _check
 from dynsim.trajectory._open import expect_new
 from dynsim.trajectory._reader import Trajectory
 
@@ -27,7 +28,8 @@ def to_extxyz(path, output, overwrite=False, progress=None):
     X 1.0 2.0 0.0 0
     """
     output = Path(output)
-    expect_new(output, overwrite)
+    expect_new(output, _check.flag("overwrite", overwrite))
+    _check.function("progress", progress)
     temporary = output.with_name(f".{output.name}.tmp")
     try:
         with Trajectory(path) as trajectory, temporary.open("w", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim.errors import DataError
+from dynsim.trajectory import _check
 from dynsim.trajectory._checkpoint import load_checkpoint, save_checkpoint
 from dynsim.trajectory._open import expect_new
 from dynsim.trajectory._progress import ProgressWriter, progress_of
@@ -69,12 +70,17 @@ def run(
     [0.0, 0.5, 1.0]
     """
     path = Path(path)
-    expect_new(path, overwrite)
+    expect_new(path, _check.flag("overwrite", overwrite))
+    _expect(seed, dtype, buffer, flush_seconds, checkpoint_seconds, stop, sink)
+    parameters, provenance = _check.table("parameters", parameters), _check.table("provenance", provenance)
     if overwrite:
         for old in (checkpoint_of(path), Path(f"{checkpoint_of(path)}.previous")):
             old.unlink(missing_ok=True)
-    stored = {**_describe(system, span, method, options), **(parameters or {})}
-    provenance = {"backend": str(options.get("backend", "numba")), **(provenance or {})}
+    stored = {**_describe(system, span, method, options), **parameters}
+    from dynsim.kernels import find_backend
+
+    backend = getattr(system, "backend", None) if options.get("backend") is None else find_backend(options["backend"])
+    provenance = {"backend": getattr(backend, "name", "numba"), **provenance}
 
     def make(q, R):
         return TrajectoryWriter(
@@ -118,6 +124,9 @@ def resume(
     from dynsim.trajectory._reader import Trajectory
 
     path = Path(path)
+    _expect(None, "float64", 1, flush_seconds, checkpoint_seconds, stop, sink)
+    if until is not None:
+        _check.seconds("until", abs(until) if isinstance(until, int | float) else until)
     with Trajectory(path) as trajectory:
         parameters, seed, frames = trajectory.parameters, trajectory.seed, trajectory.frames
     if not isinstance(parameters.get("config"), dict):
@@ -151,6 +160,18 @@ def resume(
     if until is not None:
         stream.writer.record("configuration", {**parameters, "config": ready.config})
     return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]})
+
+
+def _expect(seed, dtype, buffer, flush_seconds, checkpoint_seconds, stop, sink):
+    """Refuse what would fail with the first frame or in the middle of the run."""
+    _check.seed_number(seed)
+    _check.number_type(dtype)
+    _check.count("buffer", buffer)
+    _check.seconds("flush_seconds", flush_seconds)
+    if checkpoint_seconds is not None:
+        _check.seconds("checkpoint_seconds", checkpoint_seconds)
+    _check.function("stop", stop)
+    _check.function("sink", sink)
 
 
 def checkpoint_of(path):

@@ -68,9 +68,9 @@ class TrajectoryWriter:
         shape = {name: _check.count(name, value) for name, value in shape.items()}
         signals = None if signals is None else _check.count("signals", signals)
         names = _check.observable_names(observables)
-        dtype = np.dtype(dtype)
-        if dtype not in (np.dtype("float32"), np.dtype("float64")):
-            raise ValueError(f"got dtype {dtype}, expected float32 or float64")
+        dtype = _check.number_type(dtype)
+        parameters, provenance = _check.table("parameters", parameters), _check.table("provenance", provenance)
+        seed, overwrite = _check.seed_number(seed), _check.flag("overwrite", overwrite)
         self._describe(Path(path), shape, signals, names, dtype, buffer, flush_seconds)
         groups = _check.group_numbers(groups, self.neurons)
         file = build(self.path, shape, signals, groups, names, dtype, parameters, seed, provenance, overwrite)
@@ -110,8 +110,7 @@ class TrajectoryWriter:
 
     def _describe(self, path, shape, signals, names, dtype, buffer, flush_seconds):
         """Take over the sizes and make the buffers; no file is touched yet."""
-        if not flush_seconds >= 0:
-            raise ValueError(f"got flush_seconds = {flush_seconds}, expected a number of seconds, 0 or more")
+        _check.seconds("flush_seconds", flush_seconds)
         self.path = path
         self.neurons, self.dimension, self.copies = shape["neurons"], shape["dimension"], shape["copies"]
         self.signals, self.observables, self._flush_seconds = signals, names, flush_seconds

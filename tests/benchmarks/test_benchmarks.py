@@ -30,7 +30,9 @@ def test_products_agree():
 def test_growth_and_overhead_are_measured():
     for method in ("direct", "sorted"):
         assert growth.ours(500, method)["seconds"] > 0
-    assert engine.overhead()["seconds"] > 0
+    for case in engine.OVERHEAD:
+        assert 0 < engine.overhead(case)["seconds"] < 1
+    assert engine.ours_delay(1e-3)["error"] <= 1e-3
     rows = [{"method": "sorted", "n": n, "seconds": 3e-6 * n**1.5} for n in (10, 100, 1000)]
     assert growth._slope(rows, "sorted") == pytest.approx(1.5)
 
@@ -43,13 +45,18 @@ def test_a_missing_peer_is_said_so_and_a_failure_is_an_error():
     assert _measure.ratio(found["peer"], {"seconds": 1.0}) is None
 
 
-def test_a_whole_run(monkeypatch, capsys):
+def test_a_whole_run(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(growth, "DIRECT", (100, 200, 400))
     monkeypatch.setattr(growth, "SORTED", (100, 200, 400))
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "growth", "--json", "--rounds", "1"])
+        main(["bench", "growth", "--json", "--rounds", "1", "--figure", str(tmp_path / "growth.png")])
     found = json.loads(capsys.readouterr().out)
     assert stop.value.code == 0 and len(found["rows"]) == 6 and found["machine"]["cores"] >= 1
+    assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
+    for arguments in (["bench", "pairs", "--figure", "a.png"], ["bench", "growth", "--backend", "cupy"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2 and "belongs to" in capsys.readouterr().err
 
 
 def test_other_kernels_agree_within_their_errors():
@@ -77,6 +84,3 @@ def test_products_are_drawn(monkeypatch, tmp_path, capsys):
     assert stop.value.code == 0 and (tmp_path / "product.png").stat().st_size > 10_000
     assert "break-even with 1 vectors: 100" in capsys.readouterr().out
     assert product.break_even(rows, 1) == 100 and product.break_even(rows[:2], 1) is None
-    with pytest.raises(SystemExit) as stop:
-        main(["bench", "pairs", "--figure", str(tmp_path / "pairs.png")])
-    assert stop.value.code == 2

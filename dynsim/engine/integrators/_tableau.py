@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...kernels import as_array, as_count, as_instance
+
 
 @dataclass(frozen=True, eq=False)
 class Tableau:
@@ -59,9 +61,17 @@ class Tableau:
     first_same_as_last: bool = field(init=False)
 
     def __post_init__(self):
-        arrays = {name: np.array(getattr(self, name), dtype=float) for name in ("A", "b", "c", "P")}
-        if self.b_error is not None:
-            arrays["b_error"] = np.array(self.b_error, dtype=float)
+        for name in ("name", "reference"):
+            as_instance(getattr(self, name), str, f"tableau {name}")
+        as_count(self.order, f"tableau {self.name} order")
+        as_count(self.error_order, f"tableau {self.name} error_order", minimum=0)
+        as_count(self.nodes, f"tableau {self.name} nodes", minimum=0)
+        wanted = {"A": ("S", "S"), "b": ("S",), "c": ("S",), "P": ("S", "degree"), "b_error": ("S",)}
+        arrays = {
+            name: as_array(getattr(self, name), f"tableau {self.name} {name}", shape, np.float64).copy()
+            for name, shape in wanted.items()
+            if name != "b_error" or self.b_error is not None
+        }
         for name, array in arrays.items():
             array.setflags(write=False)
             object.__setattr__(self, name, array)

@@ -1,0 +1,221 @@
+"""The stepping loop of a small system, compiled whole: as many steps in one call as nobody in Python wants to see.
+
+What is compiled is one function, so a run has the same bits whether it is called for every step or for thousands.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+from . import _ring
+from ._controller import STEP, step_accepted, step_end, step_refused, step_restart
+from ._equations import NOT_FINITE, OK, all_finite, compiled, fill
+
+# Why `advance` returned, besides NOT_FINITE and SINGULAR of an evaluation.
+ENOUGH, PAUSED, FULL, TOO_SMALL = 3, 4, 5, 6
+# Places in `counts`; and in `clock`: now, begin and end of the last step, end of the span, error norm.
+ACCEPTED, REFUSED, EVALUATIONS, PENDING, CUT = range(5)
+NOW, BEGIN, END, LAST, ERROR = range(5)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scaled_norm(error, before, after, rtol, atol):
+    """Root mean square of error / (atol + rtol size); infinite if anything is not finite."""
+    total = 0.0
+    for j in range(len(error)):
+        ratio = error[j] / (atol + rtol * max(abs(before[j]), abs(after[j])))
+        total += ratio * ratio
+    norm = math.sqrt(total / len(error))
+    return norm if math.isfinite(norm) else math.inf
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def next_stop(clock, current, origin, phases):
+    """The time that the next step may not pass, and whether it is a cut of the delay."""
+    last = clock[LAST]
+    if len(phases) == 0:
+        return last, False
+    cut = _ring.cut_time(current[0] + 1, origin, phases)
+    if abs(cut - last) <= 8 * np.spacing(max(abs(last), abs(origin[0]))):
+        return last, True
+    return (cut, True) if cut < last else (last, False)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def combine(h, weights, K, count, q, out):
+    """out = q + h sum_k weights_k K_k over the first `count` stages."""
+    for j in range(len(q)):
+        total = 0.0
+        for k in range(count):
+            if weights[k] != 0.0:
+                total += (h * weights[k]) * K[k, j]
+        out[j] = q[j] + total
+
+
+@cache
+def advancing(expression):
+    """The loop for a kernel written as an expression, or, for "", for all built-in kernels.
+
+    Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
+    function is not. So this closes over the text, for which `_whole` gives the compiled parts.
+    """
+
+    @njit(cache=True, nogil=True)
+    def loop(clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
+        return advance(expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries)
+
+    return loop
+
+
+def advance(expression, *arguments):
+    """The compiled loop for a kernel, called from compiled code with a constant text."""
+    return _whole(expression)(*arguments)
+
+
+@overload(advance, prefer_literal=True)
+def _advance(expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
+    whole = _whole(expression.literal_value)
+    return lambda expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries: whole(
+        clock, counts, control, tableau, system, state, trial, pause_at, steps, tries
+    )
+
+
+@cache
+def _whole(expression):
+    evaluate = compiled(expression)
+
+    @njit(nogil=True, error_model="numpy")
+    def emit_nodes(t, h, system, tableau, q, E, trial, counts):
+        # q and E at the Lobatto nodes of the step; returns a code and how badly E is interpolated.
+        pairs, operators, given, memory = system
+        P, numbers = tableau[4], tableau[5]
+        new_q, new_R, new_E, _, K, q_nodes, E_nodes = trial
+        x, defect = memory[9], memory[11]
+        shape, last = q.shape, len(x) - 1
+        fill(q_nodes[0], q)
+        fill(q_nodes[last], new_q)
+        fill(E_nodes[0], E)
+        fill(E_nodes[last], new_E)
+        weights, R, none = np.empty(len(P)), np.empty_like(new_R), np.empty((0, 0, 0))
+        for k in range(1, last):
+            for i in range(len(P)):
+                power, total = 1.0, 0.0
+                for degree in range(P.shape[1]):
+                    power *= x[k]
+                    total += P[i, degree] * power
+                weights[i] = total
+            combine(h, weights, K, len(P), q.ravel(), q_nodes[k])
+            counts[EVALUATIONS] += 1
+            code = evaluate(t + x[k] * h, q_nodes[k].reshape(shape), pairs, operators, given, memory, R,
+                            E_nodes[k].reshape(E.shape), none)  # fmt: skip
+            if code != OK:
+                return code, math.inf
+        if numbers[0] == 0.0 or len(x) < 3:
+            return OK, 0.0
+        largest, missed = np.zeros(E_nodes.shape[1]), np.zeros(E_nodes.shape[1])
+        for k in range(len(x)):
+            for j in range(len(largest)):
+                largest[j] = max(largest[j], abs(E_nodes[k, j]))
+                missed[j] += defect[k] * E_nodes[k, j]
+        error = scaled_norm(missed, largest, largest, numbers[1], numbers[2])
+        # The node left out lowers the order by one, h^(n - 1); the controller expects h^(error order + 1).
+        return OK, error ** (numbers[3] / (len(x) - 1)) if math.isfinite(error) else error
+
+    @njit(nogil=True, error_model="numpy")
+    def attempt(t, end, system, tableau, q, f, E, trial, counts):
+        # One step; returns a code and the error norm. Leaves the new state in `trial`.
+        pairs, operators, given, memory = system
+        A, b, c, b_error, _, numbers = tableau
+        new_q, new_R, new_E, new_f, K, _, _ = trial
+        h, S, flat = end - t, len(b), q.ravel()
+        fill(K[0], f)
+        for i in range(1, S):
+            combine(h, A[i], K, i, flat, new_q.ravel())
+            counts[EVALUATIONS] += 1
+            code = evaluate(end if c[i] == 1.0 else t + c[i] * h, new_q, pairs, operators, given, memory, new_R, new_E,
+                            new_f)  # fmt: skip
+            if code != OK:
+                return code, math.inf
+            fill(K[i], new_f)
+        same = numbers[4] != 0.0  # the last stage is the new state
+        if not same:
+            combine(h, b, K, S, flat, new_q.ravel())
+        error = 0.0
+        if numbers[0] != 0.0:
+            wrong = np.zeros(len(flat))
+            combine(h, b_error, K, S, np.zeros(len(flat)), wrong)
+            error = scaled_norm(wrong, flat, new_q.ravel(), numbers[1], numbers[2])
+        if len(memory[6]) and error < 1.0:
+            if not same:
+                counts[EVALUATIONS] += 1
+                code = evaluate(end, new_q, pairs, operators, given, memory, new_R, new_E, new_f)
+                if code != OK:
+                    return code, math.inf
+            code, missed = emit_nodes(t, h, system, tableau, q, E, trial, counts)
+            if code != OK:
+                return code, math.inf
+            error = max(error, missed)
+        return (OK, error) if all_finite(new_q) and math.isfinite(error) else (NOT_FINITE, math.inf)
+
+    @njit(nogil=True, error_model="numpy")
+    def whole(clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
+        # Goes on until `steps` steps are finished, `tries` are made, or a step that reaches `pause_at` is accepted:
+        # it waits (PENDING) for whoever wants to look at it before what follows.
+        pairs, operators, given, memory = system
+        times, ring_q, ring_E, firsts, current, origin, phases = memory[:7]
+        numbers = tableau[5]
+        adaptive, k = numbers[0] != 0.0, numbers[3]
+        q, f, R, E = state
+        new_q, new_R, new_E, new_f, _, q_nodes, E_nodes = trial
+        while steps > 0:
+            if not counts[PENDING]:
+                if clock[NOW] >= clock[LAST] or tries <= 0:
+                    return ENOUGH
+                if len(phases) and firsts[-1] - firsts[0] >= len(times):
+                    return FULL
+                tries -= 1
+                stop, cut = next_stop(clock, current, origin, phases)
+                clock[BEGIN], clock[END] = clock[NOW], step_end(adaptive, control, clock[NOW], stop)
+                code, error = attempt(clock[BEGIN], clock[END], system, tableau, q, f, E, trial, counts)
+                clock[ERROR] = error
+                if code != OK and not adaptive:
+                    return code
+                if error >= 1.0:
+                    counts[REFUSED] += 1
+                    step_refused(control, error, k)
+                    if control[STEP] < 10 * np.spacing(abs(clock[NOW])):
+                        return code if code != OK else TOO_SMALL
+                    continue
+                counts[ACCEPTED] += 1
+                if len(phases):
+                    _ring.keep(clock[BEGIN], clock[END] - clock[BEGIN], q_nodes, E_nodes, times, ring_q, ring_E, firsts)
+                step_accepted(adaptive, control, error, k)
+                counts[CUT], counts[PENDING] = cut and clock[END] == stop, 1
+                if clock[END] >= pause_at:
+                    return PAUSED
+            known = numbers[4] != 0.0 or len(phases) > 0  # q', R and E at the end
+            if counts[CUT]:
+                # At a cut q' and E jump: the last stage was the limit from the left, what follows needs the right.
+                _ring.turn(current, firsts)
+                step_restart(adaptive, control, clock[END])
+            if counts[CUT] or not known:
+                counts[EVALUATIONS] += 1
+                code = evaluate(clock[END], new_q, pairs, operators, given, memory, new_R, new_E, new_f)
+                if code != OK:
+                    return code
+            if not all_finite(new_f):
+                return NOT_FINITE
+            fill(q, new_q)
+            fill(f, new_f)
+            fill(R, new_R)
+            fill(E, new_E)
+            clock[NOW], counts[PENDING] = clock[END], 0
+            steps -= 1
+        return ENOUGH
+
+    return whole
