@@ -52,7 +52,7 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     generator = np.random.default_rng(seed)
     layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
-    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank})
+    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank}, image=(1, 1, widths[0]))
 
 
 def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half", rank=None):
@@ -83,7 +83,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
-    return Model(layers, config, prepare=Enlarge(32))
+    return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
 
 
 BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}

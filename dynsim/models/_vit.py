@@ -106,7 +106,8 @@ def vit(
     layers += [LayerNorm(width, dtype=DTYPE), TokenMean() if pool == "mean" else FirstToken()]
     layers.append(parts.full(width, classes))
     config = {"model": "vit", **given, "kernel": kernel.to_dict(), "pool": pool}
-    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank})
+    config |= {"seed": seed, "weights": bool(weights), "rank": rank}
+    return Model(layers, config, image=(channels, image, image))
 
 
 class _Particles:
