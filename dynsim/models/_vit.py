@@ -11,17 +11,19 @@ from dynsim.layers import (
     ClassToken,
     FirstToken,
     LayerNorm,
+    Parameter,
     Patches,
     PlainAttention,
     Positions,
     ReLU,
     Skip,
     TokenMean,
+    sphere_places,
     start_strengths,
 )
 
 from ._model import Model
-from ._parts import DTYPE, full, he, neurons, ordinary
+from ._parts import DTYPE, full, he, ordinary
 
 POOLS = ("mean", "class")
 
@@ -133,7 +135,7 @@ class _Particles:
         return full(self.kernel, sources, self.last)
 
     def _neurons(self, number):
-        return neurons(self.generator, self.copies, number, self.dim)
+        return Parameter(sphere_places(self.generator, self.copies, number, self.dim), "places")
 
 
 class _Ordinary:
