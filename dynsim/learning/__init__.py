@@ -3,6 +3,7 @@
 from ._augment import Augment
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
+from ._fit_weights import FittedWeights, fit_weights
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
 from ._train import METHODS, TrainingResult, train
@@ -14,6 +15,7 @@ __all__ = [
     "RATES",
     "Adam",
     "Augment",
+    "FittedWeights",
     "Inertial",
     "Overdamped",
     "Quantiser",
@@ -21,6 +23,7 @@ __all__ = [
     "accuracy",
     "evaluate",
     "fit",
+    "fit_weights",
     "one_cycle",
     "train",
 ]

@@ -1,0 +1,26 @@
+"""PyTorch: layers of particles as modules, conversion of trained networks, fine-tuning by forces on places."""
+
+try:
+    import torch as _torch  # noqa: F401
+except ImportError:
+    raise ImportError("dynsim.interop.torch needs PyTorch: pip install 'dynsim[torch]'.") from None
+
+from ._attention import DynMultiheadAttention
+from ._conv import DynConv2d
+from ._convert import convert
+from ._embedding import DynEmbedding
+from ._linear import DynLinear
+from ._materialize import materialize
+from ._relation import relation
+from ._report import Report
+
+__all__ = [
+    "DynConv2d",
+    "DynEmbedding",
+    "DynLinear",
+    "DynMultiheadAttention",
+    "Report",
+    "convert",
+    "materialize",
+    "relation",
+]
