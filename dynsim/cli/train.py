@@ -10,6 +10,8 @@ import click
 
 from ._training import train_into
 
+RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
+
 
 @click.command()
 @click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
@@ -25,10 +27,10 @@ from ._training import train_into
 @click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp, vit 8].")
-@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [128].")
+@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [96].")
 @click.option("--patch", type=int, default=4, show_default=True, help="Pixels of a side of a token of vit.")
-@click.option("--width", type=int, default=64, show_default=True, help="Signals of a token of vit.")
-@click.option("--depth", type=int, default=4, show_default=True, help="Blocks of vit.")
+@click.option("--width", type=int, default=48, show_default=True, help="Signals of a token of vit.")
+@click.option("--depth", type=int, default=3, show_default=True, help="Blocks of vit.")
 @click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
 @click.option("--pool", type=click.Choice(["mean", "class"]), default="mean", help="What vit tells the class from.")
 @click.option(
@@ -41,7 +43,7 @@ from ._training import train_into
 @click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
+@click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
 @click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
 @click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
@@ -70,6 +72,8 @@ def command(model, data_name, data_dir, as_json, output, **options):
 
     output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
+    if options["rate"] is None:
+        options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
     report = train_into(
@@ -127,7 +131,7 @@ def _build(model, data, options):
     copies, dim = 4 if copies is None else copies, 8 if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]
     if model == "vit":
-        hidden = _hidden(options["hidden"] or "128", 1)[0]
+        hidden = _hidden(options["hidden"] or "96", 1)[0]
         sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)
@@ -141,6 +145,6 @@ def _hidden(text, number=None):
     except ValueError:
         hidden = None
     if hidden is None or number not in (None, len(hidden)):
-        wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 128"
+        wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 96"
         raise click.UsageError(f"--hidden: got {text!r}; expected {wanted}.")
     return hidden
