@@ -11,6 +11,7 @@ import click
 from ._training import train_into
 
 RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
+SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the same, others know a little
 
 
 @click.command()
@@ -48,7 +49,7 @@ RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in
 @click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
 @click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
-@click.option("--shift", type=float, default=0.0, show_default=True, help="Shift images at random, pixels at most.")
+@click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
 @click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
 @click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
@@ -74,6 +75,8 @@ def command(model, data_name, data_dir, as_json, output, **options):
     data = datasets.load(data_name, data_dir)
     if options["rate"] is None:
         options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
+    if options["shift"] is None:
+        options["shift"] = SHIFT.get(model, 0.0)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
     report = train_into(

@@ -100,7 +100,9 @@ def vit(
     if pool == "class":
         layers.append(ClassToken(_small(generator, width)))
     layers.append(Positions(_small(generator, tokens, width)))
-    parts = _Ordinary(generator, rank) if weights else _Particles(generator, width, copies, dim, kernel)
+    # Every block adds two branches to what bypasses it; with this gain of their last layers the sum of all is of size one.
+    gain = 1 / np.sqrt(2 * depth)
+    parts = _Ordinary(generator, gain, rank) if weights else _Particles(generator, gain, width, copies, dim, kernel)
     for _ in range(depth):
         for inner in (parts.attention(width, heads), parts.network(width, hidden)):
             skip = Skip()
@@ -115,24 +117,31 @@ def vit(
 class _Particles:
     """Layers of particles in a row; `last` is the subsystem that the next one begins with."""
 
-    def __init__(self, generator, width, copies, dim, kernel):
-        self.generator, self.copies, self.dim, self.kernel = generator, copies, dim, kernel
+    def __init__(self, generator, gain, width, copies, dim, kernel):
+        self.generator, self.gain, self.copies, self.dim, self.kernel = generator, gain, copies, dim, kernel
         self.last = self._neurons(width)
 
     def attention(self, width, heads):
         sources, query_key, value = self.last, self._neurons(2 * width), self._neurons(width)
         both = np.concatenate([query_key.value, value.value], axis=1)
-        strengths = start_strengths(self.kernel, sources.value[None], both[None])[0, 0]
+        # Half of He's variance: no ReLU follows, and scores of queries and keys begin with a deviation of one.
+        strengths = start_strengths(self.kernel, sources.value[None], both[None])[0, 0] * DTYPE(np.sqrt(0.5))
         bias = np.zeros(3 * width, DTYPE)
         self.last = value
-        return [Attention(sources, query_key, value, strengths, self.kernel, bias, heads), self.full(width, width)]
+        layer = Attention(sources, query_key, value, strengths, self.kernel, bias, heads)
+        return [layer, self._last(width, width)]
 
     def network(self, width, hidden):
-        return [self.full(width, hidden), ReLU(), self.full(hidden, width)]
+        return [self.full(width, hidden), ReLU(), self._last(hidden, width)]
 
     def full(self, m, n):
         sources, self.last = self.last, self._neurons(n)
         return full(self.kernel, sources, self.last)
+
+    def _last(self, m, n):
+        layer = self.full(m, n)
+        layer.strengths.value *= self.gain
+        return layer
 
     def _neurons(self, number):
         return Parameter(sphere_places(self.generator, self.copies, number, self.dim), "places")
@@ -141,18 +150,24 @@ class _Particles:
 class _Ordinary:
     """The same layers with weights."""
 
-    def __init__(self, generator, rank):
-        self.generator, self.rank = generator, rank
+    def __init__(self, generator, gain, rank):
+        self.generator, self.gain, self.rank = generator, gain, rank
 
     def attention(self, width, heads):
-        layer = PlainAttention(he(self.generator, (3 * width, width), width), np.zeros(3 * width, DTYPE), heads)
-        return [layer, self.full(width, width)]
+        layer = PlainAttention(he(self.generator, (3 * width, width), 2 * width), np.zeros(3 * width, DTYPE), heads)
+        return [layer, self._last(width, width)]
 
     def network(self, width, hidden):
-        return [self.full(width, hidden), ReLU(), self.full(hidden, width)]
+        return [self.full(width, hidden), ReLU(), self._last(hidden, width)]
 
     def full(self, m, n):
         return ordinary(self.generator, (n, m), self.rank)
+
+    def _last(self, m, n):
+        layer = self.full(m, n)
+        first = next(iter(layer.parameters.values()))  # the weights, or the left factor of a low rank
+        first.value *= self.gain
+        return layer
 
 
 def _small(generator, *shape):
