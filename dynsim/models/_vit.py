@@ -100,7 +100,7 @@ def vit(
     if pool == "class":
         layers.append(ClassToken(_small(generator, width)))
     layers.append(Positions(_small(generator, tokens, width)))
-    # Every block adds two branches to what bypasses it; with this gain of their last layers the sum of all is of size one.
+    # Every block adds two branches to what bypasses it; with this gain of their last layers the sum is of size one.
     gain = 1 / np.sqrt(2 * depth)
     parts = _Ordinary(generator, gain, rank) if weights else _Particles(generator, gain, width, copies, dim, kernel)
     for _ in range(depth):
