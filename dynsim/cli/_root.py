@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Accuracy of a saved model, ideal or perturbed.",
     "info": "What a trajectory or model file is.",
     "validate": "Whether a file is sound.",
+    "verify": "Whether a model says the same after it was saved and reloaded.",
     "plot": "Draw a trajectory.",
     "export": "Files for other programs.",
     "data": "List and download data sets.",

@@ -29,7 +29,7 @@ def list_command():
 
     for name in experiments.names():
         recipe = experiments.load(experiments.find(name))
-        click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} trainings on {recipe.data}")
+        click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} tasks on {recipe.data}")
 
 
 @command.command("run")
@@ -61,5 +61,5 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
             click.echo(f"{finished} of {tasks} finished; {task.name}", err=True)
 
     results = experiments.run(recipe, output, data_dir=data_dir, scheduler=scheduler, progress=tell)
-    text = experiments.report(recipe, results, output)
+    text = recipe.report(results, output)
     click.echo(json.dumps(json.loads((output / "report.json").read_text())) if as_json else text)

@@ -10,9 +10,11 @@ import click
 
 from ._training import train_into
 
+RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
+
 
 @click.command()
-@click.argument("model", type=click.Choice(["mlp", "lenet5"]))
+@click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option(
@@ -22,10 +24,15 @@ from ._training import train_into
     show_default=True,
     help="Forces on the places; places fitted to trained weights; both in turn, epoch by epoch.",
 )
-@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp 4].")
+@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
-@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8].")
-@click.option("--hidden", default="1000,1500", show_default=True, help="Hidden widths of mlp.")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp, vit 8].")
+@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [96].")
+@click.option("--patch", type=int, default=4, show_default=True, help="Pixels of a side of a token of vit.")
+@click.option("--width", type=int, default=48, show_default=True, help="Signals of a token of vit.")
+@click.option("--depth", type=int, default=3, show_default=True, help="Blocks of vit.")
+@click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
+@click.option("--pool", type=click.Choice(["mean", "class"]), default="mean", help="What vit tells the class from.")
 @click.option(
     "--kernel",
     default="inverse",
@@ -36,7 +43,7 @@ from ._training import train_into
 @click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
+@click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
 @click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
 @click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
@@ -49,13 +56,14 @@ from ._training import train_into
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 def command(model, data_name, data_dir, as_json, output, **options):
-    """Train MODEL (mlp, lenet5) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
+    """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
     dynsim train lenet5 --data mnist --copies-fc 2 --copies-conv 3 --dim 9 --epochs 3 --seed 0 -o out
     dynsim train lenet5 --data mnist --kernel l1 --epochs 20 --rate 0.08 -o l1
     dynsim train lenet5 --data mnist --weights --epochs 20 -o ordinary
+    dynsim train vit --data mnist --epochs 10 -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
 
     Stopped by Ctrl-C it goes on from the last finished epoch with --resume, bit for bit.
@@ -64,6 +72,8 @@ def command(model, data_name, data_dir, as_json, output, **options):
 
     output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
+    if options["rate"] is None:
+        options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
     report = train_into(
@@ -118,9 +128,23 @@ def _build(model, data, options):
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
         return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
+    copies, dim = 4 if copies is None else copies, 8 if dim is None else dim
+    channels, size, _ = data.train_images.shape[1:]
+    if model == "vit":
+        hidden = _hidden(options["hidden"] or "96", 1)[0]
+        sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
+        common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
+        return models.vit(copies=copies, dim=dim, **common)
+    widths = [math.prod(data.train_images.shape[1:]), *_hidden(options["hidden"] or "1000,1500"), data.classes]
+    return models.mlp(widths, copies=copies, dim=dim, **common)
+
+
+def _hidden(text, number=None):
     try:
-        hidden = [int(width) for width in options["hidden"].split(",") if width.strip()]
+        hidden = [int(width) for width in text.split(",") if width.strip()]
     except ValueError:
-        raise click.UsageError(f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500.") from None
-    widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
-    return models.mlp(widths, copies=4 if copies is None else copies, dim=8 if dim is None else dim, **common)
+        hidden = None
+    if hidden is None or number not in (None, len(hidden)):
+        wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 96"
+        raise click.UsageError(f"--hidden: got {text!r}; expected {wanted}.")
+    return hidden

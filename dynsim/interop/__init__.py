@@ -2,9 +2,19 @@
 
 from importlib import import_module
 
-_HOME = {"save_packed": "_packed", "load_packed": "_packed"}
+_HOME = {
+    "form": "_load",
+    "load_materialized": "_materialized",
+    "load_model": "_load",
+    "load_packed": "_packed",
+    "run_onnx": "_onnx",
+    "save_materialized": "_materialized",
+    "save_onnx": "_onnx",
+    "save_packed": "_packed",
+    "verify": "_verify",
+}
 
-__all__ = ["load_packed", "save_packed"]
+__all__ = [*_HOME]
 
 
 def __getattr__(name):

@@ -24,6 +24,23 @@ def random_places(generator, *shape, dtype=np.float32):
     return generator.standard_normal(shape).astype(dtype)
 
 
+def sphere_places(generator, *shape, dtype=np.float32):
+    """Draw places evenly from the sphere of radius sqrt(d), d = shape[-1], where normal ones lie on average.
+
+    |q - p|^2 = |q|^2 + |p|^2 - 2 q.p: with all lengths equal, a weight depends on the angle between two places alone.
+    Of normal places, half of the variance of |q - p|^2 (4 d of 8 d) is a term per input plus a term per output. The
+    first says the same to all outputs; nothing takes it out between layer norms, as BatchNorm does after full layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.linalg.norm(sphere_places(np.random.default_rng(0), 1, 2, 4), axis=-1).round(3)
+    array([[2., 2.]], dtype=float32)
+    """
+    places = generator.standard_normal(shape)
+    return (places * (np.sqrt(shape[-1]) / np.linalg.norm(places, axis=-1, keepdims=True))).astype(dtype)
+
+
 def start_strengths(kernel, sources, targets):
     """Return lambda (T, S, H) for sources (S, H, m, d) and targets (T, H, n, d): zero mean and He scale.
 

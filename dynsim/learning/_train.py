@@ -169,6 +169,7 @@ def train(
         test = accuracy(model, data.test_images, data.test_labels)
     result = TrainingResult(test, validation, epochs, trainer.spent / epochs, trainer.metrics, layers)
     model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
+    model.results |= {"image": list(data.train_images.shape[1:])}
     model.results |= {"epochs": epochs, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
     return result
 

@@ -2,8 +2,26 @@
 
 from ._build import BUILDERS, build, lenet5, mlp
 from ._count import count
-from ._load import check_size, describe, load_model
+from ._load import check_size, describe, fill, load_model
+from ._materialize import materialize
 from ._model import Model
+from ._parts import Enlarge
 from ._save import save_model
+from ._vit import vit
 
-__all__ = ["BUILDERS", "Model", "build", "check_size", "count", "describe", "lenet5", "load_model", "mlp", "save_model"]
+__all__ = [
+    "BUILDERS",
+    "Enlarge",
+    "Model",
+    "build",
+    "check_size",
+    "count",
+    "describe",
+    "fill",
+    "lenet5",
+    "load_model",
+    "materialize",
+    "mlp",
+    "save_model",
+    "vit",
+]

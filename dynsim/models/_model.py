@@ -21,6 +21,8 @@ class Model:
         What built it: `{"model": name, ...}`, plain numbers and strings; `dynsim.models.build` takes it back.
     prepare : callable, optional
         Turns images (batch, channels, height, width) into the first layer's signals.
+    image : tuple of int, optional
+        (channels, height, width) of the images that it is made for.
 
     Examples
     --------
@@ -31,9 +33,14 @@ class Model:
     (5,)
     """
 
-    def __init__(self, layers, config, prepare=None):
-        self.layers, self.config, self.prepare = list(layers), config, prepare
+    def __init__(self, layers, config, prepare=None, image=None):
+        self.layers, self.config, self.prepare, self._image = list(layers), config, prepare, image
         self.results = {}
+
+    @property
+    def image(self):
+        """(channels, height, width) of the images that it was trained on, else of those that it is made for."""
+        return tuple(self.results.get("image") or self._image)
 
     @property
     def parameters(self):

@@ -11,8 +11,11 @@ from ._convert import convert
 from ._embedding import DynEmbedding
 from ._linear import DynLinear
 from ._materialize import materialize
+from ._noise import noisy
+from ._plain import plain
 from ._relation import relation
 from ._report import Report
+from ._timm import load_timm, load_torchvision
 
 __all__ = [
     "DynConv2d",
@@ -21,6 +24,10 @@ __all__ = [
     "DynMultiheadAttention",
     "Report",
     "convert",
+    "load_timm",
+    "load_torchvision",
     "materialize",
+    "noisy",
+    "plain",
     "relation",
 ]
