@@ -44,7 +44,7 @@ def relation_tangent(kernel, sources, targets, strengths, dsources, dtargets, ds
     dtargets = as_array(dtargets, "dtargets", targets.shape, dtype=dtype)
     dstrengths = as_array(dstrengths, "dstrengths", strengths.shape, dtype=dtype)
     change = np.empty((len(targets), len(sources), targets.shape[2], sources.shape[2]), dtype)
-    loop = _tangent_loop(*specialisation(kernel, sources.shape[3]))
+    loop = _tangent_loop(*specialisation(kernel, 0))  # for any dimension: one compilation serves all fits
     work = 2 * change.size * sources.shape[1] * sources.shape[3]
     launch(loop, work, axes_first(sources, dtype), axes_first(dsources, dtype), targets, dtargets, strengths,
            dstrengths, constants(kernel, dtype), change)  # fmt: skip
@@ -77,7 +77,7 @@ def relation_normal(kernel, sources, targets, strengths):
     sets, copies, m, d = sources.shape
     unknowns = copies * d
     normal = np.empty((len(targets), targets.shape[2], unknowns, unknowns), dtype)
-    loop = _normal_loop(*specialisation(kernel, d))
+    loop = _normal_loop(*specialisation(kernel, 0))
     work = normal.size * sets * m // 2
     launch(loop, work, axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), normal)
     return normal

@@ -36,7 +36,7 @@ class FittedWeights:
 
 
 def fit_weights(
-    weights, kernel=None, *, copies=2, dim=8, rank=0, sets="half", moments=None, steps=60, inner=30, restarts=1, seed=0,
+    weights, kernel=None, *, copies=2, dim=8, rank=0, sets="half", scale=None, moments=None, steps=60, inner=30, restarts=1, seed=0,
     start=None, progress=None,
 ):  # fmt: skip
     """Fit the places of two subsystems to the weights between them.
@@ -52,6 +52,8 @@ def fit_weights(
         Of a part U V beside the particles; 0 is without.
     sets : {"half", "full"}
         See `dynsim.layers.Conv`.
+    scale : array_like, optional
+        Weights of the squared errors, broadcast to the weights' shape: 1 / variance of an output, variance of an input.
     moments : array_like (T S m, T S m), optional
         Second moments of the inputs, in the order (t, s, i): errors count by what they do to the outputs.
     steps, inner : int
@@ -86,16 +88,16 @@ def fit_weights(
     rank, steps, inner = as_count(rank, "rank", 0), as_count(steps, "steps", 0), as_count(inner, "inner")
     if sets not in SETS:
         raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
-    scale = float(np.sum(np.square(weights, dtype=np.float64))) or 1.0
+    scale = as_array(1.0 if scale is None else scale, "scale", dtype=weights.dtype)
     if moments is not None:
         size = weights.shape[0] * weights.shape[1] * weights.shape[3]
         moments = as_array(moments, "moments", (size, size), dtype=weights.dtype)
-        rows = weights.transpose(2, 0, 1, 3).reshape(weights.shape[2], size).astype(np.float64)
-        scale = float(np.sum((rows @ moments) * rows)) or 1.0
+    whole = Targets([Target(kernel, np.zeros_like(weights), scale=scale, moments=moments)])
+    scale = scale / np.asarray(whole.square(weights.ravel(), weights.ravel()) or 1.0, weights.dtype)
     halves = 1 if sets == "half" else 2
     relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
     factors = (3 * halves, 3 * halves + 1) if rank else None
-    problem = Targets([Target(kernel, weights, relations, factors, 1 / scale, moments)])
+    problem = Targets([Target(kernel, weights, relations, factors, scale, moments)])
     best = None
     for attempt in range(1 if start is not None else as_count(restarts, "restarts")):
         generator = np.random.default_rng([seed, attempt])

@@ -18,15 +18,16 @@ class Target:
 
     `relations` lists (sources, targets, strengths, swapped): indices of the unknowns, and whether the relation's first
     two axes are the weights' second and first (the second half of full sets). `factors` is None or the indices of
-    (T, n, r) and (r, S, m), a low-rank part beside the relations. `scale` multiplies the squares; `moments`
-    (T S m, T S m) are the second moments of the inputs, by which errors are weighted.
+    (T, n, r) and (r, S, m), a low-rank part beside the relations. `scale`, a number or an array that broadcasts to the
+    weights, multiplies the squares; `moments` (T S m, T S m) are the second moments of the inputs, by which errors are
+    weighted besides.
     """
 
     kernel: Kernel
     weights: np.ndarray
     relations: list = field(default_factory=list)
     factors: tuple | None = None
-    scale: float = 1.0
+    scale: float | np.ndarray = 1.0
     moments: np.ndarray | None = None
 
 
@@ -106,15 +107,19 @@ class Targets:
         """Inverse of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor."""
         blocks = [0.0 for _ in x]
         for target in self.targets:
-            size = target.scale * (1.0 if target.moments is None else float(np.mean(np.diag(target.moments))))
-            for sources, targets, strengths, _ in target.relations:
+            size = 1.0 if target.moments is None else float(np.mean(np.diag(target.moments)))
+            scale = np.broadcast_to(size * np.asarray(target.scale, np.float64), target.weights.shape)
+            for sources, targets, strengths, swapped in target.relations:
                 p, q, lam = x[sources], x[targets], x[strengths]
-                blocks[targets] = blocks[targets] + size * _places_blocks(target.kernel, p, q, lam)
+                rows = scale.swapaxes(0, 1) if swapped else scale
+                on_targets = rows.mean(axis=(1, 3))[..., None, None, None]
+                blocks[targets] = blocks[targets] + on_targets * _places_blocks(target.kernel, p, q, lam)
                 turned = np.ascontiguousarray(lam.swapaxes(0, 1))
-                blocks[sources] = blocks[sources] + size * _places_blocks(target.kernel, q, p, turned)
-                blocks[strengths] = blocks[strengths] + size * _strengths_blocks(target.kernel, p, q, lam)
+                on_sources = rows.mean(axis=(0, 2))[..., None, None, None]
+                blocks[sources] = blocks[sources] + on_sources * _places_blocks(target.kernel, q, p, turned)
+                blocks[strengths] = blocks[strengths] + scale.mean() * _strengths_blocks(target.kernel, p, q, lam)
             if target.factors is not None:
-                left, right = (x[k] for k in target.factors)
+                size, (left, right) = scale.mean(), (x[k] for k in target.factors)
                 blocks[target.factors[0]] = size * np.einsum("rsi,qsi->rq", right, right)[None, None]
                 blocks[target.factors[1]] = size * np.einsum("tor,toq->rq", left, left)[None]
         inverses = [_inverse(block, damping, a.dtype) for block, a in zip(blocks, x, strict=True)]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
+from ._allocate import singular_values
+
 
 @dataclass
 class LayerReport:
@@ -103,3 +107,38 @@ class Report:
 
 def _short(value):
     return "" if value is None else f"{value:.4f}"
+
+
+def ordinary(entry):
+    """The report of a layer that stays as it is."""
+    own = sum(p.numel() for p in entry.module.parameters(recurse=False))
+    stored = sum(p.numel() * p.element_size() for p in entry.module.parameters(recurse=False))
+    weight = getattr(entry.module, "weight", None)
+    shape = () if weight is None else tuple(weight.shape)
+    return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored)
+
+
+def converted(entry, fitted, kernel):
+    """The report of a layer that became particles."""
+    module = entry.module
+    own = sum(p.numel() for p in module.parameters(recurse=False))
+    floats = own - entry.size + fitted.floats
+    tail = np.append(np.cumsum(singular_values(entry.weights)[::-1] ** 2)[::-1], 0.0)
+    t, s, n, m = entry.shape
+    rank = min(fitted.floats // (t * n + s * m), len(tail) - 1)
+    return LayerReport(
+        entry.name,
+        entry.kind,
+        True,
+        "",
+        tuple(module.weight.shape),
+        own,
+        floats,
+        floats * module.weight.element_size(),
+        fitted.strengths.shape[-1],
+        fitted.sources.shape[-1],
+        0 if fitted.left is None else fitted.left.shape[-1],
+        f"{kernel.profile}, {kernel.metric}",
+        fitted.error,
+        float(tail[rank] / tail[0]) if tail[0] else 0.0,
+    )
