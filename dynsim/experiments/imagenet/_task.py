@@ -59,7 +59,8 @@ class ConvertTask:
         _forget_peak()
         began = time.perf_counter()
         options = {"copies": self.copies, "dim": self.dim, "kernel": Kernel.from_dict(self.kernel)}
-        module, layers = convert(original, **options, steps=self.steps, seed=self.seed, progress=progress)
+        options |= {"steps": self.steps, "seed": self.seed, "checkpoint": place / "fits.checkpoint"}
+        module, layers = convert(original, **options, progress=progress)
         seconds = time.perf_counter() - began
         memory = _peak()
         made = {layer.name: (layer.copies, layer.dim) for layer in layers.layers if layer.converted}

@@ -12,6 +12,7 @@ from ._embedding import DynEmbedding
 from ._linear import DynLinear
 from ._materialize import materialize
 from ._noise import noisy
+from ._onnx import save_onnx
 from ._plain import plain
 from ._relation import relation
 from ._report import Report
@@ -30,4 +31,5 @@ __all__ = [
     "noisy",
     "plain",
     "relation",
+    "save_onnx",
 ]
