@@ -9,7 +9,7 @@ import click
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def command(file, as_json):
-    """Say what FILE is: a trajectory (of a run or a training) or a model.
+    """Say what FILE is: a trajectory (of a run or a training), a model, or an export of one as safetensors.
 
     \b
     Examples:
@@ -18,7 +18,9 @@ def command(file, as_json):
     """
     from dynsim.trajectory import file_kind
 
-    if file_kind(file) == "model":
+    if str(file).endswith(".safetensors"):
+        found = describe_export(file)
+    elif file_kind(file) == "model":
         from dynsim.models import describe
 
         found = {"kind": "model", **describe(file)}
@@ -28,6 +30,18 @@ def command(file, as_json):
         click.echo(json.dumps(_strict(found)))
     else:
         click.echo(table(found))
+
+
+def describe_export(path):
+    """Facts about a packed or materialised model, its real bytes among them."""
+    from pathlib import Path
+
+    from dynsim.interop import form, load_model
+    from dynsim.models import count
+
+    model = load_model(path)
+    facts = {"results": model.results, "parameters": count(model), "file_bytes": Path(path).stat().st_size}
+    return {"kind": f"model, {form(path)}", **model.config, **facts}
 
 
 def describe_trajectory(path):

@@ -116,7 +116,7 @@ def test_the_recipes_that_come_along_are_sound():
             published = row.get("published", {})
             if recipe.model == "lenet5":
                 assert (counted["memory"], counted["disk"]) == (published["memory"], published["disk"])
-            else:
+            elif published:
                 assert counted["memory"] <= published["memory"]
 
 

@@ -1,13 +1,15 @@
 """The ImageNet table: counts of the real architectures, and the same code from end to end on a few small images."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dynsim.errors import DataError
-from dynsim.experiments import find, load, run
+from dynsim.experiments import load, run
 
+RECIPE = Path(__file__).parents[2] / "experiments/imagenet.toml"
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
 
 
@@ -39,7 +41,7 @@ def folder(tmp_path_factory):
 def test_the_published_counts_are_met_before_anything_is_fitted(timm):
     from dynsim.experiments.imagenet import floats_of_particles
 
-    recipe = load(find("imagenet"))
+    recipe = load(RECIPE)
     for row in recipe.rows:
         with torch.device("meta"):
             module = timm.create_model(row["backbone"])

@@ -156,6 +156,9 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     assert first == second
     assert call("evaluate", onnx, "--data", "digits") == 1
     assert "does not hold places" in capsys.readouterr().err
+    assert call("info", tensors, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "model, materialized" and facts["file_bytes"] == tensors.stat().st_size
     assert call("verify", model, "--data", "digits", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["same"] and [entry["predictions"] for entry in report["forms"]] == [360] * 3
