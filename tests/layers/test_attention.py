@@ -119,6 +119,36 @@ def test_parity_with_torch():
     np.testing.assert_allclose(layer.bias.gradient, other.in_proj_bias.grad.numpy(), rtol=0, atol=1e-12)
 
 
+def test_parity_with_the_torch_module_of_particles():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
+    from dynsim.interop.torch import DynMultiheadAttention
+
+    torch.manual_seed(0)
+    g = np.random.default_rng(5)
+    module = DynMultiheadAttention(8, 2, copies=2, dim=3, batch_first=True, dtype=torch.float64)
+    parts = [getattr(part, name) for part in (module.in_proj, module.out_proj) for name in ("places_in", "places_out")]
+    lambdas, biases = zip(*((part.strengths, part.bias) for part in (module.in_proj, module.out_proj)), strict=True)
+    sources, targets, values, signals = (part.detach().numpy()[0] for part in parts)
+    (first, second), (bias, other) = ([array.detach().numpy() for array in arrays] for arrays in (lambdas, biases))
+    kernel = module.in_proj.kernel
+    core = Attention(sources, targets[:, :16], targets[:, 16:], first[0, 0], kernel, bias, heads=2)
+    projection = Full(values, signals, second[0, 0], kernel, other)
+    x, dy = g.normal(size=(3, 5, 8)), g.normal(size=(3, 5, 8))
+    y, _ = module(*[torch.from_numpy(x)] * 3)
+    y.backward(torch.from_numpy(dy))
+    np.testing.assert_allclose(
+        projection.forward(core.forward(x, True), True),
+        y.detach().numpy(),
+        rtol=0,
+        atol=1e-12 * np.abs(y.detach()).max(),
+    )
+    core.backward(projection.backward(dy))
+    found = np.concatenate([core.places_query_key.gradient, core.places_value.gradient], axis=1)
+    for ours, theirs in ((found, parts[1]), (core.places_in.gradient, parts[0]), (core.strengths.gradient, lambdas[0])):
+        theirs = theirs.grad.numpy().reshape(ours.shape)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * np.abs(theirs).max())
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
