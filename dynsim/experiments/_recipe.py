@@ -21,7 +21,10 @@ TRAINING = (
 )
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)
-OTHERS = {"imagenet": "dynsim.experiments.imagenet"}  # kinds of experiments with recipes of their own
+OTHERS = {
+    "imagenet": "dynsim.experiments.imagenet",
+    "cifar10": "dynsim.experiments.cifar10",
+}  # kinds of experiments with recipes of their own
 FOLDERS = (Path("experiments"), Path(__file__).parents[2] / "experiments")
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import torch
 
 from ._base import Particles
 
 
-def stored(module):
-    """Parameters that noise perturbs: those of particles but biases, and of other layers those of two axes or more."""
+def stored(module, include=None):
+    """Parameters that noise perturbs: those of particles but biases, and of other layers those of two axes or more.
+
+    With patterns in `include`, those of layers with such names only.
+    """
     found = {}
-    for part in module.modules():
+    for name, part in module.named_modules():
+        if include is not None and not any(fnmatchcase(name, pattern) for pattern in include):
+            continue
         own = part.particles() if isinstance(part, Particles) else dict(part.named_parameters(recurse=False))
         for parameter in own.values():
             if isinstance(part, Particles) or parameter.dim() > 1:
@@ -21,7 +27,7 @@ def stored(module):
 
 
 @contextmanager
-def noisy(module, delta, seed=0):
+def noisy(module, delta, seed=0, include=None):
     """A context in which every stored number is off by uniform noise in [-delta, delta]; afterwards they are as before.
 
     Examples
@@ -34,7 +40,7 @@ def noisy(module, delta, seed=0):
     >>> bool((layer.weight == before).all())
     True
     """
-    parameters = stored(module) if delta else []
+    parameters = stored(module, include) if delta else []
     kept = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(seed)
     try:
