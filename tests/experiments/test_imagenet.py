@@ -91,6 +91,7 @@ def test_from_end_to_end_on_small_images(timm, folder, tmp_path):
         "steps": 1,
         "deltas": [0.01],
         "folders": {"toy": "toy", "absent": "nowhere"},
+        "finetune": {"folder": "toy", "epochs": 1, "batch": 8, "rate": 0.01},
         "rows": [
             {"backbone": "test_vit", "weights": str(tmp_path / "vit.pt"), "copies": 1, "dim": 4, "options": options},
             {"backbone": "test_resnet", "copies": 1, "dim": 3, "options": {"num_classes": 3}},
@@ -104,14 +105,32 @@ def test_from_end_to_end_on_small_images(timm, folder, tmp_path):
         assert all(layer["converted"] or layer["reason"] for layer in result["layers"])
         assert sum(layer["floats"] for layer in result["layers"]) == result["parameters"]
     assert set(first["accuracy"]["toy"]["particles"]) == {"0.0", "0.01"} and first["accuracy"]["absent"] is None
+    assert [entry["epoch"] for entry in first["finetune"]] == [1] and second["finetune"] == []
     assert second["accuracy"] == {"toy": None, "absent": None}  # its weights are random
     text = recipe.report(results, tmp_path)
     assert text.count("not measured") == 2 + 4 and "test_resnet" in text
     assert all(layer["name"] in (tmp_path / "layers.md").read_text() for layer in first["layers"])
+    _is_exported(timm.create_model("test_vit", **options), recipe.tasks()[0], tmp_path)
     stored = (tmp_path / "runs" / recipe.tasks()[0].name / "result.json").stat().st_mtime_ns
     assert run(recipe, tmp_path, data_dir=folder) == results
     assert stored == (tmp_path / "runs" / recipe.tasks()[0].name / "result.json").stat().st_mtime_ns
     assert json.loads((tmp_path / "report.json").read_text())["rows"][0]["parameters"] == first["parameters"]
+
+
+def _is_exported(module, task, folder):
+    """What was fine-tuned is loaded into a converted module and exported; onnxruntime says the same."""
+    pytest.importorskip("onnxscript", reason="needs onnx, onnxruntime and onnxscript: pip install 'dynsim[onnx]'")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'dynsim[onnx]'")
+    from dynsim.interop.torch import convert, plain, save_onnx
+
+    converted, _ = convert(plain(module), copies=task.copies, dim=task.dim, steps=0)
+    converted.load_state_dict(torch.load(folder / "runs" / task.name / "places.pt", weights_only=True))
+    x = torch.rand(2, 3, 64, 64)
+    save_onnx(converted, x, folder / "m.onnx")
+    session = onnxruntime.InferenceSession(str(folder / "m.onnx"), providers=["CPUExecutionProvider"])
+    expected = converted.eval()(x).detach().numpy()
+    found = session.run(None, {"images": x.numpy()})[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1.0, np.abs(expected).max()))
 
 
 def test_accuracy_is_counted_and_noise_goes_away(timm, folder):

@@ -8,7 +8,8 @@ from dynsim.kernels import Kernel, as_count, as_number, expect_keys
 
 from ._task import ConvertTask
 
-KEYS = ("kind", "title", "weights", "kernel", "steps", "seeds", "folders", "deltas", "options", "rows")
+KEYS = ("kind", "title", "weights", "kernel", "steps", "seeds", "folders", "deltas", "options", "finetune", "rows")
+FINETUNE = ("folder", "epochs", "batch", "rate", "labels", "workers")
 ROW = ("backbone", "weights", "copies", "dim", "steps", "options", "published")
 PUBLISHED = ("name", "parameters", "parameters_before", "macs", "macs_before", "macs_weight_free", "accuracy")
 
@@ -26,6 +27,7 @@ class ImageNetRecipe:
     folders: dict = field(default_factory=dict)
     deltas: list = field(default_factory=list)
     options: dict = field(default_factory=dict)
+    finetune: dict = field(default_factory=dict)
     kinds: tuple = ("convert",)
 
     @property
@@ -42,7 +44,7 @@ class ImageNetRecipe:
             ConvertTask(
                 number, row["backbone"], row.get("weights", self.weights), row["copies"], row["dim"], self.kernel,
                 row.get("steps", self.steps), self.seeds[0], {**self.options, **row.get("options", {})}, self.folders,
-                list(self.deltas),
+                list(self.deltas), self.finetune,
             )
             for number, row in enumerate(self.rows)
         ]  # fmt: skip
@@ -64,6 +66,7 @@ def load(given):
     recipe.kernel = Kernel.from_dict(recipe.kernel).to_dict()
     recipe.steps = as_count(recipe.steps, "steps", minimum=0)
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
+    expect_keys(recipe.finetune, FINETUNE, "finetune")
     recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]
     for number, row in enumerate(recipe.rows):
         expect_keys(row, ROW, f"rows[{number}]")

@@ -12,7 +12,7 @@ from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 
 from ._count import count_macs
-from ._data import top1
+from ._data import find_folder, image_folder, top1
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class ConvertTask:
     options: dict
     folders: dict
     deltas: list
+    finetune: dict
     kind: str = "convert"
 
     @property
@@ -78,8 +79,8 @@ class ConvertTask:
             "peak_memory_bytes": memory,
             "threads": torch.get_num_threads(),
             "layers": layers.to_dict()["layers"],
-            "accuracy": self._accuracy(original, module, data_dir),
         }
+        result |= self._measured(original, module, place, data_dir)
         if self.weights != "random":
             torch.save(module.state_dict(), place / "places.pt")
         temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": result})
@@ -87,15 +88,37 @@ class ConvertTask:
         os.replace(temporary, place / "result.json")
         return json.loads(text)["result"]
 
-    def _accuracy(self, original, module, data_dir):
-        """{data set: {"weights": {delta: percent}, "particles": ...}}, None where it could not be measured."""
-        if self.weights == "random":  # nothing was learned: there is nothing to measure
-            return dict.fromkeys(self.folders)
-        found = {}
-        for name, folder in self.folders.items():
-            parts = [top1(part, folder, [0.0, *self.deltas], data_dir) for part in (original, module)]
-            found[name] = None if None in parts else dict(zip(("weights", "particles"), parts, strict=True))
-        return found
+    def _measured(self, original, module, place, data_dir):
+        """{"accuracy": {data set: {"weights", "data_free", "particles": {delta: percent}}}, "finetune": [epochs]}.
+
+        None where it could not be measured: weights at random have learned nothing. Fine-tuning changes the module.
+        """
+        if self.weights == "random":
+            return {"accuracy": dict.fromkeys(self.folders), "finetune": []}
+        before = [self._accuracy(part, data_dir) for part in (original, module)]
+        epochs = self._finetuned(original, module, place, data_dir)
+        after = self._accuracy(module, data_dir) if epochs else before[1]
+        names, columns = ("weights", "data_free", "particles"), zip(*before, after, strict=True)
+        found = {
+            name: None if None in parts else dict(zip(names, parts, strict=True))
+            for name, parts in zip(self.folders, columns, strict=True)
+        }
+        return {"accuracy": found, "finetune": epochs}
+
+    def _accuracy(self, module, data_dir):
+        return [top1(module, folder, [0.0, *self.deltas], data_dir) for folder in self.folders.values()]
+
+    def _finetuned(self, original, module, place, data_dir):
+        """Distil the original into the places, where the recipe says so and there are images; the epochs' metrics."""
+        from dynsim.interop.torch import finetune
+
+        options = dict(self.finetune)
+        folder = find_folder(options.pop("folder", None), data_dir)
+        if folder is None:
+            return []
+        loading = {name: options.pop(name) for name in ("batch", "workers") if name in options}
+        batches = image_folder(folder, original, train=True, seed=self.seed, **loading)
+        return finetune(module, original, batches, checkpoint=place / "finetune.checkpoint", **options)
 
 
 def backbone(name, weights="random", **options):
