@@ -109,8 +109,8 @@ def test_the_recipes_that_come_along_are_sound():
     for name in experiments.names():
         recipe = load(find(name))
         assert recipe.tasks()
-        if recipe.kinds == ("convert",):
-            continue  # its counts are tested with its backbones
+        if not isinstance(recipe, experiments.Recipe):
+            continue  # of a kind of its own, tested there
         for row in recipe.rows:
             counted = models.count(models.BUILDERS[recipe.model](**recipe.options, **row["options"]))
             published = row.get("published", {})

@@ -140,7 +140,7 @@ def test_parity_with_the_torch_module_of_particles():
         projection.forward(core.forward(x, True), True),
         y.detach().numpy(),
         rtol=0,
-        atol=1e-12 * np.abs(y.detach()).max(),
+        atol=1e-12 * float(y.detach().abs().max()),
     )
     core.backward(projection.backward(dy))
     found = np.concatenate([core.places_query_key.gradient, core.places_value.gradient], axis=1)
