@@ -25,6 +25,7 @@ _ROOMS = (
     "trajectory",
     "datasets",
     "plots",
+    "interop",
     "experiments",
     "errors",
 )

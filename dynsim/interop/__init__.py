@@ -14,12 +14,16 @@ _HOME = {
     "verify": "_verify",
 }
 
-__all__ = [*_HOME]
+_BRIDGES = ("torch",)  # modules that need the package they are named after
+
+__all__ = [*_HOME, *_BRIDGES]
 
 
 def __getattr__(name):
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _BRIDGES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

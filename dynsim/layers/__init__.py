@@ -9,7 +9,7 @@ from ._norm import BatchNorm
 from ._parameter import Parameter
 from ._plan import INFERENCE, Rates, calibrate, choose, costs, measured
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
-from ._start import random_places, sphere_places, start_strengths
+from ._start import places_on_sphere, random_places, start_strengths
 from ._tokens import Add, ClassToken, FirstToken, Patches, Positions, Skip, TokenMean
 
 __all__ = [
@@ -41,8 +41,8 @@ __all__ = [
     "choose",
     "costs",
     "measured",
+    "places_on_sphere",
     "random_places",
     "softmax_cross_entropy",
-    "sphere_places",
     "start_strengths",
 ]

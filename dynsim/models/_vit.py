@@ -18,7 +18,7 @@ from dynsim.layers import (
     ReLU,
     Skip,
     TokenMean,
-    sphere_places,
+    places_on_sphere,
     start_strengths,
 )
 
@@ -144,7 +144,7 @@ class _Particles:
         return layer
 
     def _neurons(self, number):
-        return Parameter(sphere_places(self.generator, self.copies, number, self.dim), "places")
+        return Parameter(places_on_sphere(self.generator, self.copies, number, self.dim), "places")
 
 
 class _Ordinary:
