@@ -14,7 +14,7 @@ _FROM = {
     "solve": "trajectory",
     "train": "learning",
     "evaluate": "learning",
-    "load_model": "models",
+    "load_model": "interop",
 }
 _ROOMS = (
     "kernels",

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "Accuracy of a saved model, ideal or perturbed.",
     "info": "What a trajectory or model file is.",
     "validate": "Whether a file is sound.",
+    "verify": "Whether a model says the same after it was saved and reloaded.",
     "plot": "Draw a trajectory, a model or a training.",
     "animate": "A film of a trajectory.",
     "view": "A page that plays a trajectory in a browser.",

@@ -11,17 +11,6 @@ from ._compiling import Computing
 from ._progress import Count
 
 
-def _load(path):
-    """A model file, or a packed one."""
-    if path.suffix == ".safetensors":
-        from dynsim.interop import load_packed
-
-        return load_packed(path)
-    from dynsim import load_model
-
-    return load_model(path)
-
-
 @click.command(cls=Computing)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
@@ -45,17 +34,17 @@ def _load(path):
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, data_name, data_dir, as_json, **options):
-    """Evaluate MODEL.h5 on the test images of a data set.
+    """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
 
     \b
     dynsim evaluate out/model.h5 --data mnist
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
-    from dynsim import datasets, learning
+    from dynsim import datasets, learning, load_model
     from dynsim.models import count
 
-    network = _load(model)
+    network = load_model(model)
     data = datasets.load(data_name, data_dir)
     with Count("image") as progress:
         result = learning.evaluate(network, data.test_images, data.test_labels, progress=progress, **options)

@@ -35,7 +35,7 @@ def list_command():
 
     for name in experiments.names():
         recipe = experiments.load(experiments.find(name))
-        click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} trainings on {recipe.data}")
+        click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} tasks on {recipe.data}")
 
 
 @command.command("run", cls=Computing)
@@ -72,7 +72,7 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
             bars.close()
             click.echo(f"Interrupted; what is finished stays. Go on with: {same_command()}", err=True)
             raise SystemExit(130) from None
-    text = experiments.report(recipe, results, output)
+    text = recipe.report(results, output)
     click.echo(json.dumps(json.loads((output / "report.json").read_text())) if as_json else text)
 
 

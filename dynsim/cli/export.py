@@ -11,35 +11,44 @@ from ._progress import Progress
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(["extxyz"]), help="Format; else by the name of the output.")
+@click.option("--to", "form", type=click.Choice(["extxyz", "onnx"]), help="Format; else by the name of the output.")
 @click.option("--packed", is_flag=True, help="A model as safetensors, its places at --bits each.")
 @click.option("--bits", type=int, default=8, show_default=True, help="Bits of a coordinate.")
+@click.option("--materialized", is_flag=True, help="A model as safetensors, with ordinary weights by name.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as run.xyz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-def command(file, form, packed, bits, output, overwrite):
-    """Write the trajectory FILE as extended XYZ, which OVITO, ASE and others read; or pack the model FILE.
+def command(file, form, packed, bits, materialized, output, overwrite):
+    """Write the trajectory FILE as extended XYZ, for OVITO, ASE and others; or the model FILE as ONNX or safetensors.
 
     \b
     dynsim export run.h5 --to extxyz -o run.xyz
+    dynsim export model.h5 -o model.onnx
+    dynsim export model.h5 --materialized -o model.safetensors
     dynsim export model.h5 --packed --bits 5 -o model.safetensors
     """
-    if packed:
-        return _pack(file, output, bits, overwrite)
+    if packed and materialized:
+        raise click.UsageError("--packed and --materialized: got both; expected one of them.")
+    if packed or materialized or form == "onnx" or (form is None and output.suffix == ".onnx"):
+        return _model(file, output, overwrite, bits if packed else None, materialized)
     from dynsim.trajectory import to_extxyz
 
     if form is None and output.suffix not in (".xyz", ".extxyz"):
-        raise click.UsageError(f"-o: got {output}; expected a name that ends in .xyz, or --to extxyz.")
+        wanted = "a name that ends in .xyz or .onnx, --to, --packed or --materialized"
+        raise click.UsageError(f"-o: got {output}; expected {wanted}.")
     with Progress(0, 1, unit="frames") as bar:
         frames = to_extxyz(file, output, overwrite, progress=lambda done, frames: bar(done / frames))
     click.echo(f"{output}: {frames} frames")
     return None
 
 
-def _pack(file, output, bits, overwrite):
-    from dynsim import load_model
-    from dynsim.interop import save_packed
+def _model(file, output, overwrite, bits, materialized):
+    from dynsim import interop
 
     if output.exists() and not overwrite:
         raise click.UsageError(f"-o: {output} exists; choose another name or give --overwrite.")
-    size = save_packed(load_model(file), output, bits)
+    model = interop.load_model(file)
+    if bits is not None:
+        size = interop.save_packed(model, output, bits)
+    else:
+        size = (interop.save_materialized if materialized else interop.save_onnx)(model, output)
     click.echo(f"{output}: {size:,} bytes")

@@ -11,7 +11,7 @@ import click
 @click.option("--latency", is_flag=True, help="Of a model: measure how long an answer takes, batches of 1 and 64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def command(file, plan, latency, as_json):
-    """Say what FILE is: a trajectory (of a run or a training) or a model.
+    """Say what FILE is: a trajectory (of a run or a training), a model, or an export of one as safetensors.
 
     \b
     Examples:
@@ -21,7 +21,9 @@ def command(file, plan, latency, as_json):
     """
     from dynsim.trajectory import file_kind
 
-    if file_kind(file) == "model":
+    if str(file).endswith(".safetensors"):
+        found = describe_export(file)
+    elif file_kind(file) == "model":
         found = describe_model(file, plan, latency)
     elif plan or latency:
         raise click.UsageError(f"{file}: got a trajectory; --plan and --latency expect a model file.")
@@ -65,6 +67,18 @@ def _model_lines(found):
             )
     for way, times in found.get("latency", {}).items():
         yield f"latency {way:12}" + "  ".join(f"batch {batch} {ms:.3g} ms" for batch, ms in times.items())
+
+
+def describe_export(path):
+    """Facts about a packed or materialised model, its real bytes among them."""
+    from pathlib import Path
+
+    from dynsim.interop import form, load_model
+    from dynsim.models import count
+
+    model = load_model(path)
+    facts = {"results": model.results, "parameters": count(model), "file_bytes": Path(path).stat().st_size}
+    return {"kind": f"model, {form(path)}", **model.config, **facts}
 
 
 def describe_trajectory(path):

@@ -11,9 +11,12 @@ import click
 from ._compiling import Computing
 from ._training import dry_run_of, train_into
 
+RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
+SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the same, others know a little
+
 
 @click.command(cls=Computing)
-@click.argument("model", type=click.Choice(["mlp", "lenet5"]))
+@click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option(
@@ -23,10 +26,15 @@ from ._training import dry_run_of, train_into
     show_default=True,
     help="Forces on the places; places fitted to trained weights; both in turn, epoch by epoch.",
 )
-@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp 4].")
+@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
-@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8].")
-@click.option("--hidden", default="1000,1500", show_default=True, help="Hidden widths of mlp.")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp, vit 8].")
+@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [96].")
+@click.option("--patch", type=int, default=4, show_default=True, help="Pixels of a side of a token of vit.")
+@click.option("--width", type=int, default=48, show_default=True, help="Signals of a token of vit.")
+@click.option("--depth", type=int, default=3, show_default=True, help="Blocks of vit.")
+@click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
+@click.option("--pool", type=click.Choice(["mean", "class"]), default="mean", help="What vit tells the class from.")
 @click.option(
     "--kernel",
     default="inverse",
@@ -37,12 +45,12 @@ from ._training import dry_run_of, train_into
 @click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rate", type=float, default=0.02, show_default=True, help="Peak rate of the places.")
+@click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
 @click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
 @click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
 @click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
-@click.option("--shift", type=float, default=0.0, show_default=True, help="Shift images at random, pixels at most.")
+@click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
 @click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
 @click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
@@ -51,7 +59,7 @@ from ._training import dry_run_of, train_into
 @click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 def command(model, data_name, data_dir, as_json, output, dry_run, **options):
-    """Train MODEL (mlp, lenet5) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
+    """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
@@ -59,6 +67,7 @@ def command(model, data_name, data_dir, as_json, output, dry_run, **options):
     dynsim train lenet5 --data mnist --epochs 20 --dry-run
     dynsim train lenet5 --data mnist --kernel l1 --epochs 20 --rate 0.08 -o l1
     dynsim train lenet5 --data mnist --weights --epochs 20 -o ordinary
+    dynsim train vit --data mnist --epochs 10 -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
 
     Stopped by Ctrl-C it goes on from the last finished epoch with --resume, bit for bit.
@@ -70,6 +79,10 @@ def command(model, data_name, data_dir, as_json, output, dry_run, **options):
     if not dry_run:
         output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     data = datasets.load(data_name, data_dir)
+    if options["rate"] is None:
+        options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
+    if options["shift"] is None:
+        options["shift"] = SHIFT.get(model, 0.0)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
     training = {name: options[name] for name in names}
@@ -121,9 +134,23 @@ def _build(model, data, options):
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
         return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
+    copies, dim = 4 if copies is None else copies, 8 if dim is None else dim
+    channels, size, _ = data.train_images.shape[1:]
+    if model == "vit":
+        hidden = _hidden(options["hidden"] or "96", 1)[0]
+        sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
+        common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
+        return models.vit(copies=copies, dim=dim, **common)
+    widths = [math.prod(data.train_images.shape[1:]), *_hidden(options["hidden"] or "1000,1500"), data.classes]
+    return models.mlp(widths, copies=copies, dim=dim, **common)
+
+
+def _hidden(text, number=None):
     try:
-        hidden = [int(width) for width in options["hidden"].split(",") if width.strip()]
+        hidden = [int(width) for width in text.split(",") if width.strip()]
     except ValueError:
-        raise click.UsageError(f"--hidden: got {options['hidden']!r}; expected whole numbers, as 1000,1500.") from None
-    widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
-    return models.mlp(widths, copies=4 if copies is None else copies, dim=8 if dim is None else dim, **common)
+        hidden = None
+    if hidden is None or number not in (None, len(hidden)):
+        wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 96"
+        raise click.UsageError(f"--hidden: got {text!r}; expected {wanted}.")
+    return hidden

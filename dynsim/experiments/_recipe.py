@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
+from dynsim import datasets
 from dynsim.kernels import as_count, expect_keys
 
+from ._report import report
 from ._task import KINDS, Task
 
 LARGEST = 64 * 2**20  # bytes of a TOML file
@@ -18,6 +21,10 @@ TRAINING = (
 )
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)
+OTHERS = {
+    "imagenet": "dynsim.experiments.imagenet",
+    "cifar10": "dynsim.experiments.cifar10",
+}  # kinds of experiments with recipes of their own
 FOLDERS = (Path("experiments"), Path(__file__).parents[2] / "experiments")
 
 
@@ -35,6 +42,15 @@ class Recipe:
     training: dict = field(default_factory=dict)
     deltas: list = field(default_factory=list)
     draws: int = 5
+    kinds: tuple = KINDS  # of tasks: some begin with the networks of those before
+
+    def check(self, data_dir=None):
+        """Say what is missing before the work, not after it."""
+        datasets.load(self.data, data_dir)
+
+    def report(self, results, folder):
+        """Write the table and figures; returns the Markdown."""
+        return report(self, results, folder)
 
     def tasks(self):
         """All trainings, those that others build on first."""
@@ -106,6 +122,9 @@ def load(path):
     ['forces']
     """
     given = dict(path) if isinstance(path, dict) else read_toml(path)
+    if "kind" in given:
+        expect_keys({given["kind"]: None}, OTHERS, "kind")
+        return import_module(OTHERS[given["kind"]]).load(given)
     expect_keys(given, KEYS, "experiment")
     for key in ("data", "model", "rows"):
         if key not in given:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynsim import datasets
-
-from ._task import KINDS
-
 
 def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, training=None):
     """Run what is not finished; returns {task name: result}.
@@ -33,7 +29,7 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, trainin
     """
     folder = Path(folder)
     (folder / "runs").mkdir(parents=True, exist_ok=True)
-    datasets.load(recipe.data, data_dir)  # what is missing is said before the work, not after it
+    recipe.check(data_dir)
     tasks = recipe.tasks()
     results = {task.name: task.result(folder) for task in tasks}
     left = [task for task in tasks if results[task.name] is None]
@@ -43,7 +39,7 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, trainin
             progress(task, sum(result is not None for result in results.values()), len(tasks))
 
     if scheduler is not None:
-        _on_cluster(left, folder, data_dir, scheduler, results, tell)
+        _on_cluster(recipe.kinds, left, folder, data_dir, scheduler, results, tell)
     else:
         for task in left:
             tell(task)
@@ -52,14 +48,14 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, trainin
     return results
 
 
-def _on_cluster(tasks, folder, data_dir, scheduler, results, tell):
+def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, tell):
     try:
         from distributed import Client, as_completed
     except ImportError:
         raise ImportError("A scheduler needs Dask: pip install 'dynsim[sweep]'.") from None
     with Client(scheduler) as client:
         # Kind after kind: some begin with the networks of others.
-        for kind in KINDS:
+        for kind in kinds:
             some = [task for task in tasks if task.kind == kind]
             futures = {
                 client.submit(_work, task, str(folder.resolve()), data_dir, key=task.name, pure=False): task

@@ -2,17 +2,28 @@
 
 from importlib import import_module
 
-_HOME = {"save_packed": "_packed", "load_packed": "_packed"}
-_BRIDGES = ("sklearn",)  # modules that need the package they are named after
+_HOME = {
+    "form": "_load",
+    "load_materialized": "_materialized",
+    "load_model": "_load",
+    "load_packed": "_packed",
+    "run_onnx": "_onnx",
+    "save_materialized": "_materialized",
+    "save_onnx": "_onnx",
+    "save_packed": "_packed",
+    "verify": "_verify",
+}
 
-__all__ = ["load_packed", "save_packed", *_BRIDGES]
+_BRIDGES = ("sklearn", "torch")  # modules that need the package they are named after
+
+__all__ = [*_HOME, *_BRIDGES]
 
 
 def __getattr__(name):
-    if name in _BRIDGES:
-        return import_module(f"{__name__}.{name}")
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name in _BRIDGES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import as_count
 from dynsim.layers import BatchNorm
-from dynsim.models import build
+from dynsim.models import build, check_size
 
-LARGEST = 2**31  # bytes
+from ._safetensors import open_safetensors, save_safetensors
+
 FORMAT = "dynsim packed 1"
 
 
@@ -33,7 +34,6 @@ def save_packed(model, path, bits):
     ValueError
         If bits are not 1 to 16, or the model has no places.
     """
-    save_file = _safetensors("save_file")
     bits = as_count(bits, "bits")
     if bits > 16:
         raise ValueError(f"bits: got {bits}; expected 1 to 16.")
@@ -53,7 +53,7 @@ def save_packed(model, path, bits):
     }
     config = {key: value for key, value in model.config.items() if value is not None}
     metadata = {"format": FORMAT, "bits": str(bits), "config": json.dumps(config, separators=(",", ":"))}
-    save_file(tensors, str(path), metadata)
+    save_safetensors(tensors, path, metadata)
     return Path(path).stat().st_size
 
 
@@ -67,29 +67,21 @@ def load_packed(path):
     DataError, FileError
         If it is another file, or damaged.
     """
-    safe_open = _safetensors("safe_open")
-    path = Path(path)
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path}: has {path.stat().st_size:,} bytes; expected a packed model of at most {LARGEST:,}.")
-    try:
-        with safe_open(str(path), "np") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise DataError(f"{path}: not a packed model of dynsim; expected a file of `dynsim export --packed`.")
-            bits, config = int(metadata["bits"]), json.loads(metadata["config"])
-            tensors = {name: file.get_tensor(name) for name in ("places", "grids", "rest")}
+    with open_safetensors(path) as (metadata, stored):
+        if metadata.get("format") != FORMAT:
+            raise DataError(f"{path}: not a packed model of dynsim; expected a file of `dynsim export --packed`.")
+        bits, config = int(metadata["bits"]), json.loads(metadata["config"])
+        tensors = {name: stored[name] for name in ("places", "grids", "rest")}
         return _restore(config, bits, tensors, path)
-    except (DataError, FileError):
-        raise
-    except Exception as error:  # safetensors has an exception of its own for damaged files
-        if type(error).__name__ not in ("SafetensorError", "KeyError", "ValueError", "TypeError", "JSONDecodeError"):
-            raise
-        raise FileError(f"{path}: damaged packed model ({error}); write it again.") from None
+
+
+def packed_bits(path):
+    """Bits of a coordinate in a packed file; raises as `load_packed`."""
+    with open_safetensors(path) as (metadata, _):
+        return int(metadata["bits"])
 
 
 def _restore(config, bits, tensors, path):
-    from dynsim.models import check_size
-
     check_size(config)
     model = build(config)
     places = _places(model)
@@ -175,12 +167,3 @@ def _pack(codes, bits):
 def _unpack(packed, bits, count):
     spread = np.unpackbits(packed, count=count * bits).reshape(count, bits)
     return (spread.astype(np.uint32) << np.arange(bits, dtype=np.uint32)).sum(axis=1, dtype=np.uint32)
-
-
-def _safetensors(name):
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError("Packed models need safetensors: pip install 'dynsim[export]'.") from None
-    return safetensors.numpy.save_file if name == "save_file" else safetensors.safe_open

@@ -21,6 +21,7 @@ from ._direct import pair_force, pair_matrix, pair_sum
 from ._exponential import ExponentialProduct
 from ._inverse import InverseProduct
 from ._kernel import METRICS, PROFILES, Kernel
+from ._normal import relation_normal, relation_tangent
 from ._plan import BACKENDS, find_backend
 from ._relation import relation, relation_forces
 from ._sliced import SlicedProduct
@@ -58,6 +59,8 @@ __all__ = [
     "pair_sum",
     "relation",
     "relation_forces",
+    "relation_normal",
+    "relation_tangent",
     "specialisation",
     "weight_free",
 ]

@@ -177,3 +177,20 @@ def fill_row(target, sources, expression, profile, metric, numbers, out):
     else:
         for j in range(n):
             out[j] = phi(out[j], profile, 1, numbers)
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def along_direction(target, dtarget, sources, dsources, metric, numbers, out):
+    """out_j = sum_k (target - source_j)_k (dtarget - dsource_j)_k for l2; the sign of the difference for l1."""
+    for j in range(sources.shape[1]):
+        out[j] = numbers[3]
+    for k in range(target.shape[0]):
+        place, move = target[k], dtarget[k]
+        for j in range(sources.shape[1]):
+            difference = place - sources[k, j]
+            if metric == L2:
+                out[j] += difference * (move - dsources[k, j])
+            elif difference > 0:
+                out[j] += move - dsources[k, j]
+            elif difference < 0:
+                out[j] -= move - dsources[k, j]

@@ -16,27 +16,35 @@ class Linear:
     bias = None
 
     def forward(self, x, training=False, inference="dense"):
-        """Map signals (batch, m) to (batch, n); without training, a layer of particles can do so in other ways."""
+        """Map signals (..., m), such as (batch, m) or (batch, tokens, m), to (..., n).
+
+        Without training, a layer of particles can answer in other ways than with its weights.
+        """
+        if x.ndim < 2:
+            raise ValueError(f"x: got shape {x.shape}; expected (batch, m) or (batch, tokens, m).")
+        rows = x.reshape(-1, x.shape[-1])
         if not training and inference != "dense" and hasattr(self, "product"):
-            y = self.product(x, inference)
-            return y if self.bias is None else y + self.bias.value
+            y = self.product(rows, inference)
+            y = y if self.bias is None else y + self.bias.value
+            return y.reshape(*x.shape[:-1], y.shape[1])
         weights = self.materialize()
-        if x.ndim != 2 or x.shape[1] != weights.shape[1]:
-            raise ValueError(f"x: got shape {x.shape}; expected (batch, {weights.shape[1]}).")
-        y = weights @ x.T
+        if rows.shape[1] != weights.shape[1]:
+            raise ValueError(f"x: got shape {x.shape}; expected (..., {weights.shape[1]}).")
+        y = weights @ rows.T
         if self.bias is not None:
             y += self.bias.value[:, None]
         if training:
-            self.memory = weights, x
-        return y.T
+            self.memory = weights, rows
+        return y.T.reshape(*x.shape[:-1], len(y))
 
     def backward(self, dy):
-        """Take dL/dy (batch, n), add the parameters' gradients and return dL/dx (batch, m)."""
-        weights, x = self.memory
-        self.add_weight_gradient(dy.T @ x)
+        """Take dL/dy (..., n), add the parameters' gradients and return dL/dx (..., m)."""
+        weights, rows = self.memory
+        signal = dy.reshape(-1, dy.shape[-1])
+        self.add_weight_gradient(signal.T @ rows)
         if self.bias is not None:
-            self.bias.add(dy.sum(axis=0))
-        return (weights.T @ dy.T).T
+            self.bias.add(signal.sum(axis=0))
+        return (weights.T @ signal.T).T.reshape(*dy.shape[:-1], rows.shape[1])
 
 
 class Convolution:

@@ -4,6 +4,7 @@ from ._augment import Augment
 from ._estimate import estimate
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
+from ._fit_weights import FittedWeights, fit_weights
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
 from ._train import METHODS, TrainingResult, train
@@ -15,6 +16,7 @@ __all__ = [
     "RATES",
     "Adam",
     "Augment",
+    "FittedWeights",
     "Inertial",
     "Overdamped",
     "Quantiser",
@@ -23,6 +25,7 @@ __all__ = [
     "estimate",
     "evaluate",
     "fit",
+    "fit_weights",
     "one_cycle",
     "train",
 ]

@@ -190,6 +190,7 @@ def train(
     done = trainer.epoch if trainer.stopped else epochs
     result = TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers)
     model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
+    model.results |= {"image": list(data.train_images.shape[1:])}
     model.results |= {"epochs": done, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
     return result
 

@@ -1,33 +1,19 @@
-"""The networks: mlp and lenet5, in DyN form or with ordinary weights."""
+"""The networks by name; mlp and lenet5, in DyN form or with ordinary weights."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from dynsim.kernels import Kernel, as_choice, as_count, as_flag, as_instance, expect_keys
-from dynsim.layers import (
-    SETS,
-    BatchNorm,
-    Conv,
-    Flatten,
-    Full,
-    LowRankConv,
-    LowRankFull,
-    Parameter,
-    PlainConv,
-    PlainFull,
-    random_places,
-    start_strengths,
-)
+from dynsim.layers import SETS, BatchNorm, Conv, Flatten, PlainConv, random_places, start_strengths
 
 from ._model import Model
-
-DTYPE = np.float32
+from ._parts import DTYPE, Enlarge, full, he, neurons, ordinary
+from ._vit import vit
 
 
 def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weights=False, rank=None):
@@ -69,7 +55,7 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     generator = np.random.default_rng(seed)
     layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
-    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank})
+    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank}, image=(1, 1, widths[0]))
 
 
 def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half", rank=None):
@@ -91,9 +77,9 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     as_choice(sets, SETS, "sets")
     kernel = _settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
-    first = PlainConv(_he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
+    first = PlainConv(he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
     if weights:
-        second = _ordinary(generator, (16, 6, 5, 5), rank)
+        second = ordinary(generator, (16, 6, 5, 5), rank)
     else:
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
@@ -101,7 +87,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
-    return Model(layers, config, prepare=_to_32)
+    return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
 
 
 def _settings(kernel, seed, weights, rank):
@@ -113,7 +99,7 @@ def _settings(kernel, seed, weights, rank):
     return Kernel(softening=1e-3) if kernel is None else as_instance(kernel, Kernel, "kernel")
 
 
-BUILDERS = {"mlp": mlp, "lenet5": lenet5}
+BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}
 
 
 def build(config):
@@ -142,13 +128,11 @@ def _full_layers(generator, widths, copies, dim, kernel, weights, rank):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
         if weights:
-            layers.append(_ordinary(generator, (n, m), rank))
+            layers.append(ordinary(generator, (n, m), rank))
         else:
-            if shared is None:
-                shared = Parameter(random_places(generator, copies, m, dim), "places")
-            following = Parameter(random_places(generator, copies, n, dim), "places")
-            strengths = start_strengths(kernel, shared.value[None], following.value[None])[0, 0]
-            layers.append(Full(shared, following, strengths, kernel, np.zeros(n, DTYPE)))
+            shared = shared or neurons(generator, copies, m, dim)
+            following = neurons(generator, copies, n, dim)
+            layers.append(full(kernel, shared, following))
             shared = following
         layers.append(BatchNorm(n, dtype=DTYPE, relu=True))
     return layers[:-1]  # the classes' scores stay as they are
@@ -167,31 +151,3 @@ def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
     if axes == 2:  # the two relations have the signs' pattern in common, so their variances do not simply add up
         layer.strengths.value *= np.sqrt(2 / (k * k * n_in) / np.mean(layer.materialize() ** 2))
     return layer
-
-
-def _ordinary(generator, shape, rank):
-    """A layer of weights (n, m) or (n_out, n_in, k, k), plain or a product of low rank."""
-    bias, rows, columns = np.zeros(shape[0], DTYPE), shape[0], math.prod(shape[1:])
-    if rank is None:
-        return (PlainFull if len(shape) == 2 else PlainConv)(_he(generator, shape, columns), bias)
-    rank = min(as_count(rank, "rank"), rows, columns)
-    left, right = _he(generator, (rows, rank), 2 * rank), _he(generator, (rank, columns), columns)
-    return LowRankFull(left, right, bias) if len(shape) == 2 else LowRankConv(left, right, shape[1], bias)
-
-
-def _he(generator, shape, fan):
-    return (generator.standard_normal(shape) * np.sqrt(2 / fan)).astype(DTYPE)
-
-
-def _to_32(images):
-    size = images.shape[2]
-    if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= 32:
-        raise ValueError(f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most 32.")
-    signals = np.moveaxis(images, 0, -1)
-    times = 32 // size
-    if times > 1:
-        signals = signals.repeat(times, axis=1).repeat(times, axis=2)
-    before = (32 - signals.shape[1]) // 2
-    after = 32 - signals.shape[1] - before
-    padded = np.pad(signals, ((0, 0), (before, after), (before, after), (0, 0)))
-    return np.moveaxis(padded, -1, 0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dynsim.kernels import as_like
-from dynsim.layers import BatchNorm, Conv, Full, PlainConv
+from dynsim.layers import BatchNorm, Conv, PlainConv
 
 
 def count(model):
     """Count a model's numbers, `{"memory", "disk", "stored_floats", "bytes"}`.
 
-    memory and disk are counted as in the paper: coordinates d * neurons * copies (disk: without the factor d), the full
-    layers' lambdas, and what stays ordinary: weights, biases and the norms of convolutions. For LeNet-5 that is
-    9 (110 H_conv + 614 H_fc) + 3 H_fc + 474; the convolutions' lambdas and the full layers' norms are not in it.
+    memory and disk are counted as in the paper: coordinates d * neurons * copies (disk: without the factor d), the
+    lambdas of full layers and attention, and what stays ordinary: weights, biases, layer norms and the norms of
+    convolutions. For LeNet-5 that is 9 (110 H_conv + 614 H_fc) + 3 H_fc + 474; the convolutions' lambdas and the full
+    layers' norms are not in it.
     stored_floats counts every number of the model file; bytes are theirs, 4 each in float32.
 
     Examples
@@ -37,7 +38,7 @@ def count(model):
             if parameter.kind == "places":
                 coordinates += parameter.value.size
                 places += parameter.value.size // parameter.value.shape[-1]
-            elif parameter.kind != "strengths" or isinstance(layer, Full):
+            elif parameter.kind != "strengths" or not isinstance(layer, Conv):
                 ordinary += parameter.stored
         if layer.parameters:
             after_convolution = isinstance(layer, (Conv, PlainConv))

@@ -8,7 +8,7 @@ import numpy as np
 
 from dynsim.layers import able, choose, costs, median_seconds
 
-from ._operations import image_shape, signals
+from ._operations import signals
 
 BATCHES = (1, 64)
 
@@ -41,7 +41,7 @@ def latency(model, batches=BATCHES, repeats=15):
     for way in ways(model):
         found[way] = {}
         for batch in batches:
-            images = generator.random((batch, 1, *image_shape(model))).astype(np.float32)
+            images = generator.random((batch, *model.image)).astype(np.float32)
             answer = partial(model.forward, images, inference=way)
             found[way][batch] = 1e3 * median_seconds(answer, repeats)
     return found

@@ -34,21 +34,29 @@ def load_model(path):
             check_size(config)
             model = build(config)
             model.results = results
-            for name, array in model.arrays.items():
-                stored = file["arrays"][name]
-                if stored.shape != array.shape or stored.dtype != array.dtype:
-                    raise FileError(
-                        f"{path}: array {name} is {stored.dtype} {stored.shape}; "
-                        f"expected {array.dtype} {array.shape}; the file is damaged."
-                    )
-                array[...] = stored[()]
-                if not np.isfinite(array).all():
-                    raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
+            fill(model, file["arrays"], path)
         except FileError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
             raise FileError(f"{path}: damaged model file ({error}); write it again or use another.") from None
     return model
+
+
+def fill(model, stored, path):
+    """Take a model's arrays from `stored[name]`, which has a shape and a dtype before it is read.
+
+    Raises FileError where they do not fit.
+    """
+    for name, array in model.arrays.items():
+        found = stored[name]
+        if found.shape != array.shape or found.dtype != array.dtype:
+            raise FileError(
+                f"{path}: array {name} is {found.dtype} {found.shape}; "
+                f"expected {array.dtype} {array.shape}; the file is damaged."
+            )
+        array[...] = found[()]
+        if not np.isfinite(array).all():
+            raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
 
 
 def describe(path):
@@ -83,10 +91,19 @@ def _open(path):
 
 def check_size(config):
     """Refuse a configuration that asks for too many numbers, before memory is taken; raises ValueError."""
+    neurons, weights = _sizes(config)
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
-    widths = [int(width) for width in config.get("widths", [784])]
-    floats = copies * int(config["dim"]) * sum(widths) + max(
-        a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)
-    )
+    floats = copies * int(config["dim"]) * neurons + weights
     if not 0 < floats < LARGEST:
         raise ValueError(f"the configuration asks for {floats} numbers")
+
+
+def _sizes(config):
+    """Neurons of a copy, and the weights that are held at once."""
+    if config.get("model") != "vit":
+        widths = [int(width) for width in config.get("widths", [784])]
+        return sum(widths), max(a * b for a, b in zip(widths, [*widths[1:], 1], strict=True))
+    names = ("image", "channels", "patch", "width", "depth", "hidden")
+    image, channels, patch, width, depth, hidden = (int(config[name]) for name in names)
+    embedding = width * (channels * patch**2 + (image // patch) ** 2)
+    return depth * (5 * width + hidden), depth * width * (4 * width + 2 * hidden) + embedding

@@ -21,6 +21,8 @@ class Model:
         What built it: `{"model": name, ...}`, plain numbers and strings; `dynsim.models.build` takes it back.
     prepare : callable, optional
         Turns images (batch, channels, height, width) into the first layer's signals.
+    image : tuple of int, optional
+        (channels, height, width) of the images that it is made for.
 
     Examples
     --------
@@ -31,14 +33,19 @@ class Model:
     (5,)
     """
 
-    def __init__(self, layers, config, prepare=None):
+    def __init__(self, layers, config, prepare=None, image=None):
         if not isinstance(layers, list | tuple):
             raise TypeError(f"layers: got {type(layers).__name__}; expected a list of layers.")
         for layer in layers:
             as_like(layer, ("forward", "backward"), "layer of dynsim.layers", "layers")
         self.layers, self.config = list(layers), as_instance(config, dict, "config")
-        self.prepare = as_callable(prepare, "prepare")
+        self.prepare, self._image = as_callable(prepare, "prepare"), image
         self.results = {}
+
+    @property
+    def image(self):
+        """(channels, height, width) of the images that it was trained on, else of those that it is made for."""
+        return tuple(self.results.get("image") or self._image)
 
     @property
     def parameters(self):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dynsim.layers import Conv, Full, able
+from dynsim.layers import Attention, Conv, Full, PlainAttention, PlainFull, able
 
 
 def operations(model):
@@ -21,6 +21,7 @@ def operations(model):
         weight_free    m (3 d + 1) + n (2 d + 2) + 2 d for each copy and, in a convolution, for each offset of the
                        kernel and each place of its window; at most, since sources above all targets are not passed
 
+    Attention adds tokens^2 (d_k + d_v) to each, what tokens ask and take of each other.
     weight_free is None where the kernel cannot (see `dynsim.layers.choose`). Ordinary layers count alike in all three.
 
     Examples
@@ -51,6 +52,11 @@ def layer_operations(layer, shape):
     convolves = weights.ndim == 4
     windows = math.prod(side - weights.shape[-1] + 1 for side in shape[1:]) if convolves else math.prod(shape[:-1])
     dense = weights.size * windows
+    if isinstance(layer, (Attention, PlainAttention)):
+        # Every token asks every token, queries times keys, and takes its values.
+        asking = windows**2 * (len(weights) - layer.keys)
+        inner = layer.relation() if isinstance(layer, Attention) else PlainFull(weights)
+        return {name: number and number + asking for name, number in layer_operations(inner, shape).items()}
     if not isinstance(layer, (Conv, Full)):
         return {"dense": dense, "materialized": dense, "weight_free": dense}
     sources, targets, strengths = (p.value for p in (layer.places_in, layer.places_out, layer.strengths))
@@ -74,21 +80,9 @@ def signals(model):
     >>> [shape for _, _, shape in signals(lenet5())]
     [(1, 32, 32), (6, 14, 14), (400,), (120,), (84,)]
     """
-    signal = np.zeros((1, 1, *image_shape(model)), np.float32)
+    signal = np.zeros((1, *model.image), np.float32)
     signal = signal if model.prepare is None else model.prepare(signal)
     for number, layer in enumerate(model.layers):
         if hasattr(layer, "materialize"):
             yield number, layer, signal.shape[1:]
         signal = layer.forward(signal)
-
-
-def image_shape(model):
-    """Height and width of an image that fits.
-
-    Examples
-    --------
-    >>> from dynsim.models import mlp
-    >>> image_shape(mlp((784, 10)))
-    (1, 784)
-    """
-    return (1, model.config["widths"][0]) if "widths" in model.config else (32, 32)

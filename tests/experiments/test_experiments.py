@@ -108,12 +108,15 @@ def test_the_recipes_that_come_along_are_sound():
     assert "mnist-lenet5" in experiments.names()
     for name in experiments.names():
         recipe = load(find(name))
+        assert recipe.tasks()
+        if not isinstance(recipe, experiments.Recipe):
+            continue  # of a kind of its own, tested there
         for row in recipe.rows:
             counted = models.count(models.BUILDERS[recipe.model](**recipe.options, **row["options"]))
             published = row.get("published", {})
             if recipe.model == "lenet5":
                 assert (counted["memory"], counted["disk"]) == (published["memory"], published["disk"])
-            else:
+            elif published:
                 assert counted["memory"] <= published["memory"]
 
 

@@ -5,16 +5,26 @@ import pytest
 
 from dynsim.kernels import Kernel
 from dynsim.layers import (
+    Add,
+    Attention,
     BatchNorm,
+    ClassToken,
     Conv,
+    FirstToken,
     Flatten,
     Full,
+    LayerNorm,
     LowRankConv,
     LowRankFull,
     MaxPool,
+    Patches,
+    PlainAttention,
     PlainConv,
     PlainFull,
+    Positions,
     ReLU,
+    Skip,
+    TokenMean,
     softmax_cross_entropy,
 )
 
@@ -38,6 +48,18 @@ def layers():
             ),
             (2, 2, 5, 6),
         )
+        places = [g.normal(size=(2, n, 3)) for n in (6, 8, 4)]
+        yield Attention(*places, g.normal(size=2), kernel, g.normal(size=12), heads=2), (3, 5, 6)
+    yield PlainAttention(g.normal(size=(12, 6)), g.normal(size=12), heads=2), (3, 5, 6)
+    yield PlainAttention(g.normal(size=(14, 6)), heads=1, keys=4), (1, 2, 6)
+    yield Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), bias=np.ones(4)), (2, 3, 6)
+    yield LayerNorm(6), (3, 5, 6)
+    yield LayerNorm(4), (7, 4)
+    yield Patches(2), (2, 3, 4, 6)
+    yield Positions(g.normal(size=(5, 6))), (3, 5, 6)
+    yield ClassToken(g.normal(size=6)), (3, 5, 6)
+    yield FirstToken(), (3, 5, 6)
+    yield TokenMean(), (3, 5, 6)
     yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), np.ones(4)), (5, 6)
     yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), 2, np.ones(4)), (2, 2, 5, 6)
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
@@ -68,6 +90,20 @@ def test_way_back(layer, shape):
             value[index] = kept
             # central difference: h^2 f''' / 6 + eps |f| / h, |f| up to about 100
             assert gradient[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=1e-7 * 20)
+
+
+def test_a_bypass_takes_both_ways_back():
+    g = np.random.default_rng(7)
+    skip, layer = Skip(), PlainFull(g.normal(size=(4, 4)))
+    row = [skip, layer, Add(skip)]
+    x, dy = g.normal(size=(3, 4)), g.normal(size=(3, 4))
+    y, back = x, dy
+    for part in row:
+        y = part.forward(y, training=True)
+    for part in reversed(row):
+        back = part.backward(back)
+    np.testing.assert_allclose(y, x + x @ layer.materialize().T, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(back, dy + dy @ layer.materialize(), rtol=0, atol=1e-14)
 
 
 def test_shared_places_take_both_forces():

@@ -1,0 +1,55 @@
+"""dynsim verify: whether a model says the same after it was saved and reloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", "data_name", help="Ask it the test images of this data set, and say the accuracy.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise that it is asked without data.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(model, data_name, data_dir, seed, as_json):
+    """Save MODEL (model.h5 or an export) in every form, reload it, and compare what it says; exit 1 if it differs.
+
+    \b
+    dynsim verify out/model.h5 --data mnist
+    dynsim verify model.safetensors
+    dynsim verify model.onnx --data mnist --json
+    """
+    from dynsim import datasets
+    from dynsim.interop import verify
+
+    images = labels = None
+    if data_name is not None:
+        data = datasets.load(data_name, data_dir)
+        images, labels = data.test_images, data.test_labels
+    found = verify(model, images, labels, seed)
+    same = all(entry["same"] is not False for entry in found)
+    if as_json:
+        asked = "noise" if data_name is None else data_name
+        click.echo(json.dumps({"file": str(model), "same": same, "data": asked, "seed": seed, "forms": found}))
+    else:
+        for entry in found:
+            click.echo(f"{entry['form']:12}  {_line(entry)}")
+        if data_name is None:
+            click.echo(f"asked {found[0].get('predictions', 0)} images of noise, seed {seed}")
+    if not same:
+        raise SystemExit(1)
+
+
+def _line(entry):
+    if entry["same"] is None:
+        return f"not tried: {entry['reason']}"
+    verdict = "same" if entry["same"] else "DIFFERS"
+    text = f"{verdict}: {entry['agreeing']:,} of {entry['predictions']:,} predictions agree"
+    text += f"; sum of scores {entry['sum_before']:.6g} before, {entry['sum_after']:.6g} after"
+    text += f"; largest difference {entry['largest_difference']:.1e} (at most {entry['tolerance']:.0e} allowed)"
+    if "accuracy_before" in entry:
+        text += f"; accuracy {entry['accuracy_before']:.2f} % before, {entry['accuracy_after']:.2f} % after"
+    return text

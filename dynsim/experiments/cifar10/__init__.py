@@ -1,0 +1,5 @@
+"""CIFAR-10: a trained ResNet-20 converted, fine-tuned, perturbed, beside SVD and rounded weights; needs PyTorch."""
+
+from ._recipe import ConversionRecipe, load
+
+__all__ = ["ConversionRecipe", "load"]

@@ -1,0 +1,92 @@
+"""CIFAR-10 in its own binary records, whole or in part: a label and 3072 bytes, planes R, G, B."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import numpy as np
+
+from dynsim.datasets import search_path
+from dynsim.errors import DataError
+
+RECORD = 3073  # bytes
+LARGEST = 10_000  # records of one file
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the normalisation that the network was trained with
+
+
+def find(data_dir, *names):
+    """The first of these files, as "cifar10/test_batch.bin", on the search path, as it is or as gz.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    folders = search_path(data_dir)
+    for folder in folders:
+        for name in names:
+            for path in (folder / name, folder / f"{name}.gz"):
+                if path.is_file():
+                    return path
+    raise DataError(f"{names[0]}: not found in {', '.join(map(str, folders))}; give its folder with --data-dir.")
+
+
+def read(path):
+    """Images (n, 3, 32, 32) float32, normalised, and labels (n,) int64.
+
+    Raises
+    ------
+    DataError
+        If the file is no such file.
+    """
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            data = file.read(LARGEST * RECORD + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged gz file ({error}).") from None
+    if not data or len(data) % RECORD or len(data) > LARGEST * RECORD:
+        raise DataError(f"{path}: has {len(data)} bytes; expected records of {RECORD}, at most {LARGEST}.")
+    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
+    labels = records[:, 0].astype(np.int64)
+    if labels.max() > 9:
+        raise DataError(f"{path}: a label is {labels.max()}; expected 0 to 9.")
+    images = records[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
+    mean, deviation = (np.array(x, np.float32).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
+    return (images - mean) / deviation, labels
+
+
+class Batches:
+    """Shuffled batches with flips and shifts by up to `shift` pixels, and the teacher's scores beside.
+
+    The scores are those of the image and of its mirror image, without the shift: made once, not in every epoch.
+    """
+
+    def __init__(self, images, labels, scores, batch, shift, seed):
+        self.images, self.labels, self.scores = images, labels, scores
+        self.batch, self.shift, self.seed, self.epoch = batch, shift, seed, 0
+
+    def __len__(self):
+        return len(self.images) // self.batch
+
+    def set_epoch(self, epoch):
+        """The order and the changes are those of this epoch, whatever came before."""
+        self.epoch = epoch
+
+    def __iter__(self):
+        import torch
+
+        generator = np.random.default_rng([self.seed, self.epoch])
+        order, reach = generator.permutation(len(self.images)), self.shift
+        for k in range(len(self)):
+            chosen = order[k * self.batch : (k + 1) * self.batch]
+            flips = generator.integers(0, 2, len(chosen))
+            moves = generator.integers(0, 2 * reach + 1, (len(chosen), 2))
+            wide = np.pad(self.images[chosen], ((0, 0), (0, 0), (reach, reach), (reach, reach)))
+            parts = []
+            for image, flip, (down, right) in zip(wide, flips, moves, strict=True):
+                part = image[:, down : down + 32, right : right + 32]
+                parts.append(part[:, :, ::-1] if flip else part)
+            images = torch.from_numpy(np.stack(parts)).to(memory_format=torch.channels_last)
+            yield images, torch.from_numpy(self.labels[chosen]), self.scores[chosen, flips]

@@ -1,0 +1,87 @@
+"""The recipe of a conversion experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dynsim.kernels import as_count, as_number, expect_keys
+
+from . import _data
+from ._task import KINDS, ConversionTask
+
+KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas", "draws")
+CONVERT = ("copies", "steps", "restarts", "rank")
+FINETUNE = ("epochs", "batch", "rate", "temperature", "labels", "shift", "held_out")
+
+
+@dataclass
+class ConversionRecipe:
+    """What the file says, checked."""
+
+    title: str
+    weights: str
+    budgets: list
+    include: list
+    seeds: list = field(default_factory=lambda: [0])
+    methods: list = field(default_factory=lambda: list(KINDS))
+    convert: dict = field(default_factory=dict)
+    finetune: dict = field(default_factory=dict)
+    deltas: list = field(default_factory=list)
+    draws: int = 5
+    data: str = "cifar10"
+    kinds: tuple = KINDS
+
+    def check(self, data_dir=None):
+        """Say what is missing before the work, not after it."""
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            raise ImportError("This experiment needs PyTorch: pip install 'dynsim[torch]'.") from None
+        for name in ("cifar10/data_batch_1.bin", "cifar10/test_batch.bin", self.weights):
+            _data.find(data_dir, name)
+
+    def tasks(self):
+        """The original, then budget after budget particles and their baselines, with and without fine-tuning."""
+        rows = [("original", None, False)] if "original" in self.methods else []
+        for kind in ("particles", "low-rank", "rounded"):
+            for number in range(len(self.budgets)):
+                if kind in self.methods:
+                    rows += [(kind, number, tuned) for tuned in (False, True) if not (tuned and kind == "rounded")]
+        return [self._task(*row, seed) for row in rows for seed in self.seeds]
+
+    def _task(self, kind, number, tuned, seed):
+        budget = None if number is None else self.budgets[number]
+        finetune = dict(self.finetune["all"], **self.finetune.get(str(budget), {})) if tuned else {}
+        return ConversionTask(
+            kind, seed, budget, tuned, self.weights, self.include, self.convert, finetune, self.deltas, self.draws
+        )
+
+    def report(self, results, folder):
+        """Write the table and figures; returns the Markdown."""
+        from ._report import report
+
+        return report(self, results, folder)
+
+
+def load(given):
+    """Check what a TOML file says; raises ValueError or TypeError where a key is unknown or a value does not fit."""
+    expect_keys(given, KEYS, "experiment")
+    for key in ("title", "weights", "budgets", "include"):
+        if key not in given:
+            raise ValueError(f"experiment: {key} is missing.")
+    recipe = ConversionRecipe(**{key: value for key, value in given.items() if key != "kind"})
+    recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]
+    recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
+    recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]
+    recipe.draws = as_count(recipe.draws, "draws")
+    for method in recipe.methods:
+        expect_keys({method: None}, KINDS, "methods")
+    expect_keys(recipe.convert, CONVERT, "convert")
+    expect_keys(recipe.finetune, ["all", *map(str, recipe.budgets)], "finetune")
+    for name, options in recipe.finetune.items():
+        expect_keys(options, FINETUNE, f"finetune.{name}")
+    if recipe.finetune:
+        missing = set(FINETUNE) - set(recipe.finetune.get("all", {}))
+        if missing:
+            raise ValueError(f"finetune.all: {', '.join(sorted(missing))} are missing.")
+    return recipe

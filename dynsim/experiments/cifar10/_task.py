@@ -1,0 +1,145 @@
+"""One row of the table: a network with as many floats, fine-tuned or not, on the test images, ideal and perturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import _data
+
+KINDS = ("original", "particles", "low-rank", "rounded")
+
+
+@dataclass(frozen=True)
+class ConversionTask:
+    """A way to have fewer floats, how many, and everything it depends on."""
+
+    kind: str
+    seed: int
+    budget: float | None
+    tuned: bool
+    weights: str
+    include: list
+    convert: dict
+    finetune: dict
+    deltas: list
+    draws: int
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        if self.budget is None:
+            return self.kind
+        return f"{self.kind}-{self.budget:g}-{'tuned' if self.tuned else 'data-free'}-seed{self.seed}"
+
+    def result(self, folder):
+        """What it came to, if it is finished and was the same task; else None."""
+        try:
+            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return stored["result"] if stored.get("task") == json.loads(json.dumps(asdict(self))) else None
+
+    def run(self, folder, data_dir=None, progress=None):
+        """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder."""
+        import torch
+
+        from ._resnet import load_resnet20
+
+        place = Path(folder) / "runs" / self.name
+        place.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.seed)
+        original = load_resnet20(_data.find(data_dir, self.weights))
+        module, found = self._made(original, folder)
+        module.to(memory_format=torch.channels_last)
+        if self.tuned:
+            found["metrics"] = self._tune(module, original, folder, place, data_dir, progress)
+        torch.save(module.state_dict(), place / "module.pt")
+        images, labels = _data.read(_data.find(data_dir, "cifar10/test_batch.bin"))
+        found["test_accuracy"] = accuracy(module, images, labels)
+        found["noise"] = {str(delta): self._noisy(module, delta, images, labels) for delta in self.deltas}
+        temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": found})
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, place / "result.json")
+        return json.loads(text)["result"]
+
+    def _made(self, original, folder):
+        """The network before fine-tuning, and what there is to say of it."""
+        from dynsim.interop.torch import convert
+
+        from ._lowrank import low_rank, rounded
+
+        began = time.perf_counter()
+        if self.kind == "original":
+            return original, {"share": 1.0, "bytes": 1.0}
+        if self.kind == "rounded":
+            bits = max(2, round(32 * self.budget))
+            return rounded(original, self.include, bits), {"share": 1.0, "bytes": bits / 32, "bits": bits}
+        if self.kind == "low-rank":
+            module, share = low_rank(original, self.budget, self.include)
+            return module, {"share": share, "bytes": share, "seconds": time.perf_counter() - began}
+        fits = Path(folder) / f"fits-{self.budget:g}-seed{self.seed}.h5"
+        module, report = convert(
+            original, budget=self.budget, include=self.include, seed=self.seed, checkpoint=fits, **self.convert
+        )
+        return module, {"share": report.share, "bytes": report.share, **report.to_dict()}
+
+    def _tune(self, module, original, folder, place, data_dir, progress):
+        from dynsim.interop.torch import finetune
+
+        options = dict(self.finetune)
+        batch, shift, held = (options.pop(name) for name in ("batch", "shift", "held_out"))
+        images, labels = _data.read(_data.find(data_dir, "cifar10/data_batch_1.bin"))
+        scores = teacher_scores(original, images, Path(folder) / "teacher.npy")
+        cut = len(images) - held
+        loader = _data.Batches(images[:cut], labels[:cut], scores[:cut], batch, shift, self.seed)
+        return finetune(
+            module, None, loader, **options, checkpoint=place / "training.pt", progress=progress,
+            validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
+        )  # fmt: skip
+
+    def _noisy(self, module, delta, images, labels):
+        from dynsim.interop.torch import noisy
+
+        found = []
+        for draw in range(self.draws):
+            with noisy(module, delta, seed=draw, include=self.include):
+                found.append(accuracy(module, images, labels))
+        return found
+
+
+def accuracy(module, images, labels):
+    """Right answers in percent."""
+    import numpy as np
+
+    return 100.0 * float(np.mean(scores_of(module, images).argmax(1).numpy() == labels))
+
+
+def scores_of(module, images, batch=250):
+    """Scores of images, as a torch tensor; the weights that places stand for are made once."""
+    import torch
+
+    from dynsim.interop.torch import materialize
+
+    module = materialize(module).eval().to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        parts = torch.from_numpy(images).to(memory_format=torch.channels_last).split(batch)
+        return torch.cat([module(part) for part in parts])
+
+
+def teacher_scores(original, images, path):
+    """The original's scores (n, 2, classes) of images and their mirror images, made once and kept in a file."""
+    import numpy as np
+    import torch
+
+    if path.exists():
+        scores = np.load(path, allow_pickle=False)
+        if scores.shape[:2] == (len(images), 2):
+            return torch.from_numpy(scores)
+    both = [scores_of(original, part) for part in (images, np.ascontiguousarray(images[..., ::-1]))]
+    scores = torch.stack(both, 1)
+    np.save(path, scores.numpy())
+    return scores

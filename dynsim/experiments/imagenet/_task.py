@@ -1,0 +1,187 @@
+"""One row of the table: a backbone at full size, converted, counted, and measured where that can be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dynsim.errors import DataError
+from dynsim.kernels import Kernel
+
+from ._count import count_macs
+from ._data import find_folder, image_folder, top1
+
+
+@dataclass(frozen=True)
+class ConvertTask:
+    """A row: the backbone by its name in timm, where its weights come from, and how it becomes particles."""
+
+    row: int
+    backbone: str
+    weights: str
+    copies: int
+    dim: int
+    kernel: dict
+    steps: int
+    seed: int
+    options: dict
+    folders: dict
+    deltas: list
+    finetune: dict
+    kind: str = "convert"
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"row{self.row}-{self.backbone}"
+
+    def result(self, folder):
+        """What it came to, if it is finished and was the same task; else None."""
+        try:
+            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return stored["result"] if stored.get("task") == asdict(self) else None
+
+    def run(self, folder, data_dir=None, progress=None):
+        """Convert, count, measure, and leave result.json (and the trained model's places) in its folder."""
+        import torch
+
+        from dynsim.interop.torch import convert, plain
+
+        place = Path(folder) / "runs" / self.name
+        place.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(self.seed)
+        original = plain(backbone(self.backbone, self.weights, **self.options))
+        before = sum(parameter.numel() for parameter in original.parameters())
+        _forget_peak()
+        began = time.perf_counter()
+        options = {"copies": self.copies, "dim": self.dim, "kernel": Kernel.from_dict(self.kernel)}
+        options |= {"steps": self.steps, "seed": self.seed, "checkpoint": place / "fits.checkpoint"}
+        module, layers = convert(original, **options, progress=progress)
+        seconds = time.perf_counter() - began
+        memory = _peak()
+        made = {layer.name: (layer.copies, layer.dim) for layer in layers.layers if layer.converted}
+        size = original.pretrained_cfg["input_size"] if hasattr(original, "pretrained_cfg") else (3, 224, 224)
+        after = sum(parameter.numel() for parameter in module.parameters())
+        result = {
+            "backbone": self.backbone,
+            "weights": self.weights,
+            "parameters_before": before,
+            "parameters": after,
+            "bytes_before": _bytes(original),
+            "bytes": _bytes(module),
+            "macs": count_macs(original, torch.zeros(1, *size), made),
+            "seconds": round(seconds, 1),
+            "peak_memory_bytes": memory,
+            "threads": torch.get_num_threads(),
+            "layers": layers.to_dict()["layers"],
+        }
+        result |= self._measured(original, module, place, data_dir)
+        if self.weights != "random":
+            torch.save(module.state_dict(), place / "places.pt")
+        temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": result})
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, place / "result.json")
+        return json.loads(text)["result"]
+
+    def _measured(self, original, module, place, data_dir):
+        """{"accuracy": {data set: {"weights", "data_free", "particles": {delta: percent}}}, "finetune": [epochs]}.
+
+        None where it could not be measured: weights at random have learned nothing. Fine-tuning changes the module.
+        """
+        if self.weights == "random":
+            return {"accuracy": dict.fromkeys(self.folders), "finetune": []}
+        before = [self._accuracy(part, data_dir) for part in (original, module)]
+        epochs = self._finetuned(original, module, place, data_dir)
+        after = self._accuracy(module, data_dir) if epochs else before[1]
+        names, columns = ("weights", "data_free", "particles"), zip(*before, after, strict=True)
+        found = {
+            name: None if None in parts else dict(zip(names, parts, strict=True))
+            for name, parts in zip(self.folders, columns, strict=True)
+        }
+        return {"accuracy": found, "finetune": epochs}
+
+    def _accuracy(self, module, data_dir):
+        return [top1(module, folder, [0.0, *self.deltas], data_dir) for folder in self.folders.values()]
+
+    def _finetuned(self, original, module, place, data_dir):
+        """Distil the original into the places, where the recipe says so and there are images; the epochs' metrics."""
+        from dynsim.interop.torch import finetune
+
+        options = dict(self.finetune)
+        folder = find_folder(options.pop("folder", None), data_dir)
+        if folder is None:
+            return []
+        loading = {name: options.pop(name) for name in ("batch", "workers") if name in options}
+        batches = image_folder(folder, original, train=True, seed=self.seed, **loading)
+        return finetune(module, original, batches, checkpoint=place / "finetune.checkpoint", **options)
+
+
+def backbone(name, weights="random", **options):
+    """A backbone of timm by name, with weights at random, timm's own ("timm"), or those of a file.
+
+    A file is safetensors or what `torch.save` wrote of a state_dict; it is read with weights_only=True, so nothing in
+    it is executed.
+
+    Raises
+    ------
+    DataError
+        If timm knows no such backbone, or the file does not fit it.
+    ImportError
+        If timm is missing.
+    """
+    from dynsim.interop.torch import load_timm
+
+    timm = load_timm()
+    if name not in timm.list_models():
+        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        raise DataError(f"backbone: got {name!r}, which timm does not know; near are {', '.join(near) or 'none'}.")
+    module = timm.create_model(name, pretrained=weights == "timm", **options)
+    if weights not in ("random", "timm"):
+        _fill(module, weights)
+    return module
+
+
+def _fill(module, path):
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"weights: got {path}; expected random, timm, or a file that is there.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(str(path))
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        module.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
+    except Exception as error:  # unpickling, safetensors and load_state_dict each have errors of their own
+        raise DataError(f"{path}: no weights of this backbone ({str(error).splitlines()[0]}).") from None
+
+
+def _bytes(module):
+    """Bytes of all that is stored, as it is: parameters and the norms' averages."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+
+
+def _forget_peak():
+    """Begin the measurement of the largest memory anew, where the system allows it (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        pass
+
+
+def _peak():
+    """Largest memory of the process since then, in bytes; None where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)

@@ -1,0 +1,123 @@
+"""Models as ONNX, their places materialised to weights; and what onnxruntime makes of such a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.errors import DataError, FileError
+from dynsim.models import materialize
+
+OPSET = 17  # the first with LayerNormalization
+IR = 8  # the file format of that time, which older programs read, too
+
+
+def save_onnx(model, path):
+    """Write a model as ONNX (opset 17): images (batch, channels, height, width) to scores; returns the file's bytes.
+
+    Places are materialised to ordinary weights, float32. The graph is checked by `onnx.checker` before it is written.
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed.
+    TypeError
+        If the model has a layer that has no counterpart here.
+    """
+    onnx, helper = _onnx()
+    from ._onnx_layers import Graph, write
+
+    ordinary = materialize(model)
+    graph = Graph(onnx, ordinary.image)
+    scores = write(graph, ordinary)
+    graph.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    kind = onnx.TensorProto.FLOAT
+    proto = helper.make_graph(
+        graph.nodes,
+        model.config["model"],
+        [helper.make_tensor_value_info("images", kind, ["batch", *ordinary.image])],
+        [helper.make_tensor_value_info("scores", kind, ["batch", "classes"])],
+        graph.constants,
+    )
+    opset = helper.make_opsetid("", OPSET)
+    file = helper.make_model(proto, producer_name="dynsim", opset_imports=[opset], ir_version=IR)
+    helper.set_model_props(file, {"dynsim": json.dumps(model.config)})
+    onnx.checker.check_model(file, full_check=True)
+    onnx.save(file, str(path))
+    return Path(path).stat().st_size
+
+
+def run_onnx(path, images, batch=500):
+    """Scores of images (n, channels, height, width) by onnxruntime, on the processor.
+
+    Raises
+    ------
+    ImportError
+        If onnxruntime is not installed.
+    FileNotFoundError, FileError, DataError
+        If there is no such file, it is damaged, or the images do not fit.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError("ONNX files are run by onnxruntime: pip install 'dynsim[onnx]'.") from None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected an ONNX file.")
+    failures = onnxruntime.capi.onnxruntime_pybind11_state
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except (failures.InvalidProtobuf, failures.InvalidGraph, failures.Fail, failures.NoModel) as error:
+        raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
+    expected = session.get_inputs()[0]
+    shape = [size if isinstance(size, int) else None for size in expected.shape]
+    images = np.asarray(images, np.float32)
+    fits = len(shape) == images.ndim and all(s in (None, n) for s, n in zip(shape, images.shape, strict=True))
+    if not fits:
+        raise DataError(f"{path}: images: got shape {images.shape}; expected {tuple(expected.shape)}.")
+    parts = [session.run(None, {expected.name: images[s : s + batch]})[0] for s in range(0, len(images), batch)]
+    return np.concatenate(parts)
+
+
+def onnx_image(path):
+    """(channels, height, width) of the images that an ONNX file of `save_onnx` takes; raises as `run_onnx`."""
+    file = read_onnx(path)
+    sizes = [axis.dim_value for axis in file.graph.input[0].type.tensor_type.shape.dim][1:]
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise DataError(f"{path}: its input is not (batch, channels, height, width); expected a file of dynsim.")
+    return tuple(sizes)
+
+
+def read_onnx(path):
+    """Read and check a file; raises ImportError, FileNotFoundError or FileError."""
+    onnx, _ = _onnx()
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected an ONNX file.")
+    try:
+        file = onnx.load(str(path))
+        onnx.checker.check_model(file)
+    except Exception as error:  # protobuf's own error has no public name
+        if type(error).__name__ not in ("DecodeError", "ValidationError"):
+            raise
+        raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
+    return file
+
+
+def reference_onnx(file, images, batch=500):
+    """Scores by ONNX's own reference implementation (NumPy), which shares no code with onnxruntime."""
+    from onnx.reference import ReferenceEvaluator
+
+    evaluator, name = ReferenceEvaluator(file), file.graph.input[0].name
+    images = np.asarray(images, np.float32)
+    parts = [evaluator.run(None, {name: images[s : s + batch]})[0] for s in range(0, len(images), batch)]
+    return np.concatenate(parts)
+
+
+def _onnx():
+    try:
+        import onnx
+        from onnx import helper
+    except ImportError:
+        raise ImportError("ONNX files need onnx: pip install 'dynsim[onnx]'.") from None
+    return onnx, helper

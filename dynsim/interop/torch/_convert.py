@@ -1,0 +1,203 @@
+"""Conversion of a trained module: places are fitted to its weights, layer after layer, under a common budget."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+from torch import nn
+
+from dynsim.kernels import Kernel, as_count, as_number
+from dynsim.learning import fit_weights
+
+from ._allocate import Curve, allocate
+from ._checkpoint import Finished
+from ._norms import correct, expectations
+from ._replace import particles_of
+from ._report import Report, converted, ordinary
+from ._walk import replace, walk
+
+# Places of size one and this length: near the start weights are nearly products of places, as in an SVD.
+DEFAULT = Kernel("gaussian", length=6.0)
+TRIAL = 0.3  # share of the steps that a trial fit takes
+LOW_RANK = (0.0, 1 / 3)  # shares of a neuron's numbers that are tried for the low-rank part
+
+
+def convert(
+    module,
+    *,
+    budget=None,
+    copies=2,
+    dim=None,
+    rank=None,
+    kernel=None,
+    sets="half",
+    include=None,
+    exclude=None,
+    steps=40,
+    restarts=1,
+    seed=0,
+    norms=True,
+    progress=None,
+    checkpoint=None,
+):
+    """Turn the full layers, convolutions, embeddings and attention of a trained module into particles, without data.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Not changed.
+    budget : float, optional
+        Floats of the layers considered, as a share of their weights; 0.5 if neither it nor `dim` is given. Each layer
+        gets its dimension, a low-rank part beside the particles where short fits show that one is better, or keeps its
+        weights, such that the sum of the layers' relative errors is least.
+    copies : int
+        H.
+    dim : int, optional
+        d for every layer instead of a budget; a layer that would not become smaller keeps its weights.
+    rank : int, optional
+        Rank of the part beside the particles: with `dim` 0 unless given; with a budget, 0 forbids such parts.
+    kernel : Kernel or list of Kernel, optional
+        Of several the best is chosen layer by layer, by short fits.
+    sets : {"half", "full"}
+        Of convolutions.
+    include, exclude : list of str, optional
+        Patterns of layer names, as `layer1.*`; all others keep their weights.
+    steps : int
+        Gauss-Newton steps of a fit.
+    restarts : int
+        Random starts of each fit, of which the best is kept.
+    seed : int
+    norms : bool
+        Correct the averages of batch norms behind converted layers, by what the norms before them say of their inputs.
+    progress : callable, optional
+        Called with (layer name, fits done, fits in all).
+    checkpoint : path, optional
+        Keep finished fits in this file, and take them from there when called again with the same arguments.
+
+    Returns
+    -------
+    (torch.nn.Module, Report)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range, a pattern fits no layer, or the checkpoint is of other weights.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> module, report = convert(nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 20)), copies=2, dim=2)
+    >>> [layer.floats for layer in report.layers]
+    [162, 166]
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module: got {type(module).__name__}; expected a torch.nn.Module.")
+    if budget is not None and dim is not None:
+        raise ValueError("budget: got one and a dim; expected one of the two.")
+    began = time.perf_counter()
+    copies, steps = as_count(copies, "copies"), as_count(steps, "steps")
+    kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
+    module = copy.deepcopy(module)
+    entries = walk(module, include, exclude)
+    todo = [entry for entry in entries if not entry.reason]
+    fits = _Fits(todo, sets, steps, restarts, seed, progress, Finished(checkpoint))
+    if dim is not None:
+        dim, rank = as_count(dim, "dim"), as_count(rank or 0, "rank", 0)
+        plan = {entry.name: (copies, dim, rank, kernels) for entry in todo}
+    else:
+        budget = as_number(0.5 if budget is None else budget, "budget", above=0)
+        plan = _plan(todo, budget, copies, rank, kernels, sets, fits)
+    known = expectations(module) if norms else {}
+    layers, corrected = [], 0
+    fits.total = fits.done + len(todo)
+    for entry in entries:
+        form = plan.get(entry.name)
+        if form is not None and _floats(entry, form, sets) >= entry.size:
+            entry.reason = f"kept: particles would be {_floats(entry, form, sets):,} floats for {entry.size:,} weights"
+        if entry.reason:
+            layers.append(ordinary(entry))
+            continue
+        fitted, chosen = min((fits(entry, form, some) for some in form[3]), key=lambda pair: pair[0].error)
+        new = particles_of(entry.module, fitted, chosen, _sets(entry, sets))
+        if entry.name in known:
+            norm, mean, variance = known[entry.name]
+            weights = (part.detach().cpu().numpy() for part in (entry.module.weight, new.materialize()))
+            correct(norm, *weights, mean, variance)
+            corrected += 1
+        for name in entry.names:
+            replace(module, name, new)
+        layers.append(converted(entry, fitted, chosen))
+    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
+    return module, Report(layers, time.perf_counter() - began, options)
+
+
+def _plan(todo, budget, copies, rank, kernels, sets, fits):
+    """{name: (copies, dim, rank, kernels)}: shares by singular values, forms by short fits, shares again by both."""
+    curves = {}
+    for entry in todo:
+        t, s, n, m = entry.shape
+        halves = 2 if _sets(entry, sets) == "full" else 1
+        curves[entry.name] = Curve(entry.weights, copies * halves, t * s * copies * halves)
+    first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
+    shares = LOW_RANK if rank is None else (0.0,)
+    trials = [entry for entry in todo if not curves[entry.name].kept(first[entry.name])]
+    fits.total = len(trials) * len(shares) * len(kernels) + len(todo)
+    best = {}
+    for entry in trials:
+        q, found = first[entry.name], []
+        for share in shares:
+            form = _form(entry, q, share, copies, sets)
+            for kernel in kernels:
+                fitted, _ = fits(entry, (*form, kernels), kernel, trial=True)
+                found.append((fitted.error, share, kernel))
+        error, share, kernel = min(found, key=lambda trial: trial[0])
+        best[entry.name] = share, kernel
+        curves[entry.name].measured(q, error)
+    last = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
+    plan = {}
+    for entry in todo:
+        share, kernel = best.get(entry.name, (0.0, kernels[0]))
+        plan[entry.name] = (*_form(entry, last[entry.name], share, copies, sets), [kernel])
+    return plan
+
+
+def _form(entry, q, share, copies, sets):
+    """(copies, dim, rank) of q numbers a neuron, about `share` of them in the low-rank part."""
+    unit = copies * (2 if _sets(entry, sets) == "full" else 1)
+    dim = max(1, round(q * (1 - share) / unit))
+    return copies, dim, q - dim * unit
+
+
+def _floats(entry, form, sets):
+    t, s, n, m = entry.shape
+    copies, dim, rank, _ = form
+    halves = 2 if _sets(entry, sets) == "full" else 1
+    return halves * copies * (dim * (s * m + t * n) + t * s) + rank * (s * m + t * n)
+
+
+def _sets(entry, sets):
+    return sets if entry.kind == "conv" and entry.shape[:2] != (1, 1) else "half"
+
+
+class _Fits:
+    """Fits of layers, each done once; told to the caller and kept in a file."""
+
+    def __init__(self, todo, sets, steps, restarts, seed, progress, finished):
+        self.sets, self.steps, self.restarts, self.seed = sets, steps, restarts, seed
+        self.progress, self.finished, self.done, self.total = progress, finished, 0, len(todo)
+
+    def __call__(self, entry, form, kernel, trial=False):
+        copies, dim, rank, _ = form
+        options = {"copies": copies, "dim": dim, "rank": rank, "sets": _sets(entry, self.sets), "seed": self.seed}
+        options["steps"] = max(5, round(TRIAL * self.steps)) if trial else self.steps
+        options["restarts"] = 1 if trial else self.restarts
+        weights = entry.weights
+        fitted = self.finished.find(entry.name, weights, kernel, options)
+        if fitted is None:
+            fitted = fit_weights(weights, kernel, **options)
+            self.finished.keep(entry.name, weights, kernel, options, fitted)
+        self.done += 1
+        if self.progress is not None:
+            self.progress(entry.name, self.done, self.total)
+        return fitted, kernel

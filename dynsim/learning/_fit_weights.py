@@ -1,0 +1,142 @@
+"""Fit places and lambdas to given weights: the paper's equation 6, for one tensor at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dynsim.kernels import Kernel, as_array, as_count, relation
+from dynsim.layers import SETS, random_places, start_strengths
+
+from ._gauss_newton import gauss_newton
+from ._targets import Target, Targets
+
+
+@dataclass
+class FittedWeights:
+    """Places, lambdas and factors that stand for weights (T, S, n, m), and how well.
+
+    `sources` (S, H, m, d), `targets` (T, H, n, d), `strengths` (T, S, H), with full sets each with an axis of two in
+    front; `left` (T, n, r) and `right` (r, S, m), or None; `error` is |W_places - W|^2 / |W|^2.
+    """
+
+    sources: np.ndarray
+    targets: np.ndarray
+    strengths: np.ndarray
+    left: np.ndarray | None
+    right: np.ndarray | None
+    error: float
+
+    @property
+    def floats(self):
+        """How many numbers are stored."""
+        arrays = (self.sources, self.targets, self.strengths, self.left, self.right)
+        return sum(array.size for array in arrays if array is not None)
+
+
+def fit_weights(
+    weights, kernel=None, *, copies=2, dim=8, rank=0, sets="half", scale=None, moments=None, steps=60, inner=30, restarts=1, seed=0,
+    start=None, progress=None,
+):  # fmt: skip
+    """Fit the places of two subsystems to the weights between them.
+
+    Parameters
+    ----------
+    weights : array_like, (T, S, n, m)
+        A full layer's (n, m) as (1, 1, n, m); a convolution's (n, m, rows, columns) as (rows, columns, n, m).
+    kernel : Kernel, optional
+    copies, dim : int
+        H and d.
+    rank : int
+        Of a part U V beside the particles; 0 is without.
+    sets : {"half", "full"}
+        See `dynsim.layers.Conv`.
+    scale : array_like, optional
+        Weights of the squared errors, broadcast to the weights' shape: 1 / variance of an output, variance of an input.
+    moments : array_like (T S m, T S m), optional
+        Second moments of the inputs, in the order (t, s, i): errors count by what they do to the outputs.
+    steps, inner : int
+        Gauss-Newton steps and conjugate gradients in each.
+    restarts : int
+        Random starts; the best result is returned.
+    seed : int
+    start : FittedWeights, optional
+        Begin there, without restarts.
+    progress : callable, optional
+        Called with (step, steps, error) after every step.
+
+    Returns
+    -------
+    FittedWeights
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit or an argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.random.default_rng(0).normal(size=(1, 1, 12, 10))
+    >>> fitted = fit_weights(weights, copies=2, dim=2, steps=30)
+    >>> fitted.floats, fitted.error < 0.35
+    (90, True)
+    """
+    weights = as_array(weights, "weights", ("T", "S", "n", "m"))
+    kernel, copies, dim = kernel or Kernel(), as_count(copies, "copies"), as_count(dim, "dim")
+    rank, steps, inner = as_count(rank, "rank", 0), as_count(steps, "steps", 0), as_count(inner, "inner")
+    if sets not in SETS:
+        raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
+    scale = as_array(1.0 if scale is None else scale, "scale", dtype=weights.dtype)
+    if moments is not None:
+        size = weights.shape[0] * weights.shape[1] * weights.shape[3]
+        moments = as_array(moments, "moments", (size, size), dtype=weights.dtype)
+    whole = Targets([Target(kernel, np.zeros_like(weights), scale=scale, moments=moments)])
+    scale = scale / np.asarray(whole.square(weights.ravel(), weights.ravel()) or 1.0, weights.dtype)
+    halves = 1 if sets == "half" else 2
+    relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
+    factors = (3 * halves, 3 * halves + 1) if rank else None
+    problem = Targets([Target(kernel, weights, relations, factors, scale, moments)])
+    best = None
+    for attempt in range(1 if start is not None else as_count(restarts, "restarts")):
+        generator = np.random.default_rng([seed, attempt])
+        if start is None:
+            x = _start(kernel, weights, copies, dim, rank, halves, generator)
+        else:
+            x = _unknowns(start, sets)
+        x, error = gauss_newton(problem, x, steps, inner, progress=progress)
+        if best is None or error < best[1]:
+            best = x, error
+    x = best[0]
+    parts = [np.stack([x[3 * k + j] for k in range(halves)]) if halves == 2 else x[j] for j in range(3)]
+    return FittedWeights(*parts, *(x[-2:] if rank else (None, None)), problem.errors(x)[0])
+
+
+def _unknowns(fitted, sets):
+    parts = [fitted.sources, fitted.targets, fitted.strengths]
+    x = list(parts) if sets == "half" else [part[k] for k in range(2) for part in parts]
+    return x if fitted.left is None else [*x, fitted.left, fitted.right]
+
+
+def _start(kernel, weights, copies, dim, rank, halves, generator):
+    """A truncated SVD for the factors, and places at random whose weights have the rest's size."""
+    t, s, n, m = weights.shape
+    x, rest = [], weights
+    if rank:
+        flat = weights.transpose(0, 2, 1, 3).reshape(t * n, s * m)
+        u, values, v = np.linalg.svd(flat, full_matrices=False)
+        rank = min(rank, len(values))
+        root = np.sqrt(values[:rank])
+        left, right = u[:, :rank] * root, root[:, None] * v[:rank]
+        rest = weights - (left @ right).reshape(t, n, s, m).transpose(0, 2, 1, 3)
+        factors = [left.reshape(t, n, rank).astype(weights.dtype), right.reshape(rank, s, m).astype(weights.dtype)]
+    for half in range(halves):
+        rows, columns = (t, s) if half == 0 else (s, t)
+        sources = random_places(generator, columns, copies, m, dim, dtype=weights.dtype)
+        targets = random_places(generator, rows, copies, n, dim, dtype=weights.dtype)
+        strengths = start_strengths(kernel, sources, targets)
+        size = float(np.std(relation(kernel, sources, targets, strengths))) or 1.0
+        strengths *= float(np.std(rest)) / (size * np.sqrt(halves))
+        x += [sources, targets, strengths.astype(weights.dtype)]
+    return x + factors if rank else x

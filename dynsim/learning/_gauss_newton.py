@@ -1,0 +1,85 @@
+"""Gauss-Newton with conjugate gradients: least squares of many unknowns without a Jacobian in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+DAMPING = 1e-2  # at the start, in units of the problem's own curvature
+FORCING = 1e-3  # conjugate gradients end when the preconditioned residual has fallen by the square root of this
+
+
+def gauss_newton(problem, unknowns, steps, inner=30, tolerance=1e-4, progress=None):
+    """Make problem's sum of squares small; returns (unknowns, error), the error as a share of the targets' squares.
+
+    Levenberg-Marquardt: every step solves (J^T J + mu) p = -J^T r by conjugate gradients, preconditioned by what the
+    problem knows of J^T J; the damping mu follows the ratio of the true to the promised gain (Nocedal & Wright,
+    Numerical Optimization, chapters 4 and 10).
+
+    Parameters
+    ----------
+    problem : object
+        `residual(x)`, `tangent(x, v)`, `transposed(x, r)` (J^T r), `preconditioner(x, mu)` (a function on lists of
+        arrays) and `square(r, other)`, the inner product of residuals.
+    unknowns : list of ndarray
+        Where to begin; not changed.
+    steps, inner : int
+        Gauss-Newton steps, and conjugate gradients in each.
+    tolerance : float
+        End when five steps together gain less than this share of the error.
+    progress : callable, optional
+        Called after every step with (step, steps, error).
+    """
+    x, damping = [array.copy() for array in unknowns], DAMPING
+    residual = problem.residual(x)
+    error, history, refused = problem.square(residual, residual), [], 0
+    for step in range(steps):
+        direction, change = _solve(problem, x, residual, damping, inner)
+        promised = error - problem.square(residual + change, residual + change)
+        moved = [(a + b).astype(a.dtype, copy=False) for a, b in zip(x, direction, strict=True)]
+        there = problem.residual(moved)
+        found = problem.square(there, there)
+        gain = (error - found) / promised if promised > 0 and np.isfinite(found) else -1.0
+        if gain > 0:
+            x, residual, error, refused = moved, there, found, 0
+        else:
+            refused += 1
+        damping *= 1 / 3 if gain > 0.75 else 1.0 if gain > 0.25 else 4.0 if gain > 0 else 8.0
+        history.append(error)
+        if progress is not None:
+            progress(step, steps, error)
+        settled = len(history) > 5 and history[-6] - error < tolerance * history[-6] and not refused
+        if settled or refused > 8 or error <= 1e-12:
+            break
+    return x, error
+
+
+def _solve(problem, x, residual, damping, inner):
+    """The step p, and J p, of the damped normal equations."""
+    apply = problem.preconditioner(x, damping)
+    left = [-g for g in problem.transposed(x, residual)]
+    direction, change = [np.zeros_like(a) for a in x], np.zeros_like(residual)
+    z = apply(left)
+    along, size = z, _dot(left, z)
+    first = size
+    for _ in range(inner):
+        if not size > FORCING**2 * first:
+            break
+        image = problem.tangent(x, along)
+        curved = [c + damping * a for c, a in zip(problem.transposed(x, image), along, strict=True)]
+        length = size / _dot(along, curved)
+        if not np.isfinite(length) or length <= 0:
+            break
+        for p, a, r, c in zip(direction, along, left, curved, strict=True):
+            p += np.asarray(length, p.dtype) * a
+            r -= np.asarray(length, r.dtype) * c
+        change += np.asarray(length, change.dtype) * image
+        z = apply(left)
+        size, before = _dot(left, z), size
+        if not size > FORCING * first:
+            break
+        along = [a + np.asarray(size / before, a.dtype) * b for a, b in zip(z, along, strict=True)]
+    return direction, change
+
+
+def _dot(one, other):
+    return sum(float(np.vdot(a, b)) for a, b in zip(one, other, strict=True))

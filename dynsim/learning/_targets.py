@@ -1,0 +1,179 @@
+"""Least squares of relations: places, lambdas and low-rank factors against the weights that they are to stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dynsim.kernels import Kernel, relation, relation_forces, relation_normal, relation_tangent
+
+BLOCK = 96  # unknowns of a neuron that are solved for together
+RIDGE = 1e-3  # of the blocks' diagonal; far below what the damping adds, it keeps them positive in float32
+
+
+@dataclass
+class Target:
+    """Weights (T, S, n, m) that a sum of terms is to equal.
+
+    `relations` lists (sources, targets, strengths, swapped): indices of the unknowns, and whether the relation's first
+    two axes are the weights' second and first (the second half of full sets). `factors` is None or the indices of
+    (T, n, r) and (r, S, m), a low-rank part beside the relations. `scale`, a number or an array that broadcasts to the
+    weights, multiplies the squares; `moments` (T S m, T S m) are the second moments of the inputs, by which errors are
+    weighted besides.
+    """
+
+    kernel: Kernel
+    weights: np.ndarray
+    relations: list = field(default_factory=list)
+    factors: tuple | None = None
+    scale: float | np.ndarray = 1.0
+    moments: np.ndarray | None = None
+
+
+class Targets:
+    """The problem of `gauss_newton`: one or several targets over common unknowns (neurons that layers share).
+
+    Unknowns are a list of places (sets, copies, neurons, d), lambdas (T, S, copies) and factors. The error is the sum
+    over the targets of scale |W_places - W|^2.
+    """
+
+    def __init__(self, targets):
+        self.targets = list(targets)
+        stops = np.cumsum([t.weights.size for t in self.targets]).tolist()
+        self.parts = [slice(a, b) for a, b in zip([0, *stops[:-1]], stops, strict=True)]
+
+    def residual(self, x):
+        """W_places - W of all targets, as one vector."""
+        return np.concatenate([(self.value(x, t) - t.weights).ravel() for t in self.targets])
+
+    def value(self, x, target):
+        """The weights that the unknowns stand for."""
+        total = 0
+        for sources, targets, strengths, swapped in target.relations:
+            part = relation(target.kernel, x[sources], x[targets], x[strengths])
+            total = total + (part.swapaxes(0, 1) if swapped else part)
+        if target.factors is not None:
+            total = total + _product(x[target.factors[0]], x[target.factors[1]])
+        return total
+
+    def tangent(self, x, v):
+        """J v."""
+        parts = []
+        for target in self.targets:
+            total = 0
+            for sources, targets, strengths, swapped in target.relations:
+                chosen = (sources, targets, strengths)
+                part = relation_tangent(target.kernel, *(x[k] for k in chosen), *(v[k] for k in chosen))
+                total = total + (part.swapaxes(0, 1) if swapped else part)
+            if target.factors is not None:
+                left, right = target.factors
+                total = total + _product(v[left], x[right]) + _product(x[left], v[right])
+            parts.append(np.ravel(total))
+        return np.concatenate(parts)
+
+    def transposed(self, x, residual):
+        """J^T (weighted residual)."""
+        gradient = [np.zeros_like(a) for a in x]
+        for target, signal in self._weighted(residual):
+            for sources, targets, strengths, swapped in target.relations:
+                part = np.ascontiguousarray(signal.swapaxes(0, 1)) if swapped else signal
+                chosen = (sources, targets, strengths)
+                for k, force in zip(chosen, relation_forces(target.kernel, *(x[k] for k in chosen), part), strict=True):
+                    gradient[k] += force
+            if target.factors is not None:
+                left, right = target.factors
+                gradient[left] += np.einsum("tsoi,rsi->tor", signal, x[right], optimize=True)
+                gradient[right] += np.einsum("tsoi,tor->rsi", signal, x[left], optimize=True)
+        return gradient
+
+    def square(self, residual, other):
+        """Weighted inner product of two residuals."""
+        total = 0.0
+        for (_, weighted), part in zip(self._weighted(residual), self.parts, strict=True):
+            total += float(np.vdot(weighted.ravel(), other[part]))
+        return total
+
+    def errors(self, x):
+        """Each target's squared error as a share of |W|^2, unweighted."""
+        found = []
+        for target in self.targets:
+            scale = float(np.sum(np.square(target.weights, dtype=np.float64)))
+            difference = self.value(x, target) - target.weights
+            found.append(float(np.sum(np.square(difference, dtype=np.float64))) / scale if scale else 0.0)
+        return found
+
+    def preconditioner(self, x, damping):
+        """Inverse of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor."""
+        blocks = [0.0 for _ in x]
+        for target in self.targets:
+            size = 1.0 if target.moments is None else float(np.mean(np.diag(target.moments)))
+            scale = np.broadcast_to(size * np.asarray(target.scale, np.float64), target.weights.shape)
+            for sources, targets, strengths, swapped in target.relations:
+                p, q, lam = x[sources], x[targets], x[strengths]
+                rows = scale.swapaxes(0, 1) if swapped else scale
+                on_targets = rows.mean(axis=(1, 3))[..., None, None, None]
+                blocks[targets] = blocks[targets] + on_targets * _places_blocks(target.kernel, p, q, lam)
+                turned = np.ascontiguousarray(lam.swapaxes(0, 1))
+                on_sources = rows.mean(axis=(0, 2))[..., None, None, None]
+                blocks[sources] = blocks[sources] + on_sources * _places_blocks(target.kernel, q, p, turned)
+                blocks[strengths] = blocks[strengths] + scale.mean() * _strengths_blocks(target.kernel, p, q, lam)
+            if target.factors is not None:
+                size, (left, right) = scale.mean(), (x[k] for k in target.factors)
+                blocks[target.factors[0]] = size * np.einsum("rsi,qsi->rq", right, right)[None, None]
+                blocks[target.factors[1]] = size * np.einsum("tor,toq->rq", left, left)[None]
+        inverses = [_inverse(block, damping, a.dtype) for block, a in zip(blocks, x, strict=True)]
+        return lambda v: [_apply(inverse, a) for inverse, a in zip(inverses, v, strict=True)]
+
+    def _weighted(self, residual):
+        for target, part in zip(self.targets, self.parts, strict=True):
+            signal = residual[part].reshape(target.weights.shape)
+            if target.moments is not None:
+                t, s, n, m = signal.shape
+                rows = signal.transpose(2, 0, 1, 3).reshape(n, t * s * m) @ target.moments
+                signal = np.ascontiguousarray(rows.reshape(n, t, s, m).transpose(1, 2, 0, 3))
+            yield target, signal * np.asarray(target.scale, signal.dtype)
+
+
+def _product(left, right):
+    """(T, n, r) and (r, S, m) as weights (T, S, n, m)."""
+    return np.einsum("tor,rsi->tsoi", left, right, optimize=True)
+
+
+def _places_blocks(kernel, sources, targets, strengths):
+    """(T, n, G, g d, g d): normal matrices of each neuron's places, copies in G groups of g."""
+    copies, d = targets.shape[1], targets.shape[3]
+    group = next(g for g in range(copies, 0, -1) if copies % g == 0 and (g * d <= BLOCK or g == 1))
+    parts = []
+    for first in range(0, copies, group):
+        some = slice(first, first + group)
+        parts.append(relation_normal(kernel, sources[:, some], targets[:, some], strengths[:, :, some]))
+    return np.stack(parts, axis=2)
+
+
+def _strengths_blocks(kernel, sources, targets, strengths):
+    """(T, S, H, H): products of the copies' parts of the weights."""
+    one = np.ones((*strengths.shape[:2], 1), strengths.dtype)
+    parts = [relation(kernel, sources[:, h : h + 1], targets[:, h : h + 1], one) for h in range(strengths.shape[2])]
+    flat = np.stack(parts, axis=2).reshape(*strengths.shape, -1)
+    return flat @ flat.swapaxes(-1, -2)
+
+
+def _inverse(block, damping, dtype):
+    block = np.array(block, np.float64)
+    diagonal = np.arange(block.shape[-1])
+    block[..., diagonal, diagonal] *= 1 + RIDGE
+    block[..., diagonal, diagonal] += damping
+    return np.linalg.inv(block).astype(dtype)
+
+
+def _apply(inverse, v):
+    """Inverse blocks times a direction of the unknowns they belong to."""
+    if inverse.ndim == 5:  # places: (sets, n, G, g d, g d) and (sets, H, n, d)
+        sets, copies, n, d = v.shape
+        groups = inverse.shape[2]
+        rows = v.transpose(0, 2, 1, 3).reshape(sets, n, groups, -1, 1)
+        return np.ascontiguousarray((inverse @ rows).reshape(sets, n, copies, d).transpose(0, 2, 1, 3))
+    if inverse.ndim == 3:  # the right factor: (1, r, r) and (r, S, m)
+        return np.einsum("qr,rsi->qsi", inverse[0], v)
+    return (inverse @ v[..., None])[..., 0]  # lambdas (T, S, H, H), or the left factor's (1, 1, r, r)

@@ -1,0 +1,80 @@
+"""What networks are built from: neurons at random places, layers between them, ordinary layers, images made to fit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dynsim.kernels import as_count
+from dynsim.layers import (
+    Full,
+    LowRankConv,
+    LowRankFull,
+    Parameter,
+    PlainConv,
+    PlainFull,
+    random_places,
+    start_strengths,
+)
+
+DTYPE = np.float32
+
+
+def neurons(generator, copies, number, dim):
+    """A subsystem of neurons at random places (copies, number, dim), to be shared by the layers on both its sides."""
+    return Parameter(random_places(generator, copies, number, dim), "places")
+
+
+def full(kernel, places_in, places_out):
+    """A full layer between two subsystems, with the start of training and no bias yet."""
+    strengths = start_strengths(kernel, places_in.value[None], places_out.value[None])[0, 0]
+    return Full(places_in, places_out, strengths, kernel, np.zeros(places_out.value.shape[1], DTYPE))
+
+
+def ordinary(generator, shape, rank=None):
+    """A layer of weights (n, m) or (n_out, n_in, k, k), plain or a product of low rank."""
+    bias, rows, columns = np.zeros(shape[0], DTYPE), shape[0], math.prod(shape[1:])
+    if rank is None:
+        return (PlainFull if len(shape) == 2 else PlainConv)(he(generator, shape, columns), bias)
+    rank = min(as_count(rank, "rank"), rows, columns)
+    left, right = he(generator, (rows, rank), 2 * rank), he(generator, (rank, columns), columns)
+    return LowRankFull(left, right, bias) if len(shape) == 2 else LowRankConv(left, right, shape[1], bias)
+
+
+def he(generator, shape, fan):
+    """Normal numbers of variance 2 / fan (He et al., ICCV 2015)."""
+    return (generator.standard_normal(shape) * np.sqrt(2 / fan)).astype(DTYPE)
+
+
+class Enlarge:
+    """Images (n, 1, s, s) to (n, 1, size, size): pixels repeated as often as fits, then a margin of zeros.
+
+    Examples
+    --------
+    >>> Enlarge(32)(np.zeros((5, 1, 28, 28), np.float32)).shape
+    (5, 1, 32, 32)
+    """
+
+    def __init__(self, size):
+        self.size = size
+
+    def plan(self, size):
+        """How often a pixel of images of this size is repeated, and the margins before and after."""
+        times = self.size // size
+        margin = self.size - times * size
+        return times, margin // 2, margin - margin // 2
+
+    def __call__(self, images):
+        """Enlarge; raises ValueError if they do not fit."""
+        size = images.shape[2]
+        if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= self.size:
+            raise ValueError(
+                f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most {self.size}."
+            )
+        times, before, after = self.plan(size)
+        signals = np.moveaxis(images, 0, -1)
+        if times > 1:
+            signals = signals.repeat(times, axis=1).repeat(times, axis=2)
+        padded = np.pad(signals, ((0, 0), (before, after), (before, after), (0, 0)))
+        return np.moveaxis(padded, -1, 0)
