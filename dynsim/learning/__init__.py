@@ -4,6 +4,7 @@ from ._augment import Augment
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
 from ._fit_weights import FittedWeights, fit_weights
+from ._gauss_newton import gauss_newton
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
 from ._train import METHODS, TrainingResult, train
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_weights",
+    "gauss_newton",
     "one_cycle",
     "train",
 ]
