@@ -27,9 +27,9 @@ def _markdown(recipe, rows):
     lines = [
         f"# {recipe.title}",
         "",
-        f"Layers: {', '.join(recipe.include)}. Accuracy in percent on the test images, read once for every row. Floats and "
-        f"bytes of these layers are shares of their float32 weights. Under delta: {recipe.draws} draws of uniform noise on "
-        "every number that is stored for these layers: mean (least to most).",
+        f"Layers: {', '.join(recipe.include)}. Accuracy in percent on the test images, read once for every row. Floats "
+        "and bytes of these layers are shares of their float32 weights. Under delta: "
+        f"{recipe.draws} draws of uniform noise on every number that is stored for these layers: mean (least to most).",
         "",
         "| network | floats | bytes | training | ideal | " + " | ".join(f"delta {d:g}" for d in recipe.deltas) + " |",
         "|" + "---|" * (5 + len(recipe.deltas)),
