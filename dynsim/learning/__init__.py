@@ -7,6 +7,7 @@ from ._fit_weights import FittedWeights, fit_weights
 from ._gauss_newton import gauss_newton
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
+from ._targets import relations_problem
 from ._train import METHODS, TrainingResult, train
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "fit_weights",
     "gauss_newton",
     "one_cycle",
+    "relations_problem",
     "train",
 ]

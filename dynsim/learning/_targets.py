@@ -135,6 +135,20 @@ class Targets:
             yield target, signal * np.asarray(target.scale, signal.dtype)
 
 
+def relations_problem(kernel, weights):
+    """The problem of one relation without anything beside: unknowns are sources, targets and strengths.
+
+    Examples
+    --------
+    >>> problem = relations_problem(Kernel("linear"), np.ones((1, 1, 1, 1)))
+    >>> places = np.zeros((1, 1, 1, 2))
+    >>> problem.residual([places, places, np.ones((1, 1, 1))])
+    array([-1.])
+    """
+    scale = 1 / (float(np.sum(np.square(weights, dtype=np.float64))) or 1.0)
+    return Targets([Target(kernel, weights, [(0, 1, 2, False)], scale=scale)])
+
+
 def _product(left, right):
     """(T, n, r) and (r, S, m) as weights (T, S, n, m)."""
     return np.einsum("tor,rsi->tsoi", left, right, optimize=True)
