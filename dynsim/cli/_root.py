@@ -27,6 +27,7 @@ COMMANDS = {
     "view": "A page that plays a trajectory in a browser.",
     "watch": "Follow a run in progress.",
     "export": "Files for other programs.",
+    "convert": "Turn a trained network of PyTorch into particles.",
     "data": "List and download data sets.",
     "bench": "This program beside its peers, timed in one run.",
     "experiment": "Tables of many trainings, as published.",

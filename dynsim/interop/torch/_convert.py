@@ -136,7 +136,7 @@ def _plan(todo, budget, copies, rank, kernels, sets, fits):
     """{name: (copies, dim, rank, kernels)}: shares by singular values, forms by short fits, shares again by both."""
     curves = {}
     for entry in todo:
-        t, s, n, m = entry.shape
+        t, s, *_ = entry.shape
         halves = 2 if _sets(entry, sets) == "full" else 1
         curves[entry.name] = Curve(entry.weights, copies * halves, t * s * copies * halves)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
