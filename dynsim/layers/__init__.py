@@ -7,7 +7,7 @@ from ._norm import BatchNorm
 from ._parameter import Parameter
 from ._plan import INFERENCE, Rates, calibrate, choose, costs, measured
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
-from ._start import random_places, start_strengths
+from ._start import places_on_sphere, random_places, start_strengths
 
 __all__ = [
     "INFERENCE",
@@ -28,6 +28,7 @@ __all__ = [
     "choose",
     "costs",
     "measured",
+    "places_on_sphere",
     "random_places",
     "softmax_cross_entropy",
     "start_strengths",

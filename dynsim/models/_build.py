@@ -20,6 +20,7 @@ from dynsim.layers import (
     Parameter,
     PlainConv,
     PlainFull,
+    places_on_sphere,
     random_places,
     start_strengths,
 )
@@ -64,7 +65,7 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     kernel = kernel or Kernel(softening=1e-3)
     generator = np.random.default_rng(seed)
-    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
+    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
     return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank})
 
@@ -94,7 +95,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
-    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank)
+    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank, random_places)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=_to_32)
@@ -126,15 +127,15 @@ def build(config):
     return BUILDERS[name](**options)
 
 
-def _full_layers(generator, widths, copies, dim, kernel, weights, rank):
+def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
         if weights:
             layers.append(_ordinary(generator, (n, m), rank))
         else:
             if shared is None:
-                shared = Parameter(random_places(generator, copies, m, dim), "places")
-            following = Parameter(random_places(generator, copies, n, dim), "places")
+                shared = Parameter(draw(generator, copies, m, dim), "places")
+            following = Parameter(draw(generator, copies, n, dim), "places")
             strengths = start_strengths(kernel, shared.value[None], following.value[None])[0, 0]
             layers.append(Full(shared, following, strengths, kernel, np.zeros(n, DTYPE)))
             shared = following
