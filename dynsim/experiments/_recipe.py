@@ -14,7 +14,7 @@ LARGEST = 64 * 2**20  # bytes of a TOML file
 KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
 TRAINING = (
     *("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "shift", "rotation"),
-    *("fit_steps", "fit_images", "rates"),
+    *("fit_steps", "fit_images", "fit_rate", "rates"),
 )
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)

@@ -56,6 +56,7 @@ def train(
     reference=None,
     fit_steps=None,
     fit_images=0,
+    fit_rate=0.02,
     trajectory=None,
     checkpoint=None,
     resume=False,
@@ -97,7 +98,9 @@ def train(
     fit_steps : int, optional
         Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
     fit_images : int
-        Training images with which "fit" measures the norms' averages anew; 0 is without any data.
+        Training images, without their labels, on which "fit" sees what an error does; 0 is without any data.
+    fit_rate : float
+        Peak of the one-cycle schedule of "fit".
     trajectory : path, optional
         Write the places after every epoch there.
     checkpoint : path, optional
@@ -162,7 +165,8 @@ def train(
         layers = []
         if method == "fit":
             few = trainer.order[: as_count(fit_images, "fit_images", minimum=0)]
-            layers = fit(model, reference, fit_steps or 1500, images=data.train_images[few] if len(few) else None)
+            images = data.train_images[few] if len(few) else None
+            layers = fit(model, reference, fit_steps or 1500, fit_rate, images=images)
         if method == "alternating":
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best
