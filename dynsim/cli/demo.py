@@ -26,6 +26,12 @@ RUNS = {
         "phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop.",
     },
 }
+# Pages that play a run or the training, and what to do there.
+PLAYERS = {
+    "cluster.h5": "the sixty neurons gather: turn them with the mouse, click one to see its signals",
+    "pulse.h5": "the pulse runs through the layers, coloured by what every neuron emits",
+    "training/training.h5": "the network's neurons as they learn, epoch by epoch, coloured by layer",
+}
 LEARNING = {
     "trajectories": "Learning by forces: every neuron of a network moves until its distances to others say what "
     "weights would. Paths of the neurons over the epochs.",
@@ -36,7 +42,8 @@ NEXT = (
     ("dynsim simulate --preset echo -o echo.h5", "an echo gain above 1: why it diverges, in one sentence"),
     ("dynsim train mlp --data digits --hidden 64 --dim 8 --epochs 20 -o digits", "a larger network"),
     ("dynsim evaluate {folder}/training/model.h5 --data digits --delta 0.1", "shake the neurons and look"),
-    ("dynsim plot {folder}/cluster.h5 --kind phase -o phase.png", "another figure of the same run"),
+    ("dynsim plot {folder}/training/training.h5 --kind neurons -o neurons.png", "neurons before and after learning"),
+    ("dynsim animate {folder}/cluster.h5 -o cluster.mp4", "a film"),
 )
 
 
@@ -63,8 +70,9 @@ def command(output, seed, as_json):
     click.echo("training a network without weights on handwritten digits ...", err=True)
     report = _train(output / "training", seed)
     figures += [("training/training.h5", f"training/{FIGURES[kind]}", text) for kind, text in LEARNING.items()]
+    players = [_player(output / file, text) for file, text in PLAYERS.items()]
     index = output / "index.html"
-    index.write_text(_page(output, figures, report, seed), encoding="utf-8")
+    index.write_text(_page(output, figures, players, report, seed), encoding="utf-8")
     seconds = time.perf_counter() - began
     if as_json:
         click.echo(json.dumps({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
@@ -99,6 +107,15 @@ def _draw(path, kind):
     return figure.name
 
 
+def _player(file, text):
+    """Write the page that plays a file; returns its path within the tour, and what it shows."""
+    from dynsim.plots import view
+
+    page = file.with_name(f"{file.stem}-player.html")
+    view(file, page, title=f"dynsim: {file.stem}")
+    return file, page, text
+
+
 def _train(folder, seed):
     from dynsim import datasets, models
 
@@ -106,12 +123,16 @@ def _train(folder, seed):
     return train_into(folder, network, datasets.load("digits"), epochs=20, batch=64, rate=0.02, seed=seed)
 
 
-def _page(output, figures, report, seed):
-    """The index: figures with their captions, numbers, and what to try."""
+def _page(output, figures, players, report, seed):
+    """The index: pages that play, figures with their captions, numbers, and what to try."""
     shown = "\n".join(
         f'<figure><a href="{figure}"><img src="{figure}" alt="{html.escape(text)}"></a>'
         f"<figcaption>{html.escape(text)} <code>{file}</code></figcaption></figure>"
         for file, figure, text in figures
+    )
+    played = "\n".join(
+        f'<li><a href="{page.relative_to(output).as_posix()}">Play {file.stem}</a>: {html.escape(text)}</li>'
+        for file, page, text in players
     )
     parameters = report["parameters"]
     rows = {
@@ -125,7 +146,7 @@ def _page(output, figures, report, seed):
     tries = "".join(
         f"<li><code>{html.escape(line.format(folder=output))}</code><br>{html.escape(why)}</li>" for line, why in NEXT
     )
-    return PAGE.format(figures=shown, table=table, tries=tries)
+    return PAGE.format(figures=shown, played=played, table=table, tries=tries)
 
 
 PAGE = """<!doctype html>
@@ -140,6 +161,7 @@ th {{ text-align: left; padding-right: 1rem; font-weight: 600; }} code {{ backgr
 <h1>Neurons as particles</h1>
 <p>Each neuron has a place and no weights. What one does to another follows from where the two stand. These pictures
 were made just now on this machine; the numbers behind them lie beside this page as HDF5.</p>
+<h2>See them move</h2><ul>{played}</ul>
 <main>{figures}</main>
 <h2>The network that was trained</h2><table>{table}</table>
 <h2>Try next</h2><ul>{tries}</ul>

@@ -63,6 +63,7 @@ def command(model, data_name, data_dir, as_json, **options):
         "noise": options["noise"],
         "seed": options["seed"],
         "inference": options["inference"],
+        "model": str(model),
         "epochs": network.results.get("epochs"),
         "parameters": count(network),
     }

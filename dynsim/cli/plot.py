@@ -1,12 +1,12 @@
-"""`dynsim plot`: figures of trajectories."""
+"""`dynsim plot`: figures of trajectories, models and trainings."""
 
 import click
 
-# Listed here as well as in dynsim.plots, which would import more than --help should; a test compares them.
-KINDS = ("trajectories", "signals", "distances", "phase", "observables")
+from dynsim.plots import KINDS
 
 
-def _whole_numbers(context, parameter, value):
+def numbers(context, parameter, value):
+    """Whole numbers between commas."""
     if value is None:
         return None
     try:
@@ -15,7 +15,8 @@ def _whole_numbers(context, parameter, value):
         raise click.BadParameter(f"got {value!r}, expected numbers such as 0,1,2") from None
 
 
-def _size(context, parameter, value):
+def pixels(context, parameter, value):
+    """Width and height."""
     if value is None:
         return None
     try:
@@ -25,38 +26,51 @@ def _size(context, parameter, value):
     return width, height
 
 
-@click.command(name="plot")
-@click.argument("file", type=click.Path())
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What to draw.")
-@click.option("-o", "--output", type=click.Path(), required=True, help="The figure: .png, .pdf or .svg.")
-@click.option("--neurons", callback=_whole_numbers, metavar="0,1,2", help="Neurons to draw, counted from 0.")
-@click.option("--dim", type=click.IntRange(2, 3), help="Paths in 2 or 3 dimensions (trajectories).")
-@click.option("--signal", type=click.Choice(["R", "E", "both"]), help="Which signal (signals).")
-@click.option("--quantity", type=click.Choice(["q", "R", "E"]), help="What against its derivative (phase).")
-@click.option("--component", type=click.IntRange(0), help="Which coordinate or component (signals, phase).")
-@click.option("--copy", type=click.IntRange(0), help="Which copy of the places (distances).")
-@click.option("--names", metavar="NAME,NAME", help="Which observables (observables).")
-@click.option("--against", type=click.Choice(["time", "step"]), help="Horizontal axis (observables).")
-@click.option("--title", help="Title of the figure.")
-@click.option("--size", callback=_size, metavar="WIDTHxHEIGHT", help="Pixels of the figure; 1200x800.")
-def command(file, kind, output, names, **options):
-    """Draw a figure of the trajectory FILE, of a run or of a training.
+_LIST = "\n".join(f"      {name:13} {shows}" for name, shows in KINDS.items())
+_HELP = f"""Draw FILE: a trajectory of a run or a training, a model, metrics.jsonl, or lines of evaluate --json.
 
     \b
     Kinds:
-      trajectories  paths in two or three dimensions, with start and end
-      signals       received and emitted signals over time
-      distances     distances of pairs over time
-      phase         a coordinate or signal against its rate of change
-      observables   loss, accuracy and what else was written with every frame
+{_LIST}
 
     \b
     Examples:
       dynsim plot run.h5 --kind trajectories -o paths.png
       dynsim plot run.h5 --kind signals --neurons 0,1,2 -o signals.pdf
       dynsim plot run.h5 --kind phase --quantity R -o phase.svg
-      dynsim plot training.h5 --kind observables -o loss.png
+      dynsim plot out/training.h5 --kind neurons -o neurons.png
+      dynsim plot out/model.h5 --kind weights -o weights.png
+      dynsim plot out/model.h5 --kind forces --data digits -o forces.png
+      dynsim plot out/metrics.jsonl --kind learning -o learning.png
     """
+
+
+@click.command(name="plot", help=_HELP)
+@click.argument("file", type=click.Path())
+@click.option("--kind", type=click.Choice(list(KINDS)), required=True, help="What to draw.")
+@click.option("-o", "--output", type=click.Path(), required=True, help="The figure: .png, .pdf or .svg.")
+@click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to draw, counted from 0.")
+@click.option("--dim", type=click.IntRange(2, 3), help="In 2 or 3 dimensions (trajectories, neurons, forces).")
+@click.option(
+    "--axes",
+    type=click.Choice(["auto", "coordinates", "principal"]),
+    help="Which axes of space; auto: principal ones above 3 dimensions (trajectories, neurons, forces).",
+)
+@click.option("--signal", type=click.Choice(["R", "E", "both"]), help="Which signal (signals).")
+@click.option("--quantity", type=click.Choice(["q", "R", "E"]), help="What against its derivative (phase).")
+@click.option("--component", type=click.IntRange(0), help="Which coordinate or component (signals, phase).")
+@click.option("--copy", type=click.IntRange(0), help="Which copy of the places (distances, entropy).")
+@click.option("--bins", type=click.IntRange(2), help="Bins of the distances (entropy).")
+@click.option("--frame", type=int, help="Which frame, -1 for the last (forces).")
+@click.option("--names", metavar="NAME,NAME", help="Which observables (observables).")
+@click.option("--against", type=click.Choice(["time", "step"]), help="Horizontal axis (observables).")
+@click.option("--layer", type=click.IntRange(0), help="Which layer (weights).")
+@click.option("--data", help="Data set whose loss drives the neurons (forces of a model).")
+@click.option("--data-dir", type=click.Path(), help="Where data sets lie (forces of a model).")
+@click.option("--title", help="Title of the figure.")
+@click.option("--size", callback=pixels, metavar="WIDTHxHEIGHT", help="Pixels of the figure; 1200x800.")
+def command(file, kind, output, names, **options):
+    """Draw a figure; the help is put together above."""
     from dynsim.plots import options_of, plot
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -64,6 +78,6 @@ def command(file, kind, output, names, **options):
         given["names"] = [name.strip() for name in names.split(",")]
     for name in given:
         if name not in options_of(kind):
-            raise click.UsageError(f"--{name} does not belong to --kind {kind}; see --help")
+            raise click.UsageError(f"--{name.replace('_', '-')} does not belong to --kind {kind}; see --help")
     plot(file, kind, output, **given)
     click.echo(output)

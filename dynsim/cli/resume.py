@@ -27,5 +27,5 @@ def command(file, until, checkpoint, as_json):
     with Trajectory(file) as trajectory:
         span = trajectory.parameters.get("config", {}).get("run", {"start": 0.0, "until": 1.0})
     with Progress(span["start"], span["until"] if until is None else until) as bar, interruptible(file) as stop:
-        solution = resume(file, until, checkpoint_seconds=checkpoint, stop=stop, callback=bar)
+        solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
     finish(file, solution, as_json)

@@ -62,6 +62,7 @@ def command(config, name, output, until, settings, seed, dry_run, overwrite, che
             seed=ready.seed,
             overwrite=overwrite,
             checkpoint_seconds=checkpoint,
+            progress_seconds=1.0,
             stop=stop,
             callback=bar,
             **ready.options,

@@ -50,6 +50,8 @@ class Solution:
         What `solve(..., resume=state)` goes on from.
     t_events, q_events : list of numpy.ndarray, or None
         Times and places of each event.
+    path : path or None
+        The file that holds the frames, where the run streamed into one.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Solution:
     t_events: list | None = None
     q_events: list | None = None
     state: dict | None = field(default=None, repr=False)
+    path: object = None
     _last: tuple = field(default=(), repr=False)
 
     @property
@@ -87,6 +90,17 @@ class Solution:
         """rho(a Phi) at the last good state; 0 if a = 0."""
         system, q, R = self._last
         return echo_gain(system, q, R)
+
+    @property
+    def system(self):
+        """The system that was integrated."""
+        return self._last[0]
+
+    def plot(self, kind="trajectories", output=None, **options):
+        """Draw a figure of the run, of the kinds of `dynsim.plots.plot`; returns the matplotlib Figure."""
+        import dynsim  # the top of the house knows where figures are drawn; the engine does not
+
+        return dynsim.plots.plot(self, kind, output, **options)
 
     def __repr__(self):
         return (

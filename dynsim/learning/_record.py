@@ -26,7 +26,7 @@ class TrainingRecord:
             neurons=len(groups),
             dimension=first.shape[-1],
             groups=groups,
-            parameters={**model.config, "time_label": "epoch"},
+            parameters={**model.config, "time_label": "epoch", "group_names": self._names(model)},
             seed=seed,
             observables=OBSERVABLES,
             overwrite=True,
@@ -38,6 +38,10 @@ class TrainingRecord:
         """Write one frame; the epoch is its time."""
         rows = np.concatenate([p.value.reshape(-1, p.value.shape[-1]) for p in self.places])
         self.writer.write(epoch, float(epoch), rows, train_loss=loss, validation_accuracy=validation)
+
+    def _names(self, model):
+        """What every subsystem is called in the model: "1.places_in" is the input of layer 1."""
+        return [name for name, parameter in model.parameters.items() if parameter.kind == "places"]
 
     def close(self):
         """Finish the file."""

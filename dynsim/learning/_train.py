@@ -37,6 +37,12 @@ class TrainingResult:
     metrics: list = field(default_factory=list)
     layers: list = field(default_factory=list)
 
+    def plot(self, kind="learning", output=None, **options):
+        """Draw loss and accuracy by epoch, as `dynsim.plots.plot`; returns the matplotlib Figure."""
+        import dynsim  # the top of the house knows where figures are drawn
+
+        return dynsim.plots.plot(self, kind, output, **options)
+
 
 def train(
     model,

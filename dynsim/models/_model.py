@@ -99,6 +99,12 @@ class Model:
         """Return the most likely class of every image."""
         return self.scores(images, inference=inference).argmax(axis=1)
 
+    def plot(self, kind="weights", output=None, **options):
+        """Draw the weights, the layers or the forces, as `dynsim.plots.plot`; returns the matplotlib Figure."""
+        import dynsim  # the top of the house knows where figures are drawn
+
+        return dynsim.plots.plot(self, kind, output, **options)
+
     def save(self, path):
         """Write the model to one HDF5 file, replacing it in one step."""
         save_model(self, path)

@@ -1,17 +1,28 @@
-"""Figures of trajectories, of runs and of trainings alike.
+"""Figures, films and the browser player, of trajectories, runs, trainings and models.
 
-`plot` draws one of `KINDS` from a trajectory file and saves it as PNG, PDF or SVG. matplotlib is loaded when
-the first figure is made, and its global state (pyplot, rcParams) is never touched.
+`plot` draws one of `KINDS` and saves it as PNG, PDF or SVG; `animate` makes a film, `view` a page that plays.
+matplotlib is loaded when the first figure is made, and its global state (pyplot, rcParams) is never touched.
 """
 
 from importlib import import_module
 
-KINDS = ("trajectories", "signals", "distances", "phase", "observables")
+from dynsim.plots._kinds import TABLE
+
+KINDS = {name: kind.shows for name, kind in TABLE.items()}
 FORMATS = ("png", "pdf", "svg")
+FILMS = ("mp4", "gif")
 
-_HOME = {"plot": "_plot", "available": "_plot", "options_of": "_plot", "save": "_save", "compare": "_comparison"}
+_HOME = {
+    "animate": "_film",
+    "available": "_plot",
+    "compare": "_comparison",
+    "options_of": "_plot",
+    "plot": "_plot",
+    "save": "_save",
+    "view": "_view",
+}
 
-__all__ = ["FORMATS", "KINDS", "available", "compare", "options_of", "plot", "save"]
+__all__ = ["FILMS", "FORMATS", "KINDS", "animate", "available", "compare", "options_of", "plot", "save", "view"]
 
 
 def __getattr__(name):

@@ -1,8 +1,6 @@
 """Numbers of several kinds against each other: points with error bars, or lines."""
 
-from dynsim.plots._style import colours, decorate, legend, line, new_figure
-
-MARKS = "osD^vP*X"
+from dynsim.plots._style import MARKS, colours, decorate, legend, line, new_figure
 
 
 def compare(series, x, y, *, logarithmic=False, lines=False, title=None, size=None):
@@ -23,7 +21,7 @@ def compare(series, x, y, *, logarithmic=False, lines=False, title=None, size=No
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         errors = [point[2] if len(point) > 2 else 0.0 for point in points]
         axes.errorbar(xs, ys, yerr=errors if any(errors) else None, color=colour, capsize=3, **style)
-        handles.append(line(name, colour, **style))
+        handles.append(line(name, color=colour, **style))
     if logarithmic:
         axes.set_xscale("log")
     decorate(axes, x, y)

@@ -7,11 +7,14 @@ import numpy as np
 from dynsim.plots._select import chosen_neurons, frame_stride, some_of
 from dynsim.plots._style import (
     PALETTE,
-    colours,
+    UNITS,
     decorate,
     legend,
     line,
+    looks,
     new_figure,
+    note,
+    thinned,
     time_label,
     whole_numbers,
 )
@@ -37,10 +40,10 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     axes = figure.add_subplot()
     marker = "o" if len(time) == 1 else None
     if len(pairs) <= _MOST_LINES:
-        palette, lengths = colours(len(pairs)), _lengths(places, pairs)
+        palette, lengths = looks(len(pairs)), _lengths(places, pairs)
         for index, values in enumerate(lengths.T):
-            axes.plot(time, values, color=palette[index], linewidth=1.5, marker=marker)
-        entries = [line(f"{chosen[i]} to {chosen[j]}", palette[k]) for k, (i, j) in enumerate(pairs)]
+            axes.plot(time, values, **palette[index], linewidth=1.5, marker=marker)
+        entries = [line(f"{chosen[i]} to {chosen[j]}", **palette[k]) for k, (i, j) in enumerate(pairs)]
         heading = "neurons"
     else:
         entries, heading = _bands(axes, time, _quantiles(places, pairs)), f"{len(pairs):,} pairs"
@@ -50,6 +53,7 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     which = f", copy {copy}" if trajectory.copies > 1 else ""
     axes.set_title(title or f"Pair distances of {some_of(len(chosen), trajectory.neurons)}{which}")
     legend(figure, entries, heading)
+    note(figure, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
 
@@ -81,9 +85,9 @@ def _bands(axes, time, quantiles):
     axes.plot(time, most, color=orange, linewidth=1.2, linestyle="--", marker=marker)
     axes.plot(time, least, color=orange, linewidth=1.2, marker=marker)
     return [
-        line("largest", orange, linewidth=1.2, linestyle="--"),
-        line("5 to 95 %", blue, linewidth=8, alpha=0.18),
-        line("25 to 75 %", blue, linewidth=8, alpha=0.45),
-        line("median", blue, linewidth=2),
-        line("smallest", orange, linewidth=1.2),
+        line("largest", color=orange, linewidth=1.2, linestyle="--"),
+        line("5 to 95 %", color=blue, linewidth=8, alpha=0.18),
+        line("25 to 75 %", color=blue, linewidth=8, alpha=0.45),
+        line("median", color=blue, linewidth=2),
+        line("smallest", color=orange, linewidth=1.2),
     ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dynsim.plots._select import chosen_neurons, component_of, particles, some_of
-from dynsim.plots._style import colours, decorate, ends, legend, line, mark_ends, new_figure
+from dynsim.plots._style import UNITS, decorate, ends, legend, line, looks, mark_ends, new_figure, note, thinned
 
 _MOST_LINES = 7
 _MOST_POINTS = 4000
@@ -27,15 +27,15 @@ def draw_phase(trajectory, *, neurons=None, quantity="q", component=0, title=Non
     values = data.read(None, which)[later][:, :, component].astype(float)
     portrait = np.stack([values, np.gradient(values, time, axis=0, edge_order=2)], axis=2)
     stride = max(1, len(time) // _MOST_POINTS)
-    palette = colours(len(chosen))
+    palette = looks(len(chosen))
     figure = new_figure(size)
     axes = figure.add_subplot()
     for index in range(len(which)):
-        colour = palette[index % len(chosen)]
-        axes.plot(*portrait[::stride, index].T, color=colour, linewidth=1.3)
-    mark_ends(axes, portrait, [palette[k % len(chosen)] for k in range(len(which))])
+        axes.plot(*portrait[::stride, index].T, linewidth=1.3, **palette[index % len(chosen)])
+    mark_ends(axes, portrait, [palette[k % len(chosen)]["color"] for k in range(len(which))])
     symbol = _SYMBOLS[quantity] + (f"_{{{component + 1}}}" if width > 1 or quantity == "q" else "")
     decorate(axes, f"${symbol}$", rf"$\mathrm{{d}}{symbol}/\mathrm{{d}}t$")
     axes.set_title(title or f"Phase portrait of {some_of(len(chosen), trajectory.neurons)}")
-    legend(figure, [line(f"neuron {n}", palette[k]) for k, n in enumerate(chosen[:20])] + ends())
+    legend(figure, [line(f"neuron {n}", **palette[k]) for k, n in enumerate(chosen[:20])] + ends())
+    note(figure, thinned(len(portrait[::stride]), trajectory.frames, "frames"), UNITS)
     return figure

@@ -1,7 +1,8 @@
-"""Save a figure whole or not at all."""
+"""Files are saved whole or not at all."""
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from dynsim.plots import FORMATS
@@ -10,15 +11,34 @@ from dynsim.plots import FORMATS
 _METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-def expect_format(output):
+def expect_format(output, formats=FORMATS):
     """The format by the suffix of `output`, checked together with its folder before anything is drawn."""
     output = Path(output)
     suffix = output.suffix.lower().lstrip(".")
-    if suffix not in FORMATS:
-        raise ValueError(f"got output {str(output)!r}, expected a name that ends in .{', .'.join(FORMATS)}")
+    if suffix not in formats:
+        raise ValueError(f"got output {str(output)!r}, expected a name that ends in .{', .'.join(formats)}")
     if not output.parent.is_dir():
         raise FileNotFoundError(f"{output.parent} is not a directory; make it before writing {output.name}")
     return suffix
+
+
+@contextmanager
+def written_whole(output, formats=FORMATS):
+    """A binary file that becomes `output` at the very end; whatever ends it before leaves an old one as it was."""
+    output = Path(output)
+    suffix = expect_format(output, formats)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent)
+    os.close(descriptor)
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that nobody else can read
+        os.replace(temporary, output)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def save(figure, output):
@@ -33,15 +53,6 @@ def save(figure, output):
     >>> output.read_bytes()[1:4]
     b'PNG'
     """
-    output, suffix = Path(output), expect_format(output)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{output.stem}-", suffix=f".{suffix}", dir=output.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            figure.savefig(file, format=suffix, metadata=_METADATA[suffix])
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that nobody else can read
-        os.replace(temporary, output)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    suffix = expect_format(output)
+    with written_whole(output) as file:
+        figure.savefig(file, format=suffix, metadata=_METADATA[suffix])

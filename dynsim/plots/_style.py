@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -9,6 +10,9 @@ from matplotlib.ticker import MaxNLocator
 # Okabe & Ito's palette, which the color-blind tell apart; its yellow is left out, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#767676"
+# Beside its colour every line has dashes and every mark a shape, so that a grey print tells them apart.
+DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, (8, 2)))
+MARKS = "osD^vP*X"
 _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in 1200 x 800 pixels
 
 
@@ -31,6 +35,34 @@ def colours(count):
     if count <= len(PALETTE):
         return list(PALETTE[:count])
     return [tuple(map(float, rgba)) for rgba in colormaps["viridis"](np.linspace(0.0, 0.92, count))]
+
+
+def looks(count):
+    """`count` styles of lines, dictionaries of colour and dashes; beyond the palette the colours alone differ.
+
+    >>> looks(2)[1]
+    {'color': '#D55E00', 'linestyle': '--'}
+    """
+    dashes = DASHES if count <= len(PALETTE) else ("-",)
+    return [{"color": c, "linestyle": dashes[k % len(dashes)]} for k, c in enumerate(colours(count))]
+
+
+def note(figure, *texts):
+    """Small print below a figure: strides, shares of variance, units."""
+    text = "; ".join(text for text in texts if text)
+    figure.supxlabel(text, x=0.02, ha="left", fontsize=8, color=GREY)
+
+
+def thinned(shown, count, noun):
+    """What a stride leaves out, in words; empty if nothing.
+
+    >>> thinned(10, 100, "frames")
+    '10 of 100 frames'
+    """
+    return "" if shown == count else f"{shown:,} of {count:,} {noun}"
+
+
+UNITS = "all quantities dimensionless"
 
 
 def time_label(trajectory):
@@ -59,16 +91,16 @@ def legend(figure, handles, title=None):
         figure.legend(handles=handles, loc="outside right upper", frameon=False, title=title, fontsize=9)
 
 
-def line(label, colour, **style):
+def line(label, **style):
     """An entry of a legend."""
-    return Line2D([], [], color=colour, label=label, **style)
+    return Line2D([], [], label=label, **style)
 
 
 def ends():
     """Entries of a legend for the marks of start and end."""
     return [
-        line("start", GREY, marker="o", linestyle="none", markerfacecolor="white", markersize=6),
-        line("end", GREY, marker="o", linestyle="none", markersize=6),
+        line("start", color=GREY, marker="o", linestyle="none", markerfacecolor="white", markersize=6),
+        line("end", color=GREY, marker="o", linestyle="none", markersize=6),
     ]
 
 
@@ -81,3 +113,12 @@ def mark_ends(axes, paths, colour):
             edge = colour[index]
             axes.plot(*finite[0][:, None], "o", markersize=size, color=edge, markerfacecolor="white", zorder=4)
             axes.plot(*finite[-1][:, None], "o", markersize=size, color=edge, zorder=5)
+
+
+def ramp(count):
+    """`count` colours from dark to light, as "#rrggbb": even steps for all eyes, and in grey.
+
+    >>> ramp(2)
+    ['#440154', '#fde725']
+    """
+    return [to_hex(rgba) for rgba in colormaps["viridis"](np.linspace(0.0, 1.0, count))]

@@ -8,6 +8,8 @@ from importlib import import_module
 
 _HOME = {
     "TrajectoryWriter": "_writer",
+    "Progress": "_progress",
+    "SolutionTrajectory": "_memory",
     "Trajectory": "_reader",
     "open_trajectory": "_reader",
     "file_kind": "_open",
@@ -21,6 +23,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Progress",
+    "SolutionTrajectory",
     "Trajectory",
     "TrajectoryWriter",
     "file_kind",

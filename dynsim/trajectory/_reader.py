@@ -123,6 +123,12 @@ class Trajectory:
         """
         return self.q.read(frames, neurons)
 
+    def plot(self, kind="trajectories", output=None, **options):
+        """Draw a figure, as `dynsim.plots.plot`; returns the matplotlib Figure."""
+        import dynsim  # the top of the house knows where figures are drawn
+
+        return dynsim.plots.plot(self, kind, output, **options)
+
     def close(self):
         """Close the file; q, R and E cannot be read afterwards, the rest stays."""
         self._file.close()

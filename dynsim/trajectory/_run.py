@@ -8,6 +8,7 @@ import numpy as np
 from dynsim.errors import DataError
 from dynsim.trajectory._checkpoint import load_checkpoint, save_checkpoint
 from dynsim.trajectory._open import expect_new
+from dynsim.trajectory._progress import ProgressWriter
 from dynsim.trajectory._writer import TrajectoryWriter
 
 
@@ -41,6 +42,7 @@ def run(
     buffer=64,
     flush_seconds=2.0,
     checkpoint_seconds=None,
+    progress_seconds=None,
     stop=None,
     provenance=None,
     sink=None,
@@ -52,7 +54,8 @@ def run(
     `parameters` is the configuration to store; what the call itself says (method, span, kernel, delay) is
     added, and after the run its outcome (status, message, steps, echo gain). `sink(t, q, R, E)` is called as
     well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of the run depends on is written
-    to `path` + ".checkpoint" as often as that, and shortly before the end. `stop()` is asked after every step; if true,
+    to `path` + ".checkpoint" as often as that, and shortly before the end. With `progress_seconds`, how far it is goes
+    to `path` + ".progress" as often as that, for `dynsim watch`. `stop()` is asked after every step; if true,
     a checkpoint is written and KeyboardInterrupt raised. Raises FileExistsError if `path` exists and `overwrite`
     is false, other OSErrors for a folder that cannot be written; otherwise as `dynsim.engine.solve`. Whatever
     ends the run, the frames before it are in the file.
@@ -90,11 +93,21 @@ def run(
             provenance=provenance,
         )
 
-    stream = _Stream(path, make, sink, checkpoint_seconds, stop)
+    stream = _Stream(path, make, sink, checkpoint_seconds, progress_seconds, stop)
     return stream.run(system, span, method, options)
 
 
-def resume(path, until=None, *, flush_seconds=2.0, checkpoint_seconds=30.0, stop=None, sink=None, **options):
+def resume(
+    path,
+    until=None,
+    *,
+    flush_seconds=2.0,
+    checkpoint_seconds=30.0,
+    progress_seconds=None,
+    stop=None,
+    sink=None,
+    **options,
+):
     """Go on with a run that `dynsim simulate` (or `run` with a configuration among its parameters) began.
 
     The run goes on from its last checkpoint, to its end or to `until`, and the file becomes bit for bit what one run
@@ -119,7 +132,8 @@ def resume(path, until=None, *, flush_seconds=2.0, checkpoint_seconds=30.0, stop
     if checkpoint is None or checkpoint["frames"] > frames:
         return run(
             ready.system, ready.span, path, parameters, seed, overwrite=True, method=method, sink=sink,
-            flush_seconds=flush_seconds, checkpoint_seconds=checkpoint_seconds, stop=stop, **engine,
+            flush_seconds=flush_seconds, checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds,
+            stop=stop, **engine,
         )  # fmt: skip
     if not checkpoint["state"]["t"] < ready.span[1]:
         raise ValueError(f"{path} has reached t = {checkpoint['state']['t']:g}; give a later end with --until")
@@ -132,7 +146,7 @@ def resume(path, until=None, *, flush_seconds=2.0, checkpoint_seconds=30.0, stop
     def append(q, R):
         return TrajectoryWriter.append(path, after_step=kept - 1, flush_seconds=flush_seconds)
 
-    stream = _Stream(path, append, sink, checkpoint_seconds, stop)
+    stream = _Stream(path, append, sink, checkpoint_seconds, progress_seconds, stop, again=True)
     stream.writer = append(None, None)
     if until is not None:
         stream.writer.record("configuration", {**parameters, "config": ready.config})
@@ -162,32 +176,54 @@ def _prolonged(config, until):
 class _Stream:
     """Frames and checkpoints of one run on their way to the disk."""
 
-    def __init__(self, path, make, sink, seconds, stop):
+    def __init__(self, path, make, sink, seconds, progress_seconds, stop, again=False):
         self.path, self.make, self.sink = path, make, sink
         self.seconds, self.stop = seconds, stop
+        self.progress_seconds, self.again, self.progress = progress_seconds, again, None
         self.writer, self.last, self.bound = None, clock.monotonic(), False
 
     def run(self, system, span, method, options):
-        if self.seconds is not None or self.stop is not None:
+        if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
             options = {**options, "checkpoint": self.checkpoint}
+        self.watched = (system, span)
         try:
             solution = solve(system, span, method, sink=self.write, **options)
             if self.writer is not None:
                 self.writer.record("outcome", _outcome(solution))
+            if self.progress is not None:
+                self.progress.end(solution, self._frames())
+            solution.path = self.path
             return solution
+        except BaseException as error:
+            if self.progress is not None:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self.progress.stopped("Interrupted." if interrupted else str(error) or type(error).__name__)
+            raise
         finally:
             if self.writer is not None:
                 self.writer.close()
 
+    def _begin(self):
+        """With the first frame or step; options that the engine refuses leave an old file as it was."""
+        if self.progress is None and self.progress_seconds is not None:
+            self.progress = ProgressWriter(self.path, *self.watched, self.progress_seconds, self.again)
+
+    def _frames(self):
+        return 0 if self.writer is None else self.writer.frames
+
     def write(self, t, q, R, E):
         if self.writer is None:
             self.writer = self.make(np.asarray(q), R)
+            self._begin()
         self.writer.write(self.writer.frames, t, q, R, E)
         if self.sink is not None:
             self.sink(t, q, R, E)
 
     def checkpoint(self, t, state, bound):
         """After every step, until what follows depends on where the span ends: that end may be moved later on."""
+        if self.progress_seconds is not None:
+            self._begin()
+            self.progress.step(t, state, self._frames())
         stopping = self.stop is not None and self.stop()
         due = self.seconds is not None and (bound or clock.monotonic() - self.last >= self.seconds)
         if (due or stopping) and not self.bound:

@@ -14,6 +14,8 @@ def test_the_index_shows_files_that_are_there(run, tmp_path, capsys):
     page = (folder / "index.html").read_text()
     shown = re.findall(r'src="([^"]+)"', page)
     assert len(shown) == len(set(shown)) == 6 and all((folder / name).stat().st_size > 5000 for name in shown)
+    pages = re.findall(r'<a href="([^"]+-player.html)">', page)
+    assert len(pages) == 3 and all(b'id="header"' in (folder / name).read_bytes() for name in pages)
     for name in set(re.findall(r"<code>([^<\s]+\.h5)</code>", page)):
         with Trajectory(folder / name) as trajectory:
             assert trajectory.frames > 10

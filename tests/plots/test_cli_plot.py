@@ -3,17 +3,18 @@
 import pytest
 from click.testing import CliRunner
 
-from dynsim import plots
-from dynsim.cli.plot import KINDS, command
+from dynsim.cli.plot import command
 from dynsim.errors import DataError
+from dynsim.plots import KINDS
 
 
 def invoke(*arguments):
     return CliRunner().invoke(command, [str(a) for a in arguments])
 
 
-def test_kinds_are_those_of_the_plots():
-    assert KINDS == plots.KINDS
+def test_the_help_names_every_kind():
+    text = invoke("--help").output
+    assert all(f"    {kind} " in text and shows in text for kind, shows in KINDS.items())
 
 
 @pytest.mark.parametrize(

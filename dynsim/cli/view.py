@@ -1,0 +1,44 @@
+"""`dynsim view`: a page that plays a trajectory."""
+
+import json
+from pathlib import Path
+
+import click
+
+from .plot import numbers
+
+
+@click.command(name="view")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The page: .html [beside FILE].")
+@click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to show [up to 2000 places].")
+@click.option("--frames", type=click.IntRange(1), help="Most frames of the page [as many as its size allows].")
+@click.option("--component", type=click.IntRange(0), default=0, show_default=True, help="Component of R and E.")
+@click.option("--axes", type=click.Choice(["auto", "coordinates", "principal"]), help="Which axes; auto.")
+@click.option("--title", help="Title of the page.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+def command(file, output, as_json, **options):
+    """Write the trajectory FILE as one HTML page that plays it in a browser, offline.
+
+    Turn it with the mouse, play it, click a neuron to see its signals and its path; press ? for the keys. The page
+    stays under 20 MB: long runs are strided and numbers rounded, and the page says so.
+
+    \b
+    Examples:
+      dynsim view run.h5 -o run.html
+      dynsim view training.h5 -o training.html --frames 100
+    """
+    from dynsim.plots import view
+
+    output = file.with_suffix(".html") if output is None else output
+    report = view(file, output, **{name: value for name, value in options.items() if value is not None})
+    if as_json:
+        click.echo(json.dumps({"output": str(output), **report}))
+        return
+    click.echo(output)
+    frames = f"{report['frames']:,} frames" + (
+        f", every {report['frame_stride']}." if report["frame_stride"] > 1 else ""
+    )
+    click.echo(
+        f"{frames}, {report['neurons']:,} neurons, {report['bytes'] / 1e6:.1f} MB; open it in a browser", err=True
+    )

@@ -1,0 +1,132 @@
+"""`dynsim watch`: follow a run in progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+_NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "echo gain"}
+
+
+@click.command(name="watch")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--once", is_flag=True, help="Say where the run is now, and end.")
+@click.option("--every", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between looks.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(file, once, every, as_json):
+    """Follow the run into FILE until it ends: time, share done, root mean squares of |R| and |q'|, echo gain.
+
+    dynsim simulate and dynsim resume write what is read here into FILE.progress, a line of JSON a second; the
+    trajectory itself is not touched. Ctrl-C ends the watching, not the run.
+
+    \b
+    Examples:
+      dynsim simulate --preset cluster --until 200 -o run.h5 &
+      dynsim watch run.h5
+      dynsim watch run.h5 --once --json
+    """
+    from dynsim.trajectory import Progress
+
+    progress = Progress(file)
+    show = _Json() if as_json else _Terminal(sys.stdout.isatty() and not once)
+    last = {}
+    with show:
+        while True:
+            alive = progress.alive()  # asked before reading: what was written last is not missed
+            entries = progress.new()
+            alive = alive or (progress.begun is not None and progress.ended is None and progress.alive())
+            last = entries[-1] if entries else last
+            if once:
+                show.line(_report(file, progress, last, alive))
+                return
+            for entry in entries:
+                show.line(_report(file, progress, entry, True))
+            if not alive:
+                show.line(_report(file, progress, last, False), final=True)
+                return
+            time.sleep(every)
+
+
+def _report(file, progress, entry, alive):
+    """All there is to say at an entry, as one dictionary."""
+    begun, ended = progress.begun or {}, progress.ended or {}
+    report = {"file": str(file), "neurons": begun.get("neurons"), "running": alive}
+    t, start, until = entry.get("t", begun.get("start")), begun.get("start"), begun.get("until")
+    if None not in (t, start, until) and until > start:
+        report["progress"] = round((t - start) / (until - start), 6)
+    report |= {"t": t, "until": until, **{key: value for key, value in entry.items() if key != "t"}}
+    if not alive:
+        report |= {"status": ended.get("status"), "message": ended.get("message") or _lost(file)}
+    return report
+
+
+def _lost(file):
+    return f"The run ended without a word, as a killed one does; go on with: dynsim resume {file}"
+
+
+class _Json:
+    """Lines of JSON."""
+
+    def line(self, report, final=False):
+        click.echo(json.dumps(report))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class _Terminal:
+    """One line that is written over, on a terminal; elsewhere a line every time."""
+
+    def __init__(self, over):
+        self.over, self.open = over, False
+
+    def line(self, report, final=False):
+        if final or "message" in report:
+            self._end()
+            click.echo(_text(report))
+            click.echo(report["message"])
+        elif self.over:
+            click.echo(f"\r\x1b[K{_text(report)}", nl=False)
+            self.open = True
+        else:
+            click.echo(_text(report))
+
+    def _end(self):
+        if self.open:
+            click.echo("\r\x1b[K", nl=False)
+            self.open = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.open:  # Ctrl-C: what was last known stays on the screen
+            click.echo()
+
+
+def _text(report):
+    """A report on one line.
+
+    >>> _text({"t": 2.0, "until": 8.0, "progress": 0.25, "neurons": 48, "received": 1.5, "echo_gain": 0.0})
+    't = 2 of 8   25.0 %   48 neurons   |R| 1.5   echo gain 0'
+    """
+    parts = []
+    if report.get("t") is not None and report.get("until") is not None:
+        parts.append(f"t = {report['t']:.4g} of {report['until']:.4g}")
+    if "progress" in report:
+        parts.append(f"{100 * report['progress']:.1f} %")
+    if report.get("neurons"):
+        parts.append(f"{report['neurons']:,} neurons")
+    parts += [f"{name} {report[key]:.4g}" for key, name in _NAMES.items() if report.get(key) is not None]
+    if report.get("frames") is not None:
+        parts.append(f"{report['frames']:,} frames")
+    if "seconds" in report:
+        parts.append(f"{report['seconds']:.0f} s")
+    return "   ".join(parts)

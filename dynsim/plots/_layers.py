@@ -1,0 +1,92 @@
+"""The layers of a model as boxes, and the neurons that they share."""
+
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from dynsim.plots._style import GREY, PALETTE, legend, line, new_figure, note
+
+_PER_COLUMN = 12
+_MOST_LAYERS = 72
+_KINDS = {"places": PALETTE[0], "weights": PALETTE[1], "norm": PALETTE[2]}
+_NAMES = {"places": "places of neurons", "weights": "ordinary weights", "norm": "norm", "": "no numbers"}
+
+
+def draw_layers(model, *, title=None, size=None):
+    """From inputs (top left) to scores: a box a layer with its numbers; an arc joins layers that share neurons."""
+    shown = model.layers[:_MOST_LAYERS]
+    columns = -(-len(shown) // _PER_COLUMN)
+    rows = min(len(shown), _PER_COLUMN)
+    figure = new_figure(size or (max(1200, 620 * columns), max(500, 110 * rows + 240)))
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    axes.set_xlim(-0.1, columns + 0.05)
+    axes.set_ylim(-rows, 0.1)
+    place = [(k // _PER_COLUMN, -(k % _PER_COLUMN) - 0.5) for k in range(len(shown))]
+    for k, layer in enumerate(shown):
+        _box(axes, *place[k], k, layer)
+        if k:
+            _arrow(axes, place[k - 1], place[k])
+    _shared(axes, shown, place)
+    config = model.config.get("model", "model")
+    axes.set_title(title or f"{config}: {len(model.layers)} layers, {_stored(model.parameters):,} numbers that learn")
+    kinds = dict.fromkeys(_kind(layer) for layer in shown)
+    legend(figure, [line(_NAMES[kind], color=_KINDS.get(kind, GREY), linewidth=6) for kind in kinds])
+    rest = len(model.layers) - len(shown)
+    note(figure, "arcs join layers that share neurons", f"{rest} further layers not drawn" if rest else "")
+    return figure
+
+
+def _kind(layer):
+    """Which numbers a layer has: the first of places, weights and norms."""
+    kinds = {parameter.kind for parameter in layer.parameters.values()}
+    return next((kind for kind in _KINDS if kind in kinds), "")
+
+
+def _stored(parameters):
+    return sum(parameter.stored for parameter in parameters.values())
+
+
+def _box(axes, x, y, number, layer):
+    colour = _KINDS.get(_kind(layer), GREY)
+    box = FancyBboxPatch((x + 0.12, y - 0.3), 0.68, 0.6, boxstyle="round,pad=0,rounding_size=0.05", linewidth=1.5,
+                         edgecolor=colour, facecolor=(*_rgb(colour), 0.12))  # fmt: skip
+    axes.add_patch(box)
+    axes.text(x + 0.14, y + 0.1, f"{number}  {type(layer).__name__}", va="center", fontsize=9, weight="bold")
+    axes.text(x + 0.14, y - 0.14, _describe(layer), va="center", fontsize=7.5)
+
+
+def _rgb(colour):
+    return tuple(int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+
+
+def _describe(layer):
+    shapes = {name: parameter.value.shape for name, parameter in layer.parameters.items()}
+    if not shapes:
+        return "no numbers that learn"
+    first = next(iter(shapes))
+    main = [f"{name} {' x '.join(map(str, shapes[name]))}" for name in shapes if name.startswith(first.split("_")[0])]
+    return f"{', '.join(main[:2])}; {_stored(layer.parameters):,} numbers"
+
+
+def _arrow(axes, start, end):
+    (x0, y0), (x1, y1) = start, end
+    if x0 == x1:
+        ends = (x0 + 0.46, y0 - 0.3), (x1 + 0.46, y1 + 0.3)
+    else:
+        ends = (x0 + 0.8, y0), (x1 + 0.12, y1)
+    axes.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=10, color=GREY, shrinkA=0, shrinkB=0))
+
+
+def _shared(axes, layers, place):
+    """Arcs on the left between layers that hold the same places."""
+    last = {}
+    for k, layer in enumerate(layers):
+        for parameter in layer.parameters.values():
+            before = last.get(id(parameter))
+            if before is not None and parameter.kind == "places" and place[before][0] == place[k][0]:
+                ends = [(place[j][0] + 0.12, place[j][1]) for j in (before, k)]
+                axes.add_patch(FancyArrowPatch(*ends, connectionstyle="arc3,rad=0.35", arrowstyle="-", linewidth=1.8,
+                                               linestyle="--", color=PALETTE[0], shrinkA=0, shrinkB=0))  # fmt: skip
+                neurons = f"{parameter.value.shape[-2]} shared"
+                axes.text(ends[0][0] - 0.12, (ends[0][1] + ends[1][1]) / 2, neurons, ha="right", va="center",
+                          fontsize=7.5, color=PALETTE[0], rotation=90)  # fmt: skip
+            last[id(parameter)] = k

@@ -1,0 +1,87 @@
+"""What a figure is drawn from: a trajectory, a model, or lines of numbers; given as a path or as the thing itself."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+from dynsim.errors import DataError
+from dynsim.models import Model, load_model
+from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind
+
+LARGEST = 256 * 2**20  # bytes of a file of lines
+
+
+class Lines:
+    """Dictionaries of numbers, one a line: metrics.jsonl of a training, or what `dynsim evaluate --json` printed."""
+
+    def __init__(self, entries, path=Path("lines")):
+        self.entries, self.path = list(entries), path
+
+    def numbers(self, name):
+        """Numbers (x, value) of the entries that have both; x is the epoch."""
+        pairs = [(entry["epoch"], entry[name]) for entry in self.entries if _both(entry, "epoch", name)]
+        return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _both(entry, *names):
+    return all(isinstance(entry.get(name), int | float) for name in names)
+
+
+@contextmanager
+def opened(source, kind=None, why=""):
+    """`source` as a Trajectory (of a file or of a Solution), a Model or Lines; a file is closed at the end.
+
+    Raises DataError if it is another `kind` than the expected one, saying `why`; else as the readers do.
+    """
+    found, close = _open(source)
+    try:
+        if kind is Trajectory and not is_trajectory(found):
+            what = "a model" if isinstance(found, Model) else "lines of numbers"
+            raise DataError(f"{getattr(found, 'path', source)} is {what}, expected a trajectory: {why}")
+        yield found
+    finally:
+        if close:
+            found.close()
+
+
+def is_trajectory(found):
+    """Whether an opened source holds frames of places."""
+    return isinstance(found, Trajectory | SolutionTrajectory)
+
+
+def source_name(found):
+    """The word for an opened source in the table of kinds."""
+    return "trajectory" if is_trajectory(found) else "model" if isinstance(found, Model) else "lines"
+
+
+def _open(source):
+    """The opened source, and whether it was opened here."""
+    if isinstance(source, Trajectory | SolutionTrajectory | Model | Lines):
+        return source, False
+    if hasattr(source, "metrics") and hasattr(source, "test_accuracy"):  # a TrainingResult
+        return Lines(source.metrics), False
+    if hasattr(source, "nfev"):  # a Solution; one that streamed into a file is read from there
+        return (SolutionTrajectory(source), False) if source.path is None else (Trajectory(source.path), True)
+    path = Path(source)
+    if path.suffix.lower() in (".jsonl", ".json"):
+        return Lines(_lines(path), path), False
+    return (Trajectory(path), True) if file_kind(path) == "trajectory" else (load_model(path), False)
+
+
+def _lines(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give metrics.jsonl of a training, or lines of evaluate --json")
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}; it is no such file")
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        try:
+            entry = json.loads(line) if line.strip() else {}
+        except ValueError:
+            raise DataError(f"{path}: line {number} is no JSON; expected one object a line") from None
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: line {number} is no JSON object; expected one a line")
+        entries += [entry] if entry else []
+    return entries

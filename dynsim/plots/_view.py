@@ -1,0 +1,203 @@
+"""The browser player: one HTML file that holds a trajectory and what plays it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from importlib.resources import files
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from dynsim.plots._names import group_names
+from dynsim.plots._project import Projection
+from dynsim.plots._save import written_whole
+from dynsim.plots._select import chosen_neurons, component_of, particles, some_of
+from dynsim.plots._source import opened
+from dynsim.plots._style import colours, ramp
+from dynsim.trajectory import Trajectory
+
+LARGEST = 20_000_000  # bytes of the page
+_MOST_PLACES = 1_000_000  # of all frames together: 8 MB of places, 5.4 MB of signals
+_MOST_PARTICLES = 2000
+_MOST_FRAMES = 5000
+_MOST_INDICES = 30_000  # what 16 bits can number, for lines between two frames
+_SCRIPTS = ("recording", "colouring", "camera", "webgl", "canvas", "panel", "interface")
+_MISSING, _STEPS = 65535, 65534
+
+
+def view(source, output, *, neurons=None, frames=None, component=0, axes="auto", title=None):
+    """Write a trajectory as one HTML file that plays it in a browser, without any network.
+
+    Places and signals are rounded to 65,535 values an axis, and strided over neurons and frames so that the page stays
+    under 20 MB; the page says so. More than three coordinates are seen along principal axes.
+
+    `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`; `neurons` those to show (default up
+    to 2,000 places, evenly spread) and `frames` how many at most; `component` of R and E; `axes` "auto", "coordinates"
+    or "principal". Returns what was written, a dict of `bytes`, `neurons`, `frames`, `frame_stride`. Raises
+    ValueError if the source has no frames or what was asked for does not fit, OSError if it cannot be written.
+
+    >>> import tempfile, os
+    >>> from dynsim.trajectory import TrajectoryWriter
+    >>> folder = tempfile.mkdtemp()
+    >>> with TrajectoryWriter(os.path.join(folder, "run.h5"), neurons=2, dimension=3) as writer:
+    ...     for step in range(5):
+    ...         writer.write(step, 0.1 * step, np.full((2, 3), step))
+    >>> view(os.path.join(folder, "run.h5"), os.path.join(folder, "run.html"))["frames"]
+    5
+    """
+    with opened(source, Trajectory, "the player shows places over time") as trajectory:
+        header, arrays = _collect(trajectory, neurons, frames, component, axes)
+    header["title"] = str(title or f"dynsim: {trajectory.path.name}")
+    page = _fill(header, arrays)
+    if len(page) > LARGEST:
+        raise ValueError(
+            f"got {header['shown']:,} neurons in {len(header['time']):,} frames, a page of {len(page) / 1e6:.0f} MB; "
+            f"expected at most {LARGEST / 1e6:.0f} MB, choose fewer neurons or frames"
+        )
+    with written_whole(output, ("html", "htm")) as file:
+        file.write(page)
+    return {
+        "bytes": len(page),
+        "neurons": header["shown"],
+        "frames": len(header["time"]),
+        "frame_stride": header["stride"],
+    }
+
+
+def _collect(trajectory, neurons, frames, component, axes):
+    """The page's header, a dict, and its arrays of 16 bits."""
+    if not trajectory.frames:
+        raise ValueError(f"{trajectory.path} holds no frames yet; run longer")
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PARTICLES // trajectory.copies))
+    which = particles(trajectory, chosen)
+    if len(which) > _MOST_INDICES:
+        raise ValueError(f"got {len(which):,} places a frame, expected at most {_MOST_INDICES:,}; choose fewer neurons")
+    most = min(_MOST_FRAMES, max(2, _MOST_PLACES // len(which))) if frames is None else int(frames)
+    if most < 1:
+        raise ValueError(f"got {frames} frames, expected 1 or more")
+    stride = -(-trajectory.frames // most)
+    shown = slice(None, None, stride)
+    places = trajectory.places(shown, which).astype(np.float32)
+    projection = Projection(places, 3, axes)
+    seen = np.zeros((*places.shape[:2], 3))
+    seen[..., : projection.axes.shape[1]] = projection(places)
+    words, low, extent = _quantised(seen, (0, 1))
+    header = {
+        "low": low.tolist(),
+        "range": extent.tolist(),
+        "time": trajectory.time[shown].tolist(),
+        "number": list(range(trajectory.frames))[shown],
+        "stride": stride,
+        "neurons": trajectory.neurons,
+        "shown": len(chosen),
+        "neuron": np.tile(chosen, trajectory.copies).tolist(),
+        "timeName": _time_name(trajectory),
+        "axes": _axes(projection),
+        "ramp": ramp(256),
+        **_groups(trajectory, which),
+    }
+    arrays = {"places": words}
+    header["component"] = f", {component + 1} of {trajectory.signals}" if (trajectory.signals or 1) > 1 else ""
+    for name, data in (("received", trajectory.R), ("emitted", trajectory.E)):
+        header[name] = None
+        if data is not None:
+            component_of(trajectory.signals, component, "signals")
+            values = data.read(shown, chosen)[:, :, component].astype(float)
+            arrays[name], low, extent = _quantised(values[..., None], (0, 1))
+            header[name] = {"low": float(low[0]), "range": float(extent[0])}
+    header["facts"] = _facts(trajectory)
+    header["notes"] = _notes(trajectory, header, projection)
+    return header, arrays
+
+
+def _quantised(values, axes):
+    """Whole numbers of 16 bits that span every last axis from its least to its largest value; and these ends."""
+    finite = np.isfinite(values).all(axis=-1)
+    some = values[finite]
+    width = values.shape[-1]
+    low, high = (some.min(axis=0), some.max(axis=0)) if len(some) else (np.zeros(width), np.zeros(width))
+    extent = high - low
+    with np.errstate(invalid="ignore"):
+        words = np.rint((values - low) * (_STEPS / np.where(extent > 0, extent, 1.0)))
+    words[~finite] = _MISSING
+    return words.astype("<u2"), low, extent
+
+
+def _groups(trajectory, which):
+    names = group_names(trajectory)
+    numbers = list(names)
+    # A byte numbers a group on the page: beyond 256 they share colours.
+    group = np.searchsorted(numbers, trajectory.groups[which])
+    palette = [to_hex(colour).upper() for colour in colours(min(len(numbers), 256))]
+    return {
+        "group": (group % 256).tolist(),
+        "groupNames": list(names.values())[:256],
+        "palette": palette,
+    }
+
+
+def _axes(projection):
+    if projection.principal:
+        return [f"axis {k + 1} ({100 * share:.0f} %)" for k, share in enumerate(projection.share)]
+    return [f"q{k + 1}" for k in range(projection.axes.shape[1])]
+
+
+def _time_name(trajectory):
+    """A short word for the time; its unit is said among the notes."""
+    return str(trajectory.parameters.get("time_label", "time")).split(" (")[0][:40]
+
+
+def _facts(trajectory):
+    copies = f", {trajectory.copies} copies" if trajectory.copies > 1 else ""
+    return (
+        f"{some_of(trajectory.neurons, trajectory.neurons)}{copies}, {trajectory.dimension} dimensions, "
+        f"{some_of(trajectory.frames, trajectory.frames, 'frames')}"
+    )
+
+
+def _notes(trajectory, header, projection):
+    notes = []
+    if header["shown"] < trajectory.neurons:
+        notes.append(f"{some_of(header['shown'], trajectory.neurons)}, evenly spread.")
+    else:
+        notes.append("All neurons." if trajectory.neurons > 1 else "The only neuron.")
+    notes.append(
+        "All frames." if header["stride"] == 1 else f"Every frame out of {header['stride']:,}; between them, lines."
+    )
+    if projection.principal:
+        notes.append(f"Seen along {projection.note.replace(':', ',')}.")
+    step = max(header["range"]) / _STEPS
+    notes.append(
+        f"Places rounded to {step:.1g}, signals to 1 / {_STEPS:,} of their range. Speed |q'| is from frame to frame."
+    )
+    notes.append("Places, signals and times are dimensionless.")
+    return notes
+
+
+def _fill(header, arrays):
+    """The page as bytes."""
+    folder = files("dynsim.plots") / "player"
+
+    def text(name):
+        return (folder / name).read_text(encoding="utf-8")
+
+    parts = {
+        "title": html.escape(header["title"]),
+        "style": text("style.css"),
+        "script": "\n".join(text(f"{name}.js") for name in _SCRIPTS),
+        "header": _harmless(json.dumps(header, allow_nan=False)),
+        **{name: "" for name in ("received", "emitted")},
+        **{name: base64.b64encode(words.tobytes()).decode("ascii") for name, words in arrays.items()},
+    }
+    pieces = text("page.html").split("@@")
+    # The template's own text and the names of parts alternate.
+    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode("utf-8")
+
+
+def _harmless(text):
+    """JSON in which no name can end the script element that holds it."""
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

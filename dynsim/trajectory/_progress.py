@@ -1,0 +1,164 @@
+"""A small file beside a run that says how far it is: lines of JSON, appended while the run goes on.
+
+HDF5 files that are being written cannot be read at the same time; this one can. It is no part of the trajectory:
+without it the run and its file are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import time as clock
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from dynsim.errors import DataError
+
+LARGEST = 64 * 2**20  # bytes of a file that is read
+_SHARE = 1000  # a line at most every thousandth of the time passed: a long run's file stays small
+_GAIN_SHARE = 50  # an echo gain at most every fifty times what the last one took
+
+
+def progress_of(path):
+    """Where the progress of a run is written.
+
+    >>> progress_of("run.h5").name
+    'run.h5.progress'
+    """
+    return Path(f"{path}.progress")
+
+
+class ProgressWriter:
+    """Appends a line at most every `seconds`, and one when the run ends.
+
+    The first line says what runs (span, neurons, process); the others the time t, `received`, `emitted` and `speed`,
+    the root mean squares over neurons of |R|, |E| and |q'|, `echo_gain`, `frames` and the seconds passed. If the file
+    cannot be written, a warning says so and the run goes on without it.
+    """
+
+    def __init__(self, path, system, span, seconds, again=False):
+        self.path, self.system, self.seconds = progress_of(path), system, seconds
+        self.began = self.last = clock.monotonic()
+        self.gain_value, self.gain_due = None, 0.0
+        if not again:
+            self.path.unlink(missing_ok=True)
+        self._append(
+            {
+                "start": float(span[0]),
+                "until": float(span[1]),
+                "neurons": int(np.shape(system.q)[-2]),
+                "process": os.getpid(),
+                "host": socket.gethostname(),
+            }
+        )
+
+    def step(self, t, state, frames):
+        """After every step; `state()` gives q, velocity, R and E and is called only when a line is due."""
+        now = clock.monotonic()
+        if now - self.last < max(self.seconds, (now - self.began) / _SHARE):
+            return
+        self.last = now
+        self._line(t, state(), frames)
+
+    def _line(self, t, state, frames):
+        if clock.monotonic() >= self.gain_due:
+            from dynsim.engine import echo_gain
+
+            before = clock.monotonic()
+            self.gain_value = echo_gain(self.system, np.reshape(state["q"], np.shape(self.system.q)), state["R"])
+            self.gain_due = clock.monotonic() + _GAIN_SHARE * (clock.monotonic() - before)
+        line = {"t": float(t), "frames": frames, "seconds": round(clock.monotonic() - self.began, 3)}
+        line |= {name: _size(state[key]) for name, key in (("received", "R"), ("emitted", "E"), ("speed", "velocity"))}
+        self._append({**line, "echo_gain": _plain(self.gain_value)})
+
+    def end(self, solution, frames):
+        """The last line: what came of it."""
+        if getattr(solution, "state", None):
+            self.gain_value, self.gain_due = solution.echo_gain, math.inf
+            self._line(solution.state["t"], solution.state, frames)
+        self._append({"status": int(solution.status), "message": str(solution.message), "frames": frames})
+
+    def stopped(self, reason):
+        """The last line of a run that an exception ended."""
+        self._append({"status": None, "message": reason})
+
+    def _append(self, entry):
+        if self.path is None:
+            return
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            warnings.warn(f"{self.path} cannot be written ({error}); the run goes on unwatched", stacklevel=2)
+            self.path = None
+
+
+def _size(values):
+    """Root mean square over neurons of the lengths of vectors (..., k)."""
+    values = np.asarray(values, dtype=float)
+    return _plain(math.sqrt(float(np.sum(values**2)) / max(1, values.size // values.shape[-1])))
+
+
+def _plain(value):
+    """JSON knows neither NaN nor infinity."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+class Progress:
+    """Reads the progress of the run into `path`, again and again.
+
+    Raises FileNotFoundError if there is none, DataError if the file is another one.
+    """
+
+    def __init__(self, path):
+        self.path, self.offset, self.begun, self.ended = progress_of(path), 0, None, None
+        if not self.path.is_file():
+            what = "is no run that can be watched" if Path(path).exists() else "does not exist"
+            raise FileNotFoundError(f"{path} {what}: there is no {self.path}, which dynsim simulate and resume write")
+
+    def new(self):
+        """Entries since the last call, of the newest of several runs into one file; sets `begun` and `ended`."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size < self.offset:  # the run was begun anew
+            self.offset, self.begun, self.ended = 0, None, None
+        if size - self.offset > LARGEST:
+            raise DataError(f"{self.path} has {size:,} bytes, expected at most {LARGEST:,}; it is no progress of a run")
+        if not size:
+            return []
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            whole, newline, _ = file.read(LARGEST).rpartition(b"\n")  # a line that is being written has no end yet
+        self.offset += len(whole) + len(newline)
+        entries = []
+        for line in whole.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                raise DataError(f"{self.path} holds a line that is no JSON object; it is no progress of a run")
+            if "process" in entry:
+                self.begun, self.ended, entries = entry, None, []
+            elif "status" in entry:
+                self.ended = entry
+            else:
+                entries.append(entry)
+        return entries
+
+    def alive(self):
+        """Whether the run's process is still there, as far as can be known: on another machine it is believed."""
+        if self.begun is None or self.ended is not None:
+            return False
+        if self.begun.get("host") != socket.gethostname():
+            return True
+        try:
+            os.kill(int(self.begun["process"]), 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True

@@ -1,0 +1,154 @@
+"""A run in progress can be followed, and the run does not notice."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import dynsim
+from dynsim.errors import DataError
+from dynsim.trajectory import Progress, Trajectory, run
+from dynsim.trajectory._progress import ProgressWriter
+
+OPTIONS = {"method": "rk4", "dt": 0.01}
+
+
+@pytest.fixture
+def system():
+    q = np.array([[0.0, 1.0], [2.0, 0.0], [-1.0, 0.5]])
+    return dynsim.System(q, operators=dynsim.Operators(A=0.5, B=[[0.1, 0.2]], D=[[-0.1], [0.2]], F=-0.3), delay=0.1)
+
+
+def entries(path):
+    return [json.loads(line) for line in open(f"{path}.progress", encoding="utf-8")]
+
+
+def test_the_lines_say_how_far_it_is(system, tmp_path, monkeypatch):
+    monkeypatch.setattr("dynsim.trajectory._progress._SHARE", np.inf)  # every step, however long the first one took
+    path = tmp_path / "run.h5"
+    solution = run(system, (0.0, 0.5), path, progress_seconds=0.0, **OPTIONS)
+    begun, *lines, ended = entries(path)
+    assert (begun["start"], begun["until"], begun["neurons"], begun["process"]) == (0.0, 0.5, 3, os.getpid())
+    assert ended["status"] == 0 and ended["message"] == solution.message
+    assert len(lines) == solution.naccepted + 1 and lines[-1]["t"] == 0.5
+    with Trajectory(path) as read:
+        assert ended["frames"] == read.frames
+        for line, k in ((lines[9], 10), (lines[-1], -1)):
+            assert line["t"] == read.time[k]
+            for name, data in (("received", read.R), ("emitted", read.E)):
+                # Sums of three numbers, in another order perhaps.
+                assert line[name] == pytest.approx(np.sqrt(np.mean(data[k] ** 2)), rel=1e-14)
+            q, R, E = read.q[k], read.R[k], read.E[k]
+            velocity = R @ [[-0.1, 0.2]] - 0.3 * q  # equation (3) with D and F
+            assert line["speed"] == pytest.approx(np.sqrt(np.mean(np.sum(velocity**2, axis=1))), rel=1e-12) and E.size
+    assert lines[-1]["echo_gain"] == pytest.approx(dynsim.engine.echo_gain(system, solution.q[-1]), rel=1e-12)
+
+
+def test_a_watched_run_is_the_same_bit_for_bit(system, tmp_path):
+    for name, seconds in (("watched", 0.0), ("alone", None)):
+        run(system, (0.0, 0.5), tmp_path / f"{name}.h5", progress_seconds=seconds, **OPTIONS)
+    with Trajectory(tmp_path / "watched.h5") as a, Trajectory(tmp_path / "alone.h5") as b:
+        assert all(np.array_equal(getattr(a, x)[...], getattr(b, x)[...]) for x in ("time", "q", "R", "E"))
+    assert not (tmp_path / "alone.h5.progress").exists()
+
+
+def test_lines_are_few(system, tmp_path):
+    writer = ProgressWriter(tmp_path / "run.h5", system, (0.0, 1.0), 3600.0)
+    writer.step(0.1, lambda: pytest.fail("nobody needed the state"), 1)
+    assert len(entries(tmp_path / "run.h5")) == 1
+
+
+def test_a_refused_run_leaves_the_old_progress(system, tmp_path):
+    path = tmp_path / "run.h5"
+    run(system, (0.0, 0.1), path, progress_seconds=0.0, **OPTIONS)
+    before = entries(path)
+    with pytest.raises(ValueError, match="dt"):
+        run(system, (0.0, 0.1), path, progress_seconds=0.0, overwrite=True, method="rk4")
+    assert entries(path) == before
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_the_run(system, tmp_path):
+    (tmp_path / "run.h5.progress").mkdir()
+    with pytest.raises(OSError):  # a folder in its place: said at the start
+        run(system, (0.0, 0.1), tmp_path / "run.h5", progress_seconds=0.0, **OPTIONS)
+    writer = ProgressWriter(tmp_path / "other.h5", system, (0.0, 1.0), 0.0)
+    writer.path.unlink()
+    writer.path.mkdir()
+    with pytest.warns(UserWarning, match="the run goes on unwatched"):
+        writer.stopped("x")
+    writer.stopped("x")  # no second warning
+
+
+def test_half_a_line_is_left_for_the_next_look(tmp_path):
+    path = tmp_path / "run.h5"
+    side = tmp_path / "run.h5.progress"
+    begun = json.dumps({"start": 0.0, "until": 1.0, "neurons": 1, "process": os.getpid(), "host": socket.gethostname()})
+    side.write_text(begun + '\n{"t": 0.5}\n{"t": 0.7')
+    progress = Progress(path)
+    assert progress.new() == [{"t": 0.5}] and progress.alive()
+    with side.open("a") as file:
+        file.write('5}\n{"status": 0, "message": "end"}\n')
+    assert progress.new() == [{"t": 0.75}] and not progress.alive() and progress.ended["message"] == "end"
+    side.write_text(begun + "\n")  # begun anew
+    assert progress.new() == [] and progress.ended is None
+    with side.open("a") as file:
+        file.write("nonsense\n")
+    with pytest.raises(DataError, match="no JSON object"):
+        progress.new()
+
+
+def test_watching_a_run_to_its_end(run, tmp_path, capsys):
+    path = tmp_path / "run.h5"
+    simulate = [sys.executable, "-m", "dynsim", "simulate", "--preset", "cluster", "--until", "1e5", "-o", str(path)]
+    process = subprocess.Popen(simulate, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    watcher = None
+    try:
+        while process.poll() is None and not (tmp_path / "run.h5.progress").exists():
+            time.sleep(0.05)
+        watch = [sys.executable, "-m", "dynsim", "watch", str(path), "--json", "--every", "0.1"]
+        watcher = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
+        first = json.loads(watcher.stdout.readline())
+        assert first["running"] and first["neurons"] == 60 and 0 < first["t"] < 1e5 and first["until"] == 1e5
+        assert run("watch", path, "--once", "--json") == 0
+        now = json.loads(capsys.readouterr().out)
+        assert now["running"] and now["t"] >= first["t"] and 0 < now["progress"] < 1 and now["echo_gain"] is not None
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        last = json.loads(watcher.communicate(timeout=60)[0].splitlines()[-1])
+        assert watcher.returncode == 0 and not last["running"] and last["message"] == "Interrupted."
+        # Killed without a word, the run is told from one that goes on.
+        side = tmp_path / "run.h5.progress"
+        side.write_text("".join(side.read_text().splitlines(keepends=True)[:-1]))
+        assert run("watch", path, "--once") == 0
+        assert "t = " in (said := capsys.readouterr().out) and f"dynsim resume {path}" in said
+        assert run("watch", path) == 0
+    finally:
+        for one in filter(None, (process, watcher)):
+            if one.poll() is None:
+                one.kill()
+
+
+def test_what_cannot_be_watched(run, tmp_path, capsys):
+    assert run("watch", tmp_path / "nowhere.h5") == 1
+    assert "does not exist" in capsys.readouterr().err
+    (tmp_path / "old.h5").write_bytes(b"x")
+    assert run("watch", tmp_path / "old.h5") == 1
+    assert "is no run that can be watched" in capsys.readouterr().err
+
+
+def test_resume_goes_on_with_the_same_file(run, tmp_path, capsys):
+    path = tmp_path / "run.h5"
+    assert run("simulate", "--preset", "pair", "--until", 0.5, "-o", path) == 0
+    assert run("resume", path, "--until", 1.0) == 0
+    capsys.readouterr()
+    found = entries(path)
+    assert [line["until"] for line in found if "process" in line] == [0.5, 1.0]
+    assert run("watch", path, "--json") == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["status"] == 0 and last["t"] == 1.0 and last["progress"] == 1.0 and last["neurons"] == 2

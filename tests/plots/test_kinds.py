@@ -1,0 +1,254 @@
+"""What the kinds of figures draw is what the files hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+import dynsim
+from dynsim.errors import DataError
+from dynsim.plots import available, plot
+from dynsim.plots._entropy import entropies
+from dynsim.plots._project import Projection
+from dynsim.plots._style import DASHES, PALETTE, looks
+from dynsim.trajectory import Trajectory, TrajectoryWriter
+
+
+@pytest.fixture(scope="module")
+def model():
+    return dynsim.models.mlp(widths=(64, 12, 10), copies=2, dim=5, seed=3)
+
+
+@pytest.fixture
+def lines(tmp_path):
+    def make(entries, name="lines.jsonl"):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        return path
+
+    return make
+
+
+def test_principal_axes_are_those_of_the_covariance():
+    rng = np.random.default_rng(0)
+    spread = np.diag([3.0, 1.0, 0.5, 0.1])
+    turn = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    places = rng.normal(size=(500, 4)) @ spread @ turn + 7.0
+    projection = Projection(places.reshape(10, 50, 4), 2)
+    variance = np.sort(np.linalg.eigvalsh(np.cov(places.T, bias=True)))[::-1]
+    # Sums of 500 products of numbers below 20, rounded to 2^-53 each.
+    assert np.allclose(projection.share, variance[:2] / variance.sum(), rtol=1e-12)
+    assert np.allclose(np.var(projection(places), axis=0), variance[:2], rtol=1e-12)
+    share = f"{100 * projection.share.sum():.0f} % of the variance"
+    assert projection.note == f"2 of 4 principal axes: {share}" and "axis 1 (" in projection.labels[0]
+    # The same picture from the same file, whatever sign the eigenvectors came with.
+    assert (projection.axes[np.abs(projection.axes).argmax(axis=0), [0, 1]] > 0).all()
+    assert np.array_equal(Projection(places, 2, "coordinates")(places), places[:, :2])
+    assert not Projection(places[:, :3], 3).principal and Projection(places[:, :3], 2, "principal").principal
+
+
+def test_more_than_three_dimensions_are_seen_along_principal_axes(make_file):
+    path = make_file(neurons=5, dimension=6)
+    with Trajectory(path) as read:
+        figure = plot(read, "trajectories", dim=2)
+        expected = Projection(read.q[...], 2)
+        drawn = np.stack(figure.axes[0].collections[0].get_segments(), axis=1)
+        assert np.allclose(drawn, expected(read.q[...]), rtol=0, atol=1e-12)
+    assert expected.note in figure.get_supxlabel()
+    plain = plot(path, "trajectories", axes="coordinates")
+    assert plain.axes[0].get_xlabel() == "$q_{1}$" and "3 of 6 coordinates" in plain.get_supxlabel()
+
+
+def test_energy_of_known_motion(tmp_path):
+    # q = (2 t, 0), (0, -t): sum |q'|^2 = 4 + 1; R = 3, 4: |R| = 5. Differences of linear motion round only.
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(path, neurons=2, dimension=2, signals=1) as writer:
+        for k in range(9):
+            t = 0.25 * k
+            writer.write(k, t, [[2 * t, 0.0], [0.0, -t]], [3.0, 4.0], [0.0, 2.0])
+    kinetic, received, emitted = plot(path, "energy").axes
+    assert np.allclose(kinetic.lines[0].get_ydata(), 5.0, rtol=1e-12)
+    assert np.allclose(received.lines[0].get_ydata(), 5.0, rtol=1e-15) and (emitted.lines[0].get_ydata() == 2.0).all()
+    assert kinetic.get_ylabel() and "differences of frames" in plot(path, "energy").get_supxlabel()
+
+
+def test_energy_shows_the_echo_gain_of_what_can_be_made_again(tmp_path):
+    operators = dynsim.Operators(A=3.0, B=1.0)
+    system = dynsim.System(np.array([[0.0], [2.0]]), dynsim.Kernel("inverse"), operators, delay=1.0)
+    solution = dynsim.solve(system, (0.0, 2.0), method="rk4", dt=0.25)
+    panels = solution.plot("energy").axes
+    # Two neurons at distance 2, phi = 1 / 2, a = 3, at rest: rho = 1.5, an eigenvalue of a symmetric 2 x 2 matrix.
+    assert np.allclose(panels[-1].lines[0].get_ydata(), 1.5, rtol=1e-14) and "echo" in panels[-1].get_ylabel()
+
+
+def test_energy_of_many_frames_is_read_in_blocks(make_file, monkeypatch):
+    path = make_file(neurons=7, frames=90)
+    whole = plot(path, "energy").axes[0].lines[0].get_xydata()
+    monkeypatch.setattr("dynsim.plots._energy._BLOCK", 60)
+    assert np.array_equal(plot(path, "energy").axes[0].lines[0].get_xydata(), whole) and len(whole) == 89
+    monkeypatch.setattr("dynsim.plots._energy._MOST_FRAMES", 30)
+    thin = plot(path, "energy")
+    assert np.array_equal(thin.axes[0].lines[0].get_xydata(), whole[::3]) and "30 of 90 frames" in thin.get_supxlabel()
+
+
+def test_entropy_between_one_bin_and_all_of_them():
+    corners = 1.5 * np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])  # all distances 1.5
+    spread = np.array([[0.0, 0.0], [1.5, 0.0], [4.0, 0.0]])  # distances 1.5, 2.5, 4, each in a quarter of (0, 4)
+    broken = np.full((3, 2), np.nan)
+    found = entropies(np.stack([corners, spread, broken]), 4)
+    assert found[0] == 0.0 and found[1] == pytest.approx(np.log2(3), rel=1e-15) and np.isnan(found[2])
+
+
+def test_forces_of_a_trajectory_are_rates_of_change(tmp_path):
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(path, neurons=2, dimension=2) as writer:
+        for k, t in enumerate([0.0, 0.5, 0.75, 1.0]):
+            writer.write(k, t, [[t**2, 1.0], [0.0, -3 * t]])
+    arrows = plot(path, "forces", frame=2).axes[0].collections[0]
+    # Second-order differences are exact for parabolas: q' = (2 t, 0), (0, -3) at t = 0.75.
+    ratio = arrows.U[0] / 1.5
+    assert np.allclose(np.column_stack([arrows.U, arrows.V]), ratio * np.array([[1.5, 0.0], [0.0, -3.0]]), atol=1e-12)
+    assert f"arrows are {ratio:g} times the force" in plot(path, "forces", frame=2).get_supxlabel()
+    with pytest.raises(ValueError, match="got frame 4, expected a number from 0 to 3"):
+        plot(path, "forces", frame=4)
+
+
+def test_forces_of_a_model_are_minus_the_gradient_of_the_loss(model):
+    from dynsim.plots._forces import _learning
+
+    kept = {name: array.copy() for name, array in model.arrays.items()}
+    places, forces, groups, names, _ = _learning(model, None, "digits", None)
+    assert (
+        len(places) == 2 * (64 + 12 + 10) and next(iter(names.values())) == "1.places_in" and set(groups) == {0, 1, 2}
+    )
+    assert all(np.array_equal(array, kept[name]) for name, array in model.arrays.items())  # norms as before
+    data = dynsim.datasets.load("digits")
+
+    def loss(parameter, index, step):
+        before = parameter.value[index]
+        parameter.value[index] = before + step
+        scores = model.forward(data.train_images[:500], training=True)
+        parameter.value[index] = before
+        return dynsim.layers.softmax_cross_entropy(scores, data.train_labels[:500])[0]
+
+    # In float32: differences of the loss, about 3, are good to 3e-7 / 2e-2, so to 2e-5; the largest forces are above.
+    first = next(iter(model.parameters.values()))
+    flat = np.abs(forces[: first.value.size // 5]).reshape(-1).argsort()[-3:]
+    for entry in flat:
+        index = np.unravel_index(entry, first.value.shape)
+        slope = (loss(first, index, 1e-2) - loss(first, index, -1e-2)) / 2e-2
+        assert -slope == pytest.approx(forces.reshape(-1)[entry], rel=0.05, abs=1e-4)
+    for name, array in model.arrays.items():
+        array[...] = kept[name]
+
+
+def test_neurons_before_and_after(make_file):
+    path = make_file(neurons=6, dimension=3, groups=np.array([0, 0, 1, 1, 2, 2]))
+    figure = plot(path, "neurons", dim=2)
+    before, after = figure.axes
+    with Trajectory(path) as read:
+        for panel, k in ((before, 0), (after, -1)):
+            drawn = np.concatenate([points.get_offsets() for points in panel.collections])
+            assert np.array_equal(drawn, read.q[k][:, :2])
+    assert before.get_xlim() == after.get_xlim() and before.get_ylim() == after.get_ylim()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["group 0", "group 1", "group 2"]
+
+
+def test_groups_have_the_names_that_the_configuration_gives(tmp_path):
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(
+        path, neurons=2, dimension=2, groups=[0, 1], parameters={"group_names": ["<b>in</b>", None]}
+    ) as writer:
+        writer.write(0, 0.0, np.zeros((2, 2)))
+        writer.write(1, 1.0, np.ones((2, 2)))
+    names = [text.get_text() for text in plot(path, "neurons").legends[0].get_texts()]
+    assert names == ["<b>in</b>", "group 1"]
+
+
+def test_weights_are_what_the_places_stand_for(model, tmp_path):
+    model.save(tmp_path / "model.h5")
+    figure = plot(tmp_path / "model.h5", "weights")
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    for image, layer in zip(images, (model.layers[1], model.layers[3]), strict=True):
+        assert np.allclose(image.get_array(), layer.materialize(), rtol=1e-6)
+        assert image.norm.vmin == -image.norm.vmax
+    assert len([axes for axes in model.plot("weights", layer=3).axes if axes.images]) == 1
+    with pytest.raises(ValueError, match="got layer 0, expected one of 1, 3"):
+        model.plot("weights", layer=0)
+    convolutions = dynsim.models.lenet5(copies_fc=1, copies_conv=1, dim=2).plot("weights")
+    assert convolutions.axes[0].images[0].get_array().shape == (6, 25)
+
+
+def test_layers_are_boxes_and_shared_neurons_arcs(model):
+    axes = model.plot("layers").axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert sum(text.endswith(("Flatten", "Full", "BatchNorm")) for text in texts) == 4 and "12 shared" in texts
+    deep = dynsim.models.mlp(widths=(4,) * 30, copies=1, dim=2)
+    figure = deep.plot("layers")
+    assert "58 layers" in figure.axes[0].get_title() and "further" not in figure.get_supxlabel()
+    assert dynsim.models.mlp(widths=(4, 2), weights=True).plot("layers").legends
+
+
+def test_learning_from_lines_and_from_a_trajectory(lines, make_file):
+    entries = [
+        {"epoch": k, "train_loss": 1.0 / k, "validation_accuracy": [50, 90, 80][k - 1], "seconds": 1} for k in (1, 2, 3)
+    ]
+    figure = plot(lines(entries), "learning")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss (nats)", "accuracy (%)"]
+    assert figure.axes[1].lines[0].get_ydata().tolist() == [50, 90, 80]
+    assert figure.axes[1].texts[0].get_text() == "best: 90.00 % at epoch 2" and figure.axes[1].get_xlabel() == "epoch"
+    result = dynsim.learning.TrainingResult(90.0, 90.0, 3, 1.0, entries)
+    assert result.plot().axes[0].lines[0].get_ydata().tolist() == [1.0, 0.5, 1 / 3]
+    assert len(plot(make_file(observables=["train_loss"]), "learning").axes[0].lines[0].get_ydata()) == 40
+
+
+def test_noise_curves(lines):
+    entries = [{"delta": d, "test_accuracy": a, "deviation": 1.0, "noise": n, "model": "m.h5"}
+               for n in ("uniform", "round") for d, a in ((0.1, 50.0), (0, 99.0), (0.01, 90.0))]  # fmt: skip
+    axes = plot(lines(entries), "noise").axes[0]
+    curves = [container.lines[0] for container in axes.containers]
+    assert [curve.get_xdata().tolist() for curve in curves] == [[0.01, 0.1]] * 2 and axes.get_xscale() == "log"
+    assert axes.get_ylabel() == "test accuracy (%)" and "ideal" in [text.get_text() for text in axes.texts]
+    with pytest.raises(ValueError, match="evaluate with --delta above 0"):
+        plot(lines(entries[1:2]), "noise")
+
+
+def test_wrong_sources(lines, make_file, model, tmp_path):
+    with pytest.raises(ValueError, match=r"drawn from a model, not from trajectory.*choose one of trajectories"):
+        plot(make_file(), "weights")
+    with pytest.raises(ValueError, match=r"not from model.*choose one of forces, weights, layers"):
+        plot(model, "signals")
+    with pytest.raises(ValueError, match="data='digits'"):
+        plot(model, "forces")
+    (tmp_path / "broken.jsonl").write_text('{"epoch": 1}\n{"epoch"')
+    with pytest.raises(DataError, match="line 2 is no JSON"):
+        plot(tmp_path / "broken.jsonl", "learning")
+    with pytest.raises(DataError, match="expected one a line"):
+        plot(lines([[1]]), "learning")
+    with pytest.raises(FileNotFoundError, match=r"metrics\.jsonl"):
+        plot(tmp_path / "nowhere.jsonl", "learning")
+    assert available(lines([{"epoch": 1, "loss": 2.0}])) == ["learning"]
+
+
+def test_a_solution_is_drawn_from_memory_or_from_its_file(tmp_path):
+    system = dynsim.System(np.random.default_rng(0).normal(size=(2, 5, 3)), operators=dynsim.Operators(F=-1.0))
+    options = {"t_eval": np.linspace(0, 1, 6)}
+    memory = dynsim.solve(system, (0.0, 1.0), **options).plot(dim=2)
+    file = dynsim.solve(system, (0.0, 1.0), path=tmp_path / "run.h5", **options)
+    assert file.t.shape == (1,)  # the frames are in the file
+    drawn = [figure.axes[0].collections[0].get_segments() for figure in (memory, file.plot(dim=2))]
+    assert len(drawn[0]) == 10 and all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
+    with Trajectory(tmp_path / "run.h5") as read:
+        assert read.plot("signals").axes
+
+
+def test_a_grey_print_tells_lines_apart():
+    def lightness(colour):
+        red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    styles = looks(len(PALETTE))
+    for i, a in enumerate(styles):
+        for b in styles[:i]:
+            assert a["linestyle"] != b["linestyle"] or abs(lightness(a["color"]) - lightness(b["color"])) > 0.2
+    assert len(DASHES) == len(PALETTE) == len(set(DASHES))
