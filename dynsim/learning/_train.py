@@ -56,6 +56,7 @@ def train(
     rates=None,
     smoothing=0.0,
     decay=0.0,
+    sphere=False,
     bits=None,
     augment=None,
     seed=0,
@@ -93,6 +94,8 @@ def train(
         Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
     decay : float
         Ordinary weights shrink by this share of the rate in every step (Loshchilov & Hutter, ICLR 2019).
+    sphere : bool
+        Every place keeps its distance from the origin: for wide layers with many copies.
     bits : int, optional
         Compute with places on a grid of 2^bits values an axis, for packed files; forces move the exact ones.
     augment : callable, optional
@@ -146,6 +149,7 @@ def train(
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
         "decay": as_number(decay, "decay", minimum=0),
+        "sphere": bool(sphere),
         "bits": bits,
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,
