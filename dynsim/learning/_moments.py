@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 CHUNK = 100  # images whose patches are held at once
-RIDGE = 0.1  # of the signals' mean variance: directions that the few images do not show count this much
+RIDGE = 0.02  # of the signals' mean variance: directions that the few images do not show count this much
 
 
 def signals_of(model, images):
