@@ -36,11 +36,15 @@ from ._progress import Count
 def command(model, data_name, data_dir, as_json, **options):
     """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
 
+    Of several draws the middle 90 % are printed beside the mean.
+
     \b
     dynsim evaluate out/model.h5 --data mnist
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
+    import numpy as np
+
     from dynsim import datasets, learning, load_model
     from dynsim.models import count
 
@@ -51,6 +55,7 @@ def command(model, data_name, data_dir, as_json, **options):
     report = {
         "test_accuracy": round(result["mean"], 4),
         "deviation": round(result["deviation"], 4),
+        "interval": [round(float(bound), 4) for bound in np.percentile(result["accuracies"], [5, 95])],
         "draws": len(result["accuracies"]),
         "delta": options["delta"],
         "noise": options["noise"],
@@ -67,7 +72,11 @@ def command(model, data_name, data_dir, as_json, **options):
     if as_json:
         click.echo(json.dumps(report))
         return
-    click.echo(f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} % ({report['draws']} draws)")
+    low, high = report["interval"]
+    draws = f"{report['draws']} draw{'s' * (report['draws'] > 1)}"
+    click.echo(
+        f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} %, {low:.2f} to {high:.2f} ({draws})"
+    )
     if "images" in report:
         click.echo(f"predictions    {report['predictions_as_dense']:,} of {report['images']:,} as with dense weights")
     for name, value in report["parameters"].items():

@@ -53,6 +53,9 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 @click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
 @click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
 @click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
+@click.option("--fit-steps", type=int, help="Steps of a fit [1500; alternating 300].")
+@click.option("--fit-images", type=int, default=0, show_default=True, help="Images that fit may look at.")
+@click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
@@ -85,6 +88,7 @@ def command(model, data_name, data_dir, as_json, output, dry_run, **options):
         options["shift"] = SHIFT.get(model, 0.0)
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
+    names += ("fit_steps", "fit_images", "fit_rate")
     training = {name: options[name] for name in names}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:

@@ -74,14 +74,17 @@ def _markdown(recipe, cells):
             _accuracy(cell, published.get(kind), published.get("deviation") if kind == "alternating" else None)
             for kind, cell in zip(methods, shown, strict=True)
         ]
-        name = ", ".join(f"{key} {value}" for key, value in row.get("options", {}).items()) or "default"
-        lines.append(f"| {name} | {counts} | " + " | ".join(entries) + " |")
+        lines.append(f"| {_name(row)} | {counts} | " + " | ".join(entries) + " |")
     if recipe.deltas:
         lines += ["", *_noise_table(recipe, cells)]
     return "\n".join(lines) + "\n"
 
 
 DYN = ("forces", "fit", "alternating")
+
+
+def _name(row):
+    return ", ".join(f"{key} {value}" for key, value in row.get("options", {}).items()) or "default"
 
 
 def _numbers(parameters):
@@ -106,7 +109,7 @@ def _noise_table(recipe, cells):
         "|" + "---|" * (2 + len(recipe.deltas)),
     ]
     for (kind, row), cell in cells.items():
-        name = "" if row is None else ", ".join(f"{k} {v}" for k, v in recipe.rows[row].get("options", {}).items())
+        name = "" if row is None else _name(recipe.rows[row])
         shown = []
         for delta in recipe.deltas:
             draws = cell["noise"].get(str(delta), [])
@@ -117,7 +120,7 @@ def _noise_table(recipe, cells):
 
 
 def _figures(recipe, cells, results, folder):
-    from dynsim.plots import compare, save
+    from dynsim.plots import compare, plot, save
 
     for count, label in (("memory", "numbers, counted as in the paper"), ("bytes", "bytes, float32")):
         series = {}
@@ -155,3 +158,7 @@ def _figures(recipe, cells, results, folder):
     if noise:
         figure = compare(noise, "delta", "test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
         save(figure, folder / "noise.png")
+    for task in recipe.tasks():
+        path = folder / "runs" / task.name / "training.h5"
+        if task.kind == "forces" and task.seed == recipe.seeds[0] and results.get(task.name) and path.exists():
+            plot(path, "neurons", folder / f"neurons-{task.row + 1}.png", title=_name(recipe.rows[task.row]))

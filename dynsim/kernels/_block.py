@@ -26,7 +26,7 @@ L2, L1 = range(len(METRICS))
 def constants(kernel, dtype):
     """Return the numbers of a kernel in the working precision; a float64 literal would promote float32 loops."""
     c, eta, length = kernel.scale, kernel.softening, kernel.length
-    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c, eta, length], dtype=dtype)
+    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c, eta, length, 1], dtype=dtype)
 
 
 def specialisation(kernel, d):
@@ -118,22 +118,21 @@ def slope(rho2, profile, soft, numbers):
     r2 = rho2
     if soft:
         r2 = rho2 + numbers[1]
-    if r2 > numbers[3]:
-        value = user_slope(r2, profile, numbers)
-        if profile == INVERSE:
-            value = -numbers[0] / (r2 * math.sqrt(r2))
-        elif profile == LINEAR:
-            value = numbers[0] / math.sqrt(r2)
-        elif profile == GAUSSIAN:
-            value = numbers[5] * numbers[0] * math.exp(numbers[4] * r2)
-        elif profile == EXPONENTIAL:
-            r = math.sqrt(r2)
-            value = -numbers[0] * numbers[2] * math.exp(-r * numbers[2]) / r
-        elif profile == INVERSE_SQUARE:
-            value = numbers[6] / (r2 * r2)
-    else:
-        value = numbers[3]
-    return value
+    value = user_slope(r2, profile, numbers)  # an expression; without one the next lines decide
+    if profile == INVERSE:
+        inverse = numbers[9] / math.sqrt(r2)
+        value = -numbers[0] * inverse * inverse * inverse
+    elif profile == LINEAR:
+        value = numbers[0] / math.sqrt(r2)
+    elif profile == GAUSSIAN:
+        value = numbers[5] * numbers[0] * math.exp(numbers[4] * r2)
+    elif profile == EXPONENTIAL:
+        r = math.sqrt(r2)
+        value = -numbers[0] * numbers[2] * math.exp(-r * numbers[2]) / r
+    elif profile == INVERSE_SQUARE:
+        value = numbers[6] / (r2 * r2)
+    zero = numbers[3]
+    return value if r2 > zero else zero  # chosen afterwards: a branch about the quotient would not vectorise
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
@@ -194,3 +193,23 @@ def along_direction(target, dtarget, sources, dsources, metric, numbers, out):
                 out[j] += move - dsources[k, j]
             elif difference < 0:
                 out[j] -= move - dsources[k, j]
+
+
+@njit(cache=True, fastmath=MATH, inline="always")
+def add_both_forces(target, sources, start, stop, metric, d, weights, force, back):
+    """Add to the target's force as `add_force`, and the opposite of each pair's part to back[k, j], its source's."""
+    axes = d if d > 0 else target.shape[0]
+    for k in range(axes):
+        place = target[k]
+        zero = weights[0] * (place - place)
+        total = zero
+        row, pulls = sources[k, start:stop], back[k, start:stop]  # of unit stride, or nothing would be a vector
+        for j in range(stop - start):
+            difference, weight = place - row[j], weights[j]
+            if metric == L2:
+                pull = weight * difference
+            else:
+                pull = (weight if difference > zero else zero) - (weight if difference < zero else zero)
+            total += pull
+            pulls[j] -= pull
+        force[k] += total

@@ -11,11 +11,16 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
-from ._block import L1, MATH, add_force, constants, phi, slope, specialisation, squared_distances
+from ._block import L1, MATH, add_both_forces, constants, phi, slope, specialisation, squared_distances
 from ._check import as_array, as_instance
 from ._direct import axes_first
 from ._kernel import Kernel
 from ._threads import launch
+
+ROWS = 16  # targets that share the sources in the cache
+TILE = 256  # sources whose places and forces stay in the nearest cache, 16 KiB in nine dimensions
+TASKS = 16  # of the forces, at least: what can be shared among threads
+LONGEST_SUM = 512  # targets whose pulls on a source are summed in the working precision
 
 
 def relation(kernel, sources, targets, strengths):
@@ -70,15 +75,15 @@ def relation_forces(kernel, sources, targets, strengths, gradient):
     shape = (len(targets), len(sources), targets.shape[2], sources.shape[2])
     gradient = as_array(gradient, "gradient", shape, dtype=dtype, finite=False)
     loop = _forces_loop(*specialisation(kernel, sources.shape[3]))
-    numbers = constants(kernel, dtype)
-    on_targets, products = np.zeros_like(targets), np.zeros((*targets.shape[:3], len(sources)), np.float64)
-    work = 3 * gradient.size * sources.shape[1] * sources.shape[3]
-    launch(loop, work, axes_first(sources, dtype), targets, strengths, gradient, numbers, on_targets, products)
-    # phi is symmetric in its places: the sources' side is the same loop with the roles swapped.
-    swapped = np.ascontiguousarray(gradient.transpose(1, 0, 3, 2))
-    on_sources = np.zeros_like(sources)
-    launch(loop, work, axes_first(targets, dtype), sources, np.ascontiguousarray(strengths.transpose(1, 0, 2)), swapped,
-         numbers, on_sources, np.empty((*sources.shape[:3], len(targets)), np.float64))  # fmt: skip
+    sets, copies, m, d = sources.shape
+    # Targets are dealt out to a number of tasks that depends on shapes alone; each sums its own force on the sources.
+    parts = min(targets.shape[2], max(-(-TASKS // copies), -(-targets.shape[2] // LONGEST_SUM)))
+    on_sources = np.zeros((parts, sets, copies, d, m), dtype)
+    on_targets, products = np.zeros_like(targets), np.zeros((*targets.shape[:3], sets), np.float64)
+    work = 4 * gradient.size * copies * d
+    launch(loop, work, axes_first(sources, dtype), targets, strengths, gradient, constants(kernel, dtype),
+         on_sources, on_targets, products)  # fmt: skip
+    on_sources = np.ascontiguousarray(np.swapaxes(on_sources.sum(axis=0), -1, -2))
     return on_sources, on_targets, products.sum(axis=2).transpose(0, 2, 1).astype(dtype)
 
 
@@ -97,17 +102,20 @@ def _relation_loop(profile, metric, soft, d):
     def loop(sources, targets, strengths, numbers, weights):
         sets, copies, _, m = sources.shape
         n = targets.shape[2]
-        for row in prange(targets.shape[0] * n):
-            t, o = row // n, row % n
+        blocks = (n + ROWS - 1) // ROWS
+        for block in prange(targets.shape[0] * blocks):
+            t, first = block // blocks, block % blocks * ROWS
+            last = min(n, first + ROWS)
             values = np.empty(m, sources.dtype)
             for s in range(sets):
-                out = weights[t, s, o]
-                out[:] = numbers[3]
-                for h in range(copies):
-                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                weights[t, s, first:last] = numbers[3]
+                for h in range(copies):  # the copy's sources stay in the cache for all targets of the block
                     strength = strengths[t, s, h]
-                    for j in range(m):
-                        out[j] += strength * phi(values[j], profile, soft, numbers)
+                    for o in range(first, last):
+                        out = weights[t, s, o]
+                        squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                        for j in range(m):
+                            out[j] += strength * phi(values[j], profile, soft, numbers)
 
     return loop
 
@@ -115,27 +123,31 @@ def _relation_loop(profile, metric, soft, d):
 @cache
 def _forces_loop(profile, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
-    def loop(sources, targets, strengths, gradient, numbers, forces, products):
-        sets, _, _, m = sources.shape
-        copies, n = targets.shape[1], targets.shape[2]
-        for row in prange(targets.shape[0] * copies * n):
-            t, rest = row // (copies * n), row % (copies * n)
-            h, o = rest // n, rest % n
-            values = np.empty(m, sources.dtype)
-            target, force = targets[t, h, o], forces[t, h, o]
+    def loop(sources, targets, strengths, gradient, numbers, on_sources, on_targets, products):
+        sets, copies, _, m = sources.shape
+        n, parts = targets.shape[2], on_sources.shape[0]
+        for task in prange(parts * copies):
+            part, h = task % parts, task // parts
+            values = np.empty(TILE, sources.dtype)
             for s in range(sets):
-                signal = gradient[t, s, o]
-                squared_distances(target, sources[s, h], 0, m, metric, d, numbers, values)
-                strength = strengths[t, s, h]
-                product = numbers[3]
-                for j in range(m):
-                    product += signal[j] * phi(values[j], profile, soft, numbers)
-                products[t, h, o, s] = product
-                for j in range(m):
-                    weight = slope(values[j], profile, soft, numbers) * signal[j] * strength
-                    if metric == L1:
-                        weight = weight * math.sqrt(values[j])
-                    values[j] = weight
-                add_force(target, sources[s, h], 0, m, metric, d, values, force)
+                for start in range(0, m, TILE):  # this many sources stay in the nearest cache for all targets
+                    stop = min(m, start + TILE)
+                    for t in range(targets.shape[0]):
+                        strength = strengths[t, s, h]
+                        for o in range(part, n, parts):
+                            target, signal = targets[t, h, o], gradient[t, s, o, start:stop]
+                            squared_distances(target, sources[s, h], start, stop, metric, d, numbers, values)
+                            product = numbers[3]
+                            for j in range(stop - start):
+                                product += signal[j] * phi(values[j], profile, soft, numbers)
+                                weight = slope(values[j], profile, soft, numbers) * signal[j] * strength
+                                if metric == L1:
+                                    weight = weight * math.sqrt(values[j])
+                                values[j] = weight
+                            products[t, h, o, s] += product
+                            add_both_forces(
+                                target, sources[s, h], start, stop, metric, d, values, on_targets[t, h, o],
+                                on_sources[part, s, h],
+                            )  # fmt: skip
 
     return loop

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from dynsim.kernels import as_array, as_callable, as_count, as_like, as_number
 
+from ._moments import importance, settle, signals_of, target
 from ._motion import Adam, one_cycle
 
 PARTICLES = ("places", "strengths")
+LOOKS = (0, 0.4, 0.6, 0.8)  # at these shares of the steps the signals are measured, on images if there are some
 
 
 def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     """Fit a model's places and lambdas to the weights of a trained ordinary network.
 
     The sum over the layers of |W_places - W|^2 / |W|^2 is made small by Adam; neurons that layers share are fitted
-    to all of them at once. Biases, norms and ordinary layers are copied. Without images no data is used; with a few,
-    the norms' averages are then measured anew, since weights that are fitted by least squares are a little too small.
+    to all of them at once. Biases, norms and ordinary layers are copied. Without images no data is used. With a few,
+    without their labels, errors count by what they do to a layer's outputs: at first on the signals that the trained
+    layer sees, later on those that the layers fitted so far make of the images. At the end biases and the norms'
+    averages are measured anew.
 
     Parameters
     ----------
@@ -55,26 +61,73 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
         images = as_array(images, "images", ("n", "channels", "height", "width"))
     for network, name in ((model, "model"), (reference, "reference")):
         as_like(network, ("layers", "parameters"), "Model", name)
-    targets = copy_ordinary(model, reference)
+    pairs = copy_ordinary(model, reference)
     moved = [p for p in model.parameters.values() if p.kind in PARTICLES]
     if not moved:
         raise ValueError("model: it has no places; expected a model in DyN form.")
+    for layer, weights in pairs:
+        _rescale(layer, weights)
     motion = Adam(moved, {"strengths": 0.1})
-    scales = [float(np.sum(np.square(weights, dtype=np.float64))) for _, weights in targets]
-    errors = [1.0] * len(targets)
+    goals, errors = [_plain_goal(*pair) for pair in pairs], [1.0] * len(pairs)
+    trained = None if images is None else signals_of(reference, images)
+    counts = None if images is None else importance(reference)
+    looks = set() if images is None else {int(share * steps) for share in LOOKS}
     for step in range(steps):
+        if step in looks:
+            # At first what the trained network sees; later what the layers fitted so far make of it.
+            seen = trained if step == 0 else settle(model, images, trained)
+            goals = _goals(model, pairs, seen, trained, counts)
         for parameter in moved:
             parameter.reset()
-        for k, (layer, weights) in enumerate(targets):
-            difference = layer.materialize() - weights
-            errors[k] = float(np.sum(np.square(difference, dtype=np.float64))) / scales[k]
-            layer.add_weight_gradient((difference * (2 / scales[k])).astype(weights.dtype))
+        for k, goal in enumerate(goals):
+            errors[k] = goal.pull()
         motion.step(one_cycle(step, steps, rate))
         if progress is not None:
             progress(step, steps, sum(errors))
     if images is not None:
-        _calibrate(model, images)
-    return [_entry(model, layer, weights) for layer, weights in targets]
+        settle(model, images, trained)
+    return [_entry(model, layer, weights) for layer, weights in pairs]
+
+
+def _rescale(layer, weights):
+    """Give places that know nothing of the weights yet the weights' size, by lambda."""
+    value = layer.materialize()
+    if np.sum(np.square(value - weights)) >= np.sum(np.square(weights)) > 0:
+        layer.strengths.value *= np.sqrt(np.sum(np.square(weights)) / np.sum(np.square(value)))
+
+
+@dataclass
+class _Goal:
+    """The squared error of one layer: rows_o (W' - T)_o M (W' - T)_o^T summed over its outputs, M = 1 if None."""
+
+    layer: object
+    weights: np.ndarray
+    metric: np.ndarray | None
+    rows: np.ndarray
+
+    def pull(self):
+        """Add the gradient to the layer's parameters; returns the error."""
+        value = self.layer.materialize()
+        difference = value.reshape(self.weights.shape) - self.weights
+        signal = difference if self.metric is None else difference @ self.metric
+        signal = signal * self.rows
+        self.layer.add_weight_gradient((2 * signal).reshape(value.shape))
+        return float(np.sum(signal * difference, dtype=np.float64))
+
+
+def _plain_goal(layer, weights):
+    flat = weights.reshape(len(weights), -1)
+    return _Goal(layer, flat, None, np.full((len(flat), 1), 1 / np.sum(np.square(flat)), flat.dtype))
+
+
+def _goals(model, pairs, seen, trained, counts):
+    """Every layer's outputs on the images as its goal, from what it sees and what the trained layer saw."""
+    goals = []
+    for layer, weights in pairs:
+        number = model.layers.index(layer)
+        flat, metric = target(weights, seen[number], trained[number])
+        goals.append(_Goal(layer, *(array.astype(weights.dtype) for array in (flat, metric, counts[number][:, None]))))
+    return goals
 
 
 def copy_ordinary(model, reference):
@@ -97,20 +150,6 @@ def copy_ordinary(model, reference):
         for name, buffer in getattr(layer, "buffers", {}).items():
             buffer[...] = trained.buffers[name]
     return targets
-
-
-def _calibrate(model, images):
-    """Measure the norms' averages on images, layer after layer."""
-    signals = images if model.prepare is None else model.prepare(images)
-    for layer in model.layers:
-        if not hasattr(layer, "momentum"):
-            signals = layer.forward(signals)
-            continue
-        momentum, layer.momentum = layer.momentum, 1.0
-        try:
-            signals = layer.forward(signals, training=True)
-        finally:
-            layer.momentum = momentum
 
 
 def _entry(model, layer, weights):

@@ -17,6 +17,10 @@ RATES = {"places": 1.0, "strengths": 0.1, "weights": 0.1, "bias": 0.1, "norm": 0
 class Overdamped:
     """Friction alone: dx/dt = force; one step is gradient descent.
 
+    With `sphere` every place keeps its distance from the origin: a force of constraint takes the radial part away. That
+    part is the same for all neurons on the other side, so it moves all weights of a row at once, and in wide layers of
+    many copies it outweighs the rest.
+
     Examples
     --------
     >>> from dynsim.layers import Parameter
@@ -25,8 +29,9 @@ class Overdamped:
     array([0.8])
     """
 
-    def __init__(self, parameters, rates=None):
+    def __init__(self, parameters, rates=None, sphere=False):
         self.parameters = _parameters(parameters)
+        self.held = [p for p in self.parameters if sphere and p.kind == "places"]
         if rates is not None:
             expect_keys(rates, list(RATES), "rates")
             rates = {kind: as_number(rate, f"rate of {kind}", minimum=0) for kind, rate in rates.items()}
@@ -41,6 +46,16 @@ class Overdamped:
 
     def step(self, rate):
         """Move every parameter by one step of the given rate."""
+        radii = [np.linalg.norm(p.value, axis=-1, keepdims=True) for p in self.held]
+        for p, radius in zip(self.held, radii, strict=True):
+            along = np.sum(p.gradient * p.value, axis=-1, keepdims=True)
+            p.gradient -= p.value * np.divide(along, radius**2, out=np.zeros_like(along), where=radius > 0)
+        self._move(rate)
+        for p, radius in zip(self.held, radii, strict=True):
+            now = np.linalg.norm(p.value, axis=-1, keepdims=True)
+            p.value *= np.divide(radius, now, out=np.zeros_like(now), where=now > 0)
+
+    def _move(self, rate):
         for parameter, factor in zip(self.parameters, self.rates, strict=True):
             parameter.value -= rate * factor * parameter.gradient
 
@@ -48,8 +63,8 @@ class Overdamped:
 class Inertial(Overdamped):
     """Mass and friction: v' = -friction v + force, x' = v (gradient descent with momentum 1 - friction)."""
 
-    def __init__(self, parameters, rates=None, friction=0.1):
-        super().__init__(parameters, rates)
+    def __init__(self, parameters, rates=None, sphere=False, friction=0.1):
+        super().__init__(parameters, rates, sphere)
         self.friction = as_number(friction, "friction", minimum=0)
         self.velocities = [np.zeros_like(parameter.value) for parameter in self.parameters]
 
@@ -61,8 +76,7 @@ class Inertial(Overdamped):
         """Take over what `state` returned."""
         _fill(self.velocities, state["velocities"])
 
-    def step(self, rate):
-        """Move every parameter by one step of the given rate."""
+    def _move(self, rate):
         for parameter, factor, velocity in zip(self.parameters, self.rates, self.velocities, strict=True):
             velocity *= 1 - self.friction
             velocity -= parameter.gradient
@@ -72,8 +86,8 @@ class Inertial(Overdamped):
 class Adam(Overdamped):
     """Inertia in a metric of past forces (Kingma & Ba, ICLR 2015), beta = (0.9, 0.999), epsilon = 1e-8."""
 
-    def __init__(self, parameters, rates=None, beta1=0.9, beta2=0.999, epsilon=1e-8):
-        super().__init__(parameters, rates)
+    def __init__(self, parameters, rates=None, sphere=False, beta1=0.9, beta2=0.999, epsilon=1e-8):
+        super().__init__(parameters, rates, sphere)
         self.beta1, self.beta2 = as_number(beta1, "beta1", minimum=0), as_number(beta2, "beta2", minimum=0)
         self.epsilon, self.steps = as_number(epsilon, "epsilon", minimum=0), 0
         self.first = [np.zeros_like(parameter.value) for parameter in self.parameters]
@@ -89,8 +103,7 @@ class Adam(Overdamped):
         _fill(self.first, state["first"])
         _fill(self.second, state["second"])
 
-    def step(self, rate):
-        """Move every parameter by one step of the given rate."""
+    def _move(self, rate):
         self.steps += 1
         correction1, correction2 = 1 - self.beta1**self.steps, 1 - self.beta2**self.steps
         for p, factor, first, second in zip(self.parameters, self.rates, self.first, self.second, strict=True):

@@ -57,12 +57,14 @@ def train(
     rates=None,
     smoothing=0.0,
     decay=0.0,
+    sphere=False,
     bits=None,
     augment=None,
     seed=0,
     reference=None,
     fit_steps=None,
     fit_images=0,
+    fit_rate=0.02,
     trajectory=None,
     checkpoint=None,
     resume=False,
@@ -93,6 +95,8 @@ def train(
         Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
     decay : float
         Ordinary weights shrink by this share of the rate in every step (Loshchilov & Hutter, ICLR 2019).
+    sphere : bool
+        Every place keeps its distance from the origin: for wide layers with many copies.
     bits : int, optional
         Compute with places on a grid of 2^bits values an axis, for packed files; forces move the exact ones.
     augment : callable, optional
@@ -104,7 +108,9 @@ def train(
     fit_steps : int, optional
         Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
     fit_images : int
-        Training images with which "fit" measures the norms' averages anew; 0 is without any data.
+        Training images, without their labels, on which "fit" sees what an error does; 0 is without any data.
+    fit_rate : float
+        Peak of the one-cycle schedule of "fit".
     trajectory : path, optional
         Write the places after every epoch there.
     checkpoint : path, optional
@@ -156,6 +162,7 @@ def train(
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
         "decay": as_number(decay, "decay", minimum=0),
+        "sphere": bool(sphere),
         "bits": bits,
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,
@@ -182,7 +189,7 @@ def train(
         if method == "fit":
             few = trainer.order[:fit_images]
             some = data.train_images[few] if len(few) else None
-            layers = fit(model, reference, fit_steps or 1500, images=some, progress=_behind(epochs, progress))
+            layers = fit(model, reference, fit_steps or 1500, fit_rate, images=some, progress=_behind(epochs, progress))
         if method == "alternating":
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best

@@ -33,6 +33,7 @@ class Trainer:
         seed,
         smoothing=0.0,
         decay=0.0,
+        sphere=False,
         bits=None,
         augment=None,
         project=None,
@@ -49,7 +50,7 @@ class Trainer:
             raise ValueError(f"batch: got {batch}; expected at most the {len(self.order)} images to train on.")
         self.steps = len(self.order) // batch
         self.parameters = list(model.parameters.values())
-        self.motion = MOTIONS[motion](self.parameters, rates)
+        self.motion = MOTIONS[motion](self.parameters, rates, sphere)
         self.quantiser = None if bits is None else Quantiser(model, bits)
         if self.quantiser is not None:
             self.quantiser.to_grid()

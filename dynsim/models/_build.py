@@ -9,10 +9,20 @@ from collections.abc import Mapping
 import numpy as np
 
 from dynsim.kernels import Kernel, as_choice, as_count, as_flag, as_instance, expect_keys
-from dynsim.layers import SETS, BatchNorm, Conv, Flatten, PlainConv, random_places, start_strengths
+from dynsim.layers import (
+    SETS,
+    BatchNorm,
+    Conv,
+    Flatten,
+    Parameter,
+    PlainConv,
+    places_on_sphere,
+    random_places,
+    start_strengths,
+)
 
 from ._model import Model
-from ._parts import DTYPE, Enlarge, full, he, neurons, ordinary
+from ._parts import DTYPE, Enlarge, full, he, ordinary
 from ._vit import vit
 
 
@@ -53,7 +63,7 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     kernel = _settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
-    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank)]
+    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
     return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank}, image=(1, 1, widths[0]))
 
@@ -84,7 +94,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
-    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank)
+    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank, random_places)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
@@ -124,14 +134,14 @@ def build(config):
     return BUILDERS[name](**options)
 
 
-def _full_layers(generator, widths, copies, dim, kernel, weights, rank):
+def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
         if weights:
             layers.append(ordinary(generator, (n, m), rank))
         else:
-            shared = shared or neurons(generator, copies, m, dim)
-            following = neurons(generator, copies, n, dim)
+            shared = shared or Parameter(draw(generator, copies, m, dim), "places")
+            following = Parameter(draw(generator, copies, n, dim), "places")
             layers.append(full(kernel, shared, following))
             shared = following
         layers.append(BatchNorm(n, dtype=DTYPE, relu=True))

@@ -11,19 +11,12 @@ from dynsim.layers import (
     Full,
     LowRankConv,
     LowRankFull,
-    Parameter,
     PlainConv,
     PlainFull,
-    random_places,
     start_strengths,
 )
 
 DTYPE = np.float32
-
-
-def neurons(generator, copies, number, dim):
-    """A subsystem of neurons at random places (copies, number, dim), to be shared by the layers on both its sides."""
-    return Parameter(random_places(generator, copies, number, dim), "places")
 
 
 def full(kernel, places_in, places_out):

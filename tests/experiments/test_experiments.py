@@ -46,7 +46,14 @@ def test_every_training_is_in_the_table(finished):
     forces = next(cell for cell in cells if cell["method"] == "forces" and cell["row"] == 0)
     expected = [results[f"forces-row0-seed{seed}"]["test_accuracy"] for seed in (0, 1)]
     assert forces["accuracies"] == expected and forces["mean"] == pytest.approx(sum(expected) / 2)
-    for name in ("accuracy-memory.png", "accuracy-bytes.png", "training.png", "noise.png"):
+    for name in (
+        "accuracy-memory.png",
+        "accuracy-bytes.png",
+        "training.png",
+        "noise.png",
+        "neurons-1.png",
+        "neurons-2.png",
+    ):
         assert (folder / name).stat().st_size > 5000
 
 

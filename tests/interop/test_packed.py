@@ -130,10 +130,10 @@ def test_the_commands(tmp_path, capsys):
             main([str(argument) for argument in arguments])
         return stop.value.code
 
-    options = ["--data", "digits", "--hidden", 16, "--dim", 3, "--epochs", 2, "--batch", 64, "--bits", 5]
+    options = ["--data", "digits", "--hidden", 16, "--dim", 3, "--epochs", 2, "--batch", 64, "--bits", 3]
     assert call("train", "mlp", *options, "-o", tmp_path) == 0
     packed = tmp_path / "m.safetensors"
-    assert call("export", tmp_path / "model.h5", "--packed", "--bits", 5, "-o", packed) == 0
+    assert call("export", tmp_path / "model.h5", "--packed", "--bits", 3, "-o", packed) == 0
     assert f"{packed.stat().st_size:,} bytes" in capsys.readouterr().out
     assert call("evaluate", packed, "--data", "digits") == 0
     assert call("export", tmp_path / "model.h5", "--packed", "-o", packed) == 2

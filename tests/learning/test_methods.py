@@ -69,7 +69,7 @@ def test_methods_learn(digits, method, steps):
         assert np.array_equal(places, places.astype(np.float16))
 
 
-@pytest.mark.parametrize("method", ["forces", "alternating"])
+@pytest.mark.parametrize("method", ["forces", "fit", "alternating"])
 def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, tmp_path):
     class Stop(Exception):
         pass

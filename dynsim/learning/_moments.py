@@ -1,0 +1,106 @@
+"""What a layer is to do to the signals that it sees: targets and metrics of a fit, measured on a few images.
+
+A layer with weights V that sees signals x' in place of a layer with weights W that sees x is to make |V x' - W x|^2
+small, the means left out (a norm or a bias takes them). With a ridge towards W itself this is a weighted least-squares
+problem in V, (V - T) M (V - T)^T, with M = cov(x', x') + ridge and T = (W cov(x, x') + ridge W) M^-1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CHUNK = 100  # images whose patches are held at once
+RIDGE = 0.02  # of the signals' mean variance: directions that the few images do not show count this much
+
+
+def signals_of(model, images):
+    """What every layer sees when images pass through a model, and its answer at the end."""
+    seen = [images if model.prepare is None else model.prepare(images)]
+    for layer in model.layers:
+        seen.append(layer.forward(seen[-1]))
+    return seen
+
+
+def settle(model, images, trained):
+    """Pass images through a fitted model, set its biases and its norms' averages on the way; returns what layers see.
+
+    `trained` is what `signals_of` found in the network that it was fitted to: the biases make the mean of every
+    layer's outputs equal to that.
+    """
+    seen = [images if model.prepare is None else model.prepare(images)]
+    for layer, wanted in zip(model.layers, trained[1:], strict=True):
+        if getattr(layer, "places_in", None) is not None and layer.bias is not None:
+            layer.bias.value += _means(wanted) - _means(layer.forward(seen[-1]))
+        if hasattr(layer, "momentum"):
+            momentum, layer.momentum = layer.momentum, 1.0
+            try:
+                seen.append(layer.forward(seen[-1], training=True))
+            finally:
+                layer.momentum = momentum
+        else:
+            seen.append(layer.forward(seen[-1]))
+    return seen
+
+
+def importance(model):
+    """How much a squared error in each output of each layer does to the squared error of the scores, {layer: (n,)}.
+
+    Errors are followed forward as if they were independent: through weights by their squares, through a norm by
+    (scale / deviation)^2. A convolution's counts for all places of the image where it stands.
+    """
+    counts, found = None, {}
+    for number in range(len(model.layers) - 1, -1, -1):
+        layer = model.layers[number]
+        if hasattr(layer, "materialize"):
+            weights = layer.materialize()
+            counts = np.ones(len(weights)) if counts is None else counts
+            if len(counts) != len(weights):  # flattened images behind a convolution, channel by channel
+                counts = counts.reshape(len(weights), -1).sum(axis=1)
+            found[number] = counts
+            counts = counts @ np.square(weights.reshape(len(weights), weights.shape[1], -1), dtype=np.float64).sum(2)
+        elif hasattr(layer, "momentum"):
+            factor = np.square(layer.scale.value, dtype=np.float64) / (layer.variance + layer.epsilon)
+            counts = (counts.reshape(len(factor), -1) * factor[:, None]).sum(axis=1)
+    return found
+
+
+def _means(signals):
+    return signals.mean(axis=(0, *range(2, signals.ndim)), dtype=np.float64).astype(signals.dtype)
+
+
+def target(weights, signals, trained, ridge=RIDGE):
+    """Return T (n, f) and M (f, f).
+
+    Parameters
+    ----------
+    weights : ndarray, (n, m) or (n_out, n_in, k, k)
+        Of the trained layer.
+    signals, trained : ndarray
+        What the fitted layer sees, and what the trained one saw: (batch, m), or images (batch, n_in, height, width).
+    ridge : float
+        In units of the mean variance of `signals`.
+    """
+    flat = weights.reshape(len(weights), -1).astype(np.float64)
+    count, sums, products = 0, 0.0, 0.0
+    for start in range(0, len(signals), CHUNK):
+        rows = [_rows(x[start : start + CHUNK], weights) for x in (signals, trained)]
+        both = np.concatenate(rows, axis=1)
+        count += len(both)
+        sums = sums + both.sum(axis=0, dtype=np.float64)
+        products = products + (both.T @ both).astype(np.float64)
+    mean = sums / count
+    covariance = products / count - np.outer(mean, mean)
+    size = flat.shape[1]
+    metric, cross = covariance[:size, :size], covariance[size:, :size]
+    pull = ridge * (np.trace(metric) / size or 1.0)
+    metric = metric + pull * np.eye(size)
+    return np.linalg.solve(metric, (flat @ cross + pull * flat).T).T, metric
+
+
+def _rows(signals, weights):
+    """The layer's input vectors as rows: signals, or all patches of images."""
+    if weights.ndim == 2:
+        return np.ascontiguousarray(signals)
+    k = weights.shape[2]
+    patches = np.lib.stride_tricks.sliding_window_view(signals, (k, k), axis=(2, 3))
+    return np.ascontiguousarray(patches.transpose(0, 2, 3, 1, 4, 5)).reshape(-1, signals.shape[1] * k * k)

@@ -1,0 +1,72 @@
+"""Goals of a fit that are measured on a few images."""
+
+import numpy as np
+import pytest
+
+import dynsim
+from dynsim.layers import PlainConv, PlainFull
+from dynsim.learning import fit, train
+from dynsim.learning._moments import settle, signals_of, target
+from dynsim.models import mlp
+
+
+def centred(rows):
+    return rows - rows.mean(axis=0)
+
+
+def test_the_goal_is_a_ridge_regression_on_what_the_layer_sees():
+    g = np.random.default_rng(0)
+    weights, seen = g.normal(size=(3, 5)), g.normal(size=(40, 5)) + 2.0
+    trained = seen + 0.3 * g.normal(size=(40, 5))
+    found, metric = target(weights, seen, trained, ridge=0.2)
+    x, wanted = centred(seen) / np.sqrt(40), centred(trained) @ weights.T / np.sqrt(40)
+    pull = 0.2 * np.trace(x.T @ x) / 5
+    # The same as ordinary least squares with rows for the ridge below those of the signals.
+    left = np.vstack([x, np.sqrt(pull) * np.eye(5)])
+    right = np.vstack([wanted, np.sqrt(pull) * weights.T])
+    expected = np.linalg.lstsq(left, right, rcond=None)[0].T
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(metric, left.T @ left, atol=1e-12)
+    # Where the layer sees what the trained one saw, the goal is the weights.
+    np.testing.assert_allclose(target(weights, trained, trained)[0], weights, atol=1e-12)
+
+
+def test_a_convolution_sees_patches():
+    g = np.random.default_rng(1)
+    weights, images = g.normal(size=(3, 2, 2, 2)), g.normal(size=(130, 2, 5, 6))
+    _, metric = target(weights, images, images, ridge=0.0)
+    outputs = PlainConv(weights).forward(images)
+    variances = outputs.var(axis=(0, 2, 3))
+    flat = weights.reshape(3, -1)
+    np.testing.assert_allclose(np.diag(flat @ metric @ flat.T), variances, rtol=1e-10)
+    assert PlainFull(flat).materialize().shape == (3, len(metric))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data, model = dynsim.datasets.load("digits"), mlp((64, 24, 10), weights=True, seed=1)
+    train(model, data, epochs=10, batch=64, seed=1)
+    return model, data
+
+
+def test_a_few_images_bring_the_scores_nearer(trained):
+    reference, data = trained
+    few, wanted, errors = data.train_images[:400], reference.scores(data.test_images), []
+    for images in (None, few):
+        model = mlp((64, 24, 10), copies=1, dim=4, seed=1)
+        fit(model, reference, steps=300, rate=0.05, images=images)
+        errors.append(np.mean((model.scores(data.test_images) - wanted) ** 2) / np.var(wanted))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_settling_makes_the_means_those_of_the_trained_network(trained):
+    reference, data = trained
+    images = data.train_images[:200]
+    model = mlp((64, 24, 10), copies=2, dim=3, seed=1)
+    seen = settle(model, images, signals_of(reference, images))
+    assert len(seen) == len(model.layers) + 1
+    hidden = model.layers[1].forward(seen[1])
+    # Sums of 200 numbers of size one in float32.
+    np.testing.assert_allclose(hidden.mean(axis=0), reference.layers[1].forward(seen[1]).mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(model.layers[2].mean, hidden.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(seen[-1].mean(axis=0), reference.scores(images).mean(axis=0), atol=1e-4)
