@@ -55,6 +55,9 @@ MEANINGFUL = {
     **{f"{name}.path": {"text"} for name in ("run", "solve", "TrajectoryWriter", "save_checkpoint", "save_model")},
     "to_extxyz.output": {"text"},
     "data_dir": {"text"},
+    "TrajectoryWriter.observables": {"text"},
+    # Nothing is looked for where a data set is embedded.
+    **{f"{name}.data_dir": set(VALUES) for name in ("find", "load")},
     "train.trajectory": {"text"},
     "train.checkpoint": {"text"},
     "train.resume": set(),

@@ -98,6 +98,15 @@ def machine():
     return found
 
 
+def clock_rate():
+    """The highest clock rate that the cores report now, in hertz, or None."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return max(1e6 * float(line.split(":", 1)[1]) for line in file if line.startswith("cpu MHz"))
+    except (OSError, ValueError):
+        return None
+
+
 def _processor():
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

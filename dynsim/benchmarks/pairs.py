@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+
 import numpy as np
 
-from ._measure import median_seconds, ratio, rounds_of
+from ._measure import clock_rate, isolated, median_seconds, ratio, rounds_of
 
 N = 20_000
 
@@ -27,9 +31,38 @@ def run(rounds, full, backend="numba"):
                 "pairs_per_second": N * N / found["ours"]["seconds"],
                 "times_faster_than_keops": ratio(found["keops"], found["ours"]),
                 "times_faster_than_numpy": ratio(found["matrix"], found["ours"]),
+                **(_limit(d, N * N / found["ours"]["seconds"]) if backend == "numba" else {}),
             }
         )
     return {"rows": rows}
+
+
+def _limit(d, pairs_per_second):
+    """How near we come to what the units for vectors could do: two operations a cycle and core, all of them busy."""
+    counted, hertz = isolated(__name__, "operations", d=d), clock_rate()
+    if not counted["operations"] or hertz is None:
+        return {}
+    limit = len(os.sched_getaffinity(0)) * hertz * 2 * counted["lanes"] / counted["operations"]
+    return {"vector_operations": counted["operations"], "lanes": counted["lanes"], "clock_hertz": hertz,
+            "share_of_limit": pairs_per_second / limit}  # fmt: skip
+
+
+def operations(d):
+    """Vector operations of the compiled inner loop for one vector of pairs, counted in its assembly, and its lanes."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder  # what comes from a cache has no assembly
+        from dynsim.kernels import Kernel, pair_sum
+        from dynsim.kernels._block import specialisation
+        from dynsim.kernels._direct import _one_signal_loop
+
+        sources, targets, x = (array[:8] for array in _data(d))
+        pair_sum(Kernel(), sources, targets, x)
+        text = "\n".join(_one_signal_loop(*specialisation(Kernel(), d)).inspect_asm().values())
+    # The block with most reciprocal roots is the loop over the sources, four targets side by side.
+    block = max(re.split(r"\n(?=\.LBB)", text), key=lambda part: len(re.findall(r"\tvrsqrt\w*ps", part)))
+    roots = len(re.findall(r"\tvrsqrt\w*ps", block))
+    found = len(re.findall(r"\t(?:vsubps|vmulps|vfn?m(?:add|sub)\w*ps|vrsqrt\w*ps)", block))
+    return {"operations": found / roots if roots else 0.0, "lanes": 16 if "%zmm" in block else 8}
 
 
 def _data(d):

@@ -65,6 +65,7 @@ def search_path(data_dir=None):
     """
     import pooch
 
+    data_dir = None if data_dir is None else Path(data_dir)
     given = [data_dir, os.environ.get("DYNSIM_DATA"), "data", pooch.os_cache("dynsim")]
     return [Path(folder) for folder in given if folder]
 
@@ -96,8 +97,7 @@ def load(name, data_dir=None):
     >>> load("digits").train_images.shape
     (1437, 1, 8, 8)
     """
-    if name not in NAMES:
-        raise DataError(f"data set: got {name!r}; expected one of {', '.join(NAMES)}.")
+    expect_name(name)
     folder = find(name, data_dir)
     if folder is None:
         places = ", ".join(str(f / name) for f in search_path(data_dir))

@@ -135,7 +135,7 @@ def solve(
         raise TypeError(f"system: got {type(system).__name__}; expected a System.")
     if backend is not None:
         system = system._on(backend)
-    t0, t1 = _span(span)
+    t0, t1 = expect_span(span)
     if resume is not None:
         t0 = _check_state(resume, system, t1)
     tableau = _method(method)
@@ -168,7 +168,8 @@ def solve(
     return Run(system, options).go()
 
 
-def _span(span):
+def expect_span(span):
+    """Return the span as two floats, t0 < t1; raises ValueError or TypeError."""
     array = as_array(span, "span", (2,), np.float64)
     t0, t1 = float(array[0]), float(array[1])
     if not t0 < t1:

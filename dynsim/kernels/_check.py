@@ -182,7 +182,7 @@ def as_float_type(value, name):
         dtype = np.dtype(value)
     except TypeError:
         dtype = None
-    if value is None or dtype not in (np.float32, np.float64):
+    if value is None or dtype is None or dtype not in (np.float32, np.float64):
         raise TypeError(f"{name}: got {_describe(value)}; expected float32 or float64.")
     return dtype
 

@@ -62,7 +62,7 @@ def number_type(value):
         dtype = np.dtype(value)
     except TypeError:
         dtype = None
-    if value is None or dtype not in (np.dtype("float32"), np.dtype("float64")):
+    if value is None or dtype is None or dtype not in (np.dtype("float32"), np.dtype("float64")):
         text = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
         raise ValueError(f"got dtype {text}, expected float32 or float64")
     return dtype

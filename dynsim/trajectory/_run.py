@@ -76,9 +76,11 @@ def run(
     if overwrite:
         for old in (checkpoint_of(path), Path(f"{checkpoint_of(path)}.previous")):
             old.unlink(missing_ok=True)
-    stored = {**_describe(system, span, method, options), **parameters}
+    from dynsim.engine._solve import expect_span
     from dynsim.kernels import find_backend
 
+    expect_span(span)
+    stored = {**_describe(system, span, method, options), **parameters}
     backend = getattr(system, "backend", None) if options.get("backend") is None else find_backend(options["backend"])
     provenance = {"backend": getattr(backend, "name", "numba"), **provenance}
 

@@ -21,6 +21,14 @@ def test_pair_sums_agree(monkeypatch):
     assert pairs.ours(3)["checksum"] == pytest.approx(pairs.matrix(3)["checksum"], rel=1e-3)
 
 
+def test_the_operations_of_a_pair_are_counted():
+    found = _measure.isolated("dynsim.benchmarks.pairs", "operations", d=3)
+    # 3 differences, a square and 2 multiply-adds, the root with its Newton step, the sum: 11 or more; in the block of
+    # the assembly some constants are made as well. Without wide vectors nothing is counted.
+    assert found["operations"] == 0 or 11 <= found["operations"] < 16
+    assert _measure.clock_rate() is None or 1e8 < _measure.clock_rate() < 1e10
+
+
 def test_products_agree():
     for columns in (1, 7):
         ours, blas = (f(300, 200, 3, columns) for f in (product.ours, product.blas))
