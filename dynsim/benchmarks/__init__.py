@@ -11,6 +11,7 @@ BENCHMARKS = {
     "engine": "RK4 against SciPy's solve_ivp over NumPy; a delay system against jitcdde and ddeint",
     "growth": "time of a pair sum against the number of neurons, direct and sorted",
     "product": "weight-free products with l1 distances against BLAS on the full matrix",
+    "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
     "train": "an epoch of LeNet-5 in DyN form against PyTorch with weights",
 }
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "Whether a model says the same after it was saved and reloaded.",
     "plot": "Draw a trajectory.",
     "export": "Files for other programs.",
+    "convert": "Turn a trained network of PyTorch into particles.",
     "data": "List and download data sets.",
     "bench": "This program beside its peers, timed in one run.",
     "experiment": "Tables of many trainings, as published.",

@@ -7,7 +7,7 @@ import json
 import click
 
 # As in dynsim.benchmarks, which a test compares.
-NAMES = ("pairs", "engine", "growth", "product", "train")
+NAMES = ("pairs", "engine", "growth", "product", "fit", "train")
 
 
 @click.command()
@@ -23,6 +23,7 @@ def command(names, rounds, full, as_json):
     engine   integration against SciPy, jitcdde and ddeint
     growth   time against the number of neurons
     product  weight-free products against BLAS
+    fit      places fitted to weights, against Adam
     train    an epoch of LeNet-5 against PyTorch
 
     A peer that is not installed is named in its place: pip install 'dynsim[bench]'.

@@ -4,8 +4,10 @@ from ._augment import Augment
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
 from ._fit_weights import FittedWeights, fit_weights
+from ._gauss_newton import gauss_newton
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
+from ._targets import relations_problem
 from ._train import METHODS, TrainingResult, train
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_weights",
+    "gauss_newton",
     "one_cycle",
+    "relations_problem",
     "train",
 ]

@@ -36,9 +36,22 @@ class FittedWeights:
 
 
 def fit_weights(
-    weights, kernel=None, *, copies=2, dim=8, rank=0, sets="half", scale=None, moments=None, steps=60, inner=30, restarts=1, seed=0,
-    start=None, progress=None,
-):  # fmt: skip
+    weights,
+    kernel=None,
+    *,
+    copies=2,
+    dim=8,
+    rank=0,
+    sets="half",
+    scale=None,
+    moments=None,
+    steps=60,
+    inner=30,
+    restarts=1,
+    seed=0,
+    start=None,
+    progress=None,
+):
     """Fit the places of two subsystems to the weights between them.
 
     Parameters

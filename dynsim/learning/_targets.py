@@ -105,7 +105,7 @@ class Targets:
 
     def preconditioner(self, x, damping):
         """Inverse of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor."""
-        blocks = [0.0 for _ in x]
+        blocks = [np.zeros(1) for _ in x]
         for target in self.targets:
             size = 1.0 if target.moments is None else float(np.mean(np.diag(target.moments)))
             scale = np.broadcast_to(size * np.asarray(target.scale, np.float64), target.weights.shape)
@@ -135,6 +135,20 @@ class Targets:
             yield target, signal * np.asarray(target.scale, signal.dtype)
 
 
+def relations_problem(kernel, weights):
+    """The problem of one relation without anything beside: unknowns are sources, targets and strengths.
+
+    Examples
+    --------
+    >>> problem = relations_problem(Kernel("linear"), np.ones((1, 1, 1, 1)))
+    >>> places = np.zeros((1, 1, 1, 2))
+    >>> problem.residual([places, places, np.ones((1, 1, 1))])
+    array([-1.])
+    """
+    scale = 1 / (float(np.sum(np.square(weights, dtype=np.float64))) or 1.0)
+    return Targets([Target(kernel, weights, [(0, 1, 2, False)], scale=scale)])
+
+
 def _product(left, right):
     """(T, n, r) and (r, S, m) as weights (T, S, n, m)."""
     return np.einsum("tor,rsi->tsoi", left, right, optimize=True)
@@ -161,6 +175,8 @@ def _strengths_blocks(kernel, sources, targets, strengths):
 
 def _inverse(block, damping, dtype):
     block = np.array(block, np.float64)
+    if block.ndim == 1:  # nothing depends on these unknowns
+        return block.astype(dtype)
     diagonal = np.arange(block.shape[-1])
     block[..., diagonal, diagonal] *= 1 + RIDGE
     block[..., diagonal, diagonal] += damping
@@ -169,6 +185,8 @@ def _inverse(block, damping, dtype):
 
 def _apply(inverse, v):
     """Inverse blocks times a direction of the unknowns they belong to."""
+    if inverse.ndim == 1:
+        return v * inverse
     if inverse.ndim == 5:  # places: (sets, n, G, g d, g d) and (sets, H, n, d)
         sets, copies, n, d = v.shape
         groups = inverse.shape[2]

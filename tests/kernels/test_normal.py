@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dynsim.kernels import METRICS, PROFILES, Kernel, relation, relation_forces, relation_normal, relation_tangent
+from dynsim.kernels import PROFILES, Kernel, relation, relation_forces, relation_normal, relation_tangent
 
-T, S, H, N, M, D = 2, 3, 2, 4, 5, 3
+T, S, H, N, M, D = 2, 3, 2, 4, 5, 3  # d = 3 as in the other tests of kernels: nothing is compiled twice
 
 
 def subsystem(seed, dtype=np.float64):
@@ -14,8 +14,10 @@ def subsystem(seed, dtype=np.float64):
     return [g.normal(size=shape).astype(dtype) for shape in shapes]
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("profile", PROFILES)
+CASES = [(profile, "l2") for profile in PROFILES] + [("linear", "l1")]
+
+
+@pytest.mark.parametrize(("profile", "metric"), CASES)
 def test_tangent_is_the_slope_along_a_direction(profile, metric):
     kernel = Kernel(profile, metric, softening=0.5)
     places, direction = subsystem(0), subsystem(1)
@@ -27,19 +29,19 @@ def test_tangent_is_the_slope_along_a_direction(profile, metric):
     )
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_tangent_and_forces_are_adjoint(metric):
+@pytest.mark.parametrize(("profile", "metric"), [("inverse", "l2"), ("linear", "l1")])
+def test_tangent_and_forces_are_adjoint(profile, metric):
     """<J v, w> = <v, J^T w>."""
-    kernel, places, direction = Kernel("inverse", metric, softening=0.5), subsystem(2), subsystem(3)
+    kernel, places, direction = Kernel(profile, metric, softening=0.5), subsystem(2), subsystem(3)
     w = np.random.default_rng(4).normal(size=(T, S, N, M))
     forces = relation_forces(kernel, *places, w)
     left = np.sum(relation_tangent(kernel, *places, *direction) * w)
     assert left == pytest.approx(sum(np.sum(f * v) for f, v in zip(forces, direction, strict=True)), rel=1e-12)
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_normal_matrix_is_jacobian_squared(metric):
-    kernel, (sources, targets, strengths) = Kernel("inverse", metric, softening=0.5), subsystem(5)
+@pytest.mark.parametrize(("profile", "metric"), [("inverse", "l2"), ("linear", "l1")])
+def test_normal_matrix_is_jacobian_squared(profile, metric):
+    kernel, (sources, targets, strengths) = Kernel(profile, metric, softening=0.5), subsystem(5)
     normal = relation_normal(kernel, sources, targets, strengths)
     for t, o in [(0, 0), (1, 3)]:
         columns = []

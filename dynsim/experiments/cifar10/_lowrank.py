@@ -35,7 +35,7 @@ class LowRankConv2d(nn.Module):
 
 
 def low_rank(module, budget, include):
-    """(module, floats of the layers considered as a share of their weights); batch norms are corrected as for places."""
+    """(module, floats of the layers as a share of their weights); batch norms are corrected as for places."""
     module = copy.deepcopy(module)
     entries = [entry for entry in walk(module, include) if not entry.reason]
     curves = [Curve(entry.weights, 1, 0) for entry in entries]

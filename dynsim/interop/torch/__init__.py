@@ -10,6 +10,7 @@ from ._attention import DynMultiheadAttention
 from ._conv import DynConv2d
 from ._convert import convert
 from ._embedding import DynEmbedding
+from ._files import load_converted, load_source, save_converted
 from ._finetune import distillation, finetune
 from ._linear import DynLinear
 from ._materialize import materialize
@@ -17,6 +18,7 @@ from ._noise import noisy
 from ._norms import correct, expectations
 from ._onnx import save_onnx
 from ._plain import plain
+from ._program import load_program, modularise
 from ._relation import relation
 from ._report import Report
 from ._timm import load_timm, load_torchvision
@@ -35,13 +37,18 @@ __all__ = [
     "distillation",
     "expectations",
     "finetune",
+    "load_converted",
+    "load_program",
+    "load_source",
     "load_timm",
     "load_torchvision",
     "materialize",
+    "modularise",
     "noisy",
     "plain",
     "relation",
     "replace",
+    "save_converted",
     "save_onnx",
     "walk",
 ]

@@ -34,14 +34,14 @@ def finetune(
     stop=None,
     progress=None,
 ):
-    """Train a converted module to answer as the original did; its places move by the forces that this exerts.
+    """Train a converted module to answer as the original did: places move by the forces that this exerts.
 
     The loss is (1 - labels) T^2 KL(teacher_T || module_T) + labels * cross entropy (Hinton et al., 2015). Every
-    parameter moves by Adam at `rate` times its root mean square, on one cycle: places, lambdas and ordinary weights have
+    parameter moves by Adam at `rate` times its root mean square, on one cycle: places, lambdas and weights have
     very different sizes. Nothing here is special to particles: a training loop of one's own over
     `module.parameters()` is as good.
 
-    Under `torchrun` (WORLD_SIZE above 1) every process trains on its own part of the loader, and gradients are averaged
+    Under `torchrun` (WORLD_SIZE above 1) every process trains on its part of the loader, and gradients are averaged
     (DistributedDataParallel); give each process a loader of its own part (DistributedSampler).
 
     Parameters

@@ -1,0 +1,54 @@
+"""dynsim convert: a trained network of PyTorch becomes particles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ._progress import Progress
+
+
+@click.command()
+@click.argument("model")
+@click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
+@click.option("--copies", type=int, default=2, show_default=True, help="Places of a neuron.")
+@click.option("--dim", type=int, help="Dimension for every layer, instead of a budget.")
+@click.option("--rank", type=int, help="Rank of a part beside the particles; 0 with a budget: none.")
+@click.option("--sets", type=click.Choice(["half", "full"]), default="half", show_default=True, help="Of convolutions.")
+@click.option("--include", multiple=True, help="Convert layers of such names only, as 'layer1.*'.")
+@click.option("--exclude", multiple=True, help="Leave layers of such names.")
+@click.option("--steps", type=int, default=40, show_default=True, help="Gauss-Newton steps of a fit.")
+@click.option("--restarts", type=int, default=1, show_default=True, help="Random starts of a fit.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="A folder in which MODEL.pt2 is looked for, too.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as model.h5.")
+def command(model, output, data_dir, as_json, include, exclude, **options):
+    """Convert MODEL, a .pt2 file of torch.export.save or timm:NAME[:pretrained], and print every layer.
+
+    Finished fits are kept in OUTPUT.fits until all are done: what was interrupted goes on.
+
+    \b
+    dynsim convert resnet.pt2 -o model.h5 --budget 0.5
+    dynsim convert timm:resnet18 -o model.h5 --dim 16 --exclude fc --json
+    """
+    from dynsim.interop.torch import convert, load_source, save_converted
+
+    if output.suffix != ".h5":
+        raise click.UsageError(f"-o: got {output}; expected a name that ends in .h5.")
+    if data_dir is not None and not Path(model).exists() and (data_dir / model).exists():
+        model = data_dir / model
+    module, source = load_source(model)
+    fits = output.with_name(output.name + ".fits")
+    with Progress(0, 1, unit="fits") as bar:
+        made, report = convert(
+            module, include=list(include) or None, exclude=list(exclude) or None, checkpoint=fits,
+            progress=lambda name, done, total: bar(done / total), **options,
+        )  # fmt: skip
+    save_converted(made, output, source, report)
+    fits.unlink(missing_ok=True)
+    found = {**report.to_dict(), "seed": options["seed"], "bytes": output.stat().st_size}
+    click.echo(json.dumps(found) if as_json else str(report))
+    click.echo(f"{output}: {output.stat().st_size:,} bytes; seed {options['seed']}", err=True)

@@ -1,0 +1,97 @@
+"""The table of a conversion experiment, and its figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+TITLES = {"original": "original", "particles": "particles", "low-rank": "SVD", "rounded": "weights, rounded"}
+
+
+def report(recipe, results, folder):
+    """Write report.md, report.json and figures into a folder from what is finished; returns the Markdown."""
+    folder = Path(folder)
+    rows = [(task, results.get(task.name)) for task in recipe.tasks()]
+    text = _markdown(recipe, rows)
+    (folder / "report.md").write_text(text, encoding="utf-8")
+    listed = [{"name": task.name, "kind": task.kind, "budget": task.budget, "tuned": task.tuned, "seed": task.seed,
+               "result": result} for task, result in rows]  # fmt: skip
+    (folder / "report.json").write_text(json.dumps({"title": recipe.title, "rows": listed}, indent=1), encoding="utf-8")
+    _figures(recipe, rows, folder)
+    return text
+
+
+def _markdown(recipe, rows):
+    lines = [
+        f"# {recipe.title}",
+        "",
+        f"Layers: {', '.join(recipe.include)}. Accuracy in percent on the test images, read once for every row. Floats "
+        "and bytes of these layers are shares of their float32 weights. Under delta: "
+        f"{recipe.draws} draws of uniform noise on every number that is stored for these layers: mean (least to most).",
+        "",
+        "| network | floats | bytes | training | ideal | " + " | ".join(f"delta {d:g}" for d in recipe.deltas) + " |",
+        "|" + "---|" * (5 + len(recipe.deltas)),
+    ]
+    for task, result in rows:
+        name = TITLES[task.kind]
+        training = "fine-tuned" if task.tuned else "" if task.kind == "original" else "data-free"
+        if result is None:
+            budget = "" if task.budget is None else f"{task.budget:g}"
+            lines.append(f"| {name} | {budget} | | {training} | not measured |" + " |" * len(recipe.deltas))
+            continue
+        if result.get("bits"):
+            name += f" to {result['bits']} bits"
+        noise = [result["noise"][str(delta)] for delta in recipe.deltas]
+        shown = [f"{np.mean(draws):.1f} ({min(draws):.1f} to {max(draws):.1f})" for draws in noise]
+        lines.append(
+            f"| {name} | {result['share']:.3f} | {result['bytes']:.3f} | {training} | {result['test_accuracy']:.1f} | "
+            + " | ".join(shown)
+            + " |"
+        )
+    seconds = [
+        (task, result["seconds"]) for task, result in rows if result and task.kind == "particles" and not task.tuned
+    ]
+    if seconds:
+        lines += ["", "Seconds of the conversions: " + ", ".join(f"{t.budget:g}: {s:.0f}" for t, s in seconds) + "."]
+    for task, result in rows:
+        if result and task.kind == "particles" and not task.tuned:
+            lines += ["", f"## Layers at {task.budget:g}", "", *_layers(result["layers"])]
+    return "\n".join(lines) + "\n"
+
+
+def _layers(layers):
+    lines = ["| layer | weights | floats | form | squared error | SVD, as many floats | note |", "|" + "---|" * 7]
+    for layer in layers:
+        form = error = svd = ""
+        if layer["converted"]:
+            rank = f" + rank {layer['rank']}" if layer["rank"] else ""
+            form, error = f"{layer['copies']} copies, d = {layer['dim']}{rank}", f"{layer['error']:.4f}"
+            svd = f"{layer['svd_error']:.4f}"
+        lines.append(
+            f"| {layer['name']} | {layer['weights']:,} | {layer['floats']:,} | {form} | {error} | {svd} | "
+            f"{layer['reason']} |"
+        )
+    return lines
+
+
+def _figures(recipe, rows, folder):
+    from dynsim.plots import compare, save
+
+    series, noise = {}, {}
+    for task, result in rows:
+        if result is None:
+            continue
+        name = TITLES[task.kind] + (", fine-tuned" if task.tuned else "")
+        place = result["bytes"] if task.kind == "rounded" else result["share"]
+        series.setdefault(name, []).append((place, result["test_accuracy"]))
+        if task.budget in (None, recipe.budgets[0]) and task.kind != "rounded":
+            curve = [(float(delta), float(np.mean(draws))) for delta, draws in result["noise"].items()]
+            noise[name + ("" if task.budget is None else f" {task.budget:g}")] = curve
+    if series:
+        label = "floats (rounded: bytes) of the layers, share of their weights"
+        save(compare(series, label, "test accuracy, %", title=recipe.title), folder / "accuracy.png")
+    if noise and recipe.deltas:
+        figure = compare(noise, "delta", "test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
+        save(figure, folder / "noise.png")

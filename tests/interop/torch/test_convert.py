@@ -1,0 +1,215 @@
+"""Conversion: every layer is accounted for, budgets are kept, norms are corrected, fits go on."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
+
+from torch import nn  # noqa: E402
+
+from dynsim import Kernel  # noqa: E402
+from dynsim.interop.torch import (  # noqa: E402
+    Curve,
+    DynConv2d,
+    DynLinear,
+    allocate,
+    convert,
+    expectations,
+    materialize,
+)
+
+KERNEL = Kernel("gaussian", length=6.0)
+
+
+class Odd(nn.Linear):
+    """A layer that computes in a way of its own."""
+
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, groups=2),
+        nn.Flatten(),
+        nn.Linear(32 * 9, 20),
+        nn.TransformerEncoderLayer(20, 4, 32, batch_first=True),
+        nn.ConvTranspose1d(1, 1, 3),
+        Odd(22, 8),
+    ).eval()
+
+
+@pytest.fixture(scope="module")
+def converted():
+    return network(), *convert(network(), copies=2, dim=2, steps=6, exclude=["3"])
+
+
+def test_every_layer_is_in_the_report(converted):
+    original, module, report = converted
+    owners = {name for name, part in original.named_modules() if list(part.parameters(recurse=False))}
+    names = {layer.name.replace("in_proj", "").rstrip(".") for layer in report.layers}
+    assert owners <= names and len(report.layers) == len({layer.name for layer in report.layers})
+    reasons = {layer.name: layer.reason for layer in report.layers}
+    assert reasons["3"] == "excluded" and "norm" in reasons["1"] and "way of its own" in reasons["8"]
+    assert "ConvTranspose1d" in reasons["7"] and reasons["5"] == ""
+    made = {name for name, part in module.named_modules() if isinstance(part, (DynLinear, DynConv2d))}
+    assert made == {layer.name for layer in report.layers if layer.converted} >= {"0", "5", "6.self_attn.in_proj"}
+    assert report.parameters == sum(p.numel() for p in module.parameters())
+    assert report.parameters_before == sum(p.numel() for p in original.parameters())
+    assert all(name in str(report) for name in reasons)
+    assert report.to_dict()["layers"][0]["copies"] == 2
+
+
+def test_errors_are_those_of_the_weights(converted):
+    original, module, report = converted
+    for name in ("0", "5"):
+        weights, made = original.get_submodule(name).weight, module.get_submodule(name).materialize()
+        error = float((made - weights).square().sum() / weights.square().sum())
+        layer = next(layer for layer in report.layers if layer.name == name)
+        assert layer.error == pytest.approx(error, rel=1e-3) and layer.error < layer.svd_error
+        assert torch.equal(original.get_submodule("5").bias, module.get_submodule("5").bias)
+
+
+def test_the_original_is_left_alone_and_the_copy_trains(converted):
+    original, module, _ = converted
+    fresh = network().state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in original.state_dict().items())
+    assert not module.training
+    x = torch.randn(2, 3, 7, 7)
+    head = module[:6]
+    head(x).sum().backward()
+    assert all(p.grad is not None for p in head.parameters())
+    torch.testing.assert_close(materialize(module)[:6](x), head(x), rtol=0, atol=1e-6)
+    layer = module[6]
+    assert layer(torch.randn(2, 4, 20)).shape == (2, 4, 20)
+
+
+def test_a_budget_is_kept_and_goes_where_it_helps():
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 40))
+    with torch.no_grad():  # the first layer is nearly of rank 2, the second has no structure
+        module[0].weight.copy_(torch.randn(40, 2) @ torch.randn(2, 40) + 0.01 * torch.randn(40, 40))
+        module[2].weight.normal_()
+    made, report = convert(module, budget=0.5, steps=10)
+    first, second = report.layers[0], report.layers[-1]
+    assert report.share <= 0.5 and first.floats < second.floats
+    assert report.share == (first.floats + second.floats - 80) / 3200
+    assert sum(p.numel() for p in made.parameters()) == report.parameters
+    assert convert(module, budget=1.5, steps=5)[1].layers[0].reason.startswith("kept")
+    with pytest.raises(ValueError, match=r"budget: got 0\.01; expected at least"):
+        convert(module, budget=0.01)
+
+
+def test_allocation_is_greedy_and_within_limits():
+    g = np.random.default_rng(0)
+    curves = [Curve(g.normal(size=(1, 1, 30, 30)) * g.random(30) ** power, 2, 2) for power in (0, 1, 4)]
+    chosen = allocate(curves, 0.5)
+    assert sum(c.floats(q) for c, q in zip(curves, chosen, strict=True)) <= 0.5 * 2700
+    assert chosen[0] > chosen[2] and all(q % 2 == 0 for q in chosen)
+    curve = curves[0]
+    curve.measured(4, curve.error(4))
+    assert curve.gain == pytest.approx(1.2)  # what was predicted was found
+
+
+def test_norms_behind_converted_layers_are_corrected():
+    """With inputs as the norms promise, the corrected averages are those that are measured."""
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, bias=False), nn.BatchNorm2d(16)
+    )
+    with torch.no_grad():
+        module[1].weight.uniform_(0.5, 1.5)
+        module[1].bias.normal_()
+    x = torch.randn(200, 4, 12, 12)
+    module.train()
+    for norm in (module[1], module[4]):
+        norm.momentum = None  # the average of all
+        norm.reset_running_stats()
+    module(x)
+    module.eval()
+    known = expectations(module)
+    assert set(known) == {"3"}
+    seen = module[:3](x)
+    # the channels are not quite normal and not independent; means agree to a few percent of their size
+    np.testing.assert_allclose(known["3"][1], seen.mean((0, 2, 3)).detach().numpy(), atol=0.05)
+    np.testing.assert_allclose(known["3"][2], seen.var((0, 2, 3)).detach().numpy(), rtol=0.1, atol=0.02)
+    plain, _ = convert(module, copies=2, dim=2, steps=10, include=["3"], norms=False)
+    made, report = convert(module, copies=2, dim=2, steps=10, include=["3"])
+    assert report.options["norms"] == 1
+    outputs = made[:4](x).detach()
+    for averages, truth in (("running_mean", outputs.mean((0, 2, 3))), ("running_var", outputs.var((0, 2, 3)))):
+        before, after = (float((getattr(m[4], averages) - truth).norm()) for m in (plain, made))
+        assert after < 0.5 * before
+
+
+def test_finished_fits_are_taken_from_the_file(tmp_path):
+    torch.manual_seed(3)
+    module, path = nn.Linear(20, 24), tmp_path / "fits.h5"
+    calls = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(*arguments):
+        raise Stop
+
+    row = nn.Sequential(module, nn.Linear(24, 20))
+    with pytest.raises(Stop):
+        convert(row, copies=2, dim=2, steps=5, checkpoint=path, progress=stop)
+    whole, _ = convert(row, copies=2, dim=2, steps=5)
+    again, _ = convert(row, copies=2, dim=2, steps=5, checkpoint=path, progress=lambda *a: calls.append(a))
+    assert [call[1:] for call in calls] == [(1, 2), (2, 2)]
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    path.write_bytes(b"no file of fits")
+    from dynsim.errors import FileError
+
+    with pytest.raises(FileError, match="damaged file of fits"):
+        convert(row, copies=2, dim=2, steps=5, checkpoint=path)
+
+
+def test_what_cannot_be_done_is_said():
+    tied = nn.ModuleDict({"table": nn.Embedding(30, 20), "head": nn.Linear(20, 30, bias=False)})
+    tied["head"].weight = tied["table"].weight
+    _, report = convert(tied, copies=1, dim=1, steps=2)
+    assert "shares its weights" in report.layers[0].reason
+    with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
+        convert(3)
+    with pytest.raises(ValueError, match="fits no layer"):
+        convert(nn.Linear(3, 3), include=["fc*"])
+    with pytest.raises(ValueError, match="expected one of the two"):
+        convert(nn.Linear(3, 3), budget=0.5, dim=3)
+
+
+def test_a_layer_used_twice_stays_one():
+    shared = nn.Linear(20, 20)
+    made, report = convert(nn.Sequential(shared, nn.ReLU(), shared), copies=1, dim=2, steps=3)
+    assert made[0] is made[2] and len(report.layers) == 1
+
+
+def test_with_a_few_batches_the_outputs_are_matched():
+    torch.manual_seed(4)
+    module = nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2, padding="valid", bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
+        nn.Linear(16 * 9, 12),
+    )  # fmt: skip
+    mix = torch.randn(3 * 64, 3 * 64) * torch.logspace(0, -2, 192)  # images whose pixels depend on each other
+    images = [(torch.randn(60, 192) @ mix.T).reshape(60, 3, 8, 8) for _ in range(6)]
+    module(torch.cat(images))
+    module.eval()
+    before = [value.clone() for value in module.state_dict().values()]
+    errors = []
+    for data in (None, images[:4]):
+        made, report = convert(module, copies=2, dim=2, steps=10, data=data)
+        assert not made.training and not any(part.training for part in made.modules())
+        with torch.no_grad():
+            errors.append(float((made(images[5]) - module(images[5])).square().mean()))
+    assert errors[1] < 0.7 * errors[0] and report.options["norms"] == 2
+    assert all(torch.equal(a, b) for a, b in zip(before, module.state_dict().values(), strict=True))
+    with pytest.raises(ValueError, match="data: got no batches"):
+        convert(module, copies=2, dim=2, steps=2, data=[])
