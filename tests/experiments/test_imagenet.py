@@ -70,7 +70,7 @@ def test_counts_of_a_layer_are_those_of_the_converted_module():
     from dynsim.interop.torch import convert
 
     module = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(256, 2))
-    converted, report = convert(module, copies=1, dim=2, steps=0)
+    converted, report = convert(module, copies=1, dim=2, steps=1)
     assert floats_of_particles(module, 1, 2) == sum(p.numel() for p in converted.parameters())
     assert [layer.converted for layer in report.layers] == [True, False]
     macs = count_macs(module, torch.zeros(1, 8, 4, 4), {"0": (1, 2)})
@@ -123,7 +123,7 @@ def _is_exported(module, task, folder):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'dynsim[onnx]'")
     from dynsim.interop.torch import convert, plain, save_onnx
 
-    converted, _ = convert(plain(module), copies=task.copies, dim=task.dim, steps=0)
+    converted, _ = convert(plain(module), copies=task.copies, dim=task.dim, steps=1)
     converted.load_state_dict(torch.load(folder / "runs" / task.name / "places.pt", weights_only=True))
     x = torch.rand(2, 3, 64, 64)
     save_onnx(converted, x, folder / "m.onnx")

@@ -26,7 +26,7 @@ class Tokens(nn.Module):
 def networks():
     yield nn.Sequential(
         nn.Conv2d(3, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3, stride=2, groups=2),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(48, 5),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 5),
     )  # fmt: skip
     yield Tokens()
 

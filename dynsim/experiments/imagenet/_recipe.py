@@ -64,7 +64,7 @@ def load(given):
     options = {key: value for key, value in given.items() if key != "kind"}
     recipe = ImageNetRecipe(**{"title": "ImageNet", **options})
     recipe.kernel = Kernel.from_dict(recipe.kernel).to_dict()
-    recipe.steps = as_count(recipe.steps, "steps", minimum=0)
+    recipe.steps = as_count(recipe.steps, "steps")
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
     expect_keys(recipe.finetune, FINETUNE, "finetune")
     recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]

@@ -12,10 +12,11 @@ from dynsim.learning import fit_weights
 
 from ._allocate import Curve, allocate
 from ._checkpoint import Finished
+from ._matching import Matching
 from ._norms import correct, expectations
 from ._replace import particles_of
 from ._report import Report, converted, ordinary
-from ._walk import replace, walk
+from ._walk import replace, split_attention, walk
 
 # Places of size one and this length: near the start weights are nearly products of places, as in an SVD.
 DEFAULT = Kernel("gaussian", length=6.0)
@@ -34,6 +35,7 @@ def convert(
     sets="half",
     include=None,
     exclude=None,
+    data=None,
     steps=40,
     restarts=1,
     seed=0,
@@ -41,7 +43,7 @@ def convert(
     progress=None,
     checkpoint=None,
 ):
-    """Turn the full layers, convolutions, embeddings and attention of a trained module into particles, without data.
+    """Turn the full layers, convolutions, embeddings and attention of a trained module into particles.
 
     Parameters
     ----------
@@ -63,13 +65,18 @@ def convert(
         Of convolutions.
     include, exclude : list of str, optional
         Patterns of layer names, as `layer1.*`; all others keep their weights.
+    data : iterable, optional
+        A few batches of inputs (or of tuples that begin with them), without their labels. Then each layer is fitted to
+        what the original makes of its inputs, given those that the layers converted before it produce, and batch norms
+        are measured anew at the end. Layers count in the order of the module.
     steps : int
         Gauss-Newton steps of a fit.
     restarts : int
         Random starts of each fit, of which the best is kept.
     seed : int
     norms : bool
-        Correct the averages of batch norms behind converted layers, by what the norms before them say of their inputs.
+        Correct the averages of batch norms behind converted layers: by what the norms before them say of their inputs,
+        or by measuring them on the data.
     progress : callable, optional
         Called with (layer name, fits done, fits in all).
     checkpoint : path, optional
@@ -98,7 +105,7 @@ def convert(
     began = time.perf_counter()
     copies, steps = as_count(copies, "copies"), as_count(steps, "steps")
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
-    module = copy.deepcopy(module)
+    original, module = module, copy.deepcopy(module)
     entries = walk(module, include, exclude)
     todo = [entry for entry in entries if not entry.reason]
     fits = _Fits(todo, sets, steps, restarts, seed, progress, Finished(checkpoint))
@@ -108,7 +115,9 @@ def convert(
     else:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
         plan = _plan(todo, budget, copies, rank, kernels, sets, fits)
-    known = expectations(module) if norms else {}
+    modes = {name: part.training for name, part in module.named_modules()}
+    matching = None if data is None else _matching(original, module, data)
+    known = expectations(module) if norms and data is None else {}
     layers, corrected = [], 0
     fits.total = fits.done + len(todo)
     for entry in entries:
@@ -118,7 +127,8 @@ def convert(
         if entry.reason:
             layers.append(ordinary(entry))
             continue
-        fitted, chosen = min((fits(entry, form, some) for some in form[3]), key=lambda pair: pair[0].error)
+        goal = None if matching is None else matching.goal(entry)
+        fitted, chosen = min((fits(entry, form, some, goal=goal) for some in form[3]), key=lambda pair: pair[0].error)
         new = particles_of(entry.module, fitted, chosen, _sets(entry, sets))
         if entry.name in known:
             norm, mean, variance = known[entry.name]
@@ -127,9 +137,21 @@ def convert(
             corrected += 1
         for name in entry.names:
             replace(module, name, new)
-        layers.append(converted(entry, fitted, chosen))
+        layers.append(converted(entry, fitted, chosen, new))
+    if matching is not None:
+        corrected = matching.settle() if norms else 0
+        for name, mode in modes.items():
+            module.get_submodule(name).train(mode)
     options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
     return module, Report(layers, time.perf_counter() - began, options)
+
+
+def _matching(original, module, data):
+    """Both in evaluation mode, with attention split into the same layers."""
+    original = copy.deepcopy(original).eval()
+    split_attention(original)
+    module.eval()
+    return Matching(original, module, data)
 
 
 def _plan(todo, budget, copies, rank, kernels, sets, fits):
@@ -187,15 +209,15 @@ class _Fits:
         self.sets, self.steps, self.restarts, self.seed = sets, steps, restarts, seed
         self.progress, self.finished, self.done, self.total = progress, finished, 0, len(todo)
 
-    def __call__(self, entry, form, kernel, trial=False):
+    def __call__(self, entry, form, kernel, trial=False, goal=None):
         copies, dim, rank, _ = form
         options = {"copies": copies, "dim": dim, "rank": rank, "sets": _sets(entry, self.sets), "seed": self.seed}
         options["steps"] = max(5, round(TRIAL * self.steps)) if trial else self.steps
         options["restarts"] = 1 if trial else self.restarts
-        weights = entry.weights
+        weights, moments = (entry.weights, None) if goal is None else goal
         fitted = self.finished.find(entry.name, weights, kernel, options)
         if fitted is None:
-            fitted = fit_weights(weights, kernel, **options)
+            fitted = fit_weights(weights, kernel, moments=moments, **options)
             self.finished.keep(entry.name, weights, kernel, options, fitted)
         self.done += 1
         if self.progress is not None:

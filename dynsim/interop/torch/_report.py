@@ -118,9 +118,10 @@ def ordinary(entry):
     return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored)
 
 
-def converted(entry, fitted, kernel):
+def converted(entry, fitted, kernel, particles):
     """The report of a layer that became particles."""
     module = entry.module
+    before, now = (part.detach().double() for part in (module.weight, particles.materialize()))
     own = sum(p.numel() for p in module.parameters(recurse=False))
     floats = own - entry.size + fitted.floats
     tail = np.append(np.cumsum(singular_values(entry.weights)[::-1] ** 2)[::-1], 0.0)
@@ -139,6 +140,6 @@ def converted(entry, fitted, kernel):
         fitted.sources.shape[-1],
         0 if fitted.left is None else fitted.left.shape[-1],
         f"{kernel.profile}, {kernel.metric}",
-        fitted.error,
+        float((now - before).square().sum() / before.square().sum()) if bool(before.any()) else 0.0,
         float(tail[rank] / tail[0]) if tail[0] else 0.0,
     )

@@ -189,3 +189,27 @@ def test_a_layer_used_twice_stays_one():
     shared = nn.Linear(20, 20)
     made, report = convert(nn.Sequential(shared, nn.ReLU(), shared), copies=1, dim=2, steps=3)
     assert made[0] is made[2] and len(report.layers) == 1
+
+
+def test_with_a_few_batches_the_outputs_are_matched():
+    torch.manual_seed(4)
+    module = nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2, padding="valid", bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(),
+        nn.Linear(16 * 9, 12),
+    )  # fmt: skip
+    mix = torch.randn(3 * 64, 3 * 64) * torch.logspace(0, -2, 192)  # images whose pixels depend on each other
+    images = [(torch.randn(60, 192) @ mix.T).reshape(60, 3, 8, 8) for _ in range(6)]
+    module(torch.cat(images))
+    module.eval()
+    before = [value.clone() for value in module.state_dict().values()]
+    errors = []
+    for data in (None, images[:4]):
+        made, report = convert(module, copies=2, dim=2, steps=10, data=data)
+        assert not made.training and not any(part.training for part in made.modules())
+        with torch.no_grad():
+            errors.append(float((made(images[5]) - module(images[5])).square().mean()))
+    assert errors[1] < 0.7 * errors[0] and report.options["norms"] == 2
+    assert all(torch.equal(a, b) for a, b in zip(before, module.state_dict().values(), strict=True))
+    with pytest.raises(ValueError, match="data: got no batches"):
+        convert(module, copies=2, dim=2, steps=2, data=[])
