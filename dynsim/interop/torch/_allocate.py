@@ -2,6 +2,9 @@
 
 A layer's error is predicted from its singular values: particles with q = H d + rank numbers a neuron leave what a
 truncated SVD of rank `gain` q leaves. The gain is measured layer by layer with short fits.
+
+What counts is noise against signal: a fit by least squares that leaves the share e of |W|^2 has the share 1 - e as its
+signal, so a layer costs e / (1 - e). The sum of e itself would give up layers whose weights are hard to fit.
 """
 
 from __future__ import annotations
@@ -101,4 +104,9 @@ def singular_values(weights):
 
 def _slope(curve, q):
     cost = curve.floats(q + curve.step) - curve.floats(q)
-    return curve.importance * (curve.error(q) - curve.error(q + curve.step)) / cost if cost else 0.0
+    noises = [_noise(curve.error(k)) for k in (q, q + curve.step)]
+    return curve.importance * (noises[0] - noises[1]) / cost if cost else 0.0
+
+
+def _noise(error):
+    return error / max(1 - error, 1e-3)

@@ -12,6 +12,7 @@ from dynsim.learning import fit_weights
 
 from ._allocate import Curve, allocate
 from ._checkpoint import Finished
+from ._macs import count_macs
 from ._matching import Matching
 from ._norms import correct, expectations
 from ._replace import particles_of
@@ -36,6 +37,7 @@ def convert(
     include=None,
     exclude=None,
     data=None,
+    example=None,
     steps=40,
     restarts=1,
     seed=0,
@@ -69,6 +71,8 @@ def convert(
         A few batches of inputs (or of tuples that begin with them), without their labels. Then each layer is fitted to
         what the original makes of its inputs, given those that the layers converted before it produce, and batch norms
         are measured anew at the end. Layers count in the order of the module.
+    example : Tensor, optional
+        A batch of inputs with which multiply-accumulates are counted; without it, the first batch of the data.
     steps : int
         Gauss-Newton steps of a fit.
     restarts : int
@@ -117,6 +121,9 @@ def convert(
         plan = _plan(todo, budget, copies, rank, kernels, sets, fits)
     modes = {name: part.training for name, part in module.named_modules()}
     matching = None if data is None else _matching(original, module, data)
+    if example is None and matching is not None:
+        example = matching.batches[0]
+    macs = {} if example is None else count_macs(module, example)
     known = expectations(module) if norms and data is None else {}
     layers, corrected = [], 0
     fits.total = fits.done + len(todo)
@@ -125,7 +132,7 @@ def convert(
         if form is not None and _floats(entry, form, sets) >= entry.size:
             entry.reason = f"kept: particles would be {_floats(entry, form, sets):,} floats for {entry.size:,} weights"
         if entry.reason:
-            layers.append(ordinary(entry))
+            layers.append(ordinary(entry, macs.get(entry.name)))
             continue
         goal = None if matching is None else matching.goal(entry)
         fitted, chosen = min((fits(entry, form, some, goal=goal) for some in form[3]), key=lambda pair: pair[0].error)
@@ -137,7 +144,7 @@ def convert(
             corrected += 1
         for name in entry.names:
             replace(module, name, new)
-        layers.append(converted(entry, fitted, chosen, new))
+        layers.append(converted(entry, fitted, chosen, new, macs.get(entry.name)))
     if matching is not None:
         corrected = matching.settle() if norms else 0
         for name, mode in modes.items():

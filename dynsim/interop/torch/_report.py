@@ -13,10 +13,10 @@ from ._allocate import singular_values
 class LayerReport:
     """One module that owns parameters.
 
-    `weights` is how many weights it had; `floats` how many numbers stand for them now, shared ones counted once, where
-    they come first. `error` is |W_places - W|^2 / |W|^2, and `svd_error` that of a truncated SVD with as many floats.
-    MACs are multiply-accumulates for one input, of the weights (`macs`) and of making them (`macs_to_make`, per set of
-    weights, whatever the batch); None where no input was given.
+    `weights` is how many parameters it had, `floats` how many it has now, `bias` of both those of its bias. `error` is
+    |W_places - W|^2 / |W|^2, and `svd_error` that of a truncated SVD with as many floats. `macs` are the layer's
+    multiply-accumulates for one input, None where no example was given; `macs_to_make` those that make its weights
+    from places and factors, once for any number of inputs.
     """
 
     name: str
@@ -35,7 +35,7 @@ class LayerReport:
     svd_error: float | None = None
     macs: int | None = None
     macs_to_make: int | None = None
-    shares: str = ""
+    bias: int = 0
 
 
 @dataclass
@@ -60,9 +60,9 @@ class Report:
 
     @property
     def share(self):
-        """Floats of the candidates now, as a share of their weights."""
-        before = sum(layer.weights for layer in self.candidates)
-        return sum(layer.floats for layer in self.candidates) / before if before else 1.0
+        """Floats of the candidates now, as a share of their weights; biases, which stay, are not counted."""
+        before = sum(layer.weights - layer.bias for layer in self.candidates)
+        return sum(layer.floats - layer.bias for layer in self.candidates) / before if before else 1.0
 
     @property
     def parameters(self):
@@ -90,7 +90,7 @@ class Report:
             rows.append(
                 (layer.name, f"{layer.weights:,}", f"{layer.floats:,}", form, _short(layer.error),
                  _short(layer.svd_error), f"{layer.macs:,}" if layer.macs is not None else "",
-                 layer.reason or (f"shares neurons with {layer.shares}" if layer.shares else ""))
+                 layer.reason)
             )  # fmt: skip
         widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
         lines = [
@@ -109,23 +109,26 @@ def _short(value):
     return "" if value is None else f"{value:.4f}"
 
 
-def ordinary(entry):
+def ordinary(entry, macs):
     """The report of a layer that stays as it is."""
     own = sum(p.numel() for p in entry.module.parameters(recurse=False))
     stored = sum(p.numel() * p.element_size() for p in entry.module.parameters(recurse=False))
     weight = getattr(entry.module, "weight", None)
     shape = () if weight is None else tuple(weight.shape)
-    return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored)
+    bias = own - entry.size if entry.kind in ("linear", "conv", "embedding") else 0
+    return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored, bias=bias, macs=macs)
 
 
-def converted(entry, fitted, kernel, particles):
+def converted(entry, fitted, kernel, particles, macs):
     """The report of a layer that became particles."""
     module = entry.module
     before, now = (part.detach().double() for part in (module.weight, particles.materialize()))
     own = sum(p.numel() for p in module.parameters(recurse=False))
     floats = own - entry.size + fitted.floats
+    copies, low = fitted.strengths.shape[-1], 0 if fitted.left is None else fitted.left.shape[-1]
     tail = np.append(np.cumsum(singular_values(entry.weights)[::-1] ** 2)[::-1], 0.0)
     t, s, n, m = entry.shape
+    unit = copies * fitted.sources.shape[-1] * (1 if fitted.sources.ndim == 4 else 2) + low
     rank = min(fitted.floats // (t * n + s * m), len(tail) - 1)
     return LayerReport(
         entry.name,
@@ -136,10 +139,13 @@ def converted(entry, fitted, kernel, particles):
         own,
         floats,
         floats * module.weight.element_size(),
-        fitted.strengths.shape[-1],
+        copies,
         fitted.sources.shape[-1],
-        0 if fitted.left is None else fitted.left.shape[-1],
+        low,
         f"{kernel.profile}, {kernel.metric}",
         float((now - before).square().sum() / before.square().sum()) if bool(before.any()) else 0.0,
         float(tail[rank] / tail[0]) if tail[0] else 0.0,
+        bias=own - entry.size,
+        macs=macs,
+        macs_to_make=entry.size * unit,
     )
