@@ -14,7 +14,9 @@ ROOMS = (
     *("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "interop"),
     *("experiments", "benchmarks", "errors"),
 )
-BRIDGES = {"interop": {"sklearn": ("DynClassifier",)}}  # public modules in a room
+BRIDGES = {
+    "interop": ("sklearn", "torch")
+}  # public modules in a room; the site needs the packages they are named after
 
 
 def on_config(config):
@@ -28,7 +30,9 @@ def on_config(config):
 def on_post_build(config):
     """The theme's script knows hosts for what this site does not use (diagrams, old browsers): not even those."""
     for script in Path(config.site_dir, "assets/javascripts").glob("*.js"):
-        script.write_text(re.sub(r"https://unpkg\.com[\w@./-]*", "", script.read_text("utf-8")), "utf-8")
+        script.write_text(
+            re.sub(r"https://[\w.]+/(?:mermaid|iframe-worker)[\w@./-]*", "", script.read_text("utf-8")), "utf-8"
+        )
 
 
 def formula(source, language, css_class, options, markdown, **kwargs):
@@ -92,10 +96,11 @@ def members(room):
     names = getattr(module, "__all__", None) or [
         n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
     ]
-    bridges = BRIDGES.get(room, {})
+    bridges = BRIDGES.get(room, ())
     found = [(name, getattr(module, name)) for name in names if name not in bridges]
-    for bridge, public in bridges.items():
-        found += [(f"{bridge}.{name}", getattr(import_module(f"dynsim.{room}.{bridge}"), name)) for name in public]
+    for bridge in bridges:
+        inner = import_module(f"dynsim.{room}.{bridge}")
+        found += [(f"{bridge}.{name}", getattr(inner, name)) for name in inner.__all__]
     return found
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
 from ._progress import Progress
 
 
-@click.command()
+@click.command(cls=Computing)
 @click.argument("model")
 @click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
 @click.option("--copies", type=int, default=2, show_default=True, help="Places of a neuron.")

@@ -4,6 +4,8 @@ import json
 
 import click
 
+from ._compiling import compiler_speaks
+
 
 @click.command(name="info")
 @click.argument("file", type=click.Path())
@@ -24,7 +26,8 @@ def command(file, plan, latency, as_json):
     if str(file).endswith(".safetensors"):
         found = describe_export(file)
     elif file_kind(file) == "model":
-        found = describe_model(file, plan, latency)
+        with compiler_speaks():
+            found = describe_model(file, plan, latency)
     elif plan or latency:
         raise click.UsageError(f"{file}: got a trajectory; --plan and --latency expect a model file.")
     else:

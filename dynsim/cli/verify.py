@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from ._compiling import Computing
 
-@click.command()
+
+@click.command(cls=Computing)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", help="Ask it the test images of this data set, and say the accuracy.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")

@@ -21,6 +21,8 @@ from dynsim.kernels import Kernel, as_count
 from dynsim.learning import train
 from dynsim.models import mlp
 
+__all__ = ["DynClassifier"]
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks  # from 1.9 on
 except ImportError:
