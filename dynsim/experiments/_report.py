@@ -48,6 +48,7 @@ def _cells(recipe, results):
         for delta, draws in result["noise"].items():
             cell["noise"].setdefault(delta, []).extend(draws)
     for cell in cells.values():
+        cell["wanted"] = len(recipe.seeds)
         cell["mean"] = float(np.mean(cell["accuracies"]))
         cell["deviation"] = float(np.std(cell["accuracies"], ddof=1)) if len(cell["accuracies"]) > 1 else None
     return cells
@@ -95,6 +96,8 @@ def _accuracy(cell, published, deviation=None):
     if cell is None:
         return "not run"
     text = f"{cell['mean']:.2f}" + (f" ± {cell['deviation']:.2f}" if cell["deviation"] is not None else "")
+    if len(cell["seeds"]) < cell["wanted"]:
+        text += f" ({len(cell['seeds'])} of {cell['wanted']} seeds)"
     if published is None:
         return text
     return text + f" [{published:.2f}" + (f" ± {deviation:.2f}" if deviation is not None else "") + "]"
@@ -135,7 +138,7 @@ def _figures(recipe, cells, results, folder):
                     if {"memory", kind} <= set(row.get("published", {}))
                 ]
                 if points and kind != "fit":  # far below: it would hide all others
-                    series["published, unfixed"] = points
+                    series["published"] = points
         if series:
             figure = compare(series, label, "test accuracy, %", logarithmic=True, title=recipe.title)
             save(figure, folder / f"accuracy-{count}.png")

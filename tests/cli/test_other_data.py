@@ -31,6 +31,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["digits", "fashion-mnist"])
 @pytest.mark.parametrize("model", ["mlp", "lenet5"])
 def test_every_method_learns_other_data(run, folder, tmp_path, capsys, model, data):

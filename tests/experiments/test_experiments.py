@@ -57,6 +57,13 @@ def test_every_training_is_in_the_table(finished):
         assert (folder / name).stat().st_size > 5000
 
 
+def test_seeds_that_are_missing_are_said_so(finished, tmp_path):
+    _, results = finished
+    found = {name: result for name, result in results.items() if name != "forces-row1-seed1"}
+    text = report(load(RECIPE), found, tmp_path)
+    assert text.count("(1 of 2 seeds)") == 1
+
+
 def test_baselines_have_no_more_numbers(finished):
     _, results = finished
     for row in (0, 1):
