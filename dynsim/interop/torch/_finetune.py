@@ -120,7 +120,9 @@ def finetune(
                 answers = trained(inputs)
             loss = distillation(answers.float(), wanted.float(), truth, temperature, labels)
             if not bool(torch.isfinite(loss)):
-                raise ValueError(f"finetune: loss is {float(loss)} in epoch {epoch + 1}; lower the rate ({rate}).")
+                raise ValueError(
+                    f"finetune: loss is {float(loss.detach())} in epoch {epoch + 1}; lower the rate ({rate})."
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -12,6 +12,7 @@ from dynsim.interop.torch import (  # noqa: E402
     DynLinear,
     DynMultiheadAttention,
     _portable,
+    _relation,
     materialize,
     relation,
 )
@@ -31,16 +32,28 @@ def test_relation_passes_gradcheck():
 
 @pytest.mark.parametrize("profile", kernels.PROFILES)
 @pytest.mark.parametrize("metric", kernels.METRICS)
-def test_the_portable_formulas_are_the_kernels(profile, metric):
+def test_the_portable_formulas_are_the_kernels(profile, metric, monkeypatch):
     kernel = Kernel(profile, metric, 1.3, 0.3, 0.8)
-    parts = [numbers(2, 2, 3, 12), numbers(1, 2, 4, 12, seed=1), numbers(1, 2, 2, seed=2)]
-    arrays = [part.numpy() for part in parts]
-    weights = kernels.relation(kernel, *arrays)
-    # float64 in both, sums of two dozen terms of size one
-    np.testing.assert_allclose(_portable.relation(kernel, *parts).numpy(), weights, rtol=1e-12, atol=1e-13)
-    gradient = numbers(*weights.shape, seed=3)
-    ours = kernels.relation_forces(kernel, *arrays, gradient.numpy())
-    for one, other in zip(ours, _portable.relation_forces(kernel, *parts, gradient), strict=True):
+    sources, targets, strengths = numbers(2, 2, 3, 2), numbers(1, 2, 4, 2, seed=1), numbers(1, 2, 2, seed=2)
+    difference = targets[:, None, :, :, None] - sources[None, :, :, None]
+    rho = difference.square().sum(-1).sqrt() if metric == "l2" else difference.abs().sum(-1)
+    expected = np.einsum("tsh,tshoi->tsoi", strengths.numpy(), kernel.value(rho.numpy()))
+    # float64 in both, sums of a few terms of size one
+    got = _portable.relation(kernel, sources, targets, strengths)
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-13)
+    monkeypatch.setattr(_relation, "_in_numba", lambda tensor: False)
+    parts = [part.requires_grad_() for part in (sources, targets, strengths)]
+    assert torch.autograd.gradcheck(lambda *x: relation(kernel, *x), parts)
+
+
+def test_the_portable_way_is_that_of_numba():
+    parts = [numbers(2, 2, 3, 2), numbers(1, 2, 4, 2, seed=1), numbers(1, 2, 2, seed=2)]
+    arrays, gradient = [part.numpy() for part in parts], numbers(1, 2, 4, 3, seed=3)
+    np.testing.assert_allclose(
+        _portable.relation(SMOOTH, *parts).numpy(), kernels.relation(SMOOTH, *arrays), rtol=1e-12, atol=1e-13
+    )
+    ours = kernels.relation_forces(SMOOTH, *arrays, gradient.numpy())
+    for one, other in zip(ours, _portable.relation_forces(SMOOTH, *parts, gradient), strict=True):
         np.testing.assert_allclose(other.numpy(), one, rtol=1e-11, atol=1e-12)
 
 
