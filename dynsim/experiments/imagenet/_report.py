@@ -81,7 +81,10 @@ def _cells(recipe, published, task, result):
     converted = sum(layer["converted"] for layer in result["layers"])
     memory = result["peak_memory_bytes"]
     cells.append(f"{converted} of {len(result['layers'])}")
-    cells += [f"{result['seconds']:.0f}", "" if memory is None else f"{memory / 2**30:.1f}"]
+    cells += [
+        f"{result['seconds']:.0f}{' (the last part)' if result['resumed'] else ''}",
+        "" if memory is None else f"{memory / 2**30:.1f}",
+    ]
     return cells
 
 
