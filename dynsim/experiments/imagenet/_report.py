@@ -21,7 +21,11 @@ def report(recipe, results, folder):
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "layers.md").write_text("\n".join(_layers(rows)) + "\n", encoding="utf-8")
     plain = [
-        {"published": row.get("published", {}), "copies": task.copies, "dim": task.dim, "steps": task.steps, **result}
+        {
+            "published": row.get("published", {}),
+            **{name: getattr(task, name) for name in ("copies", "dim", "steps")},
+            **{name: value for name, value in result.items() if name != "layers"},
+        }
         for row, task, result in rows
         if result is not None
     ]
