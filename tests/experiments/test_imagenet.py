@@ -82,6 +82,7 @@ def test_counts_of_a_layer_are_those_of_the_converted_module():
     }
 
 
+@pytest.mark.slow
 def test_from_end_to_end_on_small_images(timm, folder, tmp_path):
     torch.manual_seed(0)
     options = {"num_classes": 3, "img_size": 64}

@@ -21,7 +21,11 @@ def report(recipe, results, folder):
     (folder / "report.md").write_text(text, encoding="utf-8")
     (folder / "layers.md").write_text("\n".join(_layers(rows)) + "\n", encoding="utf-8")
     plain = [
-        {"published": row.get("published", {}), "copies": task.copies, "dim": task.dim, "steps": task.steps, **result}
+        {
+            "published": row.get("published", {}),
+            **{name: getattr(task, name) for name in ("copies", "dim", "steps")},
+            **{name: value for name, value in result.items() if name != "layers"},
+        }
         for row, task, result in rows
         if result is not None
     ]
@@ -81,7 +85,10 @@ def _cells(recipe, published, task, result):
     converted = sum(layer["converted"] for layer in result["layers"])
     memory = result["peak_memory_bytes"]
     cells.append(f"{converted} of {len(result['layers'])}")
-    cells += [f"{result['seconds']:.0f}", "" if memory is None else f"{memory / 2**30:.1f}"]
+    cells += [
+        f"{result['seconds']:.0f}{' (the last part)' if result['resumed'] else ''}",
+        "" if memory is None else f"{memory / 2**30:.1f}",
+    ]
     return cells
 
 

@@ -57,10 +57,12 @@ class ConvertTask:
         torch.manual_seed(self.seed)
         original = plain(backbone(self.backbone, self.weights, **self.options))
         before = sum(parameter.numel() for parameter in original.parameters())
+        fits = place / "fits.checkpoint"
+        resumed = fits.exists()
         _forget_peak()
         began = time.perf_counter()
         options = {"copies": self.copies, "dim": self.dim, "kernel": Kernel.from_dict(self.kernel)}
-        options |= {"steps": self.steps, "seed": self.seed, "checkpoint": place / "fits.checkpoint"}
+        options |= {"steps": self.steps, "seed": self.seed, "checkpoint": fits}
         module, layers = convert(original, **options, progress=progress)
         seconds = time.perf_counter() - began
         memory = _peak()
@@ -76,6 +78,7 @@ class ConvertTask:
             "bytes": _bytes(module),
             "macs": count_macs(original, torch.zeros(1, *size), made),
             "seconds": round(seconds, 1),
+            "resumed": resumed,  # then the seconds are those of the last part
             "peak_memory_bytes": memory,
             "threads": torch.get_num_threads(),
             "layers": layers.to_dict()["layers"],
@@ -86,6 +89,7 @@ class ConvertTask:
         temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": result})
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, place / "result.json")
+        fits.unlink(missing_ok=True)
         return json.loads(text)["result"]
 
     def _measured(self, original, module, place, data_dir):
