@@ -55,6 +55,9 @@ def _version_of_dynsim():
     return f"{dynsim.__version__} in {Path(dynsim.__file__).parent}"
 
 
+IMPORTED_AS = {"pillow": "PIL"}  # packages that are imported under another name
+
+
 def _needed():
     for requirement in requirements()[""]:
         version = installed(requirement.name)
@@ -66,7 +69,7 @@ def _needed():
             yield Finding("packages", requirement.name, BROKEN, f"{version}; {requirement.specifier} needed", remedy)
             continue
         try:
-            import_module(requirement.name)
+            import_module(IMPORTED_AS.get(requirement.name, requirement.name))
         except Exception as error:  # a package built for another NumPy may raise anything
             yield Finding(
                 "packages", requirement.name, BROKEN, f"{version}, but: {error}", f"{remedy} --force-reinstall"

@@ -75,7 +75,6 @@ class Task:
         """
         training = dict(self.training)
         shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)
-        training.pop("fit_images", None)
         if shift or rotation:
             training["augment"] = learning.Augment(shift, rotation)
         ordinary = self.kind in ("weights", "low-rank", "pruned")

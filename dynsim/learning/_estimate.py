@@ -16,7 +16,7 @@ TRIAL_BATCHES = 3
 TRIAL_FITS = 3
 
 
-def estimate(model, data, method="forces", *, reference=None, fit_steps=None, **options):
+def estimate(model, data, method="forces", *, reference=None, fit_steps=None, fit_images=0, fit_rate=0.02, **options):
     """Return steps, seconds and memory of a training that has not begun, as a dict; nothing is changed.
 
     A few batches (and steps of a fit) are made on copies, timed after a first one that may compile, and scaled to the
@@ -26,6 +26,8 @@ def estimate(model, data, method="forces", *, reference=None, fit_steps=None, **
     ----------
     model, data, method, reference, fit_steps
         As for `train`.
+    fit_images, fit_rate
+        Taken as `train` takes them; that a fit looks at its images four times is not counted.
     **options
         epochs, batch, rate and the further ones of `train` that change what a batch costs.
 

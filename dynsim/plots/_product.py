@@ -30,10 +30,10 @@ def product_figure(rows, break_even, *, size=(1650, 750)):
             time.plot(xs, [row[name]["seconds"] for row in chosen], color=colour, **marks)
             memory.plot(xs, [row[name]["peak_gib"] for row in chosen], color=colour, **marks)
             vectors = "1 vector" if columns == 1 else f"{columns} vectors"
-            handles.append(line(f"{label}, {vectors}", colour, **marks))
+            handles.append(line(f"{label}, {vectors}", color=colour, **marks))
         if break_even.get(columns):
             time.axvline(break_even[columns], color=colour, linewidth=1, linestyle=":")
-            handles.append(line(f"break-even at {break_even[columns]:,}", colour, linewidth=1, linestyle=":"))
+            handles.append(line(f"break-even at {break_even[columns]:,}", color=colour, linewidth=1, linestyle=":"))
     for axes, label in ((time, "seconds a product"), (memory, "peak memory of the process, GiB")):
         axes.set_xscale("log")
         axes.set_yscale("log")
