@@ -94,8 +94,10 @@ class _Bars:
         self.all(finished - self.begun, tasks - self.begun)
 
     def training(self, task):
-        """The progress of one training."""
+        """The progress of one training; of other work only the bar over all tells."""
         self._end_one()
+        if not hasattr(task, "training"):
+            return None
         self.one = TrainingBar(task.training.get("epochs", 3), task.name)
         return self.one.progress
 
@@ -117,6 +119,12 @@ def _dry_run(recipe, output, data_dir, as_json):
     """Every training with its settings and what it will cost; the same training of another seed costs the same."""
     from dynsim import datasets
 
+    if not hasattr(recipe, "training"):  # conversions: what they cost depends on the networks' files
+        done = {task.name: output is not None and task.result(output) is not None for task in recipe.tasks()}
+        rows = [{"name": name, "finished": finished} for name, finished in done.items()]
+        lines = [f"{row['name']:28} {'finished' if row['finished'] else 'to do'}" for row in rows]
+        click.echo(json.dumps({"tasks": rows}) if as_json else "\n".join([recipe.title, *lines]))
+        return
     data, tasks, costs = datasets.load(recipe.data, data_dir), recipe.tasks(), {}
     rows = []
     with Count("trial", delay=0.0) as progress:

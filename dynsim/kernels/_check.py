@@ -140,7 +140,8 @@ def as_choice(value, known, name):
     'half'
     """
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}: got {_describe(value)}; expected one of {', '.join(known)}.")
+        came = repr(value) if isinstance(value, str) else _describe(value)
+        raise ValueError(f"{name}: got {came}; expected one of {', '.join(known)}.")
     return value
 
 

@@ -38,7 +38,7 @@ def relation_tangent(kernel, sources, targets, strengths, dsources, dtargets, ds
     >>> relation_tangent(Kernel("linear"), [[[[0.0]]]], [[[[3.0]]]], [[[2.0]]], [[[[1.0]]]], [[[[0.0]]]], [[[1.0]]])
     array([[[[1.]]]])
     """
-    sources, targets, strengths = _subsystems(sources, targets, strengths)
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
     dsources = as_array(dsources, "dsources", sources.shape, dtype=dtype)
     dtargets = as_array(dtargets, "dtargets", targets.shape, dtype=dtype)
@@ -72,7 +72,7 @@ def relation_normal(kernel, sources, targets, strengths):
     >>> relation_normal(Kernel("linear"), [[[[0.0], [1.0]]]], [[[[3.0]]]], [[[2.0]]])
     array([[[[8.]]]])
     """
-    sources, targets, strengths = _subsystems(sources, targets, strengths)
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
     sets, copies, m, d = sources.shape
     unknowns = copies * d

@@ -2,9 +2,7 @@
 
 import json
 import sys
-from types import SimpleNamespace
 
-import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -41,15 +39,14 @@ def test_no_frames_and_numbers_that_json_lacks(write_run):
     assert found["frames"] == 0 and found["time"] is None and found["parameters"] == {"x": None}
 
 
-def test_models_describe_themselves(tmp_path, monkeypatch):
-    path = tmp_path / "model.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["dynsim"] = "model"
-    counts = {"memory": 14502, "disk": 2030, "bytes": np.int64(9000)}
-    fake = SimpleNamespace(describe=lambda path: {"model": "lenet5", "parameters": counts})
-    monkeypatch.setitem(sys.modules, "dynsim.models", fake)
-    assert json.loads(invoke(path, "--json").stdout)["parameters"] == {**counts, "bytes": 9000}
-    assert "memory 14,502, disk 2030, bytes 9000" in invoke(path).stdout
+def test_models_describe_themselves(tmp_path):
+    from dynsim.models import count, mlp
+
+    model = mlp((6, 4, 3), copies=2, dim=2)
+    model.save(tmp_path / "model.h5")
+    counts = count(model)
+    assert json.loads(invoke(tmp_path / "model.h5", "--json").stdout)["parameters"] == counts
+    assert f"memory {counts['memory']}, disk {counts['disk']}" in invoke(tmp_path / "model.h5").stdout
 
 
 def test_errors_are_left_to_the_root(tmp_path, write_run):
