@@ -46,6 +46,9 @@ VALUES = {
 MEANINGFUL = {
     "Kernel.scale": {"negative"},
     "SortedProduct.scale": {"negative"},
+    **{f"{name}Product.scale": {"negative"} for name in ("Inverse", "Sliced")},
+    **{f"{name}.title": {"text"} for name in ("animate", "view")},
+    "animate.output": {"text"},  # gets an ending
     "Tableau.name": {"text"},
     "Tableau.reference": {"text"},
     "Dataset.name": {"text"},
@@ -172,7 +175,7 @@ def good(tmp_path_factory):
         "learning.fit": {"model": model, "reference": mlp((4, 3, 2), weights=True), "steps": 1},
         "learning.one_cycle": {"step": 1, "steps": 10, "peak": 0.1},
         "learning.estimate": {"model": model, "data": data, "epochs": 1, "batch": 4},
-        "learning.fit_weights": {"weights": np.ones((3, 4)), "steps": 1},
+        "learning.fit_weights": {"weights": np.ones((1, 1, 3, 4)), "steps": 1},
         "learning.train": {"model": model, "data": data, "epochs": 1, "batch": 4},
         "trajectory.Trajectory": {"path": folder / "run.h5"},
         "trajectory.open_trajectory": {"path": folder / "run.h5"},

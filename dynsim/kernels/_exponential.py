@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ._check import as_array, as_signals
+from ._check import as_array, as_flag, as_signals
 from ._side import Side
 from ._threads import launch
 
@@ -67,7 +67,7 @@ class ExponentialProduct:
         self.weights = as_array(weights, "weights", (len(self.rates),), dtype=np.float64)
         if np.any(self.rates <= 0):
             raise ValueError(f"rates: got {self.rates.min():g}; expected positive numbers.")
-        self.dtype, self.meeting = np.result_type(sources, targets), bool(meeting)
+        self.dtype, self.meeting = np.result_type(sources, targets), as_flag(meeting, "meeting")
         self._sources, self._targets = Side(sources), Side(targets)
         self._targets.rank(self._sources)
         self._sources.rank(self._targets)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ._check import as_number
 from ._exponential import ExponentialProduct
 
 
@@ -40,13 +41,13 @@ class InverseProduct(ExponentialProduct):
     """
 
     def __init__(self, sources, targets, scale=1.0, error=1e-6):
-        if not 1e-12 <= error <= 0.1:
+        if not 1e-12 <= as_number(error, "error") <= 0.1:
             raise ValueError(f"error: got {error}; expected a number from 1e-12 to 0.1.")
         # The base checks and sorts the places, which say what the exponentials have to be.
         super().__init__(sources, targets, [1.0], [1.0], meeting=False)
         nearest, farthest = _distances(self._sources.sorted[0], self._targets.sorted[0])
         self.rates, weights, self.error = inverse_as_exponentials(nearest, farthest, error)
-        self.weights = float(scale) * weights
+        self.weights = as_number(scale, "scale") * weights
 
 
 def inverse_as_exponentials(nearest, farthest, error):

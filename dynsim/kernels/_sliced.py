@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._check import as_array, as_count
+from ._check import as_array, as_count, as_number
 from ._sorted import SortedProduct
 
 PAIRS = 4096  # on which the error is estimated
@@ -54,7 +54,7 @@ class SlicedProduct:
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))
         d = as_count(sources.shape[1], "dimension")
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(as_count(seed, "seed", minimum=0))
         sets = -(-as_count(directions, "directions") // d)
         # The Q of a Gaussian matrix, its signs set by R's diagonal, is uniform among the rotations and reflections.
         Q, R = np.linalg.qr(generator.standard_normal((sets, d, d)))
@@ -64,7 +64,7 @@ class SlicedProduct:
         self.dtype = np.result_type(sources, targets)
         self.error = self._estimate(sources, targets, generator)
         self._product = SortedProduct(
-            sources @ self.directions.T, targets @ self.directions.T, float(scale) * self._factor
+            sources @ self.directions.T, targets @ self.directions.T, as_number(scale, "scale") * self._factor
         )
 
     def __repr__(self):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._check import as_choice, as_instance, as_number
 from ._exponential import ExponentialProduct
 from ._inverse import InverseProduct
+from ._kernel import Kernel
 from ._sliced import SlicedProduct
 from ._sorted import SortedProduct
 from ._sorted_cuda import CudaSortedProduct
@@ -49,8 +51,10 @@ def weight_free(kernel, sources, targets, error=None, backend="numba"):
     >>> weight_free(Kernel("inverse"), [[0.0]], [[1.0]], error=1e-3).error < 1e-3
     True
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: got {backend!r}; expected one of {', '.join(BACKENDS)}.")
+    as_choice(backend, BACKENDS, "backend")
+    as_instance(kernel, Kernel, "kernel")
+    if error is not None:
+        as_number(error, "error", above=0)
     d = np.shape(sources)[-1] if np.ndim(sources) == 2 else None
     if kernel.softening:
         raise ValueError(f"weight-free: got softening {kernel.softening:g}; expected none: the softened distance "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, as_count
+from dynsim.kernels import Kernel, as_array, as_count, as_instance
 
 from ._full import Full, PlainFull
 from ._linear import Linear
@@ -104,7 +104,7 @@ class Attention(SelfAttention):
         self.places_query_key = as_parameter(places_query_key, "places")
         self.places_value = as_parameter(places_value, "places")
         self.strengths = as_parameter(strengths, "strengths")
-        self.kernel = kernel or Kernel()
+        self.kernel = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel")
         copies, _, d = as_array(self.places_in.value, "places_in", ("H", "T", "d")).shape
         both = as_array(self.places_query_key.value, "places_query_key", (copies, "2 d_k", d)).shape[1]
         values = as_array(self.places_value.value, "places_value", (copies, "d_v", d)).shape[1]
@@ -139,6 +139,10 @@ class Attention(SelfAttention):
         """Return x W^T for rows x (batch, T), without bias, as `Full.product`."""
         return self.relation().product(x, inference)
 
+    def sizes(self, shape):
+        """What the planner has to know of an answer to signals (batch, tokens, T), as `Full.sizes`."""
+        return self.relation().sizes(shape)
+
     def relation(self):
         """The full layer from a token's signals to queries, keys and values."""
         places_out = np.concatenate([self.places_query_key.value, self.places_value.value], axis=1)
@@ -158,7 +162,7 @@ class PlainAttention(SelfAttention, PlainFull):
     def __init__(self, weights, bias=None, heads=1, keys=None):
         PlainFull.__init__(self, weights, bias)
         rows = len(self.weights.value)
-        keys = rows // 3 if keys is None else keys
+        keys = rows // 3 if keys is None else as_count(keys, "keys")
         self._check(keys, rows - 2 * keys, heads)
 
 

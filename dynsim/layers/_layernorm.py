@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from dynsim.kernels import launch
+from dynsim.kernels import as_count, as_float_type, as_number, launch
 
 from ._parameter import Parameter
 
@@ -42,9 +42,10 @@ class LayerNorm:
     """
 
     def __init__(self, width, epsilon=1e-5, dtype=np.float64):
+        width, dtype = as_count(width, "width"), as_float_type(dtype, "dtype")
         self.scale = Parameter(np.ones(width, dtype), "norm")
         self.shift = Parameter(np.zeros(width, dtype), "norm")
-        self.epsilon = epsilon
+        self.epsilon = as_number(epsilon, "epsilon", above=0)
 
     @property
     def parameters(self):

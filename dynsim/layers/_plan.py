@@ -64,7 +64,7 @@ def choose(inference, kernel, m, n, d, copies, columns, offsets=1, rates=None):
     """
     as_choice(inference, INFERENCE, "inference")
     as_instance(kernel, Kernel, "kernel")
-    for name, value in {"m": m, "n": n, "d": d, "copies": copies, "columns": columns}.items():
+    for name, value in {"m": m, "n": n, "d": d, "copies": copies, "columns": columns, "offsets": offsets}.items():
         as_count(value, name, minimum=0)
     if rates is not None:
         as_instance(rates, Rates, "rates")

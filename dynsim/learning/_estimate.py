@@ -6,10 +6,12 @@ import time
 import tracemalloc
 from copy import deepcopy
 
+from dynsim.kernels import as_choice, as_count, as_like, as_number
 from dynsim.models import build
 
 from ._blas import blas_threads
 from ._fit import fit
+from ._train import METHODS
 from ._trainer import Trainer
 
 TRIAL_BATCHES = 3
@@ -44,6 +46,17 @@ def estimate(model, data, method="forces", *, reference=None, fit_steps=None, fi
     >>> estimate(model, dynsim.datasets.load("digits"), epochs=2, batch=64)["steps"]
     40
     """
+    as_choice(method, METHODS, "method")
+    for value, attributes, kind, name in (
+        (model, ("layers", "parameters", "config"), "Model", "model"),
+        (data, ("train_images", "train_labels", "test_images", "test_labels"), "Dataset", "data"),
+    ):
+        as_like(value, attributes, kind, name)
+    if reference is not None:
+        as_like(reference, ("layers", "parameters", "config"), "Model", "reference")
+    fit_steps = None if fit_steps is None else as_count(fit_steps, "fit_steps")
+    as_count(fit_images, "fit_images", minimum=0)
+    as_number(fit_rate, "fit_rate", above=0)
     options = {"epochs": 3, "batch": 128, "rate": 0.02, "motion": "adam", "rates": None, "seed": 0} | options
     epochs, given = options["epochs"], reference is not None
     trial = deepcopy(model)

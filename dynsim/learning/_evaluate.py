@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array, as_choice, as_count, as_flag, as_like, as_number
+from dynsim.kernels import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number
 
 NOISES = ("uniform", "gaussian", "round", "floor")
 
@@ -23,6 +23,7 @@ def accuracy(model, images, labels, inference="dense", progress=None):
     as_like(model, ("predict", "parameters"), "Model", "model")
     images = as_array(images, "images", ("n", "channels", "height", "width"))
     labels = as_array(labels, "labels", ("n",))
+    as_callable(progress, "progress")
     if not len(images) or len(images) != len(labels):
         raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
     right = 0
@@ -88,6 +89,7 @@ def evaluate(
     delta, draws = as_number(delta, "delta", minimum=0), as_count(draws, "draws")
     as_choice(noise, NOISES, "noise")
     as_flag(relative, "relative")
+    as_callable(progress, "progress")
     as_count(seed, "seed", minimum=0)
     as_like(model, ("predict", "parameters"), "Model", "model")
     moved = [p for p in model.parameters.values() if p.kind in ("places", "strengths", "weights")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, as_count, relation
+from dynsim.kernels import Kernel, as_array, as_callable, as_choice, as_count, as_instance, relation
 from dynsim.layers import SETS, random_places, start_strengths
 
 from ._gauss_newton import gauss_newton
@@ -97,11 +97,20 @@ def fit_weights(
     (90, True)
     """
     weights = as_array(weights, "weights", ("T", "S", "n", "m"))
-    kernel, copies, dim = kernel or Kernel(), as_count(copies, "copies"), as_count(dim, "dim")
+    kernel = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel")
+    copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     rank, steps, inner = as_count(rank, "rank", 0), as_count(steps, "steps", 0), as_count(inner, "inner")
-    if sets not in SETS:
-        raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
+    as_choice(sets, SETS, "sets")
+    as_callable(progress, "progress")
+    restarts, seed = as_count(restarts, "restarts"), as_count(seed, "seed", minimum=0)
+    if start is not None:
+        as_instance(start, FittedWeights, "start")
     scale = as_array(1.0 if scale is None else scale, "scale", dtype=weights.dtype)
+    fits = scale.size and all(n in (1, m) for n, m in zip(scale.shape[::-1], weights.shape[::-1], strict=False))
+    if not fits or scale.min() < 0:
+        raise ValueError(
+            f"scale: got {scale.shape} numbers; expected such from 0, one for each weight or along an axis."
+        )
     if moments is not None:
         size = weights.shape[0] * weights.shape[1] * weights.shape[3]
         moments = as_array(moments, "moments", (size, size), dtype=weights.dtype)
@@ -112,7 +121,7 @@ def fit_weights(
     factors = (3 * halves, 3 * halves + 1) if rank else None
     problem = Targets([Target(kernel, weights, relations, factors, scale, moments)])
     best = None
-    for attempt in range(1 if start is not None else as_count(restarts, "restarts")):
+    for attempt in range(1 if start is not None else restarts):
         generator = np.random.default_rng([seed, attempt])
         if start is None:
             x = _start(kernel, weights, copies, dim, rank, halves, generator)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_instance, as_number, expect_keys
+from dynsim.kernels import as_count, as_flag, as_instance, as_number, expect_keys
 from dynsim.layers import Parameter
 
 # Strengths couple all pairs at once: they move at a tenth of the coordinates' rate, ordinary numbers likewise.
@@ -31,6 +31,7 @@ class Overdamped:
 
     def __init__(self, parameters, rates=None, sphere=False):
         self.parameters = _parameters(parameters)
+        as_flag(sphere, "sphere")
         self.held = [p for p in self.parameters if sphere and p.kind == "places"]
         if rates is not None:
             expect_keys(rates, list(RATES), "rates")

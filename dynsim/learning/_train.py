@@ -145,6 +145,7 @@ def train(
     as_callable(augment, "augment")
     as_callable(progress, "progress")
     fit_images = as_count(fit_images, "fit_images", minimum=0)
+    fit_rate = as_number(fit_rate, "fit_rate", above=0)
     if fit_steps is not None:
         as_count(fit_steps, "fit_steps")
     if reference is not None:
@@ -162,7 +163,7 @@ def train(
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
         "decay": as_number(decay, "decay", minimum=0),
-        "sphere": bool(sphere),
+        "sphere": as_flag(sphere, "sphere"),
         "bits": bits,
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_choice, as_count, as_flag, as_instance, expect_keys
+from dynsim.kernels import Kernel, as_choice, as_count, as_instance, expect_keys
 from dynsim.layers import (
     SETS,
     BatchNorm,
@@ -22,7 +22,7 @@ from dynsim.layers import (
 )
 
 from ._model import Model
-from ._parts import DTYPE, Enlarge, full, he, ordinary
+from ._parts import DTYPE, Enlarge, full, he, ordinary, settings
 from ._vit import vit
 
 
@@ -61,7 +61,7 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     if len(widths) < 2:
         raise ValueError(f"widths: got {widths}; expected at least inputs and classes.")
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
-    kernel = _settings(kernel, seed, weights, rank)
+    kernel = settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
     layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere)]
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
@@ -85,7 +85,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     copies_fc, copies_conv = as_count(copies_fc, "copies_fc"), as_count(copies_conv, "copies_conv")
     dim = as_count(dim, "dim")
     as_choice(sets, SETS, "sets")
-    kernel = _settings(kernel, seed, weights, rank)
+    kernel = settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
     first = PlainConv(he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
     if weights:
@@ -98,15 +98,6 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
-
-
-def _settings(kernel, seed, weights, rank):
-    """Check what the networks have in common; returns the kernel."""
-    as_count(seed, "seed", minimum=0)
-    as_flag(weights, "weights")
-    if rank is not None:
-        as_count(rank, "rank")
-    return Kernel(softening=1e-3) if kernel is None else as_instance(kernel, Kernel, "kernel")
 
 
 BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from dynsim.kernels import as_count, as_like
 from dynsim.layers import able, choose, costs, median_seconds
 
 from ._operations import signals
@@ -36,6 +37,7 @@ def latency(model, batches=BATCHES, repeats=15):
     >>> latency(mlp((8, 4), weights=True), batches=(1,), repeats=3)["dense"][1] > 0
     True
     """
+    batches, repeats = _batches(model, batches), as_count(repeats, "repeats")
     generator = np.random.default_rng(0)
     found = {}
     for way in ways(model):
@@ -60,7 +62,7 @@ def plan(model, batches=BATCHES):
     True
     """
     rows = []
-    for batch in batches:
+    for batch in _batches(model, batches):
         for number, layer, shape in signals(model):
             if hasattr(layer, "sizes"):
                 sizes = layer.sizes((batch, *shape))
@@ -68,3 +70,10 @@ def plan(model, batches=BATCHES):
                 choice = choose("auto", layer.kernel, **sizes)
                 rows.append({"layer": number, "batch": batch, "sizes": sizes, "seconds": seconds, "choice": choice})
     return rows
+
+
+def _batches(model, batches):
+    as_like(model, ("layers", "image"), "Model", "model")
+    if not isinstance(batches, list | tuple):
+        raise TypeError(f"batches: got {type(batches).__name__}; expected a list of whole numbers.")
+    return [as_count(batch, "batches") for batch in batches]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dynsim.kernels import as_like
+
 from ._build import build
 
 
@@ -22,6 +24,7 @@ def materialize(model):
     >>> bool((ordinary.scores(images) == model.scores(images)).all())
     True
     """
+    as_like(model, ("config", "layers", "results"), "Model", "model")
     ordinary = build({**model.config, "weights": True, "rank": None})
     ordinary.results = dict(model.results)
     for layer, plain in zip(model.layers, ordinary.layers, strict=True):

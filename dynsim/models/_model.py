@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array, as_callable, as_choice, as_instance, as_like
+from dynsim.kernels import as_array, as_callable, as_choice, as_count, as_instance, as_like
 from dynsim.layers import INFERENCE
 
 from ._save import save_model
@@ -39,7 +39,10 @@ class Model:
         for layer in layers:
             as_like(layer, ("forward", "backward"), "layer of dynsim.layers", "layers")
         self.layers, self.config = list(layers), as_instance(config, dict, "config")
-        self.prepare, self._image = as_callable(prepare, "prepare"), image
+        self.prepare = as_callable(prepare, "prepare")
+        if image is not None and not (isinstance(image, list | tuple) and len(image) == 3):
+            raise TypeError(f"image: got {type(image).__name__}; expected (channels, height, width).")
+        self._image = image and tuple(as_count(size, "image") for size in image)
         self.results = {}
 
     @property

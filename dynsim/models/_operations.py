@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from dynsim.kernels import as_like
 from dynsim.layers import Attention, Conv, Full, PlainAttention, PlainFull, able
 
 
@@ -31,6 +32,7 @@ def operations(model):
     >>> operations(mlp((100, 50), copies=2, dim=3, kernel=Kernel("linear", "l1")))
     {'dense': 5000, 'materialized': 75000, 'weight_free': 2812}
     """
+    as_like(model, ("layers", "image"), "Model", "model")
     totals = {"dense": 0, "materialized": 0, "weight_free": 0}
     for _, layer, shape in signals(model):
         found = layer_operations(layer, shape)

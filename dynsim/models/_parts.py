@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dynsim.kernels import as_count
+from dynsim.kernels import Kernel, as_count, as_flag, as_instance
 from dynsim.layers import (
     Full,
     LowRankConv,
@@ -17,6 +17,15 @@ from dynsim.layers import (
 )
 
 DTYPE = np.float32
+
+
+def settings(kernel, seed, weights, rank):
+    """Check what the networks have in common; returns the kernel."""
+    as_count(seed, "seed", minimum=0)
+    as_flag(weights, "weights")
+    if rank is not None:
+        as_count(rank, "rank")
+    return Kernel(softening=1e-3) if kernel is None else as_instance(kernel, Kernel, "kernel")
 
 
 def full(kernel, places_in, places_out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_count
+from dynsim.kernels import as_choice, as_count
 from dynsim.layers import (
     Add,
     Attention,
@@ -23,7 +23,7 @@ from dynsim.layers import (
 )
 
 from ._model import Model
-from ._parts import DTYPE, full, he, ordinary
+from ._parts import DTYPE, full, he, ordinary, settings
 
 POOLS = ("mean", "class")
 
@@ -91,9 +91,8 @@ def vit(
         raise ValueError(f"patch: got {patch}; expected a divisor of the image's size {image}.")
     if width % heads:
         raise ValueError(f"heads: got {heads}; expected a divisor of the width {width}.")
-    if pool not in POOLS:
-        raise ValueError(f"pool: got {pool!r}; expected one of {', '.join(POOLS)}.")
-    kernel = kernel or Kernel(softening=1e-3)
+    as_choice(pool, POOLS, "pool")
+    kernel = settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
     tokens = (image // patch) ** 2 + (pool == "class")
     layers = [Patches(patch), ordinary(generator, (width, channels * patch * patch))]

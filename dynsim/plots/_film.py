@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from dynsim.kernels import as_array, as_callable, as_count, as_instance, as_number
 from dynsim.plots import FILMS
 from dynsim.plots._encode import encoder, ffmpeg
 from dynsim.plots._names import group_names
@@ -61,13 +62,12 @@ def animate(
     >>> animate(os.path.join(folder, "run.h5"), os.path.join(folder, "run.gif"), size=(200, 200))["frames"]
     3
     """
+    _expect_options(frames, stride, fps, title, size, progress)
     with opened(source, Trajectory, "a film shows places over time") as trajectory:
         if not trajectory.frames:
             raise ValueError(f"{trajectory.path} holds no frames yet; run longer")
         output = _output(output, trajectory)
         shown = _shown(trajectory.frames, frames, stride)
-        if not 1 <= fps <= 120:
-            raise ValueError(f"got {fps} frames a second, expected 1 to 120")
         write = encoder(output.suffix)
         picture = _Picture(trajectory, neurons, shown, dim, axes, title, (960, 720) if size is None else size)
         with written_whole(output, FILMS) as file, write(file, picture.size, fps) as film:
@@ -84,6 +84,19 @@ def animate(
     }
 
 
+def _expect_options(frames, stride, fps, title, size, progress):
+    for name, value in (("frames", frames), ("stride", stride)):
+        if value is not None:
+            as_count(value, name)
+    if not 1 <= as_number(fps, "fps") <= 120:
+        raise ValueError(f"fps: got {fps} frames a second; expected 1 to 120.")
+    if title is not None:
+        as_instance(title, str, "title")
+    if size is not None:
+        as_array(size, "size", (2,))
+    as_callable(progress, "progress")
+
+
 def _output(output, trajectory):
     path = Path(trajectory.path).with_suffix("") if output is None else Path(output)
     if not path.suffix:
@@ -96,9 +109,6 @@ def _shown(count, frames, stride):
     """The frames of the film, a range."""
     if frames is not None and stride is not None:
         raise ValueError("got frames and stride, expected one of them")
-    for name, value in (("frames", frames), ("stride", stride)):
-        if value is not None and value < 1:
-            raise ValueError(f"got {name} {value}, expected 1 or more")
     if stride is None:
         stride = -(-count // (_MOST_FRAMES if frames is None else frames))
     return range(0, count, stride)

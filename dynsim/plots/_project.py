@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsim.kernels import as_choice
+
 AXES = ("auto", "coordinates", "principal")
 
 
@@ -23,8 +25,7 @@ class Projection:
     """
 
     def __init__(self, sample, dim, axes="auto"):
-        if axes not in AXES:
-            raise ValueError(f"got axes {axes!r}, expected one of {', '.join(AXES)}")
+        as_choice(axes, AXES, "axes")
         sample = np.asarray(sample, dtype=float)
         self.dim, self.dimension = dim, sample.shape[-1]
         self.principal = axes == "principal" or (axes == "auto" and self.dimension > 3)

@@ -6,8 +6,8 @@ import numpy as np
 def dimensions(trajectory, dim):
     """The number of dimensions to draw in: as asked for, else three where there are three coordinates."""
     dim = min(3, max(2, trajectory.dimension)) if dim is None else dim
-    if dim not in (2, 3):
-        raise ValueError(f"got dim {dim!r}, expected 2 or 3")
+    if isinstance(dim, np.ndarray) or dim not in (2, 3):
+        raise ValueError(f"got dim {np.shape(dim) or dim!r}, expected 2 or 3")
     if dim == 3 and trajectory.dimension < 3:
         raise ValueError(f"got dim 3 for places of {trajectory.dimension} coordinates; choose dim 2")
     return dim

@@ -10,6 +10,7 @@ from importlib.resources import files
 import numpy as np
 from matplotlib.colors import to_hex
 
+from dynsim.kernels import as_count, as_instance
 from dynsim.plots._names import group_names
 from dynsim.plots._project import Projection
 from dynsim.plots._save import written_whole
@@ -47,6 +48,11 @@ def view(source, output, *, neurons=None, frames=None, component=0, axes="auto",
     >>> view(os.path.join(folder, "run.h5"), os.path.join(folder, "run.html"))["frames"]
     5
     """
+    as_count(component, "component", minimum=0)
+    if frames is not None:
+        as_count(frames, "frames")
+    if title is not None:
+        as_instance(title, str, "title")
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
         header, arrays = _collect(trajectory, neurons, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")
@@ -74,9 +80,7 @@ def _collect(trajectory, neurons, frames, component, axes):
     which = particles(trajectory, chosen)
     if len(which) > _MOST_INDICES:
         raise ValueError(f"got {len(which):,} places a frame, expected at most {_MOST_INDICES:,}; choose fewer neurons")
-    most = min(_MOST_FRAMES, max(2, _MOST_PLACES // len(which))) if frames is None else int(frames)
-    if most < 1:
-        raise ValueError(f"got {frames} frames, expected 1 or more")
+    most = min(_MOST_FRAMES, max(2, _MOST_PLACES // len(which))) if frames is None else frames
     stride = -(-trajectory.frames // most)
     shown = slice(None, None, stride)
     places = trajectory.places(shown, which).astype(np.float32)

@@ -72,6 +72,7 @@ def run(
     path = Path(path)
     expect_new(path, _check.flag("overwrite", overwrite))
     _expect(seed, dtype, buffer, flush_seconds, checkpoint_seconds, stop, sink)
+    _expect_progress(progress_seconds)
     parameters, provenance = _check.table("parameters", parameters), _check.table("provenance", provenance)
     if overwrite:
         for old in (checkpoint_of(path), Path(f"{checkpoint_of(path)}.previous")):
@@ -125,6 +126,7 @@ def resume(
     from dynsim.engine import EveryStep, Times, configure
     from dynsim.trajectory._reader import Trajectory
 
+    _expect_progress(progress_seconds)
     path = Path(path)
     _expect(None, "float64", 1, flush_seconds, checkpoint_seconds, stop, sink)
     if until is not None:
@@ -174,6 +176,13 @@ def _expect(seed, dtype, buffer, flush_seconds, checkpoint_seconds, stop, sink):
         _check.seconds("checkpoint_seconds", checkpoint_seconds)
     _check.function("stop", stop)
     _check.function("sink", sink)
+
+
+def _expect_progress(seconds):
+    from dynsim.kernels import as_number
+
+    if seconds is not None:
+        as_number(seconds, "progress_seconds", minimum=0)
 
 
 def checkpoint_of(path):

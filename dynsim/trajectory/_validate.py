@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from dynsim.kernels import as_callable
 from dynsim.trajectory import _layout
 from dynsim.trajectory._checkpoint import load_checkpoint
 from dynsim.trajectory._open import DAMAGE, damaged
@@ -29,7 +30,7 @@ def validate(path, progress=None):
     >>> validate(path)
     ['places: frame 0 is the first of 1 with numbers that are not finite']
     """
-    path = Path(path)
+    path, progress = Path(path), as_callable(progress, "progress")
     findings = []
     with Trajectory(path) as trajectory:
         findings += _lengths(path, trajectory)
