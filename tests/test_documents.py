@@ -53,7 +53,7 @@ WITH_COMMANDS = [document for document in DOCUMENTS if lines_of(document)]
 
 def is_form(line):
     words = line.partition("#")[0]
-    return "..." in words or any(re.fullmatch("[A-Z]{3,}", part) for part in re.split(r"[\s=|.\[\]]+", words))
+    return "..." in words or any(re.fullmatch("[A-Z]{3,}", part) for part in re.split(r"[\s=|.:\[\]]+", words))
 
 
 def slow(line):

@@ -97,7 +97,7 @@ def test_bad_options(make_file, tmp_path):
     path = make_file(frames=3)
     for options, words in (
         ({"frames": 2, "stride": 2}, "got frames and stride"),
-        ({"stride": 0}, "got stride 0"),
+        ({"stride": 0}, "stride: got 0"),
         ({"fps": 0}, "frames a second"),
         ({"neurons": [4]}, "got neuron 4"),
     ):

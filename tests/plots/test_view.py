@@ -94,7 +94,7 @@ def test_the_page_asks_for_nothing(make_file, tmp_path):
 def test_refusals(make_file, tmp_path, monkeypatch):
     path = make_file(signals=2)
     for options, words in (({"neurons": [9]}, "got neuron 9"), ({"component": 2}, "got component 2"),
-                           ({"frames": 0}, "got 0 frames"), ({"axes": "x"}, "got axes 'x'")):  # fmt: skip
+                           ({"frames": 0}, "frames: got 0"), ({"axes": "x"}, "axes: got 'x'")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             view(path, tmp_path / "run.html", **options)
     with pytest.raises(ValueError, match=r"ends in \.html"):
