@@ -109,7 +109,7 @@ def fit_weights(
     fits = scale.size and all(n in (1, m) for n, m in zip(scale.shape[::-1], weights.shape[::-1], strict=False))
     if not fits or scale.min() < 0:
         raise ValueError(
-            f"scale: got {scale if not scale.ndim else scale.shape}; expected numbers from 0, one a weight or along an axis."
+            f"scale: got {scale if not scale.ndim else scale.shape}; expected numbers from 0, one a weight or axis."
         )
     if moments is not None:
         size = weights.shape[0] * weights.shape[1] * weights.shape[3]
