@@ -20,7 +20,8 @@ CASES = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "chosen"), CASES, ids=lambda value: value.split("/")[-1])
 def test_without_jit(path, chosen):
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-v", "-x", "-p", "no:cacheprovider", FOLDER / path, "-k", chosen]
+    options = ["-n", "0", "-v", "-x", "-p", "no:cacheprovider", "-k", chosen]
+    command = [sys.executable, "-m", "pytest", FOLDER / path, *options]
     done = subprocess.run(command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True,
                           cwd=FOLDER.parent, check=False)  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]

@@ -100,7 +100,9 @@ class ProgressWriter:
 def _size(values):
     """Root mean square over neurons of the lengths of vectors (..., k)."""
     values = np.asarray(values, dtype=float)
-    return _plain(math.sqrt(float(np.sum(values**2)) / max(1, values.size // values.shape[-1])))
+    with np.errstate(over="ignore"):  # of a run that diverges: infinity is what it is
+        total = float(np.sum(values**2))
+    return _plain(math.sqrt(total / max(1, values.size // values.shape[-1])))
 
 
 def _plain(value):
