@@ -22,7 +22,7 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     to all of them at once. Biases, norms and ordinary layers are copied. Without images no data is used. With a few,
     without their labels, errors count by what they do to a layer's outputs: at first on the signals that the trained
     layer sees, later on those that the layers fitted so far make of the images. At the end biases and the norms'
-    averages are measured anew.
+    averages are corrected by what the images show.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     for step in range(steps):
         if step in looks:
             # At first what the trained network sees; later what the layers fitted so far make of it.
-            seen = trained if step == 0 else settle(model, images, trained)
+            seen = trained if step == 0 else settle(model, reference, images, trained)
             goals = _goals(model, pairs, seen, trained, counts)
         for parameter in moved:
             parameter.reset()
@@ -85,7 +85,7 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
         if progress is not None:
             progress(step, steps, sum(errors))
     if images is not None:
-        settle(model, images, trained)
+        settle(model, reference, images, trained)
     return [_entry(model, layer, weights) for layer, weights in pairs]
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 CHUNK = 100  # images whose patches are held at once
-RIDGE = 0.02  # of the signals' mean variance: directions that the few images do not show count this much
+RIDGE = 0.3  # of the signals' mean variance: what weights are fitted to stays near the trained ones
+DOUBT = 2.0  # times inputs of a neuron / examples, to be added: few examples show few directions, and those badly
 
 
 def signals_of(model, images):
@@ -21,25 +22,32 @@ def signals_of(model, images):
     return seen
 
 
-def settle(model, images, trained):
+def settle(model, reference, images, trained):
     """Pass images through a fitted model, set its biases and its norms' averages on the way; returns what layers see.
 
-    `trained` is what `signals_of` found in the network that it was fitted to: the biases make the mean of every
-    layer's outputs equal to that.
+    `trained` is what `signals_of` found in `reference`, the network that it was fitted to: the biases make the mean of
+    every layer's outputs equal to that. A norm's averages become the reference's, changed by what the averages on
+    these images differ in the two networks: an average over few images is not one over all.
     """
     seen = [images if model.prepare is None else model.prepare(images)]
-    for layer, wanted in zip(model.layers, trained[1:], strict=True):
+    for number, layer in enumerate(model.layers):
         if getattr(layer, "places_in", None) is not None and layer.bias is not None:
-            layer.bias.value += _means(wanted) - _means(layer.forward(seen[-1]))
+            layer.bias.value += _means(trained[number + 1]) - _means(layer.forward(seen[-1]))
         if hasattr(layer, "momentum"):
-            momentum, layer.momentum = layer.momentum, 1.0
-            try:
-                seen.append(layer.forward(seen[-1], training=True))
-            finally:
-                layer.momentum = momentum
-        else:
-            seen.append(layer.forward(seen[-1]))
+            (there, spread), (mean, variance) = _averages(seen[-1]), _averages(trained[number])
+            original = reference.layers[number]
+            ratio = np.where(variance > 0, spread / np.where(variance > 0, variance, 1), 1)
+            # What these images' mean is away from that of all scales as the signals do.
+            layer.mean[...] = there + (original.mean - mean) * np.sqrt(ratio)
+            layer.variance[...] = original.variance * ratio
+        seen.append(layer.forward(seen[-1]))
     return seen
+
+
+def _averages(signals):
+    """Mean and variance of every channel, in float64."""
+    axes = (0, *range(2, signals.ndim))
+    return signals.mean(axis=axes, dtype=np.float64), signals.var(axis=axes, dtype=np.float64)
 
 
 def importance(model):
@@ -65,10 +73,10 @@ def importance(model):
 
 
 def _means(signals):
-    return signals.mean(axis=(0, *range(2, signals.ndim)), dtype=np.float64).astype(signals.dtype)
+    return _averages(signals)[0].astype(signals.dtype)
 
 
-def target(weights, signals, trained, ridge=RIDGE):
+def target(weights, signals, trained, ridge=None):
     """Return T (n, f) and M (f, f).
 
     Parameters
@@ -77,8 +85,8 @@ def target(weights, signals, trained, ridge=RIDGE):
         Of the trained layer.
     signals, trained : ndarray
         What the fitted layer sees, and what the trained one saw: (batch, m), or images (batch, n_in, height, width).
-    ridge : float
-        In units of the mean variance of `signals`.
+    ridge : float, optional
+        In units of the mean variance of `signals`; see `ridge_target`.
     """
     flat = weights.reshape(len(weights), -1).astype(np.float64)
     count, sums, products = 0, 0.0, 0.0
@@ -91,10 +99,27 @@ def target(weights, signals, trained, ridge=RIDGE):
     mean = sums / count
     covariance = products / count - np.outer(mean, mean)
     size = flat.shape[1]
-    metric, cross = covariance[:size, :size], covariance[size:, :size]
-    pull = ridge * (np.trace(metric) / size or 1.0)
-    metric = metric + pull * np.eye(size)
-    return np.linalg.solve(metric, (flat @ cross + pull * flat).T).T, metric
+    return ridge_target(flat, covariance[:size, :size], covariance[size:, :size], count, ridge)
+
+
+def ridge_target(weights, covariance, cross, count, ridge=None):
+    """T (n, f) and M (f, f) of weights W (n, f), from cov(x', x') and cov(x, x') over `count` examples.
+
+    The first index of cov(x, x') is that of x. Without a `ridge`, in units of the mean variance, it is
+    RIDGE + DOUBT f / count.
+
+    Examples
+    --------
+    >>> goal, metric = ridge_target(np.ones((1, 2)), np.eye(2), np.eye(2), count=10, ridge=0.5)
+    >>> goal, metric
+    (array([[1., 1.]]), array([[1.5, 0. ],
+           [0. , 1.5]]))
+    """
+    size = len(covariance)
+    ridge = RIDGE + DOUBT * size / count if ridge is None else ridge
+    pull = ridge * (np.trace(covariance) / size or 1.0)
+    metric = covariance + pull * np.eye(size)
+    return np.linalg.solve(metric, (weights @ cross + pull * weights).T).T, metric
 
 
 def _rows(signals, weights):

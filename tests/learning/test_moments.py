@@ -63,10 +63,22 @@ def test_settling_makes_the_means_those_of_the_trained_network(trained):
     reference, data = trained
     images = data.train_images[:200]
     model = mlp((64, 24, 10), copies=2, dim=3, seed=1)
-    seen = settle(model, images, signals_of(reference, images))
+    trained = signals_of(reference, images)
+    seen = settle(model, reference, images, trained)
     assert len(seen) == len(model.layers) + 1
     hidden = model.layers[1].forward(seen[1])
     # Sums of 200 numbers of size one in float32.
     np.testing.assert_allclose(hidden.mean(axis=0), reference.layers[1].forward(seen[1]).mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(model.layers[2].mean, hidden.mean(axis=0), atol=1e-4)
+    original = reference.layers[2]
+    ratio = hidden.var(axis=0) / trained[2].var(axis=0)
+    away = (original.mean - trained[2].mean(axis=0)) * np.sqrt(ratio)
+    np.testing.assert_allclose(model.layers[2].mean, hidden.mean(axis=0) + away, atol=1e-4)
+    np.testing.assert_allclose(model.layers[2].variance, original.variance * ratio, rtol=1e-3)
+    # The same network is not changed, however few the images are.
+    twin = mlp((64, 24, 10), weights=True, seed=1)
+    for name, array in reference.arrays.items():
+        twin.arrays[name][...] = array
+    settle(twin, reference, images[:5], signals_of(reference, images[:5]))
+    for name, array in reference.arrays.items():
+        np.testing.assert_allclose(twin.arrays[name], array, atol=1e-6, err_msg=name)
     np.testing.assert_allclose(seen[-1].mean(axis=0), reference.scores(images).mean(axis=0), atol=1e-4)
