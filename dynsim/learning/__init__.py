@@ -6,9 +6,10 @@ from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
 from ._fit_weights import FittedWeights, fit_weights
 from ._gauss_newton import gauss_newton
+from ._moments import ridge_target
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
-from ._targets import relations_problem
+from ._targets import Target, Targets, apply_inverse, relations_problem
 from ._train import METHODS, TrainingResult, train
 
 __all__ = [
@@ -22,8 +23,11 @@ __all__ = [
     "Inertial",
     "Overdamped",
     "Quantiser",
+    "Target",
+    "Targets",
     "TrainingResult",
     "accuracy",
+    "apply_inverse",
     "estimate",
     "evaluate",
     "fit",
@@ -31,5 +35,6 @@ __all__ = [
     "gauss_newton",
     "one_cycle",
     "relations_problem",
+    "ridge_target",
     "train",
 ]

@@ -104,7 +104,16 @@ class Targets:
         return found
 
     def preconditioner(self, x, damping):
-        """Inverse of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor."""
+        """A function that applies `inverses` to a direction of all unknowns."""
+        inverses = self.inverses(x, damping)
+        return lambda v: [np.ascontiguousarray(apply_inverse(i, a)) for i, a in zip(inverses, v, strict=True)]
+
+    def inverses(self, x, damping=0.0, ridge=RIDGE, floor=0.0):
+        """Inverses of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor.
+
+        To the blocks' diagonals `ridge` times themselves is added, `floor` times the mean over the same target, and
+        `damping`.
+        """
         blocks = [np.zeros(1) for _ in x]
         for target in self.targets:
             size = 1.0 if target.moments is None else float(np.mean(np.diag(target.moments)))
@@ -122,8 +131,12 @@ class Targets:
                 size, (left, right) = scale.mean(), (x[k] for k in target.factors)
                 blocks[target.factors[0]] = size * np.einsum("rsi,qsi->rq", right, right)[None, None]
                 blocks[target.factors[1]] = size * np.einsum("tor,toq->rq", left, left)[None]
-        inverses = [_inverse(block, damping, a.dtype) for block, a in zip(blocks, x, strict=True)]
-        return lambda v: [_apply(inverse, a) for inverse, a in zip(inverses, v, strict=True)]
+        dampings = np.full(len(x), float(damping))
+        means = np.array([block.diagonal(axis1=-2, axis2=-1).mean() if block.ndim > 1 else 0.0 for block in blocks])
+        for target in self.targets:
+            own = sorted({k for relation in target.relations for k in relation[:3]} | set(target.factors or ()))
+            dampings[own] = np.maximum(dampings[own], damping + floor * means[own].mean())
+        return [_inverse(block, extra, ridge, a.dtype) for block, extra, a in zip(blocks, dampings, x, strict=True)]
 
     def _weighted(self, residual):
         for target, part in zip(self.targets, self.parts, strict=True):
@@ -173,25 +186,24 @@ def _strengths_blocks(kernel, sources, targets, strengths):
     return flat @ flat.swapaxes(-1, -2)
 
 
-def _inverse(block, damping, dtype):
+def _inverse(block, damping, ridge, dtype):
     block = np.array(block, np.float64)
     if block.ndim == 1:  # nothing depends on these unknowns
         return block.astype(dtype)
     diagonal = np.arange(block.shape[-1])
-    block[..., diagonal, diagonal] *= 1 + RIDGE
+    block[..., diagonal, diagonal] *= 1 + ridge
     block[..., diagonal, diagonal] += damping
     return np.linalg.inv(block).astype(dtype)
 
 
-def _apply(inverse, v):
-    """Inverse blocks times a direction of the unknowns they belong to."""
+def apply_inverse(inverse, v):
+    """One of `Targets.inverses` times a direction of the unknowns it belongs to; both of NumPy, or both of PyTorch."""
     if inverse.ndim == 1:
         return v * inverse
     if inverse.ndim == 5:  # places: (sets, n, G, g d, g d) and (sets, H, n, d)
         sets, copies, n, d = v.shape
-        groups = inverse.shape[2]
-        rows = v.transpose(0, 2, 1, 3).reshape(sets, n, groups, -1, 1)
-        return np.ascontiguousarray((inverse @ rows).reshape(sets, n, copies, d).transpose(0, 2, 1, 3))
+        rows = v.swapaxes(1, 2).reshape(sets, n, inverse.shape[2], -1, 1)
+        return (inverse @ rows).reshape(sets, n, copies, d).swapaxes(1, 2)
     if inverse.ndim == 3:  # the right factor: (1, r, r) and (r, S, m)
-        return np.einsum("qr,rsi->qsi", inverse[0], v)
+        return (inverse[0] @ v.reshape(len(v), -1)).reshape(v.shape)
     return (inverse @ v[..., None])[..., 0]  # lambdas (T, S, H, H), or the left factor's (1, 1, r, r)

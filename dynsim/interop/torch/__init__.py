@@ -9,10 +9,12 @@ from ._allocate import Curve, allocate
 from ._attention import DynMultiheadAttention
 from ._conv import DynConv2d
 from ._convert import convert
+from ._descent import NaturalDescent, moving
 from ._embedding import DynEmbedding
 from ._files import load_converted, load_source, save_converted
 from ._finetune import distillation, finetune
 from ._linear import DynLinear
+from ._matching import Matching
 from ._materialize import materialize
 from ._noise import noisy
 from ._norms import correct, expectations
@@ -30,6 +32,8 @@ __all__ = [
     "DynEmbedding",
     "DynLinear",
     "DynMultiheadAttention",
+    "Matching",
+    "NaturalDescent",
     "Report",
     "allocate",
     "convert",
@@ -44,6 +48,7 @@ __all__ = [
     "load_torchvision",
     "materialize",
     "modularise",
+    "moving",
     "noisy",
     "plain",
     "relation",

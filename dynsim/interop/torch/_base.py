@@ -8,6 +8,7 @@ from torch import nn
 
 from dynsim.kernels import Kernel, as_count
 from dynsim.layers import SETS, random_places, start_strengths
+from dynsim.learning import Target, Targets
 
 from ._relation import relation
 
@@ -62,6 +63,20 @@ class Particles(nn.Module):
         """The parameters that stand for weights, `{name: Parameter}`."""
         names = ("places_in", "places_out", "strengths", "left", "right")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def least_squares(self):
+        """Its weights as a problem of least squares in its `unknowns` (see `dynsim.learning.Targets`), all wanted 0."""
+        halves = 1 if self.sets == "half" else 2
+        shape = [*self.strengths.shape[-3:-1], self.places_out.shape[-2], self.places_in.shape[-2]]
+        relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
+        factors = (3 * halves, 3 * halves + 1) if self.rank else None
+        return Targets([Target(self.kernel, np.broadcast_to(np.float32(0), shape), relations, factors)])
+
+    def unknowns(self, named):
+        """Of tensors by the names of its `particles`, views in the order of `least_squares`."""
+        parts = [named[name] for name in ("places_in", "places_out", "strengths")]
+        halves = parts if self.sets == "half" else [part[k] for k in range(2) for part in parts]
+        return [*halves, *(named[name] for name in ("left", "right") if name in named)]
 
     def relations(self):
         """The weights as (T, S, n, m), differentiable."""

@@ -70,7 +70,7 @@ def convert(
     data : iterable, optional
         A few batches of inputs (or of tuples that begin with them), without their labels. Then each layer is fitted to
         what the original makes of its inputs, given those that the layers converted before it produce, and batch norms
-        are measured anew at the end. Layers count in the order of the module.
+        on the way are corrected. Layers count in the order of the module.
     example : Tensor, optional
         A batch of inputs with which multiply-accumulates are counted; without it, the first batch of the data.
     steps : int
@@ -80,7 +80,7 @@ def convert(
     seed : int
     norms : bool
         Correct the averages of batch norms behind converted layers: by what the norms before them say of their inputs,
-        or by measuring them on the data.
+        or by what the averages on the data differ from the original's.
     progress : callable, optional
         Called with (layer name, fits done, fits in all).
     checkpoint : path, optional
@@ -120,7 +120,7 @@ def convert(
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
         plan = _plan(todo, budget, copies, rank, kernels, sets, fits)
     modes = {name: part.training for name, part in module.named_modules()}
-    matching = None if data is None else _matching(original, module, data)
+    matching = None if data is None else _matching(original, module, data, norms)
     if example is None and matching is not None:
         example = matching.batches[0]
     macs = {} if example is None else count_macs(module, example)
@@ -146,19 +146,19 @@ def convert(
             replace(module, name, new)
         layers.append(converted(entry, fitted, chosen, new, macs.get(entry.name)))
     if matching is not None:
-        corrected = matching.settle() if norms else 0
+        corrected = matching.settle()
         for name, mode in modes.items():
             module.get_submodule(name).train(mode)
     options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
     return module, Report(layers, time.perf_counter() - began, options)
 
 
-def _matching(original, module, data):
+def _matching(original, module, data, norms):
     """Both in evaluation mode, with attention split into the same layers."""
     original = copy.deepcopy(original).eval()
     split_attention(original)
     module.eval()
-    return Matching(original, module, data)
+    return Matching(original, module, data, norms)
 
 
 def _plan(todo, budget, copies, rank, kernels, sets, fits):

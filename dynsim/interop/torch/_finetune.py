@@ -15,6 +15,9 @@ from dynsim.errors import FileError
 from dynsim.kernels import as_count, as_number
 from dynsim.learning import one_cycle
 
+from ._descent import NaturalDescent, moving
+from ._matching import NORMS
+
 LEAST = 0.1  # a parameter moves as one of at least this size: norms and biases may begin at 0
 
 
@@ -24,9 +27,11 @@ def finetune(
     loader,
     *,
     epochs,
-    rate=0.01,
+    rate=0.004,
+    others=0.001,
     temperature=2.0,
     labels=0.1,
+    norms=False,
     device=None,
     mixed=None,
     checkpoint=None,
@@ -36,10 +41,9 @@ def finetune(
 ):
     """Train a converted module to answer as the original did: places move by the forces that this exerts.
 
-    The loss is (1 - labels) T^2 KL(teacher_T || module_T) + labels * cross entropy (Hinton et al., 2015). Every
-    parameter moves by Adam at `rate` times its root mean square, on one cycle: places, lambdas and weights have
-    very different sizes. Nothing here is special to particles: a training loop of one's own over
-    `module.parameters()` is as good.
+    The loss is (1 - labels) T^2 KL(teacher_T || module_T) + labels * cross entropy (Hinton et al., 2015). Places,
+    lambdas and factors move by `NaturalDescent`, all other parameters by Adam at `others` times their root mean square,
+    both on one cycle. A training loop of one's own over `module.parameters()`, with any optimiser, will do as well.
 
     Under `torchrun` (WORLD_SIZE above 1) every process trains on its part of the loader, and gradients are averaged
     (DistributedDataParallel); give each process a loader of its own part (DistributedSampler).
@@ -54,10 +58,14 @@ def finetune(
         Yields (inputs, labels) or (inputs, labels, scores) anew for every epoch; must have a length. With a
         `set_epoch(n)`, of it or its sampler, that is called first.
     epochs : int
-    rate : float
-        Peak of the one-cycle schedule, relative to each parameter's size.
+    rate, others : float
+        Peaks of the one-cycle schedules: of gradient descent on the weights that places stand for, and of all other
+        parameters, relative to each one's size.
     temperature, labels : float
         T, and the share of the true labels in the loss.
+    norms : bool
+        Batch norms measure their averages anew, on batches as they are changed for training; otherwise they keep the
+        averages they have, as the teacher does.
     device : str or torch.device, optional
         Default: the card of this process if there is one, else the processor.
     mixed : bool, optional
@@ -94,38 +102,43 @@ def finetune(
     2
     """
     epochs, rate = as_count(epochs, "epochs"), as_number(rate, "rate", above=0)
+    others = as_number(others, "others", above=0)
     temperature, labels = as_number(temperature, "temperature", above=0), as_number(labels, "labels", minimum=0)
     device = torch.device(device or (f"cuda:{_local()}" if torch.cuda.is_available() else "cpu"))
     module.to(device)
     if teacher is not None:
         teacher.to(device).eval()
-    groups = [{"params": [p], "size": _size(p)} for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(groups, lr=rate)
+    optimizers = _optimizers(module, rate, others)
     metrics, steps = [], len(loader)
     if checkpoint is not None and Path(checkpoint).exists():
-        metrics = _restore(checkpoint, module, optimizer, epochs)
+        metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
     half = torch.autocast(device.type, torch.bfloat16) if _mixed(mixed, device) else nullcontext()
     for epoch in range(len(metrics), epochs):
         began, total = time.perf_counter(), 0.0
         _set_epoch(loader, epoch)
         trained.train()
+        for part in module.modules():
+            if isinstance(part, NORMS) and not norms:
+                part.eval()
+        for optimizer in optimizers:
+            if isinstance(optimizer, NaturalDescent):
+                optimizer.refresh()  # so that what goes on from a checkpoint goes on from the same
         for step, batch in enumerate(loader):
             inputs, truth, *scores = (part.to(device, non_blocking=True) for part in batch)
-            for group in optimizer.param_groups:
-                group["lr"] = one_cycle(epoch * steps + step, epochs * steps, rate) * group["size"]
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = one_cycle(epoch * steps + step, epochs * steps, group["peak"])
             with half:
                 with torch.no_grad():
                     wanted = scores[0] if scores else teacher(inputs)
                 answers = trained(inputs)
             loss = distillation(answers.float(), wanted.float(), truth, temperature, labels)
             if not bool(torch.isfinite(loss)):
-                raise ValueError(
-                    f"finetune: loss is {float(loss.detach())} in epoch {epoch + 1}; lower the rate ({rate})."
-                )
-            optimizer.zero_grad(set_to_none=True)
+                raise ValueError(f"finetune: loss is {float(loss.detach())} in epoch {epoch + 1}; lower the rates.")
+            module.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             total += float(loss.detach())
             if progress is not None:
                 progress(epoch, step, steps, float(loss.detach()))
@@ -135,7 +148,7 @@ def finetune(
             entry["validation"] = float(validate(module))
         metrics.append(entry)
         if checkpoint is not None and _rank() == 0:
-            _save(checkpoint, module, optimizer, metrics, epochs)
+            _save(checkpoint, module, optimizers, metrics, epochs)
         if stop is not None and stop():
             break
     return metrics
@@ -151,6 +164,20 @@ def distillation(answers, wanted, truth, temperature, labels):
     logs, targets = (functional.log_softmax(x / temperature, 1) for x in (answers, wanted))
     soft = functional.kl_div(logs, targets, reduction="batchmean", log_target=True) * temperature**2
     return (1 - labels) * soft + (labels * functional.cross_entropy(answers, truth) if labels else 0.0)
+
+
+def _optimizers(module, rate, others):
+    """Of what places stand for, and of all other parameters; every group knows the peak of its cycle."""
+    found = []
+    if moving(module):
+        found.append(NaturalDescent(module, rate))
+        for group in found[0].param_groups:
+            group["peak"] = rate
+    taken = {id(p) for optimizer in found for group in optimizer.param_groups for p in group["params"]}
+    rest = [p for p in module.parameters() if p.requires_grad and id(p) not in taken]
+    if rest:
+        found.append(torch.optim.Adam([{"params": [p], "peak": others * _size(p)} for p in rest]))
+    return found
 
 
 def _size(parameter):
@@ -183,9 +210,9 @@ def _set_epoch(loader, epoch):
             part.set_epoch(epoch)
 
 
-def _save(path, module, optimizer, metrics, epochs):
-    path = Path(path)
-    state = {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "metrics": metrics, "epochs": epochs}
+def _save(path, module, optimizers, metrics, epochs):
+    path, states = Path(path), [optimizer.state_dict() for optimizer in optimizers]
+    state = {"module": module.state_dict(), "optimizers": states, "metrics": metrics, "epochs": epochs}
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
         torch.save(state, file)
@@ -194,13 +221,14 @@ def _save(path, module, optimizer, metrics, epochs):
     os.replace(temporary, path)
 
 
-def _restore(path, module, optimizer, epochs):
+def _restore(path, module, optimizers, epochs):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["epochs"] != epochs:
             raise ValueError(f"it is of {state['epochs']} epochs, asked for were {epochs}")
         module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(stored)
         return list(state["metrics"])
     except Exception as error:  # what a damaged file makes torch.load raise is not listed anywhere
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

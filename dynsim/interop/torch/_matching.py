@@ -1,9 +1,4 @@
-"""What a layer is to do to the signals that it sees, measured on a few batches.
-
-A layer of weights V that sees x' in place of a layer of weights W that saw x is to make |V x' - W x|^2 small, means
-left out (the norm or the bias behind takes them). With a ridge towards W that is |V - T|^2 weighted by M, where
-M = cov(x', x') + ridge and T = (W cov(x, x') + ridge W) M^-1.
-"""
+"""What a layer is to do to the signals that it sees, measured on a few batches (see `dynsim.learning.ridge_target`)."""
 
 from __future__ import annotations
 
@@ -12,22 +7,34 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-RIDGE = 0.1  # of the mean variance: directions that few batches do not show count this much
+from dynsim.learning import ridge_target
+
 LARGEST = 8192  # inputs of a layer, patches counted, whose moments are held
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Matching:
-    """The original and the module as far as it is converted, and batches of inputs to send through both."""
+    """The original and the module as far as it is converted, and batches of inputs to send through both.
 
-    def __init__(self, original, module, batches):
+    Both are in evaluation mode. Batch norms of the module (all, or none with `norms=False`) are corrected in the order
+    in which they are called, each before the first layer behind it is matched: by what the module's averages on the
+    batches differ from the original's, so that an average over few inputs is not taken for one over all.
+    """
+
+    def __init__(self, original, module, batches, norms=True):
         self.original, self.module = original, module
         self.batches = [batch[0] if isinstance(batch, (list, tuple)) else batch for batch in batches]
         if not self.batches:
             raise ValueError("data: got no batches; expected an iterable of inputs.")
+        self.calls = _called(original, self.batches[0])
+        found = {name: original.get_submodule(name) for name in self.calls}
+        names = [name for name, part in found.items() if isinstance(part, NORMS) and part.track_running_stats]
+        self.waiting, self.settled = names if norms else [], 0
+        self.averages = _averages(original, self.waiting, self.batches)
 
     def goal(self, entry):
         """Target (T, S, n, m) and moments (T S m, T S m) of a layer, or None where they cannot be measured."""
+        self.settle(entry.name)
         t, s, n, m = entry.shape
         size = t * s * m
         if entry.kind == "embedding" or getattr(entry.module, "groups", 1) > 1 or size > LARGEST:
@@ -43,42 +50,70 @@ class Matching:
             count += len(now)
         means = sums / count
         moments = total / count - np.einsum("ka,b->kab", means, means[0])
-        ridge = RIDGE * float(np.mean(np.diag(moments[0]))) or 1.0
-        metric = moments[0] + ridge * np.eye(size)
         weights = entry.weights.transpose(2, 0, 1, 3).reshape(n, size).astype(np.float64)
-        target = np.linalg.solve(metric, (weights @ moments[1] + ridge * weights).T).T
+        target, metric = ridge_target(weights, *moments, count)
         target = target.reshape(n, t, s, m).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(target, entry.weights.dtype), metric.astype(entry.weights.dtype)
 
-    def settle(self):
-        """Measure the averages of all batch norms of the module anew."""
-        norms = [part for part in self.module.modules() if isinstance(part, NORMS) and part.track_running_stats]
-        kept, modes = [norm.momentum for norm in norms], {part: part.training for part in self.module.modules()}
-        try:
-            for norm in norms:
-                norm.reset_running_stats()
-                norm.momentum = None  # the mean of all batches
-                norm.train()
-            with torch.no_grad():
-                for batch in self.batches:
-                    self.module(batch)
-        finally:
-            for norm, momentum in zip(norms, kept, strict=True):
-                norm.momentum = momentum
-            for part, mode in modes.items():
-                part.training = mode
-        return len(norms)
+    def settle(self, until=None):
+        """Correct the batch norms called before the layer of this name (all, without one) that are not yet."""
+        end = self.calls.index(until) if until in self.calls else (len(self.calls) if until is None else 0)
+        while self.waiting and self.calls.index(self.waiting[0]) < end:
+            name = self.waiting.pop(0)
+            (mean, variance), norm = self.averages[name], self.module.get_submodule(name)
+            there, spread = _averages(self.module, [name], self.batches)[name]
+            ratio = torch.where(variance > 0, spread / variance, 1.0)
+            # What the batches' mean is away from that of all inputs scales as the signals do.
+            average = there + (norm.running_mean.double() - mean) * ratio.sqrt()
+            norm.running_mean.copy_(average), norm.running_var.mul_(ratio.to(norm.running_var.dtype))
+            self.settled += 1
+        return self.settled
+
+
+def _called(net, batch):
+    """Names of the parts without parts of their own, in the order in which they are first called."""
+    names, hooks = [], []
+    for name, part in net.named_modules():
+        if not list(part.children()):
+            hooks.append(part.register_forward_pre_hook(lambda part, inputs, name=name: names.append(name)))
+    _send(net, [batch], hooks)
+    return list(dict.fromkeys(names))
+
+
+def _averages(net, names, batches):
+    """{name: (mean, variance)} of the channels that reach batch norms, in float64."""
+    sums, hooks = {name: 0.0 for name in names}, []
+    for name in names:
+
+        def add(part, inputs, name=name):
+            x = inputs[0].detach().double().transpose(0, 1).flatten(1)
+            count = torch.full((len(x),), float(x.shape[1]), dtype=x.dtype, device=x.device)
+            sums[name] = sums[name] + torch.stack([count, x.sum(1), x.square().sum(1)])
+
+        hooks.append(net.get_submodule(name).register_forward_pre_hook(add))
+    _send(net, batches, hooks)
+    found = {}
+    for name, (count, total, squares) in sums.items():
+        mean = total / count
+        found[name] = mean, (squares / count - mean.square()).clamp(min=0)
+    return found
+
+
+def _send(net, batches, hooks):
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                net(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _seen(net, name, batch):
     """The input of a layer when a batch passes, or None if it is never called with one tensor."""
     found = []
     hook = net.get_submodule(name).register_forward_pre_hook(lambda part, inputs: found.append(inputs[0].detach()))
-    try:
-        with torch.no_grad():
-            net(batch)
-    finally:
-        hook.remove()
+    _send(net, [batch], [hook])
     return found[0] if len(found) == 1 else None
 
 

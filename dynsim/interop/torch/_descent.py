@@ -1,0 +1,122 @@
+"""Natural gradient for places: neurons move such that the weights between them go where their own gradient points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from dynsim.kernels import as_count, as_number
+from dynsim.learning import Targets, apply_inverse
+
+RIDGE = 0.01  # of the blocks' diagonal: directions in which a neuron's weights hardly change are not followed far
+FLOOR = 1e-4  # of the layer's mean: what stands for nothing yet, as a low-rank part at its start, has blocks of zeros
+
+
+class NaturalDescent(torch.optim.Optimizer):
+    """Gradient descent with momentum, measured in the weights that places, lambdas and factors stand for.
+
+    Neurons have collective moves, such as all of a set away from the others, that change all weights alike and far
+    more than any move of its own does; a step along the plain force, or Adam's, follows these and loses what the
+    network knew. Here every neuron moves by -rate (J^T J)^-1 dL/dq, J being the derivative of its weights by its H
+    places: of all its moves the one nearest to the weights' own descent (Amari, Neural Computation 1998; for low rank
+    Tong et al., JMLR 2021). Physically this is overdamped motion with a mobility of each neuron's own.
+
+    Only layers of particles move (in general: modules with `particles()` and `least_squares()`); leave all other
+    parameters to another optimiser.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    rate : float
+        As that of gradient descent on ordinary weights.
+    momentum : float
+    refresh : int
+        Steps after which mobilities are made anew; `refresh()` does so at once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of range or there is no layer of particles.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dynsim.interop.torch import DynLinear, NaturalDescent
+    >>> layer = DynLinear(6, 4, copies=2, dim=3)
+    >>> optimizer, x = NaturalDescent(layer, rate=0.1), torch.ones(5, 6)
+    >>> before = layer(x).square().mean()
+    >>> before.backward(); optimizer.step(); bool(layer(x).square().mean() < before)
+    True
+    """
+
+    def __init__(self, module, rate=0.004, momentum=0.9, refresh=10):
+        layers = moving(module)
+        if not layers:
+            raise ValueError("module: it has no layers of particles; convert it first.")
+        self.every, self.left, self.inverses = as_count(refresh, "refresh"), 0, None
+        self.problem, self.unknowns = _common(layers)
+        options = {"lr": as_number(rate, "rate", above=0), "momentum": as_number(momentum, "momentum", minimum=0)}
+        unique = {id(p): p for layer in layers for p in layer.particles().values()}
+        super().__init__(list(unique.values()), options)
+
+    def refresh(self):
+        """Make the mobilities of where the neurons are now."""
+        x = self._views(lambda p: p.detach())
+        inverses = self.problem.inverses([part.cpu().numpy() for part in x], ridge=RIDGE, floor=FLOOR)
+        self.inverses = [torch.as_tensor(inverse).to(part) for inverse, part in zip(inverses, x, strict=True)]
+        self.left = self.every
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Move all neurons; returns what `closure` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self.left == 0:
+            self.refresh()
+        self.left -= 1
+        (group,) = self.param_groups
+        velocities = {p: self._velocity(p, group["momentum"]) for p in group["params"]}
+        forces = self._views(lambda p: torch.zeros_like(p) if p.grad is None else p.grad)
+        for velocity, force, inverse in zip(self._views(velocities.get), forces, self.inverses, strict=True):
+            velocity += apply_inverse(inverse, force)
+        for p, velocity in velocities.items():
+            p -= group["lr"] * velocity
+        return loss
+
+    def _views(self, tensor):
+        """Of what `tensor` gives for every parameter, the views that are unknowns of the problem."""
+        return [
+            layer.unknowns({name: tensor(p) for name, p in layer.particles().items()})[k] for layer, k in self.unknowns
+        ]
+
+    def _velocity(self, parameter, momentum):
+        state = self.state[parameter]
+        if "velocity" not in state:
+            state["velocity"] = torch.zeros_like(parameter)
+        return state["velocity"].mul_(momentum)
+
+
+def _common(layers):
+    """One problem for all layers, as neurons may be shared, and its unknowns as (layer, which of its own)."""
+    places, unknowns, targets = {}, [], []
+    for layer in layers:
+        number = []
+        for k, view in enumerate(layer.unknowns(layer.particles())):
+            key = (view.data_ptr(), tuple(view.shape))
+            if key not in places:
+                places[key] = len(unknowns)
+                unknowns.append((layer, k))
+            number.append(places[key])
+        for target in layer.least_squares().targets:
+            relations = [(number[a], number[b], number[c], swapped) for a, b, c, swapped in target.relations]
+            factors = None if target.factors is None else tuple(number[k] for k in target.factors)
+            targets.append(replace(target, relations=relations, factors=factors))
+    return Targets(targets), unknowns
+
+
+def moving(module):
+    """Modules whose parameters `NaturalDescent` moves."""
+    return [part for part in module.modules() if hasattr(part, "least_squares")]

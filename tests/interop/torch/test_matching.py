@@ -1,0 +1,59 @@
+"""Layers matched on a few inputs: what they leave alone, and what they bring nearer."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
+
+from torch import nn  # noqa: E402
+
+from dynsim.interop.torch import Matching, convert  # noqa: E402
+
+
+def trained():
+    """A small network whose norms know another distribution than that of the inputs below."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 12, 3, bias=False), nn.BatchNorm2d(12), nn.ReLU(),
+        nn.Conv2d(12, 12, 3, bias=False), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten(), nn.Linear(192, 5),
+    )  # fmt: skip
+    for _ in range(20):
+        net(torch.randn(64, 3, 8, 8) * 1.3 + 0.2)
+    return net.eval()
+
+
+def test_a_module_that_was_not_changed_is_left_as_it_is():
+    net = trained()
+    module = copy.deepcopy(net)
+    assert Matching(net, module, [torch.randn(3, 3, 8, 8)]).settle() == 2
+    for one, two in zip(net.state_dict().values(), module.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+
+
+def test_norms_take_over_what_a_change_does_to_their_inputs():
+    net = trained()
+    module = copy.deepcopy(net)
+    with torch.no_grad():
+        module[0].weight *= 2.0
+    matching = Matching(net, module, [torch.randn(40, 3, 8, 8)])
+    assert matching.settle("0") == 0 and matching.settle("3") == 1
+    torch.testing.assert_close(module[1].running_var, 4 * net[1].running_var)
+    assert matching.settle() == 2
+    torch.testing.assert_close(module[4].running_var, net[4].running_var, rtol=1e-4, atol=0)
+    x = torch.randn(7, 3, 8, 8)
+    torch.testing.assert_close(module(x), net(x), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("norms", [True, False])
+def test_a_few_inputs_bring_the_answers_nearer(norms):
+    net, x = trained(), torch.randn(800, 3, 8, 8) * 1.3 + 0.2
+    few, rest = x[:400], x[400:]
+    errors, corrected = [], []
+    for data in (None, [few]):
+        module, report = convert(net, copies=2, dim=2, steps=20, data=data, norms=norms)
+        corrected.append(report.options["norms"])
+        with torch.no_grad():
+            errors.append(float((module.eval()(rest) - net(rest)).square().mean() / net(rest).var()))
+    assert errors[1] < 0.8 * errors[0]
+    assert corrected == ([1, 2] if norms else [0, 0])
