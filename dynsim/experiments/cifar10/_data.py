@@ -58,13 +58,10 @@ def read(path):
 
 
 class Batches:
-    """Shuffled batches with flips and shifts by up to `shift` pixels, and the teacher's scores beside.
+    """Shuffled batches with flips and shifts by up to `shift` pixels."""
 
-    The scores are those of the image and of its mirror image, without the shift: made once, not in every epoch.
-    """
-
-    def __init__(self, images, labels, scores, batch, shift, seed):
-        self.images, self.labels, self.scores = images, labels, scores
+    def __init__(self, images, labels, batch, shift, seed):
+        self.images, self.labels = images, labels
         self.batch, self.shift, self.seed, self.epoch = batch, shift, seed, 0
 
     def __len__(self):
@@ -89,4 +86,4 @@ class Batches:
                 part = image[:, down : down + 32, right : right + 32]
                 parts.append(part[:, :, ::-1] if flip else part)
             images = torch.from_numpy(np.stack(parts)).to(memory_format=torch.channels_last)
-            yield images, torch.from_numpy(self.labels[chosen]), self.scores[chosen, flips]
+            yield images, torch.from_numpy(self.labels[chosen])

@@ -1,4 +1,4 @@
-"""The baseline: truncated SVDs of the same layers with as many floats, shared out over the layers in the same way."""
+"""The baseline: the same layers of low rank, with as many floats, shared out, matched and tuned in the same way."""
 
 from __future__ import annotations
 
@@ -9,21 +9,40 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsim.interop.torch import Curve, allocate, correct, expectations, replace, walk
+from dynsim.interop.torch import Curve, Matching, allocate, correct, expectations, replace, walk
+from dynsim.learning import Target, Targets, gauss_newton
+
+STEPS = 20  # of Gauss-Newton, where a layer is matched
 
 
 class LowRankConv2d(nn.Module):
     """A convolution of weights W[o, i, r, c] = sum_q left[r, o, q] right[q, c, i]."""
 
-    def __init__(self, conv, rank):
+    def __init__(self, conv, weights, rank, moments=None):
         super().__init__()
-        weight = conv.weight.detach().permute(2, 0, 3, 1)  # rows, out, columns, in
-        t, n, s, m = weight.shape
-        u, values, v = torch.linalg.svd(weight.reshape(t * n, s * m).double(), full_matrices=False)
-        root = values[:rank].sqrt()
-        self.left = nn.Parameter((u[:, :rank] * root).reshape(t, n, rank).to(weight.dtype))
-        self.right = nn.Parameter((root[:, None] * v[:rank]).reshape(rank, s, m).to(weight.dtype))
+        self.shape = weights.shape  # (rows, columns, out, in)
+        t, s, n, m = self.shape
+        u, values, v = np.linalg.svd(weights.transpose(0, 2, 1, 3).reshape(t * n, s * m), full_matrices=False)
+        root = np.sqrt(values[:rank])
+        x = [(u[:, :rank] * root).reshape(t, n, -1), (root[:, None] * v[:rank]).reshape(-1, s, m)]
+        if moments is not None:
+            scale = 1 / Targets([Target(None, weights, moments=moments)]).square(weights.ravel(), weights.ravel())
+            target = Target(None, weights, factors=(0, 1), scale=np.float32(scale), moments=moments)
+            x, _ = gauss_newton(Targets([target]), x, STEPS)
+        self.left, self.right = (nn.Parameter(torch.from_numpy(np.ascontiguousarray(part))) for part in x)
         self.bias, self.options = conv.bias, (conv.stride, conv.padding, conv.dilation)
+
+    def particles(self):
+        """What fine-tuning moves as it moves places."""
+        return {"left": self.left, "right": self.right}
+
+    def unknowns(self, named):
+        """Of tensors by these names, those of `least_squares`."""
+        return list(named.values())
+
+    def least_squares(self):
+        """The weights as a problem in both factors."""
+        return Targets([Target(None, np.broadcast_to(np.float32(0), self.shape), factors=(0, 1))])
 
     def materialize(self):
         """The weights (out, in, rows, columns)."""
@@ -34,25 +53,32 @@ class LowRankConv2d(nn.Module):
         return functional.conv2d(x, self.materialize(), self.bias, *self.options)
 
 
-def low_rank(module, budget, include):
-    """(module, floats of the layers as a share of their weights); batch norms are corrected as for places."""
-    module = copy.deepcopy(module)
+def low_rank(module, budget, include, data=None):
+    """(module, floats of the layers as a share of their weights); matched on batches of images if there are some.
+
+    Without them, batch norms are corrected as for places.
+    """
+    original, module = module, copy.deepcopy(module)
     entries = [entry for entry in walk(module, include) if not entry.reason]
     curves = [Curve(entry.weights, 1, 0) for entry in entries]
     for curve in curves:
         curve.gain = 1.0  # the truncated SVD itself
     ranks = allocate(curves, budget)
-    known, floats = expectations(module), 0
+    matching = None if data is None else Matching(copy.deepcopy(original).eval(), module.eval(), data)
+    known, floats = expectations(module) if data is None else {}, 0
     for entry, curve, rank in zip(entries, curves, ranks, strict=True):
         floats += curve.floats(rank)
         if curve.kept(rank):
             continue
-        new = LowRankConv2d(entry.module, rank)
+        goal, moments = (entry.weights, None) if matching is None else matching.goal(entry)
+        new = LowRankConv2d(entry.module, goal, rank, moments)
         if entry.name in known:
             norm, mean, variance = known[entry.name]
             pair = (np.asarray(w.detach()) for w in (entry.module.weight, new.materialize()))
             correct(norm, *pair, mean, variance)
         replace(module, entry.name, new)
+    if matching is not None:
+        matching.settle()
     return module, floats / sum(entry.size for entry in entries)
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from dynsim.kernels import as_count, as_number, expect_keys
 
 from . import _data
-from ._task import KINDS, ConversionTask
+from ._task import KINDS, TEST, TRAINING, ConversionTask
 
 KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas", "draws")
 CONVERT = ("copies", "steps", "restarts", "rank")
-FINETUNE = ("epochs", "batch", "rate", "temperature", "labels", "shift", "held_out")
+FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "images", "held_out")
 
 
 @dataclass
@@ -37,7 +37,7 @@ class ConversionRecipe:
             import torch  # noqa: F401
         except ImportError:
             raise ImportError("This experiment needs PyTorch: pip install 'dynsim[torch]'.") from None
-        for name in ("cifar10/data_batch_1.bin", "cifar10/test_batch.bin", self.weights):
+        for name in (TRAINING, TEST, self.weights):
             _data.find(data_dir, name)
 
     def tasks(self):

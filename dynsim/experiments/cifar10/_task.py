@@ -10,6 +10,8 @@ from pathlib import Path
 
 from . import _data
 
+TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
+MATCHED = 256  # images of a batch on which layers are matched
 KINDS = ("original", "particles", "low-rank", "rounded")
 
 
@@ -53,12 +55,13 @@ class ConversionTask:
         place.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.seed)
         original = load_resnet20(_data.find(data_dir, self.weights))
-        module, found = self._made(original, folder)
-        module.to(memory_format=torch.channels_last)
+        module, found = self._made(original, folder, self._batches(data_dir))
+        for network in (module, original):
+            network.to(memory_format=torch.channels_last)
         if self.tuned:
-            found["metrics"] = self._tune(module, original, folder, place, data_dir, progress)
+            found["metrics"] = self._tune(module, original, place, data_dir, progress)
         torch.save(module.state_dict(), place / "module.pt")
-        images, labels = _data.read(_data.find(data_dir, "cifar10/test_batch.bin"))
+        images, labels = _data.read(_data.find(data_dir, TEST))
         found["test_accuracy"] = accuracy(module, images, labels)
         found["noise"] = {str(delta): self._noisy(module, delta, images, labels) for delta in self.deltas}
         temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": found})
@@ -66,7 +69,17 @@ class ConversionTask:
         os.replace(temporary, place / "result.json")
         return json.loads(text)["result"]
 
-    def _made(self, original, folder):
+    def _batches(self, data_dir):
+        """Training images, without their labels, on which layers are matched before fine-tuning, or None."""
+        import torch
+
+        count = self.finetune.get("images", 0)
+        if not count:
+            return None
+        images, _ = _data.read(_data.find(data_dir, TRAINING))
+        return list(torch.from_numpy(images[:count]).split(MATCHED))
+
+    def _made(self, original, folder, data):
         """The network before fine-tuning, and what there is to say of it."""
         from dynsim.interop.torch import convert
 
@@ -79,25 +92,23 @@ class ConversionTask:
             bits = max(2, round(32 * self.budget))
             return rounded(original, self.include, bits), {"share": 1.0, "bytes": bits / 32, "bits": bits}
         if self.kind == "low-rank":
-            module, share = low_rank(original, self.budget, self.include)
+            module, share = low_rank(original, self.budget, self.include, data)
             return module, {"share": share, "bytes": share, "seconds": time.perf_counter() - began}
         fits = Path(folder) / f"fits-{self.budget:g}-seed{self.seed}.h5"
-        module, report = convert(
-            original, budget=self.budget, include=self.include, seed=self.seed, checkpoint=fits, **self.convert
-        )
+        options = {"budget": self.budget, "include": self.include, "seed": self.seed, **self.convert}
+        module, report = convert(original, data=data, checkpoint=fits, **options)
         return module, {"share": report.share, "bytes": report.share, **report.to_dict()}
 
-    def _tune(self, module, original, folder, place, data_dir, progress):
+    def _tune(self, module, original, place, data_dir, progress):
         from dynsim.interop.torch import finetune
 
         options = dict(self.finetune)
-        batch, shift, held = (options.pop(name) for name in ("batch", "shift", "held_out"))
-        images, labels = _data.read(_data.find(data_dir, "cifar10/data_batch_1.bin"))
-        scores = teacher_scores(original, images, Path(folder) / "teacher.npy")
+        batch, shift, held, _ = (options.pop(name) for name in ("batch", "shift", "held_out", "images"))
+        images, labels = _data.read(_data.find(data_dir, TRAINING))
         cut = len(images) - held
-        loader = _data.Batches(images[:cut], labels[:cut], scores[:cut], batch, shift, self.seed)
+        loader = _data.Batches(images[:cut], labels[:cut], batch, shift, self.seed)
         return finetune(
-            module, None, loader, **options, checkpoint=place / "training.pt", progress=progress,
+            module, original, loader, **options, checkpoint=place / "training.pt", progress=progress,
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
         )  # fmt: skip
 
@@ -128,18 +139,3 @@ def scores_of(module, images, batch=250):
     with torch.no_grad():
         parts = torch.from_numpy(images).to(memory_format=torch.channels_last).split(batch)
         return torch.cat([module(part) for part in parts])
-
-
-def teacher_scores(original, images, path):
-    """The original's scores (n, 2, classes) of images and their mirror images, made once and kept in a file."""
-    import numpy as np
-    import torch
-
-    if path.exists():
-        scores = np.load(path, allow_pickle=False)
-        if scores.shape[:2] == (len(images), 2):
-            return torch.from_numpy(scores)
-    both = [scores_of(original, part) for part in (images, np.ascontiguousarray(images[..., ::-1]))]
-    scores = torch.stack(both, 1)
-    np.save(path, scores.numpy())
-    return scores

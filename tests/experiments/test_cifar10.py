@@ -1,0 +1,127 @@
+"""The conversion experiment, end to end on a few images of its format and weights at random."""
+
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
+
+from torch.nn import functional  # noqa: E402
+
+from dynsim import experiments  # noqa: E402
+from dynsim.errors import DataError  # noqa: E402
+from dynsim.experiments.cifar10 import _data  # noqa: E402
+from dynsim.experiments.cifar10._lowrank import LowRankConv2d, low_rank, rounded  # noqa: E402
+from dynsim.experiments.cifar10._resnet import ResNet, load_resnet20  # noqa: E402
+
+RECIPE = Path(__file__).parents[2] / "experiments" / "cifar10.toml"
+
+
+def records(count, seed):
+    g = np.random.default_rng(seed)
+    return np.concatenate([g.integers(0, 10, (count, 1)), g.integers(0, 256, (count, 3072))], axis=1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data folder with 40 + 20 records and a file of weights."""
+    place = tmp_path_factory.mktemp("data")
+    (place / "cifar10").mkdir()
+    for name, count in (("data_batch_1.bin.gz", 40), ("test_batch.bin.gz", 20)):
+        with gzip.open(place / "cifar10" / name, "wb") as file:
+            file.write(records(count, count).tobytes())
+    torch.manual_seed(0)
+    state = {f"module.{name}": value for name, value in ResNet(3).state_dict().items()}
+    torch.save({"state_dict": state}, place / "weights.th")
+    return place
+
+
+def recipe(**changes):
+    given = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
+    given |= {"weights": "weights.th", "budgets": [0.5], "draws": 1, "deltas": [1e-2], **changes}
+    given["convert"] = {"copies": 2, "steps": 2}
+    given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "images": 20, "held_out": 10}}
+    return experiments.load(given)
+
+
+def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
+    one = recipe(include=["layer1.0.conv*", "layer2.1.conv1"])
+    results = experiments.run(one, tmp_path, data_dir=folder)
+    assert list(results) == [
+        "original",
+        *(f"{kind}-0.5-{how}-seed0" for kind in ("particles", "low-rank") for how in ("data-free", "tuned")),
+        "rounded-0.5-data-free-seed0",
+    ]
+    for name, result in results.items():
+        assert 0 <= result["test_accuracy"] <= 100 and len(result["noise"]["0.01"]) == 1, name
+        assert result["share"] <= (0.5 if "particles" in name or "low" in name else 1.0), name
+    assert len(results["particles-0.5-tuned-seed0"]["metrics"]) == 1
+    text = one.report(results, tmp_path)
+    assert text.count("| fine-tuned |") == 2 and "not measured" not in text
+    began = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
+    assert experiments.run(one, tmp_path, data_dir=folder) == results
+    assert began == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
+    assert json.loads((tmp_path / "runs/original/result.json").read_text())["task"]["kind"] == "original"
+
+
+def test_low_rank_is_the_truncated_svd_and_matching_is_nearer_on_the_images():
+    torch.manual_seed(1)
+    net, include = ResNet(1, (6, 8, 8)), ["layer*.conv*"]
+    images = torch.randn(64, 3, 32, 32)
+    for _ in range(30):  # so that its norms know the images
+        net(images)
+    net.eval()
+    plain, share = low_rank(net, 0.5, include)
+    assert share <= 0.5
+    part, old = plain.layer3[0].conv2, net.layer3[0].conv2.weight.detach().permute(2, 0, 3, 1).reshape(24, 24)
+    made = part.materialize().detach().permute(2, 0, 3, 1).reshape(24, 24)
+    values = torch.linalg.svdvals(old)
+    rank = part.left.shape[-1]
+    assert isinstance(part, LowRankConv2d)
+    torch.testing.assert_close((made - old).norm() ** 2, (values[rank:] ** 2).sum(), rtol=1e-4, atol=1e-6)
+    matched, _ = low_rank(net, 0.5, include, [images])
+    with torch.no_grad():
+        errors = [functional.mse_loss(one(images), net(images)) for one in (plain, matched)]
+    assert errors[1] < errors[0]
+
+
+def test_rounded_weights_have_as_many_values_as_bits_allow():
+    torch.manual_seed(2)
+    weight = rounded(ResNet(1), ["layer1.*.conv1"], 3).layer1[0].conv1.weight
+    assert max(len(torch.unique(channel)) for channel in weight) <= 7
+
+
+def test_files_that_are_none_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"weights\.th: no weights of ResNet-20"):
+        (tmp_path / "weights.th").write_bytes(b"nothing")
+        load_resnet20(tmp_path / "weights.th")
+    path = tmp_path / "some.bin"
+    path.write_bytes(b"1" * 3000)
+    with pytest.raises(DataError, match="has 3000 bytes; expected records of 3073"):
+        _data.read(path)
+    path.write_bytes(b"\xff" * 3073)
+    with pytest.raises(DataError, match="a label is 255"):
+        _data.read(path)
+    (tmp_path / "half.bin.gz").write_bytes(gzip.compress(records(1, 0).tobytes())[:1000])
+    with pytest.raises(DataError, match="damaged gz file"):
+        _data.read(tmp_path / "half.bin.gz")
+    with pytest.raises(DataError, match=r"cifar10/test_batch\.bin: not found"):
+        _data.find(tmp_path / "elsewhere", "cifar10/test_batch.bin")
+    with pytest.raises(ValueError, match=r"finetune\.all"):
+        experiments.load({**tomllib.loads(RECIPE.read_text()), "finetune": {"all": {"epochs": 1}}})
+
+
+def test_batches_change_images_but_not_what_stands_beside_them(folder):
+    images, labels = _data.read(_data.find(folder, "cifar10/data_batch_1.bin"))
+    batches = _data.Batches(images, labels, 10, 2, 0)
+    first = list(batches)
+    assert len(first) == len(batches) == 4
+    assert sorted(torch.cat([part[1] for part in first]).tolist()) == sorted(labels.tolist())
+    batches.set_epoch(1)
+    assert not torch.equal(first[0][0], next(iter(batches))[0])
+    batches.set_epoch(0)
+    assert torch.equal(first[0][0], next(iter(batches))[0])
