@@ -65,7 +65,8 @@ class Matching:
             ratio = torch.where(variance > 0, spread / variance, 1.0)
             # What the batches' mean is away from that of all inputs scales as the signals do.
             average = there + (norm.running_mean.double() - mean) * ratio.sqrt()
-            norm.running_mean.copy_(average), norm.running_var.mul_(ratio.to(norm.running_var.dtype))
+            norm.running_mean.copy_(average)
+            norm.running_var.mul_(ratio.to(norm.running_var.dtype))
             self.settled += 1
         return self.settled
 
