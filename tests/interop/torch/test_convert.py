@@ -237,6 +237,7 @@ def test_the_goal_of_a_layer_that_sees_what_it_saw_is_its_weights():
         difference = torch.cat([moved(x) - module(x) for x in batches])
     variance = float(difference.var((0, 2, 3), correction=0).sum())
     rows = change.transpose(2, 0, 1, 3).reshape(4, -1)
-    size = len(metric)
-    ridge = 0.1 / 1.1 * np.trace(metric) / size  # the ridge is a tenth of the mean variance, which the trace now holds
+    size, count = len(metric), 60 * 4 * 5
+    share = 0.3 + 2.0 * size / count  # of the mean variance, which the trace now holds
+    ridge = share / (1 + share) * np.trace(metric) / size
     np.testing.assert_allclose(np.sum((rows @ (metric - ridge * np.eye(size))) * rows), variance, rtol=1e-9)
