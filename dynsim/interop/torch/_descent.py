@@ -50,7 +50,7 @@ class NaturalDescent(torch.optim.Optimizer):
     True
     """
 
-    def __init__(self, module, rate=0.004, momentum=0.9, refresh=10):
+    def __init__(self, module, rate=0.001, momentum=0.9, refresh=10):
         layers = moving(module)
         if not layers:
             raise ValueError("module: it has no layers of particles; convert it first.")

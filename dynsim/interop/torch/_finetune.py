@@ -27,11 +27,11 @@ def finetune(
     loader,
     *,
     epochs,
-    rate=0.004,
+    rate=0.001,
     others=0.001,
     temperature=2.0,
     labels=0.1,
-    norms=False,
+    norms=True,
     device=None,
     mixed=None,
     checkpoint=None,
@@ -64,8 +64,8 @@ def finetune(
     temperature, labels : float
         T, and the share of the true labels in the loss.
     norms : bool
-        Batch norms measure their averages anew, on batches as they are changed for training; otherwise they keep the
-        averages they have, as the teacher does.
+        Batch norms measure their averages on the batches, as in ordinary training; otherwise they keep the averages
+        they have, as the teacher does: for inputs that are changed in ways that the original was not trained on.
     device : str or torch.device, optional
         Default: the card of this process if there is one, else the processor.
     mixed : bool, optional
