@@ -22,7 +22,8 @@ INNER = {
                "start_strengths", "Add", "FirstToken", "Skip", "TokenMean", "able", "cache_file", "median_seconds",
                "places_on_sphere"},
     "models": {"check_size", "Enlarge", "fill"},
-    "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem"},
+    "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
+                 "Target", "Targets", "apply_inverse"},
     "plots": {"expect_format", "product_figure"},
     "trajectory": {"Progress", "SolutionTrajectory"},
 }  # fmt: skip
