@@ -109,8 +109,8 @@ def test_files_that_are_none_are_named(folder, tmp_path):
     (tmp_path / "half.bin.gz").write_bytes(gzip.compress(records(1, 0).tobytes())[:1000])
     with pytest.raises(DataError, match="damaged gz file"):
         _data.read(tmp_path / "half.bin.gz")
-    with pytest.raises(DataError, match=r"cifar10/test_batch\.bin: not found"):
-        _data.find(tmp_path / "elsewhere", "cifar10/test_batch.bin")
+    with pytest.raises(DataError, match=r"cifar10/nothing\.bin: not found"):
+        _data.find(tmp_path / "elsewhere", "cifar10/nothing.bin")
     with pytest.raises(ValueError, match=r"finetune\.all"):
         experiments.load({**tomllib.loads(RECIPE.read_text()), "finetune": {"all": {"epochs": 1}}})
 
