@@ -12,7 +12,7 @@ from ._moments import importance, settle, signals_of, target
 from ._motion import Adam, one_cycle
 
 PARTICLES = ("places", "strengths")
-RIDGE = 0.7  # of the goals (see `target`): what errors cost between half and twice this was the same on held-out images
+RIDGE = 0.7  # of the goals (see `target`)
 LOOKS = (0, 0.4, 0.6, 0.8)  # at these shares of the steps the signals are measured, on images if there are some
 
 

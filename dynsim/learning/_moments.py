@@ -73,7 +73,7 @@ def importance(model):
 
 
 def _means(signals):
-    return _averages(signals)[0].astype(signals.dtype)
+    return signals.mean(axis=(0, *range(2, signals.ndim)), dtype=np.float64).astype(signals.dtype)
 
 
 def target(weights, signals, trained, ridge=None):
