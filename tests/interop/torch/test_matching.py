@@ -23,6 +23,11 @@ def trained():
     return net.eval()
 
 
+def smooth_images(count):
+    """Images whose neighbouring pixels are alike: in white noise a layer's inputs would not say what matters to it."""
+    return nn.functional.interpolate(torch.randn(count, 3, 3, 3), size=8, mode="bilinear") * 1.3 + 0.2
+
+
 def test_a_module_that_was_not_changed_is_left_as_it_is():
     net = trained()
     module = copy.deepcopy(net)
@@ -47,7 +52,7 @@ def test_norms_take_over_what_a_change_does_to_their_inputs():
 
 @pytest.mark.parametrize("norms", [True, False])
 def test_a_few_inputs_bring_the_answers_nearer(norms):
-    net, x = trained(), torch.randn(800, 3, 8, 8) * 1.3 + 0.2
+    net, x = trained(), smooth_images(800)
     few, rest = x[:400], x[400:]
     errors, corrected = [], []
     for data in (None, [few]):
@@ -55,5 +60,5 @@ def test_a_few_inputs_bring_the_answers_nearer(norms):
         corrected.append(report.options["norms"])
         with torch.no_grad():
             errors.append(float((module.eval()(rest) - net(rest)).square().mean() / net(rest).var()))
-    assert errors[1] < 0.8 * errors[0]
+    assert errors[1] < 0.5 * errors[0]
     assert corrected == ([1, 2] if norms else [0, 0])
