@@ -12,7 +12,6 @@ from ._moments import importance, settle, signals_of, target
 from ._motion import Adam, one_cycle
 
 PARTICLES = ("places", "strengths")
-RIDGE = 0.7  # of the goals (see `target`)
 LOOKS = (0, 0.4, 0.6, 0.8)  # at these shares of the steps the signals are measured, on images if there are some
 
 
@@ -35,7 +34,7 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     rate : float
         Peak of the one-cycle schedule.
     images : ndarray (n, channels, height, width), optional
-        A few training images, some hundreds.
+        A few training images, some hundreds; `train` takes those of which the reference is least sure.
     progress : callable, optional
         Called after every step with (step, steps, error).
 
@@ -126,7 +125,7 @@ def _goals(model, pairs, seen, trained, counts):
     goals = []
     for layer, weights in pairs:
         number = model.layers.index(layer)
-        flat, metric = target(weights, seen[number], trained[number], RIDGE)
+        flat, metric = target(weights, seen[number], trained[number])
         goals.append(_Goal(layer, *(array.astype(weights.dtype) for array in (flat, metric, counts[number][:, None]))))
     return goals
 

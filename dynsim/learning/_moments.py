@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsim.layers import ReLU
+
 CHUNK = 100  # images whose patches are held at once
 RIDGE = 0.3  # of the signals' mean variance: what weights are fitted to stays near the trained ones
 DOUBT = 2.0  # times inputs of a neuron / examples, to be added: few examples show few directions, and those badly
@@ -20,6 +22,16 @@ def signals_of(model, images):
     for layer in model.layers:
         seen.append(layer.forward(seen[-1]))
     return seen
+
+
+def least_sure(model, images, count):
+    """Indices of the `count` images whose two highest scores are closest, in the images' order; all if there are fewer.
+
+    There an error in a weight changes answers; at most other images it would have to be far larger.
+    """
+    highest = np.sort(model.scores(images), axis=1)[:, -2:]
+    margins = highest[:, -1] - highest[:, 0]
+    return np.sort(np.argsort(margins, kind="stable")[:count])
 
 
 def settle(model, reference, images, trained):
@@ -54,7 +66,7 @@ def importance(model):
     """How much a squared error in each output of each layer does to the squared error of the scores, {layer: (n,)}.
 
     Errors are followed forward as if they were independent: through weights by their squares, through a norm by
-    (scale / deviation)^2. A convolution's counts for all places of the image where it stands.
+    (scale / deviation)^2, through a ReLU by a half. A convolution's counts for all places of the image where it stands.
     """
     counts, found = None, {}
     for number in range(len(model.layers) - 1, -1, -1):
@@ -69,6 +81,8 @@ def importance(model):
         elif hasattr(layer, "momentum"):
             factor = np.square(layer.scale.value, dtype=np.float64) / (layer.variance + layer.epsilon)
             counts = (counts.reshape(len(factor), -1) * factor[:, None]).sum(axis=1)
+        if counts is not None and (isinstance(layer, ReLU) or getattr(layer, "relu", False)):
+            counts = counts / 2  # of signals around 0 half are cut, and their errors with them
     return found
 
 

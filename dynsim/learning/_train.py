@@ -14,6 +14,7 @@ from ._alternating import alternating
 from ._blas import blas_threads
 from ._evaluate import accuracy
 from ._fit import copy_ordinary, fit
+from ._moments import least_sure
 from ._motion import MOTIONS
 from ._record import TrainingRecord
 from ._trainer import Trainer
@@ -108,7 +109,8 @@ def train(
     fit_steps : int, optional
         Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
     fit_images : int
-        Training images, without their labels, on which "fit" sees what an error does; 0 is without any data.
+        Training images, without their labels, on which "fit" sees what an error does: those of which the trained
+        network is least sure. 0 is without any data.
     fit_rate : float
         Peak of the one-cycle schedule of "fit".
     trajectory : path, optional
@@ -188,8 +190,10 @@ def train(
             trainer.run(progress, after_epoch)
         layers = []
         if method == "fit":
-            few = trainer.order[:fit_images]
-            some = data.train_images[few] if len(few) else None
+            some = None
+            if fit_images:
+                images = data.train_images[trainer.order]
+                some = images[least_sure(reference, images, fit_images)]
             layers = fit(model, reference, fit_steps or 1500, fit_rate, images=some, progress=_behind(epochs, progress))
         if method == "alternating":
             copy_ordinary(model, reference)

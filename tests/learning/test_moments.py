@@ -1,12 +1,14 @@
 """Goals of a fit that are measured on a few images."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import dynsim
-from dynsim.layers import PlainConv, PlainFull
+from dynsim.layers import BatchNorm, PlainConv, PlainFull, ReLU
 from dynsim.learning import fit, train
-from dynsim.learning._moments import settle, signals_of, target
+from dynsim.learning._moments import importance, least_sure, settle, signals_of, target
 from dynsim.models import mlp
 
 
@@ -40,6 +42,36 @@ def test_a_convolution_sees_patches():
     flat = weights.reshape(3, -1)
     np.testing.assert_allclose(np.diag(flat @ metric @ flat.T), variances, rtol=1e-10)
     assert PlainFull(flat).materialize().shape == (3, len(metric))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_importance_is_what_small_errors_do_to_the_scores(fused):
+    g = np.random.default_rng(2)
+    norm = BatchNorm(4, relu=fused)
+    norm.scale.value[:], norm.mean[:], norm.variance[:] = g.uniform(0.5, 2, 4), g.normal(size=4), g.uniform(0.5, 2, 4)
+    first, last = PlainFull(g.normal(size=(4, 6))), PlainFull(g.normal(size=(3, 4)))
+    model = SimpleNamespace(layers=[first, norm, *([] if fused else [ReLU()]), last])
+    found = importance(model)
+    assert list(found) == [len(model.layers) - 1, 0] and (found[len(model.layers) - 1] == 1).all()
+    signals = norm.mean + g.normal(size=(20_000, 4))
+    for o in range(4):
+        answers = []
+        for y in (signals, signals + 1e-6 * (np.arange(4) == o)):
+            for layer in model.layers[1:]:
+                y = layer.forward(y)
+            answers.append(y)
+        change = np.square((answers[1] - answers[0]) / 1e-6).sum(axis=1).mean()
+        # A half of 20,000 signals, drawn: 0.5 / sqrt(20,000) is 0.7 % of it, five times that is allowed.
+        assert change == pytest.approx(found[0][o], rel=0.035)
+
+
+def test_the_least_sure_images_are_those_with_the_closest_scores():
+    scores = np.array([[3.0, 0.0, 1.0], [5.0, 4.9, -9.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.5]])
+    model = SimpleNamespace(scores=lambda images: scores[images])
+    images = np.arange(4)
+    assert least_sure(model, images, 2).tolist() == [1, 2]
+    assert least_sure(model, images, 3).tolist() == [1, 2, 3]
+    assert least_sure(model, images, 9).tolist() == [0, 1, 2, 3]
 
 
 @pytest.fixture(scope="module")
