@@ -54,7 +54,7 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 @click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
 @click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
 @click.option("--fit-steps", type=int, help="Steps of a fit [1500; alternating 300].")
-@click.option("--fit-images", type=int, default=0, show_default=True, help="Images, without labels, that fit may look at.")
+@click.option("--fit-images", type=int, default=0, show_default=True, help="Unlabelled images fit may see.")
 @click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
 @click.option("--seed", type=int, default=0, show_default=True)
