@@ -23,7 +23,7 @@ INNER = {
                "places_on_sphere"},
     "models": {"check_size", "Enlarge", "fill"},
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
-                 "Target", "Targets", "apply_inverse"},
+                 "Target", "Targets", "apply_inverse", "fit_start", "singular_factors"},
     "plots": {"expect_format", "product_figure"},
     "trajectory": {"Progress", "SolutionTrajectory"},
 }  # fmt: skip

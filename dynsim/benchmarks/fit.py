@@ -26,9 +26,10 @@ def run(rounds, full):
 def both(shape, decay, steps=ADAM):
     """The two ways on weights of a shape, after each has been compiled."""
     from dynsim.kernels import Kernel
+    from dynsim.learning import fit_start
 
     kernel, weights = Kernel("gaussian", length=6.0), _weights(shape, decay)
-    start = _start(kernel, weights)
+    start = fit_start(kernel, weights, COPIES, DIM, 0, 1, np.random.default_rng(1))
     adam(kernel, weights, start, 2)
     gauss(kernel, weights, start, 1, np.inf)
     seconds, error = adam(kernel, weights, start, steps)
@@ -90,14 +91,3 @@ def _weights(shape, decay):
         values = np.arange(1, len(values) + 1) ** -decay
     flat = (u[:, : len(values)] * values) @ v[: len(values)]
     return np.ascontiguousarray(flat.reshape(t, n, s, m).transpose(0, 2, 1, 3), dtype=np.float32)
-
-
-def _start(kernel, weights):
-    from dynsim.kernels import relation
-    from dynsim.layers import random_places, start_strengths
-
-    t, s, n, m = weights.shape
-    generator = np.random.default_rng(1)
-    places = [random_places(generator, k, COPIES, count, DIM) for k, count in ((s, m), (t, n))]
-    strengths = start_strengths(kernel, *places)
-    return [*places, strengths * (weights.std() / relation(kernel, *places, strengths).std())]

@@ -4,6 +4,7 @@ from ._augment import Augment
 from ._estimate import estimate
 from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
+from ._fit_start import fit_start, singular_factors
 from ._fit_weights import FittedWeights, fit_weights
 from ._gauss_newton import gauss_newton
 from ._moments import ridge_target
@@ -31,10 +32,12 @@ __all__ = [
     "estimate",
     "evaluate",
     "fit",
+    "fit_start",
     "fit_weights",
     "gauss_newton",
     "one_cycle",
     "relations_problem",
     "ridge_target",
+    "singular_factors",
     "train",
 ]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, as_callable, as_choice, as_count, as_instance, relation
-from dynsim.layers import SETS, random_places, start_strengths
+from dynsim.kernels import Kernel, as_array, as_callable, as_choice, as_count, as_instance
+from dynsim.layers import SETS
 
+from ._fit_start import fit_start
 from ._gauss_newton import gauss_newton
 from ._targets import Target, Targets
 
@@ -72,7 +73,7 @@ def fit_weights(
     steps, inner : int
         Gauss-Newton steps and conjugate gradients in each.
     restarts : int
-        Random starts; the best result is returned.
+        Starts, each with the singular vectors mixed anew; the best result is returned.
     seed : int
     start : FittedWeights, optional
         Begin there, without restarts.
@@ -124,7 +125,7 @@ def fit_weights(
     for attempt in range(1 if start is not None else restarts):
         generator = np.random.default_rng([seed, attempt])
         if start is None:
-            x = _start(kernel, weights, copies, dim, rank, halves, generator)
+            x = fit_start(kernel, weights, copies, dim, rank, halves, generator, rotate=attempt > 0)
         else:
             x = _unknowns(start, sets)
         x, error = gauss_newton(problem, x, steps, inner, progress=progress)
@@ -139,26 +140,3 @@ def _unknowns(fitted, sets):
     parts = [fitted.sources, fitted.targets, fitted.strengths]
     x = list(parts) if sets == "half" else [part[k] for k in range(2) for part in parts]
     return x if fitted.left is None else [*x, fitted.left, fitted.right]
-
-
-def _start(kernel, weights, copies, dim, rank, halves, generator):
-    """A truncated SVD for the factors, and places at random whose weights have the rest's size."""
-    t, s, n, m = weights.shape
-    x, rest = [], weights
-    if rank:
-        flat = weights.transpose(0, 2, 1, 3).reshape(t * n, s * m)
-        u, values, v = np.linalg.svd(flat, full_matrices=False)
-        rank = min(rank, len(values))
-        root = np.sqrt(values[:rank])
-        left, right = u[:, :rank] * root, root[:, None] * v[:rank]
-        rest = weights - (left @ right).reshape(t, n, s, m).transpose(0, 2, 1, 3)
-        factors = [left.reshape(t, n, rank).astype(weights.dtype), right.reshape(rank, s, m).astype(weights.dtype)]
-    for half in range(halves):
-        rows, columns = (t, s) if half == 0 else (s, t)
-        sources = random_places(generator, columns, copies, m, dim, dtype=weights.dtype)
-        targets = random_places(generator, rows, copies, n, dim, dtype=weights.dtype)
-        strengths = start_strengths(kernel, sources, targets)
-        size = float(np.std(relation(kernel, sources, targets, strengths))) or 1.0
-        strengths *= float(np.std(rest)) / (size * np.sqrt(halves))
-        x += [sources, targets, strengths.astype(weights.dtype)]
-    return x + factors if rank else x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-DAMPING = 1e-2  # at the start, in units of the problem's own curvature
+DAMPING = 1e-4  # at the start, of the errors' share that a unit of each unknown makes, squared
 FORCING = 1e-3  # conjugate gradients end when the preconditioned residual has fallen by the square root of this
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from dynsim.interop.torch import Curve, Matching, allocate, correct, expectations, replace, walk
-from dynsim.learning import Target, Targets, gauss_newton
+from dynsim.learning import Target, Targets, gauss_newton, singular_factors
 
 STEPS = 20  # of Gauss-Newton, where a layer is matched
 
@@ -21,10 +21,7 @@ class LowRankConv2d(nn.Module):
     def __init__(self, conv, weights, rank, moments=None):
         super().__init__()
         self.shape = weights.shape  # (rows, columns, out, in)
-        t, s, n, m = self.shape
-        u, values, v = np.linalg.svd(weights.transpose(0, 2, 1, 3).reshape(t * n, s * m), full_matrices=False)
-        root = np.sqrt(values[:rank])
-        x = [(u[:, :rank] * root).reshape(t, n, -1), (root[:, None] * v[:rank]).reshape(-1, s, m)]
+        x = list(singular_factors(weights, rank))
         if moments is not None:
             scale = 1 / Targets([Target(None, weights, moments=moments)]).square(weights.ravel(), weights.ravel())
             target = Target(None, weights, factors=(0, 1), scale=np.float32(scale), moments=moments)

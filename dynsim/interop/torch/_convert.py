@@ -10,26 +10,27 @@ from torch import nn
 from dynsim.kernels import Kernel, as_count, as_number
 from dynsim.learning import fit_weights
 
-from ._allocate import Curve, allocate
 from ._checkpoint import Finished
 from ._macs import count_macs
 from ._matching import Matching
 from ._norms import correct, expectations
+from ._plan import floats_of, plan_budget, sets_of
 from ._replace import particles_of
 from ._report import Report, converted, ordinary
 from ._walk import replace, split_attention, walk
 
-# Places of size one and this length: near the start weights are nearly products of places, as in an SVD.
-DEFAULT = Kernel("gaussian", length=6.0)
+# A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
+# places are of size 2 to 6 and lambdas of 30 to 100.
+DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
+COPIES = (2, 4)  # that are tried under a budget
 TRIAL = 0.3  # share of the steps that a trial fit takes
-LOW_RANK = (0.0, 1 / 3)  # shares of a neuron's numbers that are tried for the low-rank part
 
 
 def convert(
     module,
     *,
     budget=None,
-    copies=2,
+    copies=None,
     dim=None,
     rank=None,
     kernel=None,
@@ -55,8 +56,9 @@ def convert(
         Floats of the layers considered, as a share of their weights; 0.5 if neither it nor `dim` is given. Each layer
         gets its dimension, a low-rank part beside the particles where short fits show that one is better, or keeps its
         weights, such that the sum of the layers' relative errors is least.
-    copies : int
-        H.
+    copies : int or list of int, optional
+        H. Of several the best is chosen layer by layer, by short fits under a budget; 2 and 4 if none is given. With
+        `dim` one number, 2 by default.
     dim : int, optional
         d for every layer instead of a budget; a layer that would not become smaller keeps its weights.
     rank : int, optional
@@ -76,7 +78,7 @@ def convert(
     steps : int
         Gauss-Newton steps of a fit.
     restarts : int
-        Random starts of each fit, of which the best is kept.
+        Starts of each fit, of which the best is kept.
     seed : int
     norms : bool
         Correct the averages of batch norms behind converted layers: by what the norms before them say of their inputs,
@@ -107,7 +109,7 @@ def convert(
     if budget is not None and dim is not None:
         raise ValueError("budget: got one and a dim; expected one of the two.")
     began = time.perf_counter()
-    copies, steps = as_count(copies, "copies"), as_count(steps, "steps")
+    copies, steps = _copies(copies, dim), as_count(steps, "steps")
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
     original, module = module, copy.deepcopy(module)
     entries = walk(module, include, exclude)
@@ -115,10 +117,10 @@ def convert(
     fits = _Fits(todo, sets, steps, restarts, seed, progress, Finished(checkpoint))
     if dim is not None:
         dim, rank = as_count(dim, "dim"), as_count(rank or 0, "rank", 0)
-        plan = {entry.name: (copies, dim, rank, kernels) for entry in todo}
+        plan = {entry.name: (copies[0], dim, rank, kernels) for entry in todo}
     else:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
-        plan = _plan(todo, budget, copies, rank, kernels, sets, fits)
+        plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits)
     modes = {name: part.training for name, part in module.named_modules()}
     matching = None if data is None else _matching(original, module, data, norms)
     if example is None and matching is not None:
@@ -129,14 +131,16 @@ def convert(
     fits.total = fits.done + len(todo)
     for entry in entries:
         form = plan.get(entry.name)
-        if form is not None and _floats(entry, form, sets) >= entry.size:
-            entry.reason = f"kept: particles would be {_floats(entry, form, sets):,} floats for {entry.size:,} weights"
+        if form is not None and floats_of(entry, form, sets) >= entry.size:
+            entry.reason = (
+                f"kept: particles would be {floats_of(entry, form, sets):,} floats for {entry.size:,} weights"
+            )
         if entry.reason:
             layers.append(ordinary(entry, macs.get(entry.name)))
             continue
         goal = None if matching is None else matching.goal(entry)
         fitted, chosen = min((fits(entry, form, some, goal=goal) for some in form[3]), key=lambda pair: pair[0].error)
-        new = particles_of(entry.module, fitted, chosen, _sets(entry, sets))
+        new = particles_of(entry.module, fitted, chosen, sets_of(entry, sets))
         if entry.name in known:
             norm, mean, variance = known[entry.name]
             weights = (part.detach().cpu().numpy() for part in (entry.module.weight, new.materialize()))
@@ -149,7 +153,14 @@ def convert(
         corrected = matching.settle()
         for name, mode in modes.items():
             module.get_submodule(name).train(mode)
-    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
+    options = {
+        "budget": budget,
+        "copies": copies if dim is None else copies[0],
+        "dim": dim,
+        "steps": steps,
+        "seed": seed,
+        "norms": corrected,
+    }
     return module, Report(layers, time.perf_counter() - began, options)
 
 
@@ -161,52 +172,15 @@ def _matching(original, module, data, norms):
     return Matching(original, module, data, norms)
 
 
-def _plan(todo, budget, copies, rank, kernels, sets, fits):
-    """{name: (copies, dim, rank, kernels)}: shares by singular values, forms by short fits, shares again by both."""
-    curves = {}
-    for entry in todo:
-        t, s, *_ = entry.shape
-        halves = 2 if _sets(entry, sets) == "full" else 1
-        curves[entry.name] = Curve(entry.weights, copies * halves, t * s * copies * halves)
-    first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
-    shares = LOW_RANK if rank is None else (0.0,)
-    trials = [entry for entry in todo if not curves[entry.name].kept(first[entry.name])]
-    fits.total = len(trials) * len(shares) * len(kernels) + len(todo)
-    best = {}
-    for entry in trials:
-        q, found = first[entry.name], []
-        for share in shares:
-            form = _form(entry, q, share, copies, sets)
-            for kernel in kernels:
-                fitted, _ = fits(entry, (*form, kernels), kernel, trial=True)
-                found.append((fitted.error, share, kernel))
-        error, share, kernel = min(found, key=lambda trial: trial[0])
-        best[entry.name] = share, kernel
-        curves[entry.name].measured(q, error)
-    last = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
-    plan = {}
-    for entry in todo:
-        share, kernel = best.get(entry.name, (0.0, kernels[0]))
-        plan[entry.name] = (*_form(entry, last[entry.name], share, copies, sets), [kernel])
-    return plan
-
-
-def _form(entry, q, share, copies, sets):
-    """(copies, dim, rank) of q numbers a neuron, about `share` of them in the low-rank part."""
-    unit = copies * (2 if _sets(entry, sets) == "full" else 1)
-    dim = max(1, round(q * (1 - share) / unit))
-    return copies, dim, q - dim * unit
-
-
-def _floats(entry, form, sets):
-    t, s, n, m = entry.shape
-    copies, dim, rank, _ = form
-    halves = 2 if _sets(entry, sets) == "full" else 1
-    return halves * copies * (dim * (s * m + t * n) + t * s) + rank * (s * m + t * n)
-
-
-def _sets(entry, sets):
-    return sets if entry.kind == "conv" and entry.shape[:2] != (1, 1) else "half"
+def _copies(copies, dim):
+    """The numbers of copies to try, as a list."""
+    if copies is None:
+        copies = COPIES if dim is None else COPIES[:1]
+    several = list(copies) if isinstance(copies, (list, tuple)) else [copies]
+    several = sorted({as_count(number, "copies") for number in several})
+    if not several or (dim is not None and len(several) > 1):
+        raise ValueError(f"copies: got {copies!r}; expected one number{'' if dim is None else ' beside dim'}.")
+    return several
 
 
 class _Fits:
@@ -218,7 +192,7 @@ class _Fits:
 
     def __call__(self, entry, form, kernel, trial=False, goal=None):
         copies, dim, rank, _ = form
-        options = {"copies": copies, "dim": dim, "rank": rank, "sets": _sets(entry, self.sets), "seed": self.seed}
+        options = {"copies": copies, "dim": dim, "rank": rank, "sets": sets_of(entry, self.sets), "seed": self.seed}
         options["steps"] = max(5, round(TRIAL * self.steps)) if trial else self.steps
         options["restarts"] = 1 if trial else self.restarts
         weights, moments = (entry.weights, None) if goal is None else goal
