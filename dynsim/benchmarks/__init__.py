@@ -12,6 +12,7 @@ BENCHMARKS = {
     "growth": "time of a pair sum against the number of neurons, direct and sorted",
     "product": "weight-free products with l1 distances against BLAS on the full matrix",
     "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
+    "sharing": "neurons that neighbouring layers have in common, against each its own, on as many numbers",
     "train": "an epoch of LeNet-5 in DyN form against PyTorch with weights",
 }
 

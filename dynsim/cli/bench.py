@@ -11,7 +11,7 @@ import click
 from ._progress import Count
 
 # As in dynsim.benchmarks, which a test compares.
-NAMES = ("pairs", "engine", "growth", "product", "fit", "train")
+NAMES = ("pairs", "engine", "growth", "product", "fit", "sharing", "train")
 DRAWN = ("growth", "product")
 
 
@@ -31,6 +31,7 @@ def command(names, rounds, full, backend, figure, as_json):
     growth   time against the number of neurons
     product  weight-free products against BLAS
     fit      places fitted to weights, against Adam
+    sharing  neurons that layers have in common, against each its own
     train    an epoch of LeNet-5 against PyTorch
 
     A peer that is not installed is named in its place: pip install 'dynsim[bench]'.

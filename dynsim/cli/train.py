@@ -28,11 +28,11 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 )
 @click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
-@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp, vit 8].")
-@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [96].")
-@click.option("--patch", type=int, default=4, show_default=True, help="Pixels of a side of a token of vit.")
-@click.option("--width", type=int, default=48, show_default=True, help="Signals of a token of vit.")
-@click.option("--depth", type=int, default=3, show_default=True, help="Blocks of vit.")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
+@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [128].")
+@click.option("--patch", type=int, default=7, show_default=True, help="Pixels of a side of a token of vit.")
+@click.option("--width", type=int, default=64, show_default=True, help="Signals of a token of vit.")
+@click.option("--depth", type=int, default=4, show_default=True, help="Blocks of vit.")
 @click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
 @click.option("--pool", type=click.Choice(["mean", "class"]), default="mean", help="What vit tells the class from.")
 @click.option(
@@ -138,10 +138,11 @@ def _build(model, data, options):
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
         return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
-    copies, dim = 4 if copies is None else copies, 8 if dim is None else dim
+    copies = 4 if copies is None else copies
+    dim = {"vit": 12, "mlp": 8}[model] if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]
     if model == "vit":
-        hidden = _hidden(options["hidden"] or "96", 1)[0]
+        hidden = _hidden(options["hidden"] or "128", 1)[0]
         sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dynsim import benchmarks
-from dynsim.benchmarks import _measure, engine, growth, pairs, product
+from dynsim.benchmarks import _measure, engine, growth, pairs, product, sharing
 from dynsim.cli import bench, main
 
 
@@ -33,6 +33,14 @@ def test_products_agree():
     for columns in (1, 7):
         ours, blas = (f(300, 200, 3, columns) for f in (product.ours, product.blas))
         assert ours["norm"] == pytest.approx(blas["norm"], rel=1e-6) and ours["seconds"] > 0
+
+
+def test_shared_and_own_places_have_as_many_numbers_and_fit():
+    found = sharing.both(layers=2, sets=2, neurons=24, share=0.5, steps=8)
+    lambdas = 2 * 4 * 4
+    assert found["own_floats"] - lambdas == found["shared_4_floats"] - lambdas == 2 * 4 * 24 * 24 // 2
+    for error in ("own", "shared_4_copies", "shared_8_copies"):
+        assert 0 < found[error] < 1  # 1 is without any weights
 
 
 def test_growth_and_overhead_are_measured():
