@@ -36,6 +36,7 @@ def decorate_space(axes, names):
     axes.tick_params(labelsize=8)
     # A vertical label beside the third axis would be cut off at the figure's edge.
     axes.set_box_aspect(None, zoom=0.9)
+    axes.patch.set_visible(False)  # it would cover the label of a panel to the left
 
 
 def same_scale(axes, places, adjustable="datalim"):
