@@ -8,7 +8,7 @@ from ._measure import isolated
 
 # Sizes at which both come out at the same number of floats, but for lambdas.
 CHAINS = {"2 of 3 x 3, 64 channels": (2, 3, 64), "2 of 192 x 192": (2, 1, 192), "5 of 192 x 192": (5, 1, 192)}
-COPIES, STEPS = 4, 40
+COPIES, STEPS = (4, 8), 40
 LEAK = 0.05  # of its lambdas, with which a layer begins to feel the copies that the other one brought
 
 
@@ -24,20 +24,23 @@ def run(rounds, full):
 
 
 def both(layers, sets, neurons, share, steps=STEPS):
-    """Both fits of structureless weights; numbers go to dimensions, as many as the share allows."""
+    """Both fits of structureless weights, of 4 and 8 copies; numbers go to dimensions, as many as the share allows."""
     from dynsim.kernels import Kernel
     from dynsim.learning import fit_weights
 
-    kernel, generator = Kernel("gaussian", scale=0.01, length=6.0), np.random.default_rng(0)
+    kernel, generator = Kernel("gaussian", length=6.0), np.random.default_rng(0)
     weights = [generator.normal(size=(sets, sets, neurons, neurons)).astype(np.float32) for _ in range(layers)]
-    budget = share * sum(w.size for w in weights)
-    dim = int(budget / (2 * layers * sets * neurons * COPIES))
-    own = [fit_weights(w, kernel, copies=COPIES, dim=dim, steps=steps) for w in weights]
-    found = {"own": float(np.mean([fit.error for fit in own])), "own_floats": sum(fit.floats for fit in own)}
-    for copies in (COPIES, 2 * COPIES):
+    budget, found = share * sum(w.size for w in weights), {}
+    for copies in COPIES:
+        dim = int(budget / (2 * layers * sets * neurons * copies))
+        own = [fit_weights(w, kernel, copies=copies, dim=dim, steps=steps) for w in weights]
         dim = int(budget / ((layers + 1) * sets * neurons * copies))
         errors, floats = in_common(kernel, weights, copies, dim, steps)
-        found |= {f"shared_{copies}_copies": float(np.mean(errors)), f"shared_{copies}_floats": floats}
+        found |= {
+            f"own_{copies}": float(np.mean([fit.error for fit in own])),
+            f"shared_{copies}": float(np.mean(errors)),
+        }
+        found |= {f"own_{copies}_floats": sum(fit.floats for fit in own), f"shared_{copies}_floats": floats}
     return found
 
 

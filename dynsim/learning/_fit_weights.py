@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, as_callable, as_choice, as_count, as_instance
+from dynsim.kernels import PROFILES, Kernel, as_array, as_callable, as_choice, as_count, as_instance
 from dynsim.layers import SETS
 
 from ._fit_start import fit_start
@@ -120,23 +120,29 @@ def fit_weights(
     halves = 1 if sets == "half" else 2
     relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
     factors = (3 * halves, 3 * halves + 1) if rank else None
-    problem = Targets([Target(kernel, weights, relations, factors, scale, moments)])
+    # c is only the unit of lambda; damping has a meaning where lambda has the size of weights.
+    unit = kernel.scale if kernel.profile in PROFILES and kernel.scale else 1.0
+    own = replace(kernel, scale=kernel.scale / unit)
+    problem = Targets([Target(own, weights, relations, factors, scale, moments)])
     best = None
     for attempt in range(1 if start is not None else restarts):
         generator = np.random.default_rng([seed, attempt])
         if start is None:
-            x = fit_start(kernel, weights, copies, dim, rank, halves, generator, rotate=attempt > 0)
+            x = fit_start(own, weights, copies, dim, rank, halves, generator, rotate=attempt > 0)
         else:
-            x = _unknowns(start, sets)
+            x = _unknowns(start, sets, unit)
         x, error = gauss_newton(problem, x, steps, inner, progress=progress)
         if best is None or error < best[1]:
             best = x, error
     x = best[0]
+    error = problem.errors(x)[0]
+    for k in range(halves):
+        x[3 * k + 2] = x[3 * k + 2] / weights.dtype.type(unit)
     parts = [np.stack([x[3 * k + j] for k in range(halves)]) if halves == 2 else x[j] for j in range(3)]
-    return FittedWeights(*parts, *(x[-2:] if rank else (None, None)), problem.errors(x)[0])
+    return FittedWeights(*parts, *(x[-2:] if rank else (None, None)), error)
 
 
-def _unknowns(fitted, sets):
-    parts = [fitted.sources, fitted.targets, fitted.strengths]
+def _unknowns(fitted, sets, unit):
+    parts = [fitted.sources, fitted.targets, fitted.strengths * fitted.strengths.dtype.type(unit)]
     x = list(parts) if sets == "half" else [part[k] for k in range(2) for part in parts]
     return x if fitted.left is None else [*x, fitted.left, fitted.right]

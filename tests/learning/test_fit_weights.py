@@ -1,5 +1,7 @@
 """Gauss-Newton fits of relations: derivatives, recovery, and what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,6 +104,18 @@ def test_moments_weigh_errors_by_the_outputs():
         made = relation(KERNEL, fitted.sources, fitted.targets, fitted.strengths)
         errors.append(np.sum((inputs @ (made - weights)[0, 0].T) ** 2))
     assert errors[1] < 0.8 * errors[0]
+
+
+def test_the_unit_of_lambda_changes_nothing_else():
+    weights = np.random.default_rng(9).normal(size=(2, 2, 9, 8))
+    one, other = (
+        fit_weights(weights, Kernel("gaussian", scale=scale, length=6.0), copies=2, dim=2, sets="full", steps=6)
+        for scale in (1.0, 0.25)
+    )
+    np.testing.assert_array_equal(one.sources, other.sources)
+    np.testing.assert_allclose(one.strengths, 0.25 * other.strengths, rtol=1e-15)
+    again = fit_weights(weights, replace(KERNEL, scale=0.25), sets="full", start=other, steps=1)
+    assert again.error <= other.error == one.error
 
 
 def test_restarts_keep_the_best_and_nonsense_is_refused():
