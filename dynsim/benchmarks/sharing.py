@@ -36,11 +36,9 @@ def both(layers, sets, neurons, share, steps=STEPS):
         own = [fit_weights(w, kernel, copies=copies, dim=dim, steps=steps) for w in weights]
         dim = int(budget / ((layers + 1) * sets * neurons * copies))
         errors, floats = in_common(kernel, weights, copies, dim, steps)
-        found |= {
-            f"own_{copies}": float(np.mean([fit.error for fit in own])),
-            f"shared_{copies}": float(np.mean(errors)),
-        }
-        found |= {f"own_{copies}_floats": sum(fit.floats for fit in own), f"shared_{copies}_floats": floats}
+        own_error, own_floats = np.mean([fit.error for fit in own]), sum(fit.floats for fit in own)
+        found |= {f"own_{copies}": float(own_error), f"own_{copies}_floats": own_floats}
+        found |= {f"shared_{copies}": float(np.mean(errors)), f"shared_{copies}_floats": floats}
     return found
 
 
