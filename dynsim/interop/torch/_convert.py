@@ -23,7 +23,7 @@ from ._walk import replace, split_attention, walk
 # places are of size 2 to 6 and lambdas of 30 to 100.
 DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
 COPIES = (2, 4)  # that are tried under a budget
-TRIAL = 0.3  # share of the steps that a trial fit takes
+TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and how many it needs to tell forms apart
 
 
 def convert(
@@ -131,10 +131,9 @@ def convert(
     fits.total = fits.done + len(todo)
     for entry in entries:
         form = plan.get(entry.name)
-        if form is not None and floats_of(entry, form, sets) >= entry.size:
-            entry.reason = (
-                f"kept: particles would be {floats_of(entry, form, sets):,} floats for {entry.size:,} weights"
-            )
+        floats = None if form is None else floats_of(entry, form, sets)
+        if floats is not None and floats >= entry.size:
+            entry.reason = f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
         if entry.reason:
             layers.append(ordinary(entry, macs.get(entry.name)))
             continue
@@ -153,14 +152,8 @@ def convert(
         corrected = matching.settle()
         for name, mode in modes.items():
             module.get_submodule(name).train(mode)
-    options = {
-        "budget": budget,
-        "copies": copies if dim is None else copies[0],
-        "dim": dim,
-        "steps": steps,
-        "seed": seed,
-        "norms": corrected,
-    }
+    copies = copies if dim is None else copies[0]
+    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
     return module, Report(layers, time.perf_counter() - began, options)
 
 
@@ -193,7 +186,7 @@ class _Fits:
     def __call__(self, entry, form, kernel, trial=False, goal=None):
         copies, dim, rank, _ = form
         options = {"copies": copies, "dim": dim, "rank": rank, "sets": sets_of(entry, self.sets), "seed": self.seed}
-        options["steps"] = max(5, round(TRIAL * self.steps)) if trial else self.steps
+        options["steps"] = min(self.steps, max(LEAST, round(TRIAL * self.steps))) if trial else self.steps
         options["restarts"] = 1 if trial else self.restarts
         weights, moments = (entry.weights, None) if goal is None else goal
         fitted = self.finished.find(entry.name, weights, kernel, options)

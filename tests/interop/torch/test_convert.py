@@ -241,3 +241,34 @@ def test_the_goal_of_a_layer_that_sees_what_it_saw_is_its_weights():
     share = 0.3 + 2.0 * size / count  # of the mean variance, which the trace now holds
     ridge = share / (1 + share) * np.trace(metric) / size
     np.testing.assert_allclose(np.sum((rows @ (metric - ridge * np.eye(size))) * rows), variance, rtol=1e-9)
+
+
+def test_copies_are_chosen_layer_by_layer():
+    torch.manual_seed(1)
+    # One layer is of rank 2, for which two copies of one axis nearly do; the others have no structure.
+    flat = nn.Linear(40, 40)
+    with torch.no_grad():
+        flat.weight.copy_(torch.randn(40, 2) @ torch.randn(2, 40))
+    net = nn.Sequential(flat, nn.Linear(40, 40), nn.Linear(40, 40))
+    _, report = convert(net, budget=0.5, rank=0)
+    assert {layer.copies for layer in report.layers if layer.converted} <= {2, 4}
+    assert report.share <= 0.5 and report.options["copies"] == [2, 4]
+    several = sum(layer.error * layer.weights for layer in report.layers if layer.converted)
+    for copies in (2, 4):
+        _, one = convert(net, budget=0.5, rank=0, copies=copies)
+        assert {layer.copies for layer in one.layers if layer.converted} == {copies} and one.share <= 0.5
+        # The sum is not what is made small (see `allocate`), but the choice never costs much of it.
+        assert several <= 1.1 * sum(layer.error * layer.weights for layer in one.layers if layer.converted)
+    with pytest.raises(ValueError, match="one number beside dim"):
+        convert(net, dim=2, copies=[2, 4])
+    with pytest.raises(ValueError, match="copies: got"):
+        convert(net, copies=[])
+
+
+def test_budgets_of_all_sizes_are_kept():
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(8, 12, 3), nn.ReLU(), nn.Conv2d(12, 20, 3), nn.Flatten(), nn.Linear(20, 30))
+    for budget in (0.3, 0.37, 0.52, 0.8):
+        for options in ({}, {"rank": 0}, {"sets": "full"}, {"copies": [2, 3, 5]}):
+            _, report = convert(net, budget=budget, steps=2, **options)
+            assert report.share <= budget
