@@ -86,28 +86,6 @@ class Writer:
         return f"f_sqrt({self.write(x)})"
 
 
-def python_functions(text, real):
-    """Return value(r2, numbers) and slope(r2, numbers) = phi'(r) / r as Python functions for Numba to compile.
-
-    `real` is the type of their numbers, so that float32 stays float32.
-    """
-    tree = parse(text)
-    return tuple(_python(part, real) for part in (tree, divide(derivative(tree), R)))
-
-
-def _python(tree, real):
-    from ._functions import SCALAR  # Numba's
-
-    writer = Writer("python")
-    result = writer.write(tree)
-    source = "\n".join(["def formula(r2, numbers):", *writer.lines, f"    return {result}"])
-    names = {f"f_{name}": function for name, function in SCALAR.items()}
-    names |= {name: real(number) for name, number in writer.numbers.items()}
-    # The source is made of the names above and nothing else.
-    exec(compile(source, "<expression of a kernel>", "exec"), names)
-    return names["formula"]
-
-
 def c_functions(text):
     """Return the bodies of value and slope as C, over `real`, with the helpers f_* of `_cuda`."""
     tree = parse(text)

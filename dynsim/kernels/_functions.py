@@ -9,7 +9,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from ._formula import python_functions
+from ._expression import R, derivative, divide, parse
+from ._formula import Writer
 
 # Reassociation lets sums vectorise; NaN and infinity keep their meaning, so that a singular pair is seen.
 FLAGS = {"reassoc", "contract", "arcp", "afn", "nsz"}
@@ -33,6 +34,26 @@ def _maximum(x, y):
 SCALAR = {name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
 SCALAR |= {"arctan": math.atan, "erf": math.erf, "abs": abs, "pow": math.pow}
 SCALAR |= {"sign": _sign, "minimum": _minimum, "maximum": _maximum}
+
+
+def python_functions(text, real):
+    """Return value(r2, numbers) and slope(r2, numbers) = phi'(r) / r as Python functions for Numba to compile.
+
+    `real` is the type of their numbers, so that float32 stays float32.
+    """
+    tree = parse(text)
+    return tuple(_python(part, real) for part in (tree, divide(derivative(tree), R)))
+
+
+def _python(tree, real):
+    writer = Writer("python")
+    result = writer.write(tree)
+    source = "\n".join(["def formula(r2, numbers):", *writer.lines, f"    return {result}"])
+    names = {f"f_{name}": function for name, function in SCALAR.items()}
+    names |= {name: real(number) for name, number in writer.numbers.items()}
+    # The source is made of the names above and nothing else.
+    exec(compile(source, "<expression of a kernel>", "exec"), names)
+    return names["formula"]
 
 
 @cache
