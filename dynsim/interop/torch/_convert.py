@@ -20,7 +20,7 @@ from ._report import Report, converted, ordinary
 from ._walk import replace, split_attention, walk
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
-# places are of size 2 to 6 and lambdas of 30 to 100.
+# places are of size 2 to 6 and lambdas of 50 or more.
 DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
 COPIES = (2, 4)  # that are tried under a budget
 TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and how many it needs to tell forms apart
