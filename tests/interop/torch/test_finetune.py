@@ -27,10 +27,14 @@ def distance(original, module, batches):
 
 def test_it_comes_nearer_to_the_original():
     original, module, batches = case()
+    with torch.no_grad():  # knocked a third of their size away: a fit begins too near for much to be gained
+        for name, part in module.named_parameters():
+            if "places" in name:
+                part.add_(2 * torch.randn_like(part))
     before = distance(original, module, batches)
-    metrics = finetune(module, original, batches, epochs=40, rate=0.05, labels=0.0, validate=lambda m: 7)
+    metrics = finetune(module, original, batches, epochs=15, rate=0.05, labels=0.0, validate=lambda m: 7)
     assert distance(original, module, batches) < 0.3 * before
-    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"] and metrics[-1]["validation"] == 7 and len(metrics) == 40
+    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"] and metrics[-1]["validation"] == 7 and len(metrics) == 15
 
 
 def test_scores_may_come_with_the_batches():
