@@ -4,7 +4,7 @@ For places p of the targets and q of the sources r^2 = |p|^2 + |q|^2 - 2 p q, so
 plus a multiple of the product p q. With lambdas of both signs that add up to zero over the copies the constants cancel,
 and H copies in d dimensions hold H d singular values. For distances l1 that is true in the mean: the covariance of
 |p - q| and p q over neurons is not zero. From places at random the first step takes lambda to zero, where no place
-feels a force: small layers take ten steps to leave it, large ones never do.
+feels a force: small layers take ten steps to leave it, large ones stay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from scipy.linalg import eigh
 
 from dynsim.kernels import relation
 from dynsim.layers import random_places, start_strengths
+
+from ._targets import low_rank
 
 UNUSED = 1e-2  # size of axes beyond the weights' rank, as a share of the others
 
@@ -28,15 +30,15 @@ def fit_start(kernel, weights, copies, dim, rank, halves, generator, rotate=Fals
     if rank:
         left, right = singular_factors(weights, rank)
         factors = [left, right]
-        rest = weights - _product(left, right)
+        rest = weights - low_rank(left, right)
     for half in range(halves):
         goal = rest if half == 0 else np.ascontiguousarray(rest.swapaxes(0, 1))
         if copies > 1 and goal.any():
             found = _from_factors(kernel, goal, copies, dim, generator, rotate)
         else:
             found = _at_random(kernel, goal, copies, dim, generator, halves)
-        part = relation(kernel, *found)
-        rest = rest - (part if half == 0 else part.swapaxes(0, 1))
+        if half + 1 < halves:
+            rest = rest - relation(kernel, *found)
         x += found
     return x + factors
 
@@ -105,7 +107,3 @@ def _at_random(kernel, weights, copies, dim, generator, halves):
     size = float(np.std(relation(kernel, sources, targets, strengths))) or 1.0
     strengths *= float(np.std(weights)) / (size * np.sqrt(halves))
     return [sources, targets, strengths.astype(weights.dtype)]
-
-
-def _product(left, right):
-    return np.einsum("tor,rsi->tsoi", left, right, optimize=True)

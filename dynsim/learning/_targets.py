@@ -54,7 +54,7 @@ class Targets:
             part = relation(target.kernel, x[sources], x[targets], x[strengths])
             total = total + (part.swapaxes(0, 1) if swapped else part)
         if target.factors is not None:
-            total = total + _product(x[target.factors[0]], x[target.factors[1]])
+            total = total + low_rank(x[target.factors[0]], x[target.factors[1]])
         return total
 
     def tangent(self, x, v):
@@ -68,7 +68,7 @@ class Targets:
                 total = total + (part.swapaxes(0, 1) if swapped else part)
             if target.factors is not None:
                 left, right = target.factors
-                total = total + _product(v[left], x[right]) + _product(x[left], v[right])
+                total = total + low_rank(v[left], x[right]) + low_rank(x[left], v[right])
             parts.append(np.ravel(total))
         return np.concatenate(parts)
 
@@ -162,7 +162,7 @@ def relations_problem(kernel, weights):
     return Targets([Target(kernel, weights, [(0, 1, 2, False)], scale=scale)])
 
 
-def _product(left, right):
+def low_rank(left, right):
     """(T, n, r) and (r, S, m) as weights (T, S, n, m)."""
     return np.einsum("tor,rsi->tsoi", left, right, optimize=True)
 
