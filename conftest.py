@@ -3,8 +3,8 @@
 from importlib.util import find_spec
 
 BRIDGES = {
-    "torch": ["dynsim/interop/torch/*", "dynsim/experiments/cifar10/*", "dynsim/experiments/imagenet/*"],
-    "sklearn": ["dynsim/interop/sklearn.py"],
+    "torch": ["dynsim/torch/*", "dynsim/experiments/cifar10/*", "dynsim/experiments/imagenet/*"],
+    "sklearn": ["dynsim/sklearn.py"],
 }
 ABSENT = [name for name in BRIDGES if find_spec(name) is None]
 collect_ignore_glob = [pattern for name in ABSENT for pattern in BRIDGES[name]]

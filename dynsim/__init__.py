@@ -14,7 +14,7 @@ _FROM = {
     "solve": "trajectory",
     "train": "learning",
     "evaluate": "learning",
-    "load_model": "interop",
+    "load_model": "export",
 }
 _ROOMS = (
     "kernels",
@@ -25,7 +25,9 @@ _ROOMS = (
     "trajectory",
     "datasets",
     "plots",
-    "interop",
+    "export",
+    "sklearn",
+    "torch",
     "experiments",
     "errors",
 )

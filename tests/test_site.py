@@ -13,7 +13,7 @@ import pytest
 from dynsim.cli._root import COMMANDS
 
 FOLDER = Path(__file__).parent.parent
-ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "interop", "errors")
+ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "export", "errors")
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_the_site_is_complete_and_asks_no_other_host(tmp_path):
         page = (tmp_path / f"reference/{room}.html").read_text(encoding="utf-8")
         public = getattr(import_module(f"dynsim.{room}"), "__all__", ("FileError", "DataError"))
         assert all(f'id="dynsim.{room}.{name}"' in page for name in public if name not in ("sklearn", "torch")), room
-    assert 'id="dynsim.interop.sklearn.DynClassifier"' in (tmp_path / "reference/interop.html").read_text("utf-8")
+    assert 'id="dynsim.sklearn.DynClassifier"' in (tmp_path / "reference/sklearn.html").read_text("utf-8")
     assert "<mfrac>" in (tmp_path / "equations.html").read_text(encoding="utf-8")
     loads = r'<(?:script|img|link|iframe)[^>]*?(?:src|href)="?(?:https?:)?//|url\(["\']?(?:https?:)?//'
     for file in [*tmp_path.rglob("*.html"), *tmp_path.rglob("*.css")]:

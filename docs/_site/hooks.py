@@ -11,12 +11,9 @@ from mkdocs.structure.files import File
 
 # Rooms of the package in the order of the reference.
 ROOMS = (
-    *("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "interop"),
-    *("experiments", "benchmarks", "errors"),
+    *("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "export", "torch"),
+    *("sklearn", "experiments", "benchmarks", "errors"),
 )
-BRIDGES = {
-    "interop": ("sklearn", "torch")
-}  # public modules in a room; the site needs the packages they are named after
 
 
 def on_config(config):
@@ -96,12 +93,7 @@ def members(room):
     names = getattr(module, "__all__", None) or [
         n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
     ]
-    bridges = BRIDGES.get(room, ())
-    found = [(name, getattr(module, name)) for name in names if name not in bridges]
-    for bridge in bridges:
-        inner = import_module(f"dynsim.{room}.{bridge}")
-        found += [(f"{bridge}.{name}", getattr(inner, name)) for name in inner.__all__]
-    return found
+    return [(name, getattr(module, name)) for name in names]
 
 
 def first_sentence(module):

@@ -35,7 +35,7 @@ def command(model, output, data_dir, as_json, include, exclude, **options):
     dynsim convert resnet.pt2 -o model.h5 --budget 0.5
     dynsim convert timm:resnet18 -o model.h5 --dim 16 --exclude fc --json
     """
-    from dynsim.interop.torch import convert, load_source, save_converted
+    from dynsim.torch import convert, load_source, save_converted
 
     if output.suffix != ".h5":
         raise click.UsageError(f"-o: got {output}; expected a name that ends in .h5.")

@@ -42,13 +42,13 @@ def command(file, form, packed, bits, materialized, output, overwrite):
 
 
 def _model(file, output, overwrite, bits, materialized):
-    from dynsim import interop
+    from dynsim import export
 
     if output.exists() and not overwrite:
         raise click.UsageError(f"-o: {output} exists; choose another name or give --overwrite.")
-    model = interop.load_model(file)
+    model = export.load_model(file)
     if bits is not None:
-        size = interop.save_packed(model, output, bits)
+        size = export.save_packed(model, output, bits)
     else:
-        size = (interop.save_materialized if materialized else interop.save_onnx)(model, output)
+        size = (export.save_materialized if materialized else export.save_onnx)(model, output)
     click.echo(f"{output}: {size:,} bytes")

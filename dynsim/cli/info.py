@@ -76,7 +76,7 @@ def describe_export(path):
     """Facts about a packed or materialised model, its real bytes among them."""
     from pathlib import Path
 
-    from dynsim.interop import form, load_model
+    from dynsim.export import form, load_model
     from dynsim.models import count
 
     model = load_model(path)

@@ -25,7 +25,7 @@ def command(model, data_name, data_dir, seed, as_json):
     dynsim verify model.onnx --data mnist --json
     """
     from dynsim import datasets
-    from dynsim.interop import verify
+    from dynsim.export import verify
 
     images = labels = None
     if data_name is not None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import Kernel, as_count, as_number, expect_keys
+from dynsim._check import as_count, as_number, expect_keys
+from dynsim.kernels import Kernel
+
 from ._echo import echo_gain
 from ._operators import SHAPES, Operators
 from ._places import draw_places

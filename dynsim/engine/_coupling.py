@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import pair_matrix, pair_sum
+from dynsim.kernels import pair_matrix, pair_sum
+
 from ._failure import NotFinite
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
-from ..kernels import as_array, as_instance
+from dynsim._check import as_array, as_instance
+
 from ._failure import NotFinite
 from ._instant import InstantSolver
 from ._system import System

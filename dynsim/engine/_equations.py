@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 from numba import njit
 
-from ..kernels import fill_row
+from dynsim.kernels import fill_row
+
 from . import _ring
 from ._activation import ACTIVATIONS
 

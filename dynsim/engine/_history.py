@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import as_array
+from dynsim._check import as_array
+
 from ._field import rest
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import as_array
+from dynsim._check import as_array
+
 from ._activation import find_activation
 from ._linear import Linear
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import as_array, expect_keys
+from dynsim._check import as_array, expect_keys
 
 PLACES = {
     "normal": {"center": 0.0, "spread": 1.0},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import as_array, as_count
+from dynsim._check import as_array, as_count
 
 UNLIMITED = 2**62
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import as_array
+from dynsim._check import as_array
 
 
 class Given:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import constants, specialisation
+from dynsim.kernels import constants, specialisation
+
 from ._activation import ACTIVATIONS
 from ._advance import ACCEPTED, EVALUATIONS, LAST, NOW, PENDING, REFUSED, advancing
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import as_array, as_count, as_number
+from dynsim._check import as_array, as_count, as_number
+
 from ._events import Events
 from ._loop import Run
 from ._record import EveryStep, LastOnly, Times

@@ -6,7 +6,9 @@ import copy
 
 import numpy as np
 
-from ..kernels import Kernel, as_array, as_count, as_number, find_backend
+from dynsim._check import as_array, as_count, as_number
+from dynsim.kernels import Kernel, find_backend
+
 from ._coupling import Coupling
 from ._operators import Operators, Resolved
 from ._signals import Given, implied_signals

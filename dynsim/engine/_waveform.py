@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels import as_array, as_number, expect_keys
+from dynsim._check import as_array, as_number, expect_keys
+
 from ._signals import Given
 
 # Kind -> its keys with their defaults; None marks what must be given.

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from dynsim import datasets
-from dynsim.kernels import as_count, expect_keys
+from dynsim._check import as_count, expect_keys
 
 from ._report import report
 from ._task import KINDS, Task

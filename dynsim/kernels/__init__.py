@@ -4,19 +4,6 @@ from ._cache import TEMPORARY as TEMPORARY_CACHE  # first: nothing can be declar
 
 # isort: split
 from ._block import constants, fill_row, specialisation
-from ._check import (
-    as_array,
-    as_callable,
-    as_choice,
-    as_count,
-    as_flag,
-    as_float_type,
-    as_instance,
-    as_like,
-    as_number,
-    as_signals,
-    expect_keys,
-)
 from ._direct import pair_force, pair_matrix, pair_sum
 from ._exponential import ExponentialProduct
 from ._inverse import InverseProduct
@@ -39,18 +26,7 @@ __all__ = [
     "Kernel",
     "SlicedProduct",
     "SortedProduct",
-    "as_array",
-    "as_callable",
-    "as_choice",
-    "as_count",
-    "as_flag",
-    "as_float_type",
-    "as_instance",
-    "as_like",
-    "as_number",
-    "as_signals",
     "constants",
-    "expect_keys",
     "fill_row",
     "find_backend",
     "launch",

@@ -12,6 +12,8 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
+from dynsim._check import as_array, as_choice, as_flag, as_instance
+
 from . import _cuda
 from ._block import (
     BLOCK,
@@ -26,7 +28,6 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
-from ._check import as_array, as_choice, as_flag, as_instance
 from ._kernel import Kernel
 from ._plan import BACKENDS, WORTH_THE_WAY, find_backend
 from ._sorted import SortedProduct

@@ -17,7 +17,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ._check import as_array, as_flag, as_signals
+from dynsim._check import as_array, as_flag, as_signals
+
 from ._side import Side
 from ._threads import launch
 

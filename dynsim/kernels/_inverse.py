@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ._check import as_number
+from dynsim._check import as_number
+
 from ._exponential import ExponentialProduct
 
 

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from ._check import as_choice, as_number, expect_keys
+from dynsim._check import as_choice, as_number, expect_keys
+
 from ._expression import NAMES, parse
 from ._formula import value
 

@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
+from dynsim._check import as_array
+
 from ._block import L1, MATH, along_direction, constants, phi, slope, specialisation, squared_distances
-from ._check import as_array
 from ._direct import axes_first
 from ._relation import _subsystems
 from ._threads import launch

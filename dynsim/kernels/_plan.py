@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from ._check import as_choice
+from dynsim._check import as_choice
 
 BACKENDS = ("auto", "numba", "cupy")
 # Pairs times axes from which a card pays although the arrays travel there and back; estimated, not measured.

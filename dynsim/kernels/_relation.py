@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
+from dynsim._check import as_array, as_instance
+
 from ._block import L1, MATH, add_both_forces, constants, phi, slope, specialisation, squared_distances
-from ._check import as_array, as_instance
 from ._direct import axes_first
 from ._kernel import Kernel
 from ._threads import launch

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from ._check import as_array, as_count, as_number
+from dynsim._check import as_array, as_count, as_number
+
 from ._sorted import SortedProduct
 
 PAIRS = 4096  # on which the error is estimated

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_array, as_number, as_signals
+from dynsim._check import as_array, as_number, as_signals
+
 from ._side import Side, middle
 from ._sorted_force import force
 from ._sorted_many import many

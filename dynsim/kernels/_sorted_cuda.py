@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_array, as_signals
+from dynsim._check import as_array, as_signals
+
 from ._side import middle
 
 

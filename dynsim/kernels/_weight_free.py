@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._check import as_choice, as_instance, as_number
+from dynsim._check import as_choice, as_instance, as_number
+
 from ._exponential import ExponentialProduct
 from ._inverse import InverseProduct
 from ._kernel import Kernel

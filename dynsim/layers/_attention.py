@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_array, as_count, as_instance
+from dynsim._check import as_array, as_count, as_instance
+from dynsim.kernels import Kernel
 
 from ._full import Full, PlainFull
 from ._linear import Linear

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, as_array, as_choice, as_instance, relation, relation_forces
+from dynsim._check import as_array, as_choice, as_instance
+from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
 from ._convolve import convolve
 from ._linear import Convolution

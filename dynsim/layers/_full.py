@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, as_array, as_instance, relation, relation_forces
+from dynsim._check import as_array, as_instance
+from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
 from ._linear import Linear
 from ._parameter import as_parameter

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from dynsim.kernels import as_count, as_float_type, as_number, launch
+from dynsim._check import as_count, as_float_type, as_number
+from dynsim.kernels import launch
 
 from ._parameter import Parameter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array, as_count
+from dynsim._check import as_array, as_count
 
 from ._linear import Convolution, Linear
 from ._parameter import as_parameter

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim.kernels import Kernel, SortedProduct, as_choice, as_count, as_instance, relation
+from dynsim._check import as_choice, as_count, as_instance
+from dynsim.kernels import Kernel, SortedProduct, relation
 
 INFERENCE = ("auto", "dense", "tiled", "weight-free")
 TILE = 2**22  # weights of one tile, 16 MiB in float32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from dynsim.kernels import as_number
+from dynsim._check import as_number
 
 
 class Augment:

@@ -6,7 +6,7 @@ import time
 import tracemalloc
 from copy import deepcopy
 
-from dynsim.kernels import as_choice, as_count, as_like, as_number
+from dynsim._check import as_choice, as_count, as_like, as_number
 from dynsim.models import build
 
 from ._blas import blas_threads

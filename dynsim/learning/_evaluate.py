@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number
 
 NOISES = ("uniform", "gaussian", "round", "floor")
 

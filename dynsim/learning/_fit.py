@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim.kernels import as_array, as_callable, as_count, as_like, as_number
+from dynsim._check import as_array, as_callable, as_count, as_like, as_number
 
 from ._moments import importance, settle, signals_of, target
 from ._motion import Adam, one_cycle

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dynsim.kernels import PROFILES, Kernel, as_array, as_callable, as_choice, as_count, as_instance
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance
+from dynsim.kernels import PROFILES, Kernel
 from dynsim.layers import SETS
 
 from ._fit_start import fit_start

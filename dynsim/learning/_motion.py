@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_flag, as_instance, as_number, expect_keys
+from dynsim._check import as_count, as_flag, as_instance, as_number, expect_keys
 from dynsim.layers import Parameter
 
 # Strengths couple all pairs at once: they move at a tenth of the coordinates' rate, ordinary numbers likewise.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_like
+from dynsim._check import as_count, as_like
 
 REACH = 2.6  # standard deviations on both sides of the mean that a grid covers
 

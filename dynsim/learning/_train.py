@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dynsim.kernels import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number
 from dynsim.models import build
 from dynsim.trajectory import load_checkpoint, save_checkpoint
 

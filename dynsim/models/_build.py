@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_choice, as_count, as_instance, expect_keys
+from dynsim._check import as_choice, as_count, as_instance, expect_keys
+from dynsim.kernels import Kernel
 from dynsim.layers import (
     SETS,
     BatchNorm,

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from dynsim.kernels import as_count, as_like
+from dynsim._check import as_count, as_like
 from dynsim.layers import able, choose, costs, median_seconds
 
 from ._operations import signals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynsim.kernels import as_like
+from dynsim._check import as_like
 
 from ._build import build
 

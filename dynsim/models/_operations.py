@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dynsim.kernels import as_like
+from dynsim._check import as_like
 from dynsim.layers import Attention, Conv, Full, PlainAttention, PlainFull, able
 
 

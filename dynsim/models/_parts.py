@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from dynsim.kernels import Kernel, as_count, as_flag, as_instance
+from dynsim._check import as_count, as_flag, as_instance
+from dynsim.kernels import Kernel
 from dynsim.layers import (
     Full,
     LowRankConv,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from dynsim.kernels import as_like
+from dynsim._check import as_like
 
 from ._count import count
 

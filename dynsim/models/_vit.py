@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_choice, as_count
+from dynsim._check import as_choice, as_count
 from dynsim.layers import (
     Add,
     Attention,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from dynsim.kernels import as_array, as_callable, as_count, as_instance, as_number
+from dynsim._check import as_array, as_callable, as_count, as_instance, as_number
 from dynsim.plots import FILMS
 from dynsim.plots._encode import encoder, ffmpeg
 from dynsim.plots._names import group_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import as_choice
+from dynsim._check import as_choice
 
 AXES = ("auto", "coordinates", "principal")
 

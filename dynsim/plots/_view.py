@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 from matplotlib.colors import to_hex
 
-from dynsim.kernels import as_count, as_instance
+from dynsim._check import as_count, as_instance
 from dynsim.plots._names import group_names
 from dynsim.plots._project import Projection
 from dynsim.plots._save import written_whole

@@ -179,7 +179,7 @@ def _expect(seed, dtype, buffer, flush_seconds, checkpoint_seconds, stop, sink):
 
 
 def _expect_progress(seconds):
-    from dynsim.kernels import as_number
+    from dynsim._check import as_number
 
     if seconds is not None:
         as_number(seconds, "progress_seconds", minimum=0)

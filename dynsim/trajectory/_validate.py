@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dynsim.kernels import as_callable
+from dynsim._check import as_callable
 from dynsim.trajectory import _layout
 from dynsim.trajectory._checkpoint import load_checkpoint
 from dynsim.trajectory._open import DAMAGE, damaged

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 @pytest.fixture(scope="module")
 def timm():
-    from dynsim.interop.torch import load_timm
+    from dynsim.torch import load_timm
 
     try:
         return load_timm()
@@ -50,7 +50,7 @@ def test_the_published_counts_are_met_before_anything_is_fitted(timm):
 
 
 def test_standardised_convolutions_become_ordinary_ones(timm):
-    from dynsim.interop.torch import plain
+    from dynsim.torch import plain
 
     torch.manual_seed(0)
     layers = timm.layers
@@ -67,7 +67,7 @@ def test_standardised_convolutions_become_ordinary_ones(timm):
 
 def test_counts_of_a_layer_are_those_of_the_converted_module():
     from dynsim.experiments.imagenet import count_macs, floats_of_particles
-    from dynsim.interop.torch import convert
+    from dynsim.torch import convert
 
     module = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(256, 2))
     converted, report = convert(module, copies=1, dim=2, steps=1)
@@ -122,7 +122,7 @@ def _is_exported(module, task, folder):
     """What was fine-tuned is loaded into a converted module and exported; onnxruntime says the same."""
     pytest.importorskip("onnxscript", reason="needs onnx, onnxruntime and onnxscript: pip install 'dynsim[onnx]'")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install 'dynsim[onnx]'")
-    from dynsim.interop.torch import convert, plain, save_onnx
+    from dynsim.torch import convert, plain, save_onnx
 
     converted, _ = convert(plain(module), copies=task.copies, dim=task.dim, steps=1)
     converted.load_state_dict(torch.load(folder / "runs" / task.name / "places.pt", weights_only=True))

@@ -121,7 +121,7 @@ def test_parity_with_torch():
 
 def test_parity_with_the_torch_module_of_particles():
     torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
-    from dynsim.interop.torch import DynMultiheadAttention
+    from dynsim.torch import DynMultiheadAttention
 
     torch.manual_seed(0)
     g = np.random.default_rng(5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...kernels import as_array, as_count, as_instance
+from dynsim._check import as_array, as_count, as_instance
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsim.interop.torch import Curve, Matching, allocate, correct, expectations, replace, walk
 from dynsim.learning import Target, Targets, gauss_newton, singular_factors
+from dynsim.torch import Curve, Matching, allocate, correct, expectations, replace, walk
 
 STEPS = 20  # of Gauss-Newton, where a layer is matched
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dynsim.kernels import as_count, as_number, expect_keys
+from dynsim._check import as_count, as_number, expect_keys
 
 from . import _data
 from ._task import KINDS, TEST, TRAINING, ConversionTask

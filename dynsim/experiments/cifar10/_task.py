@@ -81,7 +81,7 @@ class ConversionTask:
 
     def _made(self, original, folder, data):
         """The network before fine-tuning, and what there is to say of it."""
-        from dynsim.interop.torch import convert
+        from dynsim.torch import convert
 
         from ._lowrank import low_rank, rounded
 
@@ -100,7 +100,7 @@ class ConversionTask:
         return module, {"share": report.share, "bytes": report.share, **report.to_dict()}
 
     def _tune(self, module, original, place, data_dir, progress):
-        from dynsim.interop.torch import finetune
+        from dynsim.torch import finetune
 
         options = dict(self.finetune)
         batch, shift, held, _ = (options.pop(name) for name in ("batch", "shift", "held_out", "images"))
@@ -113,7 +113,7 @@ class ConversionTask:
         )  # fmt: skip
 
     def _noisy(self, module, delta, images, labels):
-        from dynsim.interop.torch import noisy
+        from dynsim.torch import noisy
 
         found = []
         for draw in range(self.draws):
@@ -133,7 +133,7 @@ def scores_of(module, images, batch=250):
     """Scores of images, as a torch tensor; the weights that places stand for are made once."""
     import torch
 
-    from dynsim.interop.torch import materialize
+    from dynsim.torch import materialize
 
     module = materialize(module).eval().to(memory_format=torch.channels_last)
     with torch.no_grad():

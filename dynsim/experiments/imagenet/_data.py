@@ -30,7 +30,7 @@ def image_folder(folder, module, train=False, batch=64, workers=0, seed=0):
     """
     import torch
 
-    from dynsim.interop.torch import load_timm, load_torchvision
+    from dynsim.torch import load_timm, load_torchvision
 
     timm, torchvision = load_timm(), load_torchvision()
     config = timm.data.resolve_model_data_config(module)
@@ -53,7 +53,7 @@ def accuracy(module, batches, delta=0.0, seed=0):
     """
     import torch
 
-    from dynsim.interop.torch import noisy
+    from dynsim.torch import noisy
 
     right = total = 0
     with torch.no_grad(), noisy(module, delta, seed):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dynsim.kernels import Kernel, as_count, as_number, expect_keys
+from dynsim._check import as_count, as_number, expect_keys
+from dynsim.kernels import Kernel
 
 from ._task import ConvertTask
 

@@ -50,7 +50,7 @@ class ConvertTask:
         """Convert, count, measure, and leave result.json (and the trained model's places) in its folder."""
         import torch
 
-        from dynsim.interop.torch import convert, plain
+        from dynsim.torch import convert, plain
 
         place = Path(folder) / "runs" / self.name
         place.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class ConvertTask:
 
     def _finetuned(self, original, module, place, data_dir):
         """Distil the original into the places, where the recipe says so and there are images; the epochs' metrics."""
-        from dynsim.interop.torch import finetune
+        from dynsim.torch import finetune
 
         options = dict(self.finetune)
         folder = find_folder(options.pop("folder", None), data_dir)
@@ -138,7 +138,7 @@ def backbone(name, weights="random", **options):
     ImportError
         If timm is missing.
     """
-    from dynsim.interop.torch import load_timm
+    from dynsim.torch import load_timm
 
     timm = load_timm()
     if name not in timm.list_models():

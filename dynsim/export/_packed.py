@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dynsim._check import as_count
 from dynsim.errors import DataError, FileError
-from dynsim.kernels import as_count
 from dynsim.layers import BatchNorm
 from dynsim.models import build, check_size
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim import Kernel  # noqa: E402
-from dynsim.interop.torch import (  # noqa: E402
+from dynsim.torch import (  # noqa: E402
     Curve,
     DynConv2d,
     DynLinear,
@@ -20,7 +20,7 @@ from dynsim.interop.torch import (  # noqa: E402
     materialize,
     walk,
 )
-from dynsim.interop.torch._matching import Matching  # noqa: E402
+from dynsim.torch._matching import Matching  # noqa: E402
 
 KERNEL = Kernel("gaussian", length=6.0)
 

@@ -33,7 +33,7 @@ def networks():
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_onnxruntime_says_the_same(number, tmp_path):
-    from dynsim.interop.torch import convert, save_onnx
+    from dynsim.torch import convert, save_onnx
 
     torch.manual_seed(number)
     module, report = convert(list(networks())[number].eval(), copies=1, dim=2, steps=2)

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 from torch import nn  # noqa: E402
 
-from dynsim.interop.torch import Matching, convert  # noqa: E402
+from dynsim.torch import Matching, convert  # noqa: E402
 
 
 def trained():

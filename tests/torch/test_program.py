@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from dynsim.cli import main  # noqa: E402
 from dynsim.errors import DataError, FileError  # noqa: E402
-from dynsim.interop.torch import DynConv2d, DynLinear, load_converted, load_program, modularise  # noqa: E402
+from dynsim.torch import DynConv2d, DynLinear, load_converted, load_program, modularise  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def materialize(module):
     Examples
     --------
     >>> from torch import nn
-    >>> from dynsim.interop.torch import DynLinear
+    >>> from dynsim.torch import DynLinear
     >>> materialize(nn.Sequential(DynLinear(4, 3), nn.ReLU()))
     Sequential(
       (0): Linear(in_features=4, out_features=3, bias=True)

@@ -11,8 +11,8 @@ import torch
 from torch import distributed, nn
 from torch.nn import functional
 
+from dynsim._check import as_count, as_number
 from dynsim.errors import FileError
-from dynsim.kernels import as_count, as_number
 from dynsim.learning import one_cycle
 
 from ._descent import NaturalDescent, moving
@@ -94,7 +94,7 @@ def finetune(
     Examples
     --------
     >>> from torch import nn
-    >>> from dynsim.interop.torch import convert
+    >>> from dynsim.torch import convert
     >>> original = nn.Sequential(nn.Linear(20, 10))
     >>> module, _ = convert(original, copies=2, dim=2, steps=5)
     >>> data = [(torch.randn(8, 20), torch.zeros(8, dtype=torch.long))]

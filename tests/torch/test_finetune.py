@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim.errors import FileError  # noqa: E402
-from dynsim.interop.torch import convert, distillation, finetune  # noqa: E402
+from dynsim.torch import convert, distillation, finetune  # noqa: E402
 
 
 def case():

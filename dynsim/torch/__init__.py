@@ -3,7 +3,7 @@
 try:
     import torch as _torch  # noqa: F401
 except ImportError:
-    raise ImportError("dynsim.interop.torch needs PyTorch: pip install 'dynsim[torch]'.") from None
+    raise ImportError("dynsim.torch needs PyTorch: pip install 'dynsim[torch]'.") from None
 
 from ._allocate import Curve, allocate
 from ._attention import DynMultiheadAttention

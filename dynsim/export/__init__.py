@@ -1,4 +1,4 @@
-"""Files and models of other programs; each needs a package of its own, named where it is missing."""
+"""Model files of other programs; each form needs a package of its own, named where it is missing."""
 
 from importlib import import_module
 
@@ -14,16 +14,12 @@ _HOME = {
     "verify": "_verify",
 }
 
-_BRIDGES = ("sklearn", "torch")  # modules that need the package they are named after
-
-__all__ = [*_HOME, *_BRIDGES]
+__all__ = [*_HOME]
 
 
 def __getattr__(name):
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name in _BRIDGES:
-        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dynsim import load_model
-from dynsim.interop.sklearn import DynClassifier
+from dynsim.sklearn import DynClassifier
 
 SMALL = {"hidden_layer_sizes": (8,), "copies": 2, "dim": 2, "max_iter": 10, "batch_size": 16, "random_state": 0}
 
@@ -110,7 +110,7 @@ def test_callbacks_see_every_epoch_and_may_stop(iris):
 
 
 def test_without_scikit_learn_it_says_what_to_install():
-    code = "import sys; sys.modules['sklearn'] = None\nimport dynsim\ndynsim.interop.sklearn"
+    code = "import sys; sys.modules['sklearn'] = None\nimport dynsim\ndynsim.sklearn"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip().splitlines()[-1].startswith("ImportError: DynClassifier needs scikit-learn")
     assert "pip install 'dynsim[sklearn]'" in done.stderr

@@ -11,7 +11,7 @@ SCRIPT = """
 import os, sys, torch
 from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
-from dynsim.interop.torch import convert, finetune
+from dynsim.torch import convert, finetune
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -12,7 +12,7 @@ from dynsim.learning import Quantiser, train
 from dynsim.models import count, lenet5, mlp
 
 pytest.importorskip("safetensors", reason="needs safetensors: pip install 'dynsim[export]'")
-from dynsim.interop import load_packed, save_packed
+from dynsim.export import load_packed, save_packed
 
 
 @pytest.fixture(scope="module")

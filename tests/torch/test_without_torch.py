@@ -11,12 +11,12 @@ def run(code):
 
 
 def test_the_package_and_its_commands_do_without_torch():
-    done = run("import dynsim, dynsim.interop; from dynsim.cli import main; main(['--help'])")
+    done = run("import dynsim, dynsim.export; from dynsim.cli import main; main(['--help'])")
     assert done.returncode == 0 and "convert" in done.stdout
 
 
 def test_what_is_missing_is_one_sentence():
-    sentence = "dynsim.interop.torch needs PyTorch: pip install 'dynsim[torch]'."
+    sentence = "dynsim.torch needs PyTorch: pip install 'dynsim[torch]'."
     done = run("from dynsim.cli import main; main(['convert', 'timm:resnet18', '-o', 'model.h5'])")
     assert done.returncode == 1 and done.stderr.strip() == f"Error: {sentence}"
     done = run("from dynsim.cli import main; main(['experiment', 'run', 'cifar10', '-o', 'out'])")

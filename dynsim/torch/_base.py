@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from dynsim.kernels import Kernel, as_count
+from dynsim._check import as_count
+from dynsim.kernels import Kernel
 from dynsim.layers import SETS, random_places, start_strengths
 from dynsim.learning import Target, Targets
 

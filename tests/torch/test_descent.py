@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 from torch import nn  # noqa: E402
 
-from dynsim.interop.torch import DynConv2d, DynLinear, NaturalDescent, _descent, relation  # noqa: E402
 from dynsim.kernels import Kernel  # noqa: E402
+from dynsim.torch import DynConv2d, DynLinear, NaturalDescent, _descent, relation  # noqa: E402
 
 KERNEL = Kernel("gaussian", length=6.0)
 

@@ -16,8 +16,9 @@ except ImportError as error:
         f"DynClassifier needs scikit-learn 1.6 or later ({error}): pip install 'dynsim[sklearn]'."
     ) from None
 
+from dynsim._check import as_count
 from dynsim.datasets import Dataset
-from dynsim.kernels import Kernel, as_count
+from dynsim.kernels import Kernel
 from dynsim.learning import train
 from dynsim.models import mlp
 

@@ -7,7 +7,8 @@ import time
 
 from torch import nn
 
-from dynsim.kernels import Kernel, as_count, as_number
+from dynsim._check import as_count, as_number
+from dynsim.kernels import Kernel
 from dynsim.learning import fit_weights
 
 from ._checkpoint import Finished

@@ -9,7 +9,7 @@ import pytest
 import dynsim
 from dynsim.cli import main
 from dynsim.errors import DataError, FileError
-from dynsim.interop import load_model, verify
+from dynsim.export import load_model, verify
 from dynsim.models import lenet5, mlp, vit
 
 needs_safetensors = "needs safetensors: pip install 'dynsim[export]'"
@@ -52,7 +52,7 @@ NAMES = [name for name, _ in built()]
 def test_onnxruntime_says_the_same(trained, images, name, tmp_path):
     onnx = pytest.importorskip("onnx", reason=needs_onnx)
     pytest.importorskip("onnxruntime", reason=needs_onnx)
-    from dynsim.interop import run_onnx, save_onnx
+    from dynsim.export import run_onnx, save_onnx
 
     model, path = trained[name], tmp_path / "m.onnx"
     assert save_onnx(model, path) == path.stat().st_size
@@ -68,7 +68,7 @@ def test_onnxruntime_says_the_same(trained, images, name, tmp_path):
 def test_lenet_takes_images_of_its_data_set(tmp_path):
     pytest.importorskip("onnxruntime", reason=needs_onnx)
     pytest.importorskip("onnx", reason=needs_onnx)
-    from dynsim.interop import run_onnx, save_onnx
+    from dynsim.export import run_onnx, save_onnx
 
     model = lenet5(1, 1, 3)  # never trained: of 28 pixels
     save_onnx(model, tmp_path / "m.onnx")
@@ -82,7 +82,7 @@ def test_lenet_takes_images_of_its_data_set(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_ordinary_weights_come_back(trained, images, name, tmp_path):
     safetensors = pytest.importorskip("safetensors", reason=needs_safetensors)
-    from dynsim.interop import save_materialized
+    from dynsim.export import save_materialized
 
     model, path = trained[name], tmp_path / "m.safetensors"
     save_materialized(model, path)
@@ -100,7 +100,7 @@ def test_verify_compares_every_form(trained, images, tmp_path):
     pytest.importorskip("safetensors", reason=needs_safetensors)
     pytest.importorskip("onnxruntime", reason=needs_onnx)
     pytest.importorskip("onnx", reason=needs_onnx)
-    from dynsim.interop import save_materialized, save_onnx, save_packed
+    from dynsim.export import save_materialized, save_onnx, save_packed
 
     model = trained["vit-class"]
     paths = [tmp_path / name for name in ("model.h5", "packed.safetensors", "ordinary.safetensors", "model.onnx")]
@@ -128,7 +128,7 @@ def test_verify_sees_a_difference(trained, tmp_path, monkeypatch):
         return model
 
     monkeypatch.setattr("dynsim.models.load_model", damaged)
-    monkeypatch.setattr("dynsim.interop._verify.load_model", read)
+    monkeypatch.setattr("dynsim.export._verify.load_model", read)
     found = verify(path)
     assert not found[0]["same"] and found[0]["largest_difference"] > 0
 
@@ -163,13 +163,13 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     report = json.loads(capsys.readouterr().out)
     assert report["same"] and [entry["predictions"] for entry in report["forms"]] == [360] * 3
     assert call("verify", onnx) == 0 and "same: 256 of 256" in capsys.readouterr().out
-    monkeypatch.setattr("dynsim.interop._verify.TOLERANCE", dict.fromkeys(("model.h5", "materialized", "onnx"), -1.0))
+    monkeypatch.setattr("dynsim.export._verify.TOLERANCE", dict.fromkeys(("model.h5", "materialized", "onnx"), -1.0))
     assert call("verify", model) == 1 and "DIFFERS" in capsys.readouterr().out
 
 
 def test_damaged_and_foreign_files_are_named(trained, tmp_path):
     tensors = pytest.importorskip("safetensors.numpy", reason=needs_safetensors)
-    from dynsim.interop import load_materialized, save_materialized
+    from dynsim.export import load_materialized, save_materialized
 
     path = tmp_path / "m.safetensors"
     save_materialized(trained["mlp"], path)
@@ -195,7 +195,7 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
 def test_damaged_onnx_files_are_named(tmp_path):
     pytest.importorskip("onnxruntime", reason=needs_onnx)
     pytest.importorskip("onnx", reason=needs_onnx)
-    from dynsim.interop import run_onnx, save_onnx
+    from dynsim.export import run_onnx, save_onnx
 
     path = tmp_path / "m.onnx"
     save_onnx(mlp((4, 2), copies=2, dim=2), path)

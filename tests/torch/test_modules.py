@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
 
 from dynsim import Kernel, kernels, layers  # noqa: E402
-from dynsim.interop.torch import (  # noqa: E402
+from dynsim.torch import (  # noqa: E402
     DynConv2d,
     DynEmbedding,
     DynLinear,

@@ -1,4 +1,4 @@
-"""The door: one function turns any input into an array, and says what came and what was expected."""
+"""Every check of an argument, and the one grammar of a refusal: "name: got …; expected …; what to do."."""
 
 from __future__ import annotations
 
@@ -6,6 +6,42 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 import numpy as np
+
+
+def refusal(name, got, expected, do="", *, error=ValueError):
+    """Return the error that refuses an argument, for the caller to raise.
+
+    Parameters
+    ----------
+    name : str
+        What the argument is called by the user.
+    got, expected : str
+        Texts; `describe` makes one of a value of a wrong type.
+    do : str
+        What to do instead, where `expected` does not say it.
+    error : type
+        Class of the error: TypeError for a wrong type, ValueError (default) for a wrong value.
+
+    Examples
+    --------
+    >>> refusal("batch", 500, "at most the 400 images to train on")
+    ValueError('batch: got 500; expected at most the 400 images to train on.')
+    """
+    return error(f"{name}: got {got}; expected {expected}{'; ' + do if do else ''}.")
+
+
+def describe(value):
+    """Return a short text that says what a value is, for messages.
+
+    Examples
+    --------
+    >>> describe("three"), describe(np.zeros((2, 3)))
+    ("str 'three'", 'an array of shape (2, 3)')
+    """
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    text = " ".join(repr(value).split())
+    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
 
 
 def as_array(value, name, shape=None, dtype=None, finite=True):
@@ -48,15 +84,15 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name}: got a ragged nested list; expected a rectangular array ({error}).") from None
+        raise refusal(name, "a ragged nested list", f"a rectangular array ({error})") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: got {_describe(value)}; expected an array of real numbers.")
+        raise refusal(name, describe(value), "an array of real numbers", error=TypeError)
     if dtype is None:
         dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
     array = np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
     if shape is not None and not _matches(array.shape, shape):
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
-        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+        raise refusal(name, f"shape {array.shape}", wanted)
     if finite and not np.isfinite(array).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name}: entry {where} is {array[where]}; every entry must be a finite number.")
@@ -76,7 +112,7 @@ def as_signals(value, name, count, columns=None, finite=True):
     array = as_array(value, name, finite=finite)
     if array.ndim not in (1, 2) or len(array) != count or (columns is not None and array.shape[1:] != columns):
         wanted = f"({count},) or ({count}, s)" if columns is None else str((count, *columns))
-        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+        raise refusal(name, f"shape {array.shape}", wanted)
     return array
 
 
@@ -94,12 +130,12 @@ def as_number(value, name, minimum=None, above=None):
     3.0
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: got {_describe(value)}; expected a number.")
+        raise refusal(name, describe(value), "a number", error=TypeError)
     number = float(value)
     limit = f" of at least {minimum}" if minimum is not None else f" above {above}" if above is not None else ""
     low = (minimum is not None and number < minimum) or (above is not None and number <= above)
     if not np.isfinite(number) or low:
-        raise ValueError(f"{name}: got {value}; expected a finite number{limit}.")
+        raise refusal(name, value, f"a finite number{limit}")
     return number
 
 
@@ -112,9 +148,9 @@ def as_count(value, name, minimum=1):
     4
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: got {_describe(value)}; expected a whole number.")
+        raise refusal(name, describe(value), "a whole number", error=TypeError)
     if value < minimum:
-        raise ValueError(f"{name}: got {value}; expected a whole number of at least {minimum}.")
+        raise refusal(name, value, f"a whole number of at least {minimum}")
     return int(value)
 
 
@@ -127,7 +163,7 @@ def as_flag(value, name):
     True
     """
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: got {_describe(value)}; expected True or False.")
+        raise refusal(name, describe(value), "True or False", error=TypeError)
     return bool(value)
 
 
@@ -140,8 +176,8 @@ def as_choice(value, known, name):
     'half'
     """
     if not isinstance(value, str) or value not in known:
-        came = repr(value) if isinstance(value, str) else _describe(value)
-        raise ValueError(f"{name}: got {came}; expected one of {', '.join(known)}.")
+        came = repr(value) if isinstance(value, str) else describe(value)
+        raise refusal(name, came, f"one of {', '.join(known)}")
     return value
 
 
@@ -154,7 +190,7 @@ def as_instance(value, kind, name):
     3
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: got {_describe(value)}; expected a {getattr(kind, '__name__', kind)}.")
+        raise refusal(name, describe(value), f"a {getattr(kind, '__name__', kind)}", error=TypeError)
     return value
 
 
@@ -167,7 +203,7 @@ def as_like(value, attributes, kind, name):
     [1]
     """
     if isinstance(value, type) or not all(hasattr(value, attribute) for attribute in attributes):
-        raise TypeError(f"{name}: got {_describe(value)}; expected a {kind}.")
+        raise refusal(name, describe(value), f"a {kind}", error=TypeError)
     return value
 
 
@@ -184,7 +220,7 @@ def as_float_type(value, name):
     except TypeError:
         dtype = None
     if value is None or dtype is None or dtype not in (np.float32, np.float64):
-        raise TypeError(f"{name}: got {_describe(value)}; expected float32 or float64.")
+        raise refusal(name, describe(value), "float32 or float64", error=TypeError)
     return dtype
 
 
@@ -196,7 +232,7 @@ def as_callable(value, name):
     >>> as_callable(None, "progress")
     """
     if value is not None and not callable(value):
-        raise TypeError(f"{name}: got {_describe(value)}; expected a function or None.")
+        raise refusal(name, describe(value), "a function or None", error=TypeError)
     return value
 
 
@@ -211,7 +247,7 @@ def expect_keys(mapping, known, name):
     ValueError: kernel: got unknown key 'softning'; did you mean 'softening'? Known are scale, softening.
     """
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"{name}: got {_describe(mapping)}; expected a table with some of {', '.join(known)}.")
+        raise refusal(name, describe(mapping), f"a table with some of {', '.join(known)}", error=TypeError)
     for key in mapping:
         if key not in known:
             near = get_close_matches(str(key), known, 1, 0.5)
@@ -223,10 +259,3 @@ def _matches(got, expected):
     return len(got) == len(expected) and all(
         not isinstance(n, (int, np.integer)) or n == m for m, n in zip(got, expected, strict=True)
     )
-
-
-def _describe(value):
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape}"
-    text = " ".join(repr(value).split())
-    return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from dynsim.kernels import as_count, as_number
+from dynsim._check import as_count, as_number
 from dynsim.learning import Targets, apply_inverse
 
 RIDGE = 0.01  # of the blocks' diagonal: directions in which a neuron's weights hardly change are not followed far
@@ -42,7 +42,7 @@ class NaturalDescent(torch.optim.Optimizer):
     Examples
     --------
     >>> import torch
-    >>> from dynsim.interop.torch import DynLinear, NaturalDescent
+    >>> from dynsim.torch import DynLinear, NaturalDescent
     >>> layer = DynLinear(6, 4, copies=2, dim=3)
     >>> optimizer, x = NaturalDescent(layer, rate=0.1), torch.ones(5, 6)
     >>> before = layer(x).square().mean()
