@@ -185,15 +185,17 @@ def test_command_lines_are_understood(line):
         assert (FOLDER / word).is_file()
 
 
-def test_the_readmes_python_runs(tmp_path, monkeypatch):
+def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 2
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (block,), (printed,) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("python", "text"))
+    assert len([line for line in block.splitlines() if line and "import" not in line]) <= 10
     names = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, "README.md", "exec"), names)
+    numbers = r"\d+\.?\d*"  # their last digits depend on the processor
+    assert re.sub(numbers, "#", capsys.readouterr().out) == re.sub(numbers, "#", printed)
     assert names["solution"].success and names["result"].test_accuracy > 80
-    assert (tmp_path / "run.h5").exists() and (tmp_path / "model.h5").exists()
+    assert (tmp_path / "run.h5").exists()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
