@@ -16,7 +16,7 @@ except ImportError as error:
         f"DynClassifier needs scikit-learn 1.6 or later ({error}): pip install 'dynsim[sklearn]'."
     ) from None
 
-from dynsim._check import as_count
+from dynsim._check import as_count, describe, refusal
 from dynsim.datasets import Dataset
 from dynsim.kernels import Kernel
 from dynsim.learning import train
@@ -41,7 +41,7 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
 
     The network is `dynsim.models.mlp`, the training `dynsim.train(method="forces")`: a tenth of the samples is held out
     and chooses the best epoch. Features should have mean 0 and variance 1 (`StandardScaler`). scikit-learn's callbacks
-    (`set_callbacks`, 1.9 or later) are told of every epoch, and one of them may end the training.
+    (`set_callbacks`, 1.9 or later) are called for every epoch and may end the training.
 
     Parameters
     ----------
@@ -131,7 +131,8 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kernel = self.kernel if isinstance(self.kernel, Kernel) else Kernel(self.kernel, softening=1e-3)
         if isinstance(self.hidden_layer_sizes, str) or not np.iterable(self.hidden_layer_sizes):
-            raise TypeError(f"hidden_layer_sizes: got {self.hidden_layer_sizes!r}; expected whole numbers, as (32,).")
+            got = describe(self.hidden_layer_sizes)
+            raise refusal("hidden_layer_sizes", got, "whole numbers, as (32,)", error=TypeError)
         widths = [X.shape[1], *self.hidden_layer_sizes, len(self.classes_)]
         model = mlp(widths, copies=self.copies, dim=self.dim, kernel=kernel, seed=seed)
         epochs = as_count(self.max_iter, "max_iter")
@@ -139,7 +140,7 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         images = _images(X)
         result = train(
             model,
-            # There is no test set here: the samples stand in for it, and what is measured on them is renamed below.
+            # Without a test set the accuracy is measured on the samples, and renamed below.
             Dataset("samples", images, labels, images, labels, len(self.classes_)),
             epochs=epochs,
             batch=batch,
@@ -169,7 +170,7 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
     def _epochs(self, model, X, y, epochs):
-        """What tells scikit-learn's callbacks of the epochs, or None where there are no callbacks."""
+        """The progress that calls scikit-learn's callbacks after every epoch, or None where there are no callbacks."""
         if not hasattr(self, "_init_callback_context"):
             return None
         whole = self._init_callback_context(max_subtasks=epochs)
@@ -179,11 +180,11 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         def state():
             return {"model_": deepcopy(model), "classes_": self.classes_, "n_iter_": len(running)}
 
-        def progress(epoch, step, steps, loss):
-            if step == 0:
+        def progress(done, total, epoch, **_):
+            if len(running) < epoch:
                 task = whole.subcontext(task_name="epoch")
                 running.append(task.call_on_fit_task_begin(estimator=self, X=X, y=y))
-            if step < steps - 1:
+            if done % (total // epochs):
                 return False
             return running[-1].call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=state)
 

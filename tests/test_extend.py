@@ -28,16 +28,12 @@ METHODS[METHOD.name] = METHOD
 LAYER = '''
 """A factor for every signal."""
 import numpy as np
-from dynsim.layers import Parameter
+from dynsim.layers import Layer, Parameter
 
 
-class Gain:
+class Gain(Layer):
     def __init__(self, n):
         self.gain = Parameter(np.ones(n, np.float32), "norm")
-
-    @property
-    def parameters(self):
-        return {"gain": self.gain}
 
     def forward(self, x, training=False):
         self.memory = x if training else None

@@ -20,7 +20,9 @@ def main(folder, epochs=15, draws=5):
         dynsim.train(model, data, epochs=epochs, batch=64, rate=0.05)
         for axes, relative in zip(panels, (False, True), strict=True):
             found = [
-                dynsim.evaluate(model, data.test_images, data.test_labels, delta=delta, draws=draws, relative=relative)
+                dynsim.evaluate(
+                    model, data.test_images, labels=data.test_labels, delta=delta, draws=draws, relative=relative
+                )
                 for delta in DELTAS
             ]
             means, deviations = np.array([[entry["mean"], entry["deviation"]] for entry in found]).T

@@ -29,7 +29,7 @@ def both(shape, decay, steps=ADAM):
     from dynsim.learning import fit_start
 
     kernel, weights = Kernel("gaussian", length=6.0), _weights(shape, decay)
-    start = fit_start(kernel, weights, COPIES, DIM, 0, 1, np.random.default_rng(1))
+    start = fit_start(kernel, weights, copies=COPIES, dim=DIM, generator=np.random.default_rng(1))
     adam(kernel, weights, start, 2)
     gauss(kernel, weights, start, 1, np.inf)
     seconds, error = adam(kernel, weights, start, steps)
@@ -54,7 +54,7 @@ def adam(kernel, weights, start, steps, rate=0.02):
         forces = relation_forces(kernel, *values, difference * np.float32(2 / scale))
         for part, force in zip(parts, forces, strict=True):
             part.gradient[...] = force
-        motion.step(one_cycle(step, steps, rate))
+        motion.step(one_cycle(step, steps, peak=rate))
     seconds = time.perf_counter() - began
     difference = relation(kernel, *(part.value for part in parts)) - weights
     return seconds, float(np.sum(np.square(difference))) / scale
@@ -66,22 +66,14 @@ def gauss(kernel, weights, start, steps, limit):
 
     course = []
 
-    class Enough(Exception):
-        """The time is over."""
-
-    def progress(step, steps, error):
+    def progress(done, total, error):
         course.append((time.perf_counter() - began, error))
-        if course[-1][0] > limit:
-            course.pop()
-            raise Enough
+        return course[-1][0] > limit
 
     problem = relations_problem(kernel, weights)
     began = time.perf_counter()
-    try:
-        gauss_newton(problem, start, steps, progress=progress)
-    except Enough:
-        pass
-    return course
+    gauss_newton(problem, start, steps=steps, progress=progress)
+    return [entry for entry in course if entry[0] <= limit]
 
 
 def _weights(shape, decay):

@@ -56,13 +56,13 @@ def in_common(kernel, weights, copies, dim, steps):
     strengths, targets = [], []
     for layer, w in enumerate(weights):
         mine = slice(0, half) if layer % 2 == 0 else slice(half, copies)
-        sources, ends, own = fit_start(kernel, w, half, dim, 0, 1, generator)
+        sources, ends, own = fit_start(kernel, w, copies=half, dim=dim, generator=generator)
         places[layer][:, mine], places[layer + 1][:, mine] = sources, ends
         lambdas = np.concatenate([LEAK * own, LEAK * own], axis=2)
         lambdas[:, :, mine] = own
         strengths.append(lambdas)
         scale = 1 / float(np.sum(np.square(w, dtype=np.float64)))
-        targets.append(Target(kernel, w, [(layer, layer + 1, count + 1 + layer, False)], scale=scale))
+        targets.append(Target(kernel, w, relations=[(layer, layer + 1, count + 1 + layer, False)], scale=scale))
     problem = Targets(targets)
-    x, _ = gauss_newton(problem, [*places, *strengths], steps)
+    x, _ = gauss_newton(problem, [*places, *strengths], steps=steps)
     return problem.errors(x), sum(a.size for a in x)

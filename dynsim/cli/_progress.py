@@ -42,7 +42,7 @@ class Count:
     def __enter__(self):
         return self
 
-    def __call__(self, done, total=None):
+    def __call__(self, done, total=None, **_):
         """Move to `done`; shows rate and time left."""
         from tqdm import tqdm
 

@@ -25,9 +25,8 @@ def train_into(output, network, data, method="forces", **options):
             old.unlink(missing_ok=True)
     try:
         with TrainingBar(options["epochs"]) as bar:
-            result = learning.train(
-                network, data, method, trajectory=trajectory, checkpoint=checkpoint, progress=bar.progress, **options
-            )
+            paths = {"trajectory": trajectory, "checkpoint": checkpoint}
+            result = learning.train(network, data, method=method, progress=bar.progress, **paths, **options)
     except KeyboardInterrupt:
         if not can_resume():
             click.echo("Interrupted.", err=True)
@@ -62,7 +61,7 @@ def dry_run_of(network, data, method, as_json, resume=False, reference=None, aug
     from dynsim import learning
     from dynsim.models import count
 
-    costs = learning.estimate(network, data, method, reference=reference, augment=augment, **options)
+    costs = learning.estimate(network, data, method=method, reference=reference, augment=augment, **options)
     settings = {"data": data.name, "method": method, **network.config, **options}
     if augment is not None:
         settings["augment"] = {"shift": augment.shift, "rotation": augment.rotation}
@@ -82,31 +81,21 @@ class TrainingBar:
     """A bar with time left over all batches, made at the first one (only then their number is known)."""
 
     def __init__(self, epochs, description=None):
-        self.epochs, self.description, self.bar, self.fitting = epochs, description, None, False
+        self.epochs, self.description, self.bar = epochs, description, None
 
     def __enter__(self):
         return self
 
-    def progress(self, epoch, step, steps, loss):
-        """Advance by a batch."""
+    def progress(self, done, total, epochs=None, **facts):
+        """Advance to the batches and steps that are done; shows epoch and loss, or the error of a fit."""
         from tqdm import tqdm
 
-        fitting = epoch >= self.epochs
-        if self.bar is None or fitting != self.fitting:
-            self.__exit__()
+        if self.bar is None:
             # Only on a terminal; a training that goes on does not begin at the first epoch.
-            total, done = (steps, step) if fitting else (steps * self.epochs, epoch * steps + step)
-            self.bar = tqdm(
-                total=total,
-                initial=done,
-                unit="step" if fitting else "batch",
-                disable=None,
-                leave=self.description is None,
-                desc=self.description,
-            )
-            self.fitting = fitting
-        self.bar.update()
-        shown = {"error": f"{loss:.4f}"} if fitting else {"epoch": epoch + 1, "loss": f"{loss:.3f}"}
+            options = {"disable": None, "leave": self.description is None, "desc": self.description}
+            self.bar = tqdm(total=total, initial=done - 1, unit="batch", **options)
+        self.bar.update(done - self.bar.n)
+        shown = {name: f"{fact:.4g}" for name, fact in facts.items()}
         self.bar.set_postfix(shown, refresh=False)
 
     def __exit__(self, *_):

@@ -51,7 +51,7 @@ def command(model, data_name, data_dir, as_json, **options):
     network = load_model(model)
     data = datasets.load(data_name, data_dir)
     with Count("image") as progress:
-        result = learning.evaluate(network, data.test_images, data.test_labels, progress=progress, **options)
+        result = learning.evaluate(network, data.test_images, labels=data.test_labels, progress=progress, **options)
     report = {
         "test_accuracy": round(result["mean"], 4),
         "deviation": round(result["deviation"], 4),

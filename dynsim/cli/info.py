@@ -48,7 +48,7 @@ def describe_model(path, plan=False, latency=False):
     model = models.load_model(path)
     found = {"kind": "model", **models.describe(path), "operations": models.operations(model)}
     if plan:
-        rates = {"file": str(layers.cache_file()), **asdict(layers.measured())}
+        rates = {"file": str(layers.cache_file()), **asdict(layers.machine_rates())}
         found["plan"] = {"rates": rates, "layers": models.plan(model)}
     if latency:
         found["latency"] = models.latency(model)

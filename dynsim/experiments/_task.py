@@ -81,7 +81,7 @@ class Task:
         model = self._build(weights=ordinary, rank=self._rank())
         method = self.kind if self.kind in learning.METHODS else "forces"
         reference = self._build(weights=True) if self.kind == "fit" else None
-        costs = learning.estimate(model, data, method, reference=reference, seed=self.seed, **training)
+        costs = learning.estimate(model, data, method=method, reference=reference, seed=self.seed, **training)
         return {**costs, "parameters": models.count(model)}
 
     def _train(self, folder, place, data, progress):
@@ -100,14 +100,14 @@ class Task:
             options["trajectory"] = place / "training.h5"
         try:
             return model, learning.train(
-                model, data, method, reference=reference, resume=checkpoint.exists(), **options
+                model, data, method=method, reference=reference, resume=checkpoint.exists(), **options
             )
         except (FileError, DataError, ValueError) as error:
             if not checkpoint.exists() or "checkpoint" not in str(error):
                 raise
             checkpoint.unlink()  # of an earlier version of this task: begin anew
             model = self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
-            return model, learning.train(model, data, method, reference=reference, **options)
+            return model, learning.train(model, data, method=method, reference=reference, **options)
 
     def _build(self, **options):
         given = {**self.options, "seed": self.seed, **{k: v for k, v in options.items() if v is not None}}
@@ -144,13 +144,13 @@ class Task:
         for parameter in weights:
             parameter.prune(np.abs(parameter.value) >= threshold)
         options.pop("checkpoint")
-        return model, learning.train(model, data, "forces", **options)
+        return model, learning.train(model, data, **options)
 
     def _noise(self, model, data):
         found = {}
         for delta in self.deltas:
             outcome = learning.evaluate(
-                model, data.test_images, data.test_labels, delta=delta, draws=self.draws, seed=self.seed
+                model, data.test_images, labels=data.test_labels, delta=delta, draws=self.draws, seed=self.seed
             )
             found[str(delta)] = outcome["accuracies"]
         return found

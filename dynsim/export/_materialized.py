@@ -48,5 +48,5 @@ def load_materialized(path):
         check_size(config)
         model = build({**config, "weights": True})
         model.results = json.loads(metadata["results"])
-        fill(model, tensors, path)
+        fill(model, tensors, path=path)
         return model

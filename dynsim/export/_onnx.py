@@ -1,14 +1,14 @@
-"""Models as ONNX, their places materialised to weights; and what onnxruntime makes of such a file."""
+"""Models as ONNX, their places materialised to weights, and such files run by onnxruntime."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from dynsim._check import as_like, refusal
+from dynsim._files import replacing, to_json
 from dynsim.errors import DataError, FileError
-from dynsim.models import materialize
 
 OPSET = 17  # the first with LayerNormalization
 IR = 8  # the file format of that time, which older programs read, too
@@ -24,29 +24,54 @@ def save_onnx(model, path):
     ImportError
         If onnx is not installed.
     TypeError
-        If the model has a layer that has no counterpart here.
+        If a layer cannot be written as ONNX.
     """
     onnx, helper = _onnx()
-    from ._onnx_layers import Graph, write
-
-    ordinary = materialize(model)
-    graph = Graph(onnx, ordinary.image)
-    scores = write(graph, ordinary)
-    graph.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    graph, x = Graph(onnx, model.image), "images"
+    if model.prepare is not None:
+        x = as_like(model.prepare, ("to_onnx",), "step with a method to_onnx", "prepare").to_onnx(graph, x)
+    for layer in model.layers:
+        x = layer.to_onnx(graph, x)
+    graph.nodes.append(helper.make_node("Identity", [x], ["scores"]))
     kind = onnx.TensorProto.FLOAT
     proto = helper.make_graph(
         graph.nodes,
         model.config["model"],
-        [helper.make_tensor_value_info("images", kind, ["batch", *ordinary.image])],
+        [helper.make_tensor_value_info("images", kind, ["batch", *model.image])],
         [helper.make_tensor_value_info("scores", kind, ["batch", "classes"])],
         graph.constants,
     )
     opset = helper.make_opsetid("", OPSET)
     file = helper.make_model(proto, producer_name="dynsim", opset_imports=[opset], ir_version=IR)
-    helper.set_model_props(file, {"dynsim": json.dumps(model.config)})
+    helper.set_model_props(file, {"dynsim": to_json(model.config)})
     onnx.checker.check_model(file, full_check=True)
-    onnx.save(file, str(path))
+    with replacing(path) as temporary:
+        onnx.save(file, str(temporary))
     return Path(path).stat().st_size
+
+
+class Graph:
+    """Nodes and constants as layers add them (see `Layer.to_onnx`), for images (channels, height, width)."""
+
+    def __init__(self, onnx, image):
+        self.onnx, self.image = onnx, tuple(image)
+        self.nodes, self.constants, self.kept = [], [], {}
+
+    def constant(self, value, dtype=np.float32):
+        """Add a constant; returns its name."""
+        name = f"constant{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.array(value, dtype=dtype, order="C"), name))
+        return name
+
+    def add(self, operator, *inputs, outputs=1, **attributes):
+        """Add a node; returns the name of its output, or a list of names."""
+        names = [f"{operator.lower()}{len(self.nodes)}_{number}" for number in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), names, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def reshape(self, x, *shape):
+        """Reshape; a 0 keeps the axis."""
+        return self.add("Reshape", x, self.constant(shape, np.int64))
 
 
 def run_onnx(path, images, batch=500):
@@ -75,7 +100,7 @@ def run_onnx(path, images, batch=500):
     images = np.asarray(images, np.float32)
     fits = len(shape) == images.ndim and all(s in (None, n) for s, n in zip(shape, images.shape, strict=True))
     if not fits:
-        raise DataError(f"{path}: images: got shape {images.shape}; expected {tuple(expected.shape)}.")
+        raise refusal(f"{path}: images", f"shape {images.shape}", tuple(expected.shape), error=DataError)
     parts = [session.run(None, {expected.name: images[s : s + batch]})[0] for s in range(0, len(images), batch)]
     return np.concatenate(parts)
 

@@ -1,13 +1,23 @@
-"""Layers in DyN form (subsystems of particles) and plain ones: forward, and force by the way back."""
+"""Layers in DyN form (subsystems of particles) and ordinary ones: signals forward, forces back."""
 
 from ._attention import Attention, PlainAttention
+from ._batchnorm import BatchNorm
 from ._conv import SETS, Conv, PlainConv
 from ._full import Full, PlainFull
+from ._inference import (
+    INFERENCE,
+    Rates,
+    cache_file,
+    calibrate,
+    choose,
+    costs,
+    is_sortable,
+    machine_rates,
+    median_seconds,
+)
+from ._layer import Layer, Parameter
 from ._layernorm import LayerNorm
 from ._lowrank import LowRankConv, LowRankFull
-from ._norm import BatchNorm
-from ._parameter import Parameter
-from ._plan import INFERENCE, Rates, able, cache_file, calibrate, choose, costs, measured, median_seconds
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import places_on_sphere, random_places, start_strengths
 from ._tokens import Add, ClassToken, FirstToken, Patches, Positions, Skip, TokenMean
@@ -23,6 +33,7 @@ __all__ = [
     "FirstToken",
     "Flatten",
     "Full",
+    "Layer",
     "LayerNorm",
     "LowRankConv",
     "LowRankFull",
@@ -37,12 +48,12 @@ __all__ = [
     "ReLU",
     "Skip",
     "TokenMean",
-    "able",
     "cache_file",
     "calibrate",
     "choose",
     "costs",
-    "measured",
+    "is_sortable",
+    "machine_rates",
     "median_seconds",
     "places_on_sphere",
     "random_places",

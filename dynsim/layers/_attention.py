@@ -1,15 +1,15 @@
-"""Self-attention: one relation makes queries, keys and values; every token takes from all tokens what it asks for."""
+"""Self-attention whose queries, keys and values are one linear relation, of particles or of weights."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance
+from dynsim._check import as_count, refusal
 from dynsim.kernels import Kernel
 
-from ._full import Full, PlainFull
-from ._linear import Linear
-from ._parameter import as_parameter
+from ._full import Full, Linear, PlainFull
+from ._layer import Parameter, as_bias, as_kernel, as_parameter
 
 
 class SelfAttention(Linear):
@@ -19,11 +19,11 @@ class SelfAttention(Linear):
     PyTorch and timm order them. `keys` is d_k and `heads` the number of heads that d_k and d_v are split into.
     """
 
-    def forward(self, x, training=False, inference="dense"):
+    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
         """Map tokens (batch, tokens, T) to (batch, tokens, d_v)."""
         if x.ndim != 3:
-            raise ValueError(f"x: got shape {x.shape}; expected (batch, tokens, width).")
-        signals = _features_first(super().forward(x, training, inference))
+            raise refusal("x", f"shape {x.shape}", "(batch, tokens, width)")
+        signals = _features_first(super().forward(x, training, inference=inference))
         queries, keys, values = self._heads(signals)
         scores = queries.swapaxes(2, 3) @ keys  # (batch, heads, tokens, tokens)
         scores -= scores.max(axis=3, keepdims=True)
@@ -37,7 +37,7 @@ class SelfAttention(Linear):
             self.mixed = signals, shares
         return np.moveaxis(y, 0, -1)
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Take dL/dy (batch, tokens, d_v), add the parameters' gradients and return dL/dx (batch, tokens, T)."""
         signals, shares = self.mixed
         queries, keys, values = self._heads(signals)
@@ -53,12 +53,30 @@ class SelfAttention(Linear):
         np.matmul(queries, force, out=on_keys)
         return super().backward(np.moveaxis(back, 0, -1))
 
-    def _check(self, keys, values, heads):
+    def other_operations(self, shape: tuple[int, ...]) -> int:
+        """Products of all tokens' queries with all keys, and of the shares with the values."""
+        batch, tokens, _ = shape
+        return batch * tokens**2 * (len(self.materialize()) - self.keys)
+
+    def to_onnx(self, graph, x: str) -> str:
+        """The formula in ONNX's operators, all heads at once."""
+        keys, heads, values = self.keys, self.heads, len(self.materialize()) - 2 * self.keys
+        sizes = graph.constant([keys, keys, values], np.int64)
+        parts = graph.add("Split", super().to_onnx(graph, x), sizes, outputs=3, axis=-1)
+        orders = ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])
+        query, key, value = (
+            graph.add("Transpose", graph.reshape(part, 0, 0, heads, size // heads), perm=order)
+            for part, size, order in zip(parts, (keys, keys, values), orders, strict=True)
+        )
+        scale = graph.constant(1 / np.sqrt(keys // heads))
+        shares = graph.add("Softmax", graph.add("Mul", graph.add("MatMul", query, key), scale), axis=-1)
+        mixed = graph.add("Transpose", graph.add("MatMul", shares, value), perm=[0, 2, 1, 3])
+        return graph.reshape(mixed, 0, 0, values)
+
+    def _set_heads(self, keys, values, heads):
         self.keys, self.heads = as_count(keys, "keys"), as_count(heads, "heads")
         if values < 1 or self.keys % self.heads or values % self.heads:
-            raise ValueError(
-                f"heads: got {heads}; expected a divisor of the {self.keys} keys and of the {values} values."
-            )
+            raise refusal("heads", heads, f"a divisor of the {self.keys} keys and of the {values} values")
 
     def _heads(self, signals):
         """Views (batch, heads, size, tokens) of queries, keys and values."""
@@ -100,34 +118,36 @@ class Attention(SelfAttention):
     ((12, 6), (5, 7, 4))
     """
 
-    def __init__(self, places_in, places_query_key, places_value, strengths, kernel=None, bias=None, heads=1):
-        self.places_in = as_parameter(places_in, "places")
-        self.places_query_key = as_parameter(places_query_key, "places")
-        self.places_value = as_parameter(places_value, "places")
-        self.strengths = as_parameter(strengths, "strengths")
-        self.kernel = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel")
-        copies, _, d = as_array(self.places_in.value, "places_in", ("H", "T", "d")).shape
-        both = as_array(self.places_query_key.value, "places_query_key", (copies, "2 d_k", d)).shape[1]
-        values = as_array(self.places_value.value, "places_value", (copies, "d_v", d)).shape[1]
+    placed = True
+
+    def __init__(
+        self,
+        places_in: npt.ArrayLike | Parameter,
+        places_query_key: npt.ArrayLike | Parameter,
+        places_value: npt.ArrayLike | Parameter,
+        strengths: npt.ArrayLike | Parameter,
+        kernel: Kernel | None = None,
+        *,
+        bias: npt.ArrayLike | Parameter | None = None,
+        heads: int = 1,
+    ):
+        self.places_in = as_parameter(places_in, "places", "places_in", ("H", "T", "d"))
+        copies, _, d = self.places_in.value.shape
+        self.places_query_key = as_parameter(places_query_key, "places", "places_query_key", (copies, "2 d_k", d))
+        self.places_value = as_parameter(places_value, "places", "places_value", (copies, "d_v", d))
+        both, values = self.places_query_key.value.shape[1], self.places_value.value.shape[1]
         if both % 2:
-            raise ValueError(f"places_query_key: got {both} neurons; expected as many queries as keys.")
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-        self._check(both // 2, values, heads)
-        self.relation()  # checks strengths and bias
+            raise refusal("places_query_key", f"{both} neurons", "as many queries as keys")
+        self.strengths = as_parameter(strengths, "strengths", "strengths", (copies,))
+        self.kernel = as_kernel(kernel)
+        self.bias = as_bias(bias, both + values)
+        self._set_heads(both // 2, values, heads)
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        names = ("places_in", "places_query_key", "places_value", "strengths")
-        named = {name: getattr(self, name) for name in names}
-        return named if self.bias is None else {**named, "bias": self.bias}
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return [W_Q, W_K, W_V], (2 d_k + d_v, T)."""
         return self.relation().materialize()
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW (2 d_k + d_v, T) into forces on the neurons (their gradient) and on lambda."""
         relation = self.relation()
         relation.add_weight_gradient(gradient)
@@ -136,18 +156,18 @@ class Attention(SelfAttention):
         self.places_value.add(relation.places_out.gradient[:, 2 * self.keys :])
         self.strengths.add(relation.strengths.gradient)
 
-    def product(self, x, inference="auto"):
+    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
         """Return x W^T for rows x (batch, T), without bias, as `Full.product`."""
         return self.relation().product(x, inference)
 
-    def sizes(self, shape):
-        """What the planner has to know of an answer to signals (batch, tokens, T), as `Full.sizes`."""
+    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
+        """What the planner asks of this layer for signals (batch, tokens, T), as `Full.sizes`."""
         return self.relation().sizes(shape)
 
-    def relation(self):
+    def relation(self) -> Full:
         """The full layer from a token's signals to queries, keys and values."""
         places_out = np.concatenate([self.places_query_key.value, self.places_value.value], axis=1)
-        return Full(self.places_in.value, places_out, self.strengths.value, self.kernel, self.bias)
+        return Full(self.places_in.value, places_out, self.strengths.value, self.kernel, bias=self.bias)
 
 
 class PlainAttention(SelfAttention, PlainFull):
@@ -160,11 +180,18 @@ class PlainAttention(SelfAttention, PlainFull):
     (5, 7, 4)
     """
 
-    def __init__(self, weights, bias=None, heads=1, keys=None):
+    def __init__(
+        self,
+        weights: npt.ArrayLike | Parameter,
+        bias: npt.ArrayLike | Parameter | None = None,
+        *,
+        heads: int = 1,
+        keys: int | None = None,
+    ):
         PlainFull.__init__(self, weights, bias)
         rows = len(self.weights.value)
         keys = rows // 3 if keys is None else as_count(keys, "keys")
-        self._check(keys, rows - 2 * keys, heads)
+        self._set_heads(keys, rows - 2 * keys, heads)
 
 
 def _features_first(x):

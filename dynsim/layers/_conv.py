@@ -1,18 +1,72 @@
-"""Convolutions: between sets of particles, and with ordinary weights."""
+"""Convolutions: between sets of particles, and with ordinary weights.
+
+Images are (batch, channels, height, width) to the outside. In memory the batch lies last, (channels, height,
+width * batch), so rows are long and contiguous: a shift by one column is a shift by `batch` numbers in a row, the inner
+loops are plain vector sums, and no patches are copied. Each output row, and each slice of a gradient, belongs to one
+thread and is added in a fixed order.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from functools import cache
 
-from dynsim._check import as_array, as_choice, as_instance
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from dynsim._check import as_array, as_choice, refusal
 from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
-from ._convolve import convolve
-from ._linear import Convolution
-from ._parameter import as_parameter
-from ._plan import choose
+from ._inference import choose
+from ._layer import FAST_MATH, Layer, Parameter, as_bias, as_kernel, as_parameter
 
 SETS = ("half", "full")
+
+
+class Convolution(Layer):
+    """y = W * x + bias (valid, stride 1), W (n_out, n_in, k, k) from `materialize()`; `side` is k."""
+
+    weighted = convolves = True
+    side: int
+
+    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
+        """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1)."""
+        if self.placed and not training and inference != "dense":
+            y = self.product(x, inference)
+            return y if self.bias is None else y + self.bias.value[:, None, None]
+        weights = self.materialize()
+        n_out, n_in, k, _ = weights.shape
+        _expect_images(x, n_in, k)
+        images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, weights))
+        bias = np.zeros(n_out, images.dtype) if self.bias is None else self.bias.value.astype(images.dtype, copy=False)
+        y = convolve(images, weights.astype(images.dtype, copy=False), bias)
+        if training:
+            self.memory = weights, images
+        return np.moveaxis(y, -1, 0)
+
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
+        """Take dL/dy, add the parameters' gradients and return dL/dx."""
+        signal = self.add_gradients(dy)
+        weights, images = self.memory
+        return np.moveaxis(convolve_input(signal, weights.astype(images.dtype, copy=False), images.shape[2]), -1, 0)
+
+    def add_gradients(self, dy: npt.NDArray) -> npt.NDArray:
+        """Add the gradients of the weights and of the bias; returns dL/dy with the batch last."""
+        weights, images = self.memory
+        signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1), dtype=images.dtype)
+        self.add_weight_gradient(convolve_weights(images, signal, weights.shape[2]))
+        if self.bias is not None:
+            self.bias.add(signal.reshape(len(signal), -1).sum(axis=1))
+        return signal
+
+    def columns(self, shape: tuple[int, ...]) -> int:
+        """How many windows of images (batch, n_in, height, width) the weights are applied to."""
+        return shape[0] * (shape[2] - self.side + 1) * (shape[3] - self.side + 1)
+
+    def to_onnx(self, graph, x: str) -> str:
+        """A convolution with the materialised weights and the bias."""
+        bias = [] if self.bias is None else [graph.constant(self.bias.value)]
+        return graph.add("Conv", x, graph.constant(self.materialize()), *bias)
 
 
 class Conv(Convolution):
@@ -50,32 +104,34 @@ class Conv(Convolution):
     ((3, 1, 2, 2), 4.0)
     """
 
-    def __init__(self, places_in, places_out, strengths, kernel=None, bias=None, sets="half"):
-        as_choice(sets, SETS, "sets")
-        self.places_in = as_parameter(places_in, "places")
-        self.places_out = as_parameter(places_out, "places")
-        self.strengths = as_parameter(strengths, "strengths")
-        self.kernel, self.sets = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel"), sets
+    placed = True
+
+    def __init__(
+        self,
+        places_in: npt.ArrayLike | Parameter,
+        places_out: npt.ArrayLike | Parameter,
+        strengths: npt.ArrayLike | Parameter,
+        kernel: Kernel | None = None,
+        *,
+        bias: npt.ArrayLike | Parameter | None = None,
+        sets: str = "half",
+    ):
+        self.sets = as_choice(sets, SETS, "sets")
         axes = () if sets == "half" else (2,)
-        *_, k, copies, _, d = as_array(self.places_in.value, "places_in", (*axes, "k", "H", "n_in", "d")).shape
-        n_out = as_array(self.places_out.value, "places_out", (*axes, k, copies, "n_out", d)).shape[-2]
-        as_array(self.strengths.value, "strengths", (*axes, k, k, copies))
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-            as_array(self.bias.value, "bias", (n_out,))
+        self.places_in = as_parameter(places_in, "places", "places_in", (*axes, "k", "H", "n_in", "d"))
+        *_, k, copies, _, d = self.places_in.value.shape
+        self.side = k
+        self.places_out = as_parameter(places_out, "places", "places_out", (*axes, k, copies, "n_out", d))
+        self.strengths = as_parameter(strengths, "strengths", "strengths", (*axes, k, k, copies))
+        self.kernel = as_kernel(kernel)
+        self.bias = as_bias(bias, self.places_out.value.shape[-2])
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        named = {"places_in": self.places_in, "places_out": self.places_out, "strengths": self.strengths}
-        return named if self.bias is None else {**named, "bias": self.bias}
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n_out, n_in, k, k) that the places stand for."""
         weights = sum(relation(self.kernel, *subsystem).transpose(order) for subsystem, order in self._relations())
         return np.ascontiguousarray(weights)
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW (n_out, n_in, k, k) into forces on the neurons (their gradient) and on lambda."""
         forces = []
         for subsystem, order in self._relations():
@@ -85,7 +141,7 @@ class Conv(Convolution):
             parts = [force[number] for force in forces]
             parameter.add(parts[0] if self.sets == "half" else np.stack(parts))
 
-    def product(self, x, inference="auto"):
+    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
         """Return W * x without the bias: dense, tiled (a part of the outputs at a time) or weight-free.
 
         Weight-free, every offset (r, c) of the kernel and every copy is one sorted product over the image shifted by
@@ -100,10 +156,9 @@ class Conv(Convolution):
         *_, k, _, n_in, _ = arrays[0].shape
         n_out = arrays[1].shape[-2]
         x = as_array(x, "x", ("batch", n_in, "height", "width"), dtype=np.result_type(x, arrays[0]))
+        _expect_images(x, n_in, k)
         images = np.ascontiguousarray(np.moveaxis(x, 0, -1))
         height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
-        if min(height, width) < 1:
-            raise ValueError(f"x: got shape {x.shape}; expected (batch, {n_in}, at least {k}, at least {k}).")
         how = choose(inference, self.kernel, **self.sizes(x.shape))
         if how != "weight-free":  # the weights of a convolution are few: all of them are one tile
             y = convolve(images, self.materialize().astype(x.dtype, copy=False), np.zeros(n_out, x.dtype))
@@ -118,13 +173,12 @@ class Conv(Convolution):
                 )
         return np.moveaxis(y.reshape(n_out, height, width, batch), -1, 0)
 
-    def sizes(self, shape):
+    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
         """What the planner (`choose`, `costs`) asks of this layer for images (batch, n_in, height, width)."""
         *_, k, _, n_in, d = self.places_in.value.shape
-        windows = shape[0] * (shape[2] - k + 1) * (shape[3] - k + 1)
         copies = self.strengths.value.size // (k * k)
         n_out = self.places_out.value.shape[-2]
-        return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": windows, "offsets": k * k}
+        return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": self.columns(shape), "offsets": k * k}
 
     def _relations(self):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""
@@ -145,24 +199,145 @@ class PlainConv(Convolution):
     4.0
     """
 
-    def __init__(self, weights, bias=None):
-        self.weights = as_parameter(weights, "weights")
-        shape = as_array(self.weights.value, "weights", ("n_out", "n_in", "k", "k")).shape
+    def __init__(self, weights: npt.ArrayLike | Parameter, bias: npt.ArrayLike | Parameter | None = None):
+        self.weights = as_parameter(weights, "weights", "weights", ("n_out", "n_in", "k", "k"))
+        shape = self.weights.value.shape
         if shape[2] != shape[3]:
-            raise ValueError(f"weights: got a kernel of {shape[2]} x {shape[3]}; expected a square one.")
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-            as_array(self.bias.value, "bias", (shape[0],))
+            raise refusal("weights", f"a kernel of {shape[2]} x {shape[3]}", "a square one")
+        self.side = shape[2]
+        self.bias = as_bias(bias, shape[0])
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        return {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n_out, n_in, k, k)."""
         return self.weights.value
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Add dL/dW (n_out, n_in, k, k)."""
         self.weights.add(gradient)
+
+
+def _expect_images(x, channels, k):
+    if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < k:
+        raise refusal("x", f"shape {x.shape}", f"(batch, {channels}, at least {k}, at least {k})")
+
+
+def convolve(images, weights, bias):
+    """y[o, r, c] = bias_o + sum_{i, a, b} W[o, i, a, b] x[i, r + a, c + b], images (n_in, height, width, batch)."""
+    _, height, width, batch = images.shape
+    n_out, _, k, _ = weights.shape
+    out = np.empty((n_out, height - k + 1, width - k + 1, batch), images.dtype)
+    _forward(k)(_rows(images), weights.reshape(n_out, -1), bias, batch, _rows(out))
+    return out
+
+
+def convolve_input(signal, weights, width):
+    """dL/dx of `convolve` from dL/dy (n_out, rows, columns, batch), for inputs of this width."""
+    _, rows, _, batch = signal.shape
+    _, n_in, k, _ = weights.shape
+    out = np.zeros((n_in, rows + k - 1, width, batch), signal.dtype)
+    _input(k)(_rows(signal), weights, batch, _rows(out))
+    return out
+
+
+def convolve_weights(images, signal, k):
+    """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy."""
+    out = np.empty((len(signal), len(images), k, k), images.dtype)
+    _weights(k)(_rows(images), _rows(signal), images.shape[3], out)
+    return out
+
+
+def _rows(array):
+    return array.reshape(*array.shape[:2], -1)
+
+
+@cache
+def _forward(k):
+    @njit(cache=True, inline="always")
+    def tap(images, number, r, batch, length):
+        """The input row that tap `number` of the kernel sees, shifted by its column."""
+        start = number % k * batch
+        return images[number // (k * k), r + number // k % k][start : start + length]
+
+    @njit(cache=True, parallel=True, fastmath=FAST_MATH, nogil=True)
+    def loop(images, weights, bias, batch, out):
+        n_out, rows, length = out.shape
+        taps = weights.shape[1]
+        for task in prange((n_out + 1) // 2 * rows):
+            o, r = task // rows * 2, task % rows
+            p = min(o + 1, n_out - 1)
+            one, two = out[o, r], out[p, r]
+            one[:] = bias[o]
+            two[:] = bias[p]
+            w, v = weights[o], weights[p]
+            for t in range(0, taps - 3, 4):
+                a, b = tap(images, t, r, batch, length), tap(images, t + 1, r, batch, length)
+                c, d = tap(images, t + 2, r, batch, length), tap(images, t + 3, r, batch, length)
+                wa, wb, wc, wd = w[t], w[t + 1], w[t + 2], w[t + 3]
+                for j in range(length):
+                    one[j] += wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
+                if p > o:
+                    va, vb, vc, vd = v[t], v[t + 1], v[t + 2], v[t + 3]
+                    for j in range(length):
+                        two[j] += va * a[j] + vb * b[j] + vc * c[j] + vd * d[j]
+            for t in range(taps - taps % 4, taps):
+                a = tap(images, t, r, batch, length)
+                for j in range(length):
+                    one[j] += w[t] * a[j]
+                if p > o:
+                    for j in range(length):
+                        two[j] += v[t] * a[j]
+
+    return loop
+
+
+@cache
+def _input(k):
+    @njit(cache=True, parallel=True, fastmath=FAST_MATH, nogil=True)
+    def loop(signal, weights, batch, out):
+        n_out, rows, length = signal.shape
+        height = out.shape[1]
+        for task in prange(out.shape[0] * height):
+            i, y = task // height, task % height
+            dx = out[i, y]
+            for kr in range(max(0, y - rows + 1), min(k, y + 1)):
+                r = y - kr
+                for o in range(0, n_out - 3, 4):
+                    a, b, c, d = signal[o, r], signal[o + 1, r], signal[o + 2, r], signal[o + 3, r]
+                    for kc in range(k):
+                        wa, wb = weights[o, i, kr, kc], weights[o + 1, i, kr, kc]
+                        wc, wd = weights[o + 2, i, kr, kc], weights[o + 3, i, kr, kc]
+                        part = dx[kc * batch : kc * batch + length]
+                        for j in range(length):
+                            part[j] += wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
+                for o in range(n_out - n_out % 4, n_out):
+                    a = signal[o, r]
+                    for kc in range(k):
+                        wa = weights[o, i, kr, kc]
+                        part = dx[kc * batch : kc * batch + length]
+                        for j in range(length):
+                            part[j] += wa * a[j]
+
+    return loop
+
+
+@cache
+def _weights(k):
+    @njit(cache=True, parallel=True, fastmath=FAST_MATH, nogil=True)
+    def loop(images, signal, batch, out):
+        n_out, rows, length = signal.shape
+        n_in = images.shape[0]
+        for task in prange(n_out * n_in):
+            o, i = task // n_in, task % n_in
+            total = np.zeros((k, k))
+            for r in range(rows):
+                dy = signal[o, r]
+                for kr in range(k):
+                    for kc in range(k):
+                        x = images[i, r + kr][kc * batch : kc * batch + length]
+                        product = dy[0] * x[0]
+                        for j in range(1, length):
+                            product += dy[j] * x[j]
+                        total[kr, kc] += product
+            out[o, i] = total
+
+    return loop

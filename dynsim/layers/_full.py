@@ -5,13 +5,68 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_instance
+from dynsim._check import as_array, refusal
 from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
-from ._linear import Linear
-from ._parameter import as_parameter
-from ._plan import TILE, choose
+from ._inference import TILE, choose
+from ._layer import Layer, Parameter, as_bias, as_kernel, as_parameter
+
+
+class Linear(Layer):
+    """y = W x + bias with W (n, m) from `materialize()`; a subclass says where a gradient in W goes.
+
+    Signals are (batch, ...) arrays to the outside; in memory the batch lies last, so that rows are long and contiguous.
+    """
+
+    weighted = True
+
+    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
+        """Map signals (..., m), such as (batch, m) or (batch, tokens, m), to (..., n).
+
+        Without training, a layer of particles can compute its product in other ways than with its weights.
+        """
+        if x.ndim < 2:
+            raise refusal("x", f"shape {x.shape}", "(batch, m) or (batch, tokens, m)")
+        rows = x.reshape(-1, x.shape[-1])
+        if self.placed and not training and inference != "dense":
+            y = self.product(rows, inference)
+            y = y if self.bias is None else y + self.bias.value
+            return y.reshape(*x.shape[:-1], y.shape[1])
+        weights = self.materialize()
+        if rows.shape[1] != weights.shape[1]:
+            raise refusal("x", f"shape {x.shape}", f"(..., {weights.shape[1]})")
+        y = weights @ rows.T
+        if self.bias is not None:
+            y += self.bias.value[:, None]
+        if training:
+            self.memory = weights, rows
+        return y.T.reshape(*x.shape[:-1], len(y))
+
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
+        """Take dL/dy (..., n), add the parameters' gradients and return dL/dx (..., m)."""
+        self.add_gradients(dy)
+        weights, rows = self.memory
+        signal = dy.reshape(-1, dy.shape[-1])
+        return (weights.T @ signal.T).T.reshape(*dy.shape[:-1], rows.shape[1])
+
+    def add_gradients(self, dy: npt.NDArray):
+        """Add the gradients of the weights and of the bias."""
+        _, rows = self.memory
+        signal = dy.reshape(-1, dy.shape[-1])
+        self.add_weight_gradient(signal.T @ rows)
+        if self.bias is not None:
+            self.bias.add(signal.sum(axis=0))
+
+    def columns(self, shape: tuple[int, ...]) -> int:
+        """How many vectors are multiplied by the weights for signals of this shape, (..., m)."""
+        return math.prod(shape[:-1])
+
+    def to_onnx(self, graph, x: str) -> str:
+        """A product with the materialised weights, and the bias."""
+        y = graph.add("MatMul", x, graph.constant(self.materialize().T))
+        return y if self.bias is None else graph.add("Add", y, graph.constant(self.bias.value))
 
 
 class Full(Linear):
@@ -42,36 +97,36 @@ class Full(Linear):
     array([[6.]])
     """
 
-    def __init__(self, places_in, places_out, strengths, kernel=None, bias=None):
-        self.places_in = as_parameter(places_in, "places")
-        self.places_out = as_parameter(places_out, "places")
-        self.strengths = as_parameter(strengths, "strengths")
-        self.kernel = Kernel() if kernel is None else as_instance(kernel, Kernel, "kernel")
-        copies, _, d = as_array(self.places_in.value, "places_in", ("H", "m", "d")).shape
-        n = as_array(self.places_out.value, "places_out", (copies, "n", d)).shape[1]
-        as_array(self.strengths.value, "strengths", (copies,))
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-            as_array(self.bias.value, "bias", (n,))
+    placed = True
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        named = {"places_in": self.places_in, "places_out": self.places_out, "strengths": self.strengths}
-        return named if self.bias is None else {**named, "bias": self.bias}
+    def __init__(
+        self,
+        places_in: npt.ArrayLike | Parameter,
+        places_out: npt.ArrayLike | Parameter,
+        strengths: npt.ArrayLike | Parameter,
+        kernel: Kernel | None = None,
+        *,
+        bias: npt.ArrayLike | Parameter | None = None,
+    ):
+        self.places_in = as_parameter(places_in, "places", "places_in", ("H", "m", "d"))
+        copies, _, d = self.places_in.value.shape
+        self.places_out = as_parameter(places_out, "places", "places_out", (copies, "n", d))
+        self.strengths = as_parameter(strengths, "strengths", "strengths", (copies,))
+        self.kernel = as_kernel(kernel)
+        self.bias = as_bias(bias, self.places_out.value.shape[1])
 
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n, m) that the places stand for."""
         return relation(self.kernel, *self._subsystems())[0, 0]
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW (n, m) into forces on the neurons (their gradient) and on lambda."""
         dsources, dtargets, dstrengths = relation_forces(self.kernel, *self._subsystems(), gradient[None, None])
         self.places_in.add(dsources[0])
         self.places_out.add(dtargets[0])
         self.strengths.add(dstrengths[0, 0])
 
-    def product(self, x, inference="auto"):
+    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
         """Return x W^T for x (batch, m), without bias: dense, tiled (a part of the outputs at a time) or weight-free.
 
         Raises
@@ -107,10 +162,11 @@ class Full(Linear):
             )
         return y
 
-    def sizes(self, shape):
+    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
         """What the planner (`choose`, `costs`) asks of this layer for signals of this shape, (..., m)."""
         copies, m, d = self.places_in.value.shape
-        return {"m": m, "n": self.places_out.value.shape[1], "d": d, "copies": copies, "columns": math.prod(shape[:-1])}
+        n = self.places_out.value.shape[1]
+        return {"m": m, "n": n, "d": d, "copies": copies, "columns": self.columns(shape)}
 
     def _subsystems(self):
         return self.places_in.value[None], self.places_out.value[None], self.strengths.value[None, None]
@@ -126,22 +182,14 @@ class PlainFull(Linear):
     array([[1., 1.]])
     """
 
-    def __init__(self, weights, bias=None):
-        self.weights = as_parameter(weights, "weights")
-        shape = as_array(self.weights.value, "weights", ("n", "m")).shape
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-            as_array(self.bias.value, "bias", (shape[0],))
+    def __init__(self, weights: npt.ArrayLike | Parameter, bias: npt.ArrayLike | Parameter | None = None):
+        self.weights = as_parameter(weights, "weights", "weights", ("n", "m"))
+        self.bias = as_bias(bias, len(self.weights.value))
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        return {"weights": self.weights} if self.bias is None else {"weights": self.weights, "bias": self.bias}
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n, m)."""
         return self.weights.value
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Add dL/dW (n, m)."""
         self.weights.add(gradient)

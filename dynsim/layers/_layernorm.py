@@ -7,18 +7,18 @@ so does a factor's gradient.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_count, as_float_type, as_number
+from dynsim._check import as_count, as_float_type, as_number, refusal
 from dynsim.kernels import launch
 
-from ._parameter import Parameter
+from ._layer import FAST_MATH, Layer, Parameter
 
-MATH = {"reassoc", "contract", "nsz"}
 BLOCK = 512  # tokens of one task
 
 
-class LayerNorm:
+class LayerNorm(Layer):
     """Layer normalisation over the last axis; Ba, Kiros & Hinton, arXiv:1607.06450.
 
     y = scale (x - mean) / sqrt(variance + epsilon) + shift, with the biased variance.
@@ -42,22 +42,17 @@ class LayerNorm:
            [ 0.,  0.]])
     """
 
-    def __init__(self, width, epsilon=1e-5, dtype=np.float64):
+    def __init__(self, width: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float64):
         width, dtype = as_count(width, "width"), as_float_type(dtype, "dtype")
         self.scale = Parameter(np.ones(width, dtype), "norm")
         self.shift = Parameter(np.zeros(width, dtype), "norm")
         self.epsilon = as_number(epsilon, "epsilon", above=0)
 
-    @property
-    def parameters(self):
-        """Scale and shift, by name."""
-        return {"scale": self.scale, "shift": self.shift}
-
-    def forward(self, x, training=False):
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Normalise (..., width)."""
         width = len(self.scale.value)
         if x.ndim < 2 or x.shape[-1] != width:
-            raise ValueError(f"x: got shape {x.shape}; expected (..., {width}).")
+            raise refusal("x", f"shape {x.shape}", f"(..., {width})")
         signals = np.ascontiguousarray(x.reshape(-1, width).T)
         normal, y = np.empty_like(signals), np.empty_like(signals)
         inverse = np.empty(signals.shape[1], x.dtype)
@@ -67,7 +62,7 @@ class LayerNorm:
             self.memory = normal, inverse
         return y.T.reshape(x.shape)
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx and add the gradients of scale and shift."""
         normal, inverse = self.memory
         signal = np.ascontiguousarray(dy.reshape(-1, len(normal)).T)
@@ -79,8 +74,13 @@ class LayerNorm:
         self.shift.add(dshift.astype(dy.dtype))
         return dx.T.reshape(dy.shape)
 
+    def to_onnx(self, graph, x: str) -> str:
+        """ONNX's own layer normalisation."""
+        numbers = map(graph.constant, (self.scale.value, self.shift.value))
+        return graph.add("LayerNormalization", x, *numbers, axis=-1, epsilon=self.epsilon)
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _normalise(x, scale, shift, epsilon, normal, inverse, y):
     width, tokens = x.shape
     for block in prange((tokens + BLOCK - 1) // BLOCK):
@@ -113,7 +113,7 @@ def _normalise(x, scale, shift, epsilon, normal, inverse, y):
                 out[j] = value * factor + offset
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back(normal, inverse, dy, scale, dx):
     width, tokens = normal.shape
     for block in prange((tokens + BLOCK - 1) // BLOCK):
@@ -135,7 +135,7 @@ def _back(normal, inverse, dy, scale, dx):
                 out[j] = (signal[j] * factor - mean[j] - unit[j] * share[j]) * size[j]
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back_numbers(normal, dy, dscale, dshift):
     for c in prange(len(normal)):
         unit, signal = normal[c], dy[c]

@@ -1,13 +1,15 @@
-"""Low-rank layers, W = U V: what many compress networks to; for comparison."""
+"""Layers of low rank, W = U V, a common way to compress networks, for comparison."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_count
+from dynsim._check import as_count, refusal
 
-from ._linear import Convolution, Linear
-from ._parameter import as_parameter
+from ._conv import Convolution
+from ._full import Linear
+from ._layer import Parameter, as_bias, as_parameter
 
 
 class LowRankFull(Linear):
@@ -20,25 +22,22 @@ class LowRankFull(Linear):
     (2, 3)
     """
 
-    def __init__(self, left, right, bias=None):
-        self.left, self.right = as_parameter(left, "weights"), as_parameter(right, "weights")
-        n, rank = as_array(self.left.value, "left", ("n", "r")).shape
-        as_array(self.right.value, "right", (rank, "m"))
-        if bias is not None:
-            self.bias = as_parameter(bias, "bias")
-            as_array(self.bias.value, "bias", (n,))
+    def __init__(
+        self,
+        left: npt.ArrayLike | Parameter,
+        right: npt.ArrayLike | Parameter,
+        *,
+        bias: npt.ArrayLike | Parameter | None = None,
+    ):
+        self.left = as_parameter(left, "weights", "left", ("n", "r"))
+        self.right = as_parameter(right, "weights", "right", (self.left.value.shape[1], "m"))
+        self.bias = as_bias(bias, len(self.left.value))
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        named = {"left": self.left, "right": self.right}
-        return named if self.bias is None else {**named, "bias": self.bias}
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n, m)."""
         return self.left.value @ self.right.value
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW into the factors' gradients."""
         self.left.add(gradient @ self.right.value.T)
         self.right.add(self.left.value.T @ gradient)
@@ -50,28 +49,30 @@ class LowRankConv(Convolution):
     Examples
     --------
     >>> import numpy as np
-    >>> LowRankConv(np.ones((4, 1)), np.ones((1, 18)), 2).materialize().shape
+    >>> LowRankConv(np.ones((4, 1)), np.ones((1, 18)), n_in=2).materialize().shape
     (4, 2, 3, 3)
     """
 
-    def __init__(self, left, right, n_in, bias=None):
-        self.flat = LowRankFull(left, right, bias)
-        self.bias = self.flat.bias
-        n_in = as_count(n_in, "n_in")
-        k = round((self.flat.right.value.shape[1] / n_in) ** 0.5)
-        if n_in * k * k != self.flat.right.value.shape[1]:
-            raise ValueError(f"right: got shape {self.flat.right.value.shape}; expected (r, {n_in} k k).")
-        self.shape = (len(self.flat.left.value), n_in, k, k)
+    def __init__(
+        self,
+        left: npt.ArrayLike | Parameter,
+        right: npt.ArrayLike | Parameter,
+        *,
+        n_in: int,
+        bias: npt.ArrayLike | Parameter | None = None,
+    ):
+        self.flat = LowRankFull(left, right, bias=bias)
+        self.left, self.right, self.bias = self.flat.left, self.flat.right, self.flat.bias
+        n_in, columns = as_count(n_in, "n_in"), self.right.value.shape[1]
+        k = round((columns / n_in) ** 0.5)
+        if n_in * k * k != columns:
+            raise refusal("right", f"shape {self.right.value.shape}", f"(r, {n_in} k k)")
+        self.side, self.shape = k, (len(self.left.value), n_in, k, k)
 
-    @property
-    def parameters(self):
-        """Everything learning moves, by name."""
-        return self.flat.parameters
-
-    def materialize(self):
+    def materialize(self) -> npt.NDArray:
         """Return the weights (n_out, n_in, k, k)."""
         return np.ascontiguousarray(self.flat.materialize().reshape(self.shape))
 
-    def add_weight_gradient(self, gradient):
+    def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW into the factors' gradients."""
         self.flat.add_weight_gradient(gradient.reshape(len(gradient), -1))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_number
+from dynsim._check import as_array, as_number, refusal
+
+from ._layer import Layer
 
 
-class ReLU:
+class ReLU(Layer):
     """max(x, 0), elementwise; the slope at 0 is taken as 0.
 
     Examples
@@ -17,20 +20,24 @@ class ReLU:
     array([0., 2.])
     """
 
-    parameters: dict = {}  # noqa: RUF012 - empty for every instance
+    relu = True
 
-    def forward(self, x, training=False):
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Cut negative signals."""
         if training:
             self.memory = x > 0
         return np.maximum(x, 0)
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx."""
         return dy * self.memory
 
+    def to_onnx(self, graph, x: str) -> str:
+        """ONNX's ReLU."""
+        return graph.add("Relu", x)
 
-class MaxPool:
+
+class MaxPool(Layer):
     """Largest of every 2 x 2 square; of equal ones the first takes the whole signal back.
 
     Examples
@@ -40,12 +47,10 @@ class MaxPool:
     3.0
     """
 
-    parameters: dict = {}  # noqa: RUF012 - empty for every instance
-
-    def forward(self, x, training=False):
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map (batch, channels, 2a, 2b) to (batch, channels, a, b)."""
         if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
-            raise ValueError(f"x: got shape {x.shape}; expected (batch, channels, even height, even width).")
+            raise refusal("x", f"shape {x.shape}", "(batch, channels, even height, even width)")
         signals = np.moveaxis(x, 0, -1)
         corners = [signals[:, r::2, c::2] for r in (0, 1) for c in (0, 1)]
         best = np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
@@ -58,7 +63,7 @@ class MaxPool:
             self.memory = masks
         return np.moveaxis(best, -1, 0)
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx: all of it to the largest."""
         signal, masks = np.moveaxis(dy, 0, -1), self.memory
         channels, a, b, batch = signal.shape
@@ -67,8 +72,12 @@ class MaxPool:
             dx[:, corner // 2 :: 2, corner % 2 :: 2] = signal * mask
         return np.moveaxis(dx, -1, 0)
 
+    def to_onnx(self, graph, x: str) -> str:
+        """Pooling of 2 x 2 squares."""
+        return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
-class Flatten:
+
+class Flatten(Layer):
     """(batch, channels, height, width) to (batch, channels * height * width).
 
     Examples
@@ -78,21 +87,25 @@ class Flatten:
     (5, 18)
     """
 
-    parameters: dict = {}  # noqa: RUF012 - empty for every instance
-
-    def forward(self, x, training=False):
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Flatten all axes but the batch's."""
         signals = np.moveaxis(x, 0, -1)
         if training:
             self.memory = signals.shape
         return signals.reshape(-1, len(x)).T
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx in the images' shape."""
         return np.moveaxis(dy.T.reshape(self.memory), -1, 0)
 
+    def to_onnx(self, graph, x: str) -> str:
+        """Flatten all axes but the first."""
+        return graph.add("Flatten", x, axis=1)
 
-def softmax_cross_entropy(scores, labels, smoothing=0.0):
+
+def softmax_cross_entropy(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, *, smoothing: float = 0.0
+) -> tuple[float, npt.NDArray]:
     """Return the mean cross-entropy of softmax(scores) and dL/dscores.
 
     Parameters
@@ -129,5 +142,5 @@ def as_labels(labels, scores):
     given = as_array(labels, "labels", (len(scores),))
     wrong = (given != np.floor(given)) | (given < 0) | (given >= scores.shape[1])
     if wrong.any():
-        raise ValueError(f"labels: got {given[wrong][0]:g}; expected whole numbers from 0 to {scores.shape[1] - 1}.")
+        raise refusal("labels", f"{given[wrong][0]:g}", f"whole numbers from 0 to {scores.shape[1] - 1}")
     return given.astype(np.int64)

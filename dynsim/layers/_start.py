@@ -8,11 +8,12 @@ zero, and all are scaled to the variance 2 / fan_in (He et al., ICCV 2015).
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim.kernels import relation
+from dynsim.kernels import Kernel, relation
 
 
-def random_places(generator, *shape, dtype=np.float32):
+def random_places(generator: np.random.Generator, *shape: int, dtype: npt.DTypeLike = np.float32) -> npt.NDArray:
     """Draw places from the standard normal distribution.
 
     Examples
@@ -24,7 +25,7 @@ def random_places(generator, *shape, dtype=np.float32):
     return generator.standard_normal(shape).astype(dtype)
 
 
-def places_on_sphere(generator, *shape, dtype=np.float32):
+def places_on_sphere(generator: np.random.Generator, *shape: int, dtype: npt.DTypeLike = np.float32) -> npt.NDArray:
     """Draw places at random on the sphere of radius sqrt(d), (..., d).
 
     There r^2 = 2 d - 2 q_i q_o: no neuron is nearer to all others than the rest. Of places at any radius half the
@@ -42,7 +43,7 @@ def places_on_sphere(generator, *shape, dtype=np.float32):
     return (places * np.sqrt(shape[-1] / np.sum(places**2, axis=-1, keepdims=True))).astype(dtype)
 
 
-def start_strengths(kernel, sources, targets):
+def start_strengths(kernel: Kernel, sources: npt.NDArray, targets: npt.NDArray) -> npt.NDArray:
     """Return lambda (T, S, H) for sources (S, H, m, d) and targets (T, H, n, d): zero mean and He scale.
 
     With a single (t, s, h) the mean cannot vanish; then the weights' root mean square is He's.
@@ -50,7 +51,6 @@ def start_strengths(kernel, sources, targets):
     Examples
     --------
     >>> import numpy as np
-    >>> from dynsim.kernels import Kernel
     >>> generator = np.random.default_rng(0)
     >>> places = [random_places(generator, 1, 4, n, 3, dtype=float) for n in (50, 20)]
     >>> weights = relation(Kernel(), *places, start_strengths(Kernel(), *places))

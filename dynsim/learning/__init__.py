@@ -1,17 +1,16 @@
-"""Learning: forces on neurons, their equations of motion, and what noise does to the result."""
+"""Learning: forces on neurons, their equations of motion, fits to given weights, and robustness to noise."""
 
+from ._accuracy import NOISES, accuracy, evaluate
 from ._augment import Augment
-from ._estimate import estimate
-from ._evaluate import NOISES, accuracy, evaluate
 from ._fit import fit
-from ._fit_start import fit_start, singular_factors
-from ._fit_weights import FittedWeights, fit_weights
+from ._fit_weights import FittedWeights, fit_start, fit_weights, singular_factors
 from ._gauss_newton import gauss_newton
-from ._moments import ridge_target
+from ._measured_targets import ridge_target
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
 from ._targets import Target, Targets, apply_inverse, relations_problem
-from ._train import METHODS, TrainingResult, train
+from ._training import METHODS, TrainingResult, train
+from ._training_cost import estimate
 
 __all__ = [
     "METHODS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
 from dynsim._check import as_number
@@ -19,11 +20,11 @@ class Augment:
     (2, 1, 8, 8)
     """
 
-    def __init__(self, shift=0.0, rotation=0.0):
+    def __init__(self, shift: float = 0.0, rotation: float = 0.0):
         self.shift = as_number(shift, "shift", minimum=0)
         self.rotation = as_number(rotation, "rotation", minimum=0)
 
-    def __call__(self, images, generator):
+    def __call__(self, images: npt.NDArray, generator: np.random.Generator) -> npt.NDArray:
         """Return new images; interpolation is linear, and outside is 0."""
         n, channels, height, width = images.shape
         angle = np.radians(generator.uniform(-self.rotation, self.rotation, n))[:, None, None]

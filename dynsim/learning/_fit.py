@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_callable, as_count, as_like, as_number
+from dynsim._check import as_array, as_callable, as_count, as_like, as_number, refusal
+from dynsim.layers import Layer
+from dynsim.models import Model
 
-from ._moments import importance, settle, signals_of, target
+from ._measured_targets import correct_averages, importance, signals_of, target
 from ._motion import Adam, one_cycle
 
 PARTICLES = ("places", "strengths")
-LOOKS = (0, 0.4, 0.6, 0.8)  # at these shares of the steps the signals are measured, on images if there are some
+MEASURED_AT = (0, 0.4, 0.6, 0.8)  # shares of the steps at which signals are measured, if there are images
 
 
-def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
+def fit(
+    model: Model,
+    reference: Model,
+    *,
+    steps: int = 1500,
+    rate: float = 0.02,
+    images: npt.ArrayLike | None = None,
+    progress: Callable | None = None,
+) -> list[dict]:
     """Fit a model's places and lambdas to the weights of a trained ordinary network.
 
-    The sum over the layers of |W_places - W|^2 / |W|^2 is made small by Adam; neurons that layers share are fitted
-    to all of them at once. Biases, norms and ordinary layers are copied. Without images no data is used. With a few,
-    without their labels, errors count by what they do to a layer's outputs: at first on the signals that the trained
-    layer sees, later on those that the layers fitted so far make of the images. At the end biases and the norms'
-    averages are corrected by what the images show.
+    Adam minimises the sum over the layers of |W_places - W|^2 / |W|^2; neurons that layers share are fitted to all of
+    them at once. Biases, norms and ordinary layers are copied. Without images no data are used. With a few, without
+    their labels, errors count by their effect on a layer's outputs: at first for the inputs of the trained layer, later
+    for those that the layers fitted so far give it. At the end biases and the norms' averages are corrected on the
+    images.
 
     Parameters
     ----------
@@ -36,7 +48,7 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     images : ndarray (n, channels, height, width), optional
         A few training images, some hundreds; `train` takes those of which the reference is least sure.
     progress : callable, optional
-        Called after every step with (step, steps, error).
+        Called after every step as `progress(done, total, error=e)`; the fit ends if it returns true.
 
     Returns
     -------
@@ -64,48 +76,47 @@ def fit(model, reference, steps=1500, rate=0.02, images=None, progress=None):
     pairs = copy_ordinary(model, reference)
     moved = [p for p in model.parameters.values() if p.kind in PARTICLES]
     if not moved:
-        raise ValueError("model: it has no places; expected a model in DyN form.")
+        raise refusal("model", "a model without places", "a model in DyN form")
     for layer, weights in pairs:
         _rescale(layer, weights)
     motion = Adam(moved, {"strengths": 0.1})
-    goals, errors = [_plain_goal(*pair) for pair in pairs], [1.0] * len(pairs)
+    errors = [_plain_error(*pair) for pair in pairs]
     trained = None if images is None else signals_of(reference, images)
     counts = None if images is None else importance(reference)
-    looks = set() if images is None else {int(share * steps) for share in LOOKS}
+    measured_at = set() if images is None else {int(share * steps) for share in MEASURED_AT}
     for step in range(steps):
-        if step in looks:
-            # At first what the trained network sees; later what the layers fitted so far make of it.
-            seen = trained if step == 0 else settle(model, reference, images, trained)
-            goals = _goals(model, pairs, seen, trained, counts)
+        if step in measured_at:
+            # At first the inputs in the trained network, later those that the layers fitted so far give.
+            inputs = trained if step == 0 else correct_averages(model, reference, images, trained=trained)
+            errors = _measured_errors(model, pairs, inputs, trained, counts)
         for parameter in moved:
             parameter.reset()
-        for k, goal in enumerate(goals):
-            errors[k] = goal.pull()
-        motion.step(one_cycle(step, steps, rate))
-        if progress is not None:
-            progress(step, steps, sum(errors))
+        total = sum([error.add_gradient() for error in errors])
+        motion.step(one_cycle(step, steps, peak=rate))
+        if progress is not None and progress(step + 1, steps, error=total):
+            break
     if images is not None:
-        settle(model, reference, images, trained)
+        correct_averages(model, reference, images, trained=trained)
     return [_entry(model, layer, weights) for layer, weights in pairs]
 
 
 def _rescale(layer, weights):
-    """Give places that know nothing of the weights yet the weights' size, by lambda."""
+    """Scale lambda to the weights' size where the places are not fitted to them yet."""
     value = layer.materialize()
     if np.sum(np.square(value - weights)) >= np.sum(np.square(weights)) > 0:
         layer.strengths.value *= np.sqrt(np.sum(np.square(weights)) / np.sum(np.square(value)))
 
 
 @dataclass
-class _Goal:
+class _Error:
     """The squared error of one layer: rows_o (W' - T)_o M (W' - T)_o^T summed over its outputs, M = 1 if None."""
 
-    layer: object
+    layer: Layer
     weights: np.ndarray
     metric: np.ndarray | None
     rows: np.ndarray
 
-    def pull(self):
+    def add_gradient(self):
         """Add the gradient to the layer's parameters; returns the error."""
         value = self.layer.materialize()
         difference = value.reshape(self.weights.shape) - self.weights
@@ -115,31 +126,32 @@ class _Goal:
         return float(np.sum(signal * difference, dtype=np.float64))
 
 
-def _plain_goal(layer, weights):
+def _plain_error(layer, weights):
     flat = weights.reshape(len(weights), -1)
-    return _Goal(layer, flat, None, np.full((len(flat), 1), 1 / np.sum(np.square(flat)), flat.dtype))
+    return _Error(layer, flat, None, np.full((len(flat), 1), 1 / np.sum(np.square(flat)), flat.dtype))
 
 
-def _goals(model, pairs, seen, trained, counts):
-    """Every layer's outputs on the images as its goal, from what it sees and what the trained layer saw."""
-    goals = []
+def _measured_errors(model, pairs, inputs, trained, counts):
+    """Errors of every layer's outputs on the images, from its inputs and those of the trained layer."""
+    errors = []
     for layer, weights in pairs:
         number = model.layers.index(layer)
-        flat, metric = target(weights, seen[number], trained[number])
-        goals.append(_Goal(layer, *(array.astype(weights.dtype) for array in (flat, metric, counts[number][:, None]))))
-    return goals
+        flat, metric = target(weights, inputs[number], trained=trained[number])
+        arrays = (array.astype(weights.dtype) for array in (flat, metric, counts[number][:, None]))
+        errors.append(_Error(layer, *arrays))
+    return errors
 
 
 def copy_ordinary(model, reference):
     """Copy biases, norms and ordinary layers; return the layers in DyN form, each with its target weights."""
     targets = []
     if len(model.layers) != len(reference.layers):
-        raise ValueError(f"reference: got {len(reference.layers)} layers; expected {len(model.layers)}, the model's.")
+        raise refusal("reference", f"{len(reference.layers)} layers", f"{len(model.layers)}, the model's")
     for layer, trained in zip(model.layers, reference.layers, strict=True):
-        if hasattr(layer, "places_in"):
-            weights = trained.materialize() if hasattr(trained, "materialize") else np.empty(0)
+        if layer.placed:
+            weights = trained.materialize() if trained.weighted else np.empty(0)
             if weights.shape != layer.materialize().shape:
-                raise ValueError(f"reference: got weights {weights.shape}; expected {layer.materialize().shape}.")
+                raise refusal("reference", f"weights {weights.shape}", layer.materialize().shape)
             targets.append((layer, weights.copy()))
             if layer.bias is not None and trained.bias is not None:
                 layer.bias.value[...] = trained.bias.value
@@ -147,13 +159,13 @@ def copy_ordinary(model, reference):
         stored = {**trained.parameters}
         for name, parameter in layer.parameters.items():
             parameter.value[...] = stored[name].value
-        for name, buffer in getattr(layer, "buffers", {}).items():
+        for name, buffer in layer.buffers.items():
             buffer[...] = trained.buffers[name]
     return targets
 
 
 def _entry(model, layer, weights):
-    """How well a layer was fitted, and what a truncated SVD makes of as many floats."""
+    """Error of a layer's fit, and that of a truncated SVD with as many floats."""
     scale = float(np.sum(np.square(weights, dtype=np.float64)))
     error = float(np.sum(np.square(layer.materialize() - weights, dtype=np.float64))) / scale
     floats = sum(p.value.size for p in layer.parameters.values() if p.kind in PARTICLES)

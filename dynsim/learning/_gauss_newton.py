@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 
 DAMPING = 1e-4  # at the start, of the errors' share that a unit of each unknown makes, squared
 FORCING = 1e-3  # conjugate gradients end when the preconditioned residual has fallen by the square root of this
 
 
-def gauss_newton(problem, unknowns, steps, inner=30, tolerance=1e-4, progress=None):
-    """Make problem's sum of squares small; returns (unknowns, error), the error as a share of the targets' squares.
+def gauss_newton(
+    problem,
+    unknowns: list[npt.NDArray],
+    *,
+    steps: int,
+    inner: int = 30,
+    tolerance: float = 1e-4,
+    progress: Callable | None = None,
+) -> tuple[list[npt.NDArray], float]:
+    """Minimise the problem's sum of squares; returns (unknowns, error), the error as a share of the targets' squares.
 
-    Levenberg-Marquardt: every step solves (J^T J + mu) p = -J^T r by conjugate gradients, preconditioned by what the
-    problem knows of J^T J; the damping mu follows the ratio of the true to the promised gain (Nocedal & Wright,
-    Numerical Optimization, chapters 4 and 10).
+    Levenberg-Marquardt: every step solves (J^T J + mu) p = -J^T r by conjugate gradients, preconditioned by the
+    problem's approximate inverse of J^T J; the damping mu follows the ratio of the true to the promised gain (Nocedal &
+    Wright, Numerical Optimization, chapters 4 and 10).
 
     Parameters
     ----------
@@ -27,7 +38,7 @@ def gauss_newton(problem, unknowns, steps, inner=30, tolerance=1e-4, progress=No
     tolerance : float
         End when five steps together gain less than this share of the error.
     progress : callable, optional
-        Called after every step with (step, steps, error).
+        Called after every step as `progress(done, total, error=e)`; it ends there if that returns true.
     """
     x, damping = [array.copy() for array in unknowns], DAMPING
     residual = problem.residual(x)
@@ -36,19 +47,18 @@ def gauss_newton(problem, unknowns, steps, inner=30, tolerance=1e-4, progress=No
         direction, change = _solve(problem, x, residual, damping, inner)
         promised = error - problem.square(residual + change, residual + change)
         moved = [(a + b).astype(a.dtype, copy=False) for a, b in zip(x, direction, strict=True)]
-        there = problem.residual(moved)
-        found = problem.square(there, there)
+        moved_residual = problem.residual(moved)
+        found = problem.square(moved_residual, moved_residual)
         gain = (error - found) / promised if promised > 0 and np.isfinite(found) else -1.0
         if gain > 0:
-            x, residual, error, refused = moved, there, found, 0
+            x, residual, error, refused = moved, moved_residual, found, 0
         else:
             refused += 1
         damping *= 1 / 3 if gain > 0.75 else 1.0 if gain > 0.25 else 4.0 if gain > 0 else 8.0
         history.append(error)
-        if progress is not None:
-            progress(step, steps, error)
-        settled = len(history) > 5 and history[-6] - error < tolerance * history[-6] and not refused
-        if settled or refused > 8 or error <= 1e-12:
+        stopped = progress is not None and progress(step + 1, steps, error=error)
+        converged = len(history) > 5 and history[-6] - error < tolerance * history[-6] and not refused
+        if stopped or converged or refused > 8 or error <= 1e-12:
             break
     return x, error
 

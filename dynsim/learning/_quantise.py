@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim._check import as_count, as_like
+from dynsim._check import as_count, as_like, refusal
+from dynsim.models import Model
 
 REACH = 2.6  # standard deviations on both sides of the mean that a grid covers
 
@@ -24,10 +25,10 @@ class Quantiser:
     True
     """
 
-    def __init__(self, model, bits):
+    def __init__(self, model: Model, bits: int):
         self.bits = as_count(bits, "bits")
         if self.bits > 16:
-            raise ValueError(f"bits: got {bits}; expected 1 to 16.")
+            raise refusal("bits", bits, "1 to 16")
         as_like(model, ("parameters",), "Model", "model")
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         self.exact = [p.value.copy() for p in self.places]

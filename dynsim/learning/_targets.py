@@ -1,8 +1,8 @@
-"""Least squares of relations: places, lambdas and low-rank factors against the weights that they are to stand for."""
+"""Least squares of relations: places, lambdas and low-rank factors fitted to given weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,7 @@ RIDGE = 1e-3  # of the blocks' diagonal; far below what the damping adds, it kee
 
 @dataclass
 class Target:
-    """Weights (T, S, n, m) that a sum of terms is to equal.
+    """Weights (T, S, n, m) that a sum of terms shall equal.
 
     `relations` lists (sources, targets, strengths, swapped): indices of the unknowns, and whether the relation's first
     two axes are the weights' second and first (the second half of full sets). `factors` is None or the indices of
@@ -25,6 +25,7 @@ class Target:
 
     kernel: Kernel
     weights: np.ndarray
+    _: KW_ONLY
     relations: list = field(default_factory=list)
     factors: tuple | None = None
     scale: float | np.ndarray = 1.0
@@ -48,7 +49,7 @@ class Targets:
         return np.concatenate([(self.value(x, t) - t.weights).ravel() for t in self.targets])
 
     def value(self, x, target):
-        """The weights that the unknowns stand for."""
+        """The weights that follow from the unknowns."""
         total = 0
         for sources, targets, strengths, swapped in target.relations:
             part = relation(target.kernel, x[sources], x[targets], x[strengths])
@@ -148,8 +149,8 @@ class Targets:
             yield target, signal * np.asarray(target.scale, signal.dtype)
 
 
-def relations_problem(kernel, weights):
-    """The problem of one relation without anything beside: unknowns are sources, targets and strengths.
+def relations_problem(kernel: Kernel, weights: np.ndarray) -> Targets:
+    """The problem of a single relation, whose unknowns are sources, targets and strengths.
 
     Examples
     --------
@@ -159,7 +160,7 @@ def relations_problem(kernel, weights):
     array([-1.])
     """
     scale = 1 / (float(np.sum(np.square(weights, dtype=np.float64))) or 1.0)
-    return Targets([Target(kernel, weights, [(0, 1, 2, False)], scale=scale)])
+    return Targets([Target(kernel, weights, relations=[(0, 1, 2, False)], scale=scale)])
 
 
 def low_rank(left, right):

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 import numpy as np
 
+from dynsim._check import refusal
 from dynsim.layers import softmax_cross_entropy
 
-from ._evaluate import accuracy
+from ._accuracy import accuracy
 from ._motion import MOTIONS, one_cycle
 from ._quantise import Quantiser
+
+SMALL = 2**25  # multiply-accumulates of one product, about a millisecond
+
+
+def blas_threads(model, batch):
+    """A context in which BLAS has one thread if all products of the model are small.
+
+    Its idle threads spin and take processor time from the kernels' loops; a second thread gains less than that on small
+    products. With one thread a training also has the same bits on any number of cores.
+    """
+    largest = max((layer.materialize().size for layer in model.layers if layer.weighted), default=0)
+    if largest * batch > SMALL:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
 
 
 class Trainer:
     """Train `model` on nine tenths of the training images; the last tenth chooses the best epoch.
 
-    `augment(images, generator)` changes a batch's images. `project(trainer)` is called after every epoch, before
-    the held-out images are looked at; what it changes besides the model is in `also`, a list of further models.
+    `augment(images, generator)` changes a batch's images. `project(trainer)` is called after every epoch, before the
+    accuracy on the held-out images is measured; further models that it changes are listed in `also`.
     """
 
     def __init__(
@@ -47,10 +65,10 @@ class Trainer:
         held = max(1, len(order) // 10)
         self.held_out, self.order = order[:held], order[held:]
         if len(self.order) < batch:
-            raise ValueError(f"batch: got {batch}; expected at most the {len(self.order)} images to train on.")
+            raise refusal("batch", batch, f"at most the {len(self.order)} images to train on")
         self.steps = len(self.order) // batch
         self.parameters = list(model.parameters.values())
-        self.motion = MOTIONS[motion](self.parameters, rates, sphere)
+        self.motion = MOTIONS[motion](self.parameters, rates, sphere=sphere)
         self.quantiser = None if bits is None else Quantiser(model, bits)
         if self.quantiser is not None:
             self.quantiser.to_grid()
@@ -81,10 +99,11 @@ class Trainer:
     def validate(self, model=None):
         """Accuracy on the held-out images, in percent."""
         model = self.model if model is None else model
-        return accuracy(model, self.data.train_images[self.held_out], self.data.train_labels[self.held_out])
+        images, labels = self.data.train_images[self.held_out], self.data.train_labels[self.held_out]
+        return accuracy(model, images, labels=labels)
 
     def trial(self):
-        """The work of one batch, with everything left in its place, to see what it costs."""
+        """Do the work of one batch without changing anything, to measure its cost."""
         images, labels = (array[self.order[: self.batch]] for array in (self.data.train_images, self.data.train_labels))
         if self.augment is not None:
             images = self.augment(images, self.generator)
@@ -136,13 +155,13 @@ class Trainer:
                 images = self.augment(images, self.generator)
             loss = self._step(images, labels)
             if not np.isfinite(loss):
-                raise ValueError(
-                    f"training: loss is {loss} in epoch {self.epoch + 1}, batch {step + 1}; lower the rate "
-                    f"({self.rate})."
-                )
-            self._move(one_cycle(self.epoch * self.steps + step, self.epochs * self.steps, self.rate))
+                where = f"epoch {self.epoch + 1}, batch {step + 1}"
+                raise ValueError(f"training: loss is {loss} in {where}; lower the rate ({self.rate}).")
+            done, total = self.epoch * self.steps + step, self.epochs * self.steps
+            self._move(one_cycle(done, total, peak=self.rate))
             losses.append(loss)
-            if progress is not None and progress(self.epoch, step, self.steps, loss):
+            facts = {"epoch": self.epoch + 1, "epochs": self.epochs, "loss": loss}
+            if progress is not None and progress(done + 1, total, **facts):
                 self.stopped = True
         return float(np.mean(losses))
 
@@ -163,7 +182,9 @@ class Trainer:
         """One forward and backward pass; leaves the gradients in the parameters."""
         for parameter in self.parameters:
             parameter.reset()
-        loss, gradient = softmax_cross_entropy(self.model.forward(images, training=True), labels, self.smoothing)
+        loss, gradient = softmax_cross_entropy(
+            self.model.forward(images, training=True), labels, smoothing=self.smoothing
+        )
         self.model.backward(gradient)
         return loss
 

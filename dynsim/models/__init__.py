@@ -1,14 +1,11 @@
-"""Networks of layers: how they are built, counted and written down."""
+"""Networks of layers: building, counting, saving and loading."""
 
-from ._build import BUILDERS, build, lenet5, mlp
-from ._count import count
+from ._build import BUILDERS, build, lenet5, materialize, mlp
+from ._count import count, operations
 from ._latency import latency, plan
-from ._load import check_size, describe, fill, load_model
-from ._materialize import materialize
 from ._model import Model
-from ._operations import operations
+from ._model_file import check_size, describe, fill, load_model, save_model
 from ._parts import Enlarge
-from ._save import save_model
 from ._vit import vit
 
 __all__ = [

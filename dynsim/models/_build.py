@@ -1,14 +1,14 @@
-"""The networks by name; mlp and lenet5, in DyN form or with ordinary weights."""
+"""The networks by name, in DyN form or with ordinary weights; mlp and lenet5."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dynsim._check import as_choice, as_count, as_instance, expect_keys
+from dynsim._check import as_choice, as_count, as_instance, as_like, expect_keys, refusal
 from dynsim.kernels import Kernel
 from dynsim.layers import (
     SETS,
@@ -27,7 +27,16 @@ from ._parts import DTYPE, Enlarge, full, he, ordinary, settings
 from ._vit import vit
 
 
-def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weights=False, rank=None):
+def mlp(
+    widths: Sequence[int] = (784, 1000, 1500, 10),
+    copies: int = 4,
+    *,
+    dim: int = 8,
+    kernel: Kernel | None = None,
+    seed: int = 0,
+    weights: bool = False,
+    rank: int | None = None,
+) -> Model:
     """Full layers with BatchNorm and ReLU between them; neighbours share the hidden neurons' places.
 
     Parameters
@@ -56,11 +65,9 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     >>> count(mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8))["memory"]
     107930
     """
-    if not isinstance(widths, list | tuple):
-        raise TypeError(f"widths: got {type(widths).__name__}; expected a list of whole numbers.")
-    widths = [as_count(width, "widths") for width in widths]
+    widths = [as_count(width, "widths") for width in as_instance(widths, list | tuple, "widths")]
     if len(widths) < 2:
-        raise ValueError(f"widths: got {widths}; expected at least inputs and classes.")
+        raise refusal("widths", widths, "at least inputs and classes")
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     kernel = settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
@@ -69,12 +76,22 @@ def mlp(widths=(784, 1000, 1500, 10), copies=4, dim=8, kernel=None, seed=0, weig
     return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank}, image=(1, 1, widths[0]))
 
 
-def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False, sets="half", rank=None):
+def lenet5(
+    copies_fc: int = 2,
+    copies_conv: int = 3,
+    *,
+    dim: int = 9,
+    kernel: Kernel | None = None,
+    seed: int = 0,
+    weights: bool = False,
+    sets: str = "half",
+    rank: int | None = None,
+) -> Model:
     """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-10 (LeCun et al., 1998).
 
     Images are square with one channel; they are repeated and padded to 32 x 32 (28 by a margin of 2, 8 four times).
-    Parameters as `mlp`; copies of the full and of the convolutional subsystems apart, and `sets` of the convolution,
-    "half" or "full" (see `Conv`).
+    Parameters as `mlp`, with copies of the full and of the convolutional subsystems apart, and `sets` of the
+    convolution, "half" or "full" (see `Conv`).
 
     Examples
     --------
@@ -104,7 +121,7 @@ def lenet5(copies_fc=2, copies_conv=3, dim=9, kernel=None, seed=0, weights=False
 BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}
 
 
-def build(config):
+def build(config: Mapping) -> Model:
     """Build the model that a configuration describes (the `config` of a Model), with its start.
 
     Raises
@@ -126,6 +143,38 @@ def build(config):
     return BUILDERS[name](**options)
 
 
+def materialize(model: Model) -> Model:
+    """Return the ordinary network whose weights are those that follow from the places of `model`.
+
+    A low-rank network becomes one of full weights; an ordinary network is copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dynsim.models import mlp
+    >>> model = mlp(widths=(4, 3, 2), copies=2, dim=3)
+    >>> ordinary = materialize(model)
+    >>> sorted(parameter.kind for parameter in ordinary.parameters.values())
+    ['bias', 'bias', 'norm', 'norm', 'weights', 'weights']
+    >>> images = np.ones((5, 1, 2, 2))
+    >>> bool((ordinary.scores(images) == model.scores(images)).all())
+    True
+    """
+    as_like(model, ("config", "layers", "results"), "Model", "model")
+    ordinary = build({**model.config, "weights": True, "rank": None})
+    ordinary.results = dict(model.results)
+    for layer, plain in zip(model.layers, ordinary.layers, strict=True):
+        if layer.weighted:
+            plain.weights.value[...] = layer.materialize()
+            plain.bias.value[...] = layer.bias.value
+            continue
+        for name, parameter in layer.parameters.items():
+            plain.parameters[name].value[...] = parameter.value
+        for name, buffer in layer.buffers.items():
+            plain.buffers[name][...] = buffer
+    return ordinary
+
+
 def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
@@ -141,15 +190,13 @@ def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
 
 
 def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
-    if sets not in SETS:
-        raise ValueError(f"sets: got {sets!r}; expected one of {', '.join(SETS)}.")
     places, axes = [], 1 if sets == "half" else 2
     for _ in range(axes):
         places.append([random_places(generator, k, copies, n, dim) for n in (n_in, n_out)])
     strengths = [start_strengths(kernel, *pair) for pair in places]
     places_in, places_out = ([pair[side] for pair in places] for side in (0, 1))
     arrays = [part[0] if axes == 1 else np.stack(part) for part in (places_in, places_out, strengths)]
-    layer = Conv(*arrays, kernel, np.zeros(n_out, DTYPE), sets)
+    layer = Conv(*arrays, kernel, bias=np.zeros(n_out, DTYPE), sets=sets)
     if axes == 2:  # the two relations have the signs' pattern in common, so their variances do not simply add up
         layer.strengths.value *= np.sqrt(2 / (k * k * n_in) / np.mean(layer.materialize() ** 2))
     return layer

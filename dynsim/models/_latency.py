@@ -1,21 +1,23 @@
-"""How long an answer takes, and how the planner would have it, layer by layer."""
+"""Latency of a model, and what the planner chooses for it, layer by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from dynsim._check import as_count, as_like
-from dynsim.layers import able, choose, costs, median_seconds
+from dynsim._check import as_count, as_instance, as_like
+from dynsim.layers import choose, costs, is_sortable, median_seconds
 
-from ._operations import signals
+from ._count import signals
+from ._model import Model
 
 BATCHES = (1, 64)
 
 
-def ways(model):
-    """The kinds of inference that a model knows, by its kernels.
+def ways(model: Model) -> list[str]:
+    """The kinds of inference that a model allows, by its kernels.
 
     Examples
     --------
@@ -23,13 +25,13 @@ def ways(model):
     >>> ways(mlp((8, 4), copies=1, dim=2))
     ['dense', 'tiled']
     """
-    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel")]
-    every = all(able(kernel) for kernel in kernels)
+    kernels = [layer.kernel for layer in model.layers if layer.placed]
+    every = all(is_sortable(kernel) for kernel in kernels)
     return ["dense", *(["tiled"] if kernels else []), *(["weight-free"] if kernels and every else [])]
 
 
-def latency(model, batches=BATCHES, repeats=15):
-    """Median milliseconds of an answer to a batch, `{way: {batch: ms}}`, measured now on random images.
+def latency(model: Model, batches: Sequence[int] = BATCHES, *, repeats: int = 15) -> dict[str, dict[int, float]]:
+    """Median milliseconds of a forward pass, `{inference: {batch: ms}}`, measured now on random images.
 
     Examples
     --------
@@ -44,12 +46,12 @@ def latency(model, batches=BATCHES, repeats=15):
         found[way] = {}
         for batch in batches:
             images = generator.random((batch, *model.image)).astype(np.float32)
-            answer = partial(model.forward, images, inference=way)
-            found[way][batch] = 1e3 * median_seconds(answer, repeats)
+            forward = partial(model.forward, images, inference=way)
+            found[way][batch] = 1e3 * median_seconds(forward, repeats)
     return found
 
 
-def plan(model, batches=BATCHES):
+def plan(model: Model, batches: Sequence[int] = BATCHES) -> list[dict]:
     """For every layer of particles and batch: what the planner expects (seconds) and chooses.
 
     Returns a list of dicts with "layer", "batch", "sizes", "seconds" and "choice".
@@ -64,7 +66,7 @@ def plan(model, batches=BATCHES):
     rows = []
     for batch in _batches(model, batches):
         for number, layer, shape in signals(model):
-            if hasattr(layer, "sizes"):
+            if layer.placed:
                 sizes = layer.sizes((batch, *shape))
                 seconds = costs(layer.kernel, **sizes)
                 choice = choose("auto", layer.kernel, **sizes)
@@ -74,6 +76,4 @@ def plan(model, batches=BATCHES):
 
 def _batches(model, batches):
     as_like(model, ("layers", "image"), "Model", "model")
-    if not isinstance(batches, list | tuple):
-        raise TypeError(f"batches: got {type(batches).__name__}; expected a list of whole numbers.")
-    return [as_count(batch, "batches") for batch in batches]
+    return [as_count(batch, "batches") for batch in as_instance(batches, list | tuple, "batches")]

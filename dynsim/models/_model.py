@@ -1,13 +1,15 @@
-"""A network: layers in a row, and what it takes to write it down."""
+"""A network: layers in a row, and the configuration that builds it again."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance, as_like
-from dynsim.layers import INFERENCE
-
-from ._save import save_model
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance, describe, refusal
+from dynsim.layers import INFERENCE, Layer, Parameter
 
 
 class Model:
@@ -33,25 +35,29 @@ class Model:
     (5,)
     """
 
-    def __init__(self, layers, config, prepare=None, image=None):
-        if not isinstance(layers, list | tuple):
-            raise TypeError(f"layers: got {type(layers).__name__}; expected a list of layers.")
-        for layer in layers:
-            as_like(layer, ("forward", "backward"), "layer of dynsim.layers", "layers")
-        self.layers, self.config = list(layers), as_instance(config, dict, "config")
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        config: dict,
+        *,
+        prepare: Callable | None = None,
+        image: tuple[int, int, int] | None = None,
+    ):
+        self.layers = [as_instance(layer, Layer, "layers") for layer in as_instance(layers, list | tuple, "layers")]
+        self.config = as_instance(config, dict, "config")
         self.prepare = as_callable(prepare, "prepare")
         if image is not None and not (isinstance(image, list | tuple) and len(image) == 3):
-            raise TypeError(f"image: got {type(image).__name__}; expected (channels, height, width).")
+            raise refusal("image", describe(image), "(channels, height, width)", error=TypeError)
         self._image = image and tuple(as_count(size, "image") for size in image)
         self.results = {}
 
     @property
-    def image(self):
+    def image(self) -> tuple[int, int, int]:
         """(channels, height, width) of the images that it was trained on, else of those that it is made for."""
         return tuple(self.results.get("image") or self._image)
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Parameter]:
         """Every parameter once, `{name: Parameter}`; a shared one under the name it has first."""
         named, seen = {}, set()
         for number, layer in enumerate(self.layers):
@@ -62,39 +68,34 @@ class Model:
         return named
 
     @property
-    def arrays(self):
+    def arrays(self) -> dict[str, npt.NDArray]:
         """Every stored array: the parameters' values and the running averages of norms."""
         stored = {name: parameter.value for name, parameter in self.parameters.items()}
         for number, layer in enumerate(self.layers):
-            for name, value in getattr(layer, "buffers", {}).items():
+            for name, value in layer.buffers.items():
                 stored[f"{number}.{name}"] = value
         return stored
 
-    def forward(self, images, training=False, inference="dense"):
+    def forward(self, images: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
         """Return scores (batch, classes) of images (batch, channels, height, width).
 
-        `inference` is how layers of particles answer without training: dense, tiled, weight-free or auto. Ordinary
-        layers have weights and use them.
+        Without training, `inference` says how layers of particles compute their products: dense, tiled, weight-free or
+        auto. Ordinary layers use their weights.
         """
         as_choice(inference, INFERENCE, "inference")
         signals = images if self.prepare is None else self.prepare(images)
         for layer in self.layers:
-            if hasattr(layer, "materialize"):
-                signals = layer.forward(signals, training, inference)
-            else:
-                signals = layer.forward(signals, training)
+            options = {"inference": inference} if layer.placed else {}
+            signals = layer.forward(signals, training, **options)
         return signals
 
-    def backward(self, gradient):
+    def backward(self, gradient: npt.NDArray):
         """Send dL/dscores back through the layers; the parameters' gradients are added up."""
-        first = self.layers[0]
-        for layer in reversed(self.layers):
-            if layer is first and hasattr(layer, "materialize") and gradient.ndim == 4:
-                layer.backward(gradient, need_input=False)
-            else:
-                gradient = layer.backward(gradient)
+        for layer in reversed(self.layers[1:]):
+            gradient = layer.backward(gradient)
+        self.layers[0].add_gradients(gradient)
 
-    def scores(self, images, batch=500, inference="dense"):
+    def scores(self, images: npt.ArrayLike, batch: int = 500, *, inference: str = "dense") -> npt.NDArray:
         """Return scores in batches, without keeping what training needs.
 
         Raises
@@ -109,16 +110,18 @@ class Model:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype)
 
-    def predict(self, images, inference="dense"):
+    def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Return the most likely class of every image."""
         return self.scores(images, inference=inference).argmax(axis=1)
 
-    def plot(self, kind="weights", output=None, **options):
+    def plot(self, kind: str = "weights", output: str | os.PathLike | None = None, **options):
         """Draw the weights, the layers or the forces, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim  # the top of the house knows where figures are drawn
+        import dynsim
 
         return dynsim.plots.plot(self, kind, output, **options)
 
-    def save(self, path):
-        """Write the model to one HDF5 file, replacing it in one step."""
+    def save(self, path: str | os.PathLike):
+        """Write the model to one HDF5 file, as `save_model`."""
+        from ._model_file import save_model
+
         save_model(self, path)

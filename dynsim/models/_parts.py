@@ -1,12 +1,13 @@
-"""What networks are built from: neurons at random places, layers between them, ordinary layers, images made to fit."""
+"""Parts that the networks are built from: layers at the start of training, and images made to fit."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_count, as_flag, as_instance
+from dynsim._check import as_count, as_flag, as_instance, refusal
 from dynsim.kernels import Kernel
 from dynsim.layers import (
     Full,
@@ -32,7 +33,7 @@ def settings(kernel, seed, weights, rank):
 def full(kernel, places_in, places_out):
     """A full layer between two subsystems, with the start of training and no bias yet."""
     strengths = start_strengths(kernel, places_in.value[None], places_out.value[None])[0, 0]
-    return Full(places_in, places_out, strengths, kernel, np.zeros(places_out.value.shape[1], DTYPE))
+    return Full(places_in, places_out, strengths, kernel, bias=np.zeros(places_out.value.shape[1], DTYPE))
 
 
 def ordinary(generator, shape, rank=None):
@@ -42,7 +43,9 @@ def ordinary(generator, shape, rank=None):
         return (PlainFull if len(shape) == 2 else PlainConv)(he(generator, shape, columns), bias)
     rank = min(as_count(rank, "rank"), rows, columns)
     left, right = he(generator, (rows, rank), 2 * rank), he(generator, (rank, columns), columns)
-    return LowRankFull(left, right, bias) if len(shape) == 2 else LowRankConv(left, right, shape[1], bias)
+    if len(shape) == 2:
+        return LowRankFull(left, right, bias=bias)
+    return LowRankConv(left, right, n_in=shape[1], bias=bias)
 
 
 def he(generator, shape, fan):
@@ -59,25 +62,32 @@ class Enlarge:
     (5, 1, 32, 32)
     """
 
-    def __init__(self, size):
+    def __init__(self, size: int):
         self.size = size
 
-    def plan(self, size):
+    def plan(self, size: int) -> tuple[int, int, int]:
         """How often a pixel of images of this size is repeated, and the margins before and after."""
         times = self.size // size
         margin = self.size - times * size
         return times, margin // 2, margin - margin // 2
 
-    def __call__(self, images):
+    def __call__(self, images: npt.NDArray) -> npt.NDArray:
         """Enlarge; raises ValueError if they do not fit."""
         size = images.shape[2]
         if images.shape[1] != 1 or images.shape[3] != size or not 1 <= size <= self.size:
-            raise ValueError(
-                f"images: got shape {images.shape}; lenet5 expects (n, 1, size, size), size at most {self.size}."
-            )
+            raise refusal("images", f"shape {images.shape}", f"(n, 1, size, size), size at most {self.size}")
         times, before, after = self.plan(size)
         signals = np.moveaxis(images, 0, -1)
         if times > 1:
             signals = signals.repeat(times, axis=1).repeat(times, axis=2)
         padded = np.pad(signals, ((0, 0), (before, after), (before, after), (0, 0)))
         return np.moveaxis(padded, -1, 0)
+
+    def to_onnx(self, graph, x):
+        """Repeat pixels and pad, as `Layer.to_onnx`."""
+        times, before, after = self.plan(graph.image[1])
+        if times > 1:
+            scales = graph.constant([1, 1, times, times])
+            nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            x = graph.add("Resize", x, "", scales, **nearest)
+        return graph.add("Pad", x, graph.constant([0, 0, before, before, 0, 0, after, after], np.int64))

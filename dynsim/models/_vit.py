@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim._check import as_choice, as_count
+from dynsim._check import as_choice, as_count, refusal
+from dynsim.kernels import Kernel
 from dynsim.layers import (
     Add,
     Attention,
@@ -29,29 +30,30 @@ POOLS = ("mean", "class")
 
 
 def vit(
-    image=28,
-    channels=1,
-    patch=7,
-    width=64,
-    depth=4,
-    heads=4,
-    hidden=128,
-    classes=10,
-    copies=4,
-    dim=12,
-    kernel=None,
-    pool="mean",
-    seed=0,
-    weights=False,
-    rank=None,
-):
+    image: int = 28,
+    channels: int = 1,
+    *,
+    patch: int = 7,
+    width: int = 64,
+    depth: int = 4,
+    heads: int = 4,
+    hidden: int = 128,
+    classes: int = 10,
+    copies: int = 4,
+    dim: int = 12,
+    kernel: Kernel | None = None,
+    pool: str = "mean",
+    seed: int = 0,
+    weights: bool = False,
+    rank: int | None = None,
+) -> Model:
     """A vision transformer (Dosovitskiy et al., ICLR 2021): patches, blocks of attention and full layers, the classes.
 
-    In every block attention and a network of one hidden layer (ReLU) stand behind layer norms, each with a bypass. All
-    linear layers of the blocks are relations of particles; neighbours share the neurons between them: a block has the
-    `width` signals of a token, the queries, keys and values made of them, the signals after attention, and the hidden
-    ones; the next block begins with the neurons that this one ends with. The patch embedding, the positions and the
-    norms stay ordinary.
+    Every block has attention and a network of one hidden layer (ReLU), each after a layer norm and with a bypass. All
+    linear layers of the blocks are relations of particles, and neighbours share the neurons between them: a block has
+    neurons for the `width` signals of a token, for queries, keys and values, for the signals after attention and for
+    the hidden ones; the next block begins with those that this one ends with. The patch embedding, the positions and
+    the norms stay ordinary.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def vit(
     kernel : Kernel, optional
         Default: inverse, l2, softened by 1e-3.
     pool : {"mean", "class"}
-        What the classes are told from: the mean of all tokens, or a learned token put before them.
+        What the scores follow from: the mean of all tokens, or a learned token put before them.
     seed : int
         Of the start.
     weights : bool
@@ -88,9 +90,9 @@ def vit(
     given |= {"hidden": hidden, "classes": classes, "copies": copies, "dim": dim}
     given = {name: as_count(value, name) for name, value in given.items()}
     if image % patch:
-        raise ValueError(f"patch: got {patch}; expected a divisor of the image's size {image}.")
+        raise refusal("patch", patch, f"a divisor of the image's size {image}")
     if width % heads:
-        raise ValueError(f"heads: got {heads}; expected a divisor of the width {width}.")
+        raise refusal("heads", heads, f"a divisor of the width {width}")
     as_choice(pool, POOLS, "pool")
     kernel = settings(kernel, seed, weights, rank)
     generator = np.random.default_rng(seed)
@@ -127,7 +129,7 @@ class _Particles:
         strengths = start_strengths(self.kernel, sources.value[None], both[None])[0, 0] * DTYPE(np.sqrt(0.5))
         bias = np.zeros(3 * width, DTYPE)
         self.last = value
-        layer = Attention(sources, query_key, value, strengths, self.kernel, bias, heads)
+        layer = Attention(sources, query_key, value, strengths, self.kernel, bias=bias, heads=heads)
         return [layer, self._last(width, width)]
 
     def network(self, width, hidden):
@@ -153,7 +155,9 @@ class _Ordinary:
         self.generator, self.gain, self.rank = generator, gain, rank
 
     def attention(self, width, heads):
-        layer = PlainAttention(he(self.generator, (3 * width, width), 2 * width), np.zeros(3 * width, DTYPE), heads)
+        layer = PlainAttention(
+            he(self.generator, (3 * width, width), 2 * width), np.zeros(3 * width, DTYPE), heads=heads
+        )
         return [layer, self._last(width, width)]
 
     def network(self, width, hidden):

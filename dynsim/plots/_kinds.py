@@ -88,7 +88,7 @@ TABLE = {
     ),
     "weights": Kind(
         "the weights that places stand for", "_weights:draw_weights", sources=("model",),
-        needs=lambda model: any(hasattr(layer, "materialize") for layer in model.layers),
+        needs=lambda model: any(layer.weighted for layer in model.layers),
         otherwise="it needs a layer with weights",
     ),
     "layers": Kind("the layers of a model, and the neurons that they share", "_layers:draw_layers", sources=("model",)),

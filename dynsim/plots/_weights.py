@@ -14,7 +14,7 @@ def draw_weights(model, *, layer=None, title=None, size=None):
     Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k)
     is drawn as n_out rows of all its kernels' numbers.
     """
-    found = {k: one for k, one in enumerate(model.layers) if hasattr(one, "materialize")}
+    found = {k: one for k, one in enumerate(model.layers) if one.weighted}
     if layer is not None and layer not in found:
         raise ValueError(f"got layer {layer!r}, expected one of {', '.join(map(str, found))}, which have weights")
     shown = [layer] if layer is not None else list(found)[:_MOST_PANELS]

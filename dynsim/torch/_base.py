@@ -71,7 +71,8 @@ class Particles(nn.Module):
         shape = [*self.strengths.shape[-3:-1], self.places_out.shape[-2], self.places_in.shape[-2]]
         relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
         factors = (3 * halves, 3 * halves + 1) if self.rank else None
-        return Targets([Target(self.kernel, np.broadcast_to(np.float32(0), shape), relations, factors)])
+        zero = np.broadcast_to(np.float32(0), shape)
+        return Targets([Target(self.kernel, zero, relations=relations, factors=factors)])
 
     def unknowns(self, named):
         """Of tensors by the names of its `particles`, views in the order of `least_squares`."""

@@ -127,7 +127,7 @@ def finetune(
         for step, batch in enumerate(loader):
             inputs, truth, *scores = (part.to(device, non_blocking=True) for part in batch)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["lr"] = one_cycle(epoch * steps + step, epochs * steps, group["peak"])
+                group["lr"] = one_cycle(epoch * steps + step, epochs * steps, peak=group["peak"])
             with half:
                 with torch.no_grad():
                     wanted = scores[0] if scores else teacher(inputs)

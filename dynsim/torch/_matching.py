@@ -51,7 +51,7 @@ class Matching:
         means = sums / count
         moments = total / count - np.einsum("ka,b->kab", means, means[0])
         weights = entry.weights.transpose(2, 0, 1, 3).reshape(n, size).astype(np.float64)
-        target, metric = ridge_target(weights, *moments, count)
+        target, metric = ridge_target(weights, moments[0], cross=moments[1], count=count)
         target = target.reshape(n, t, s, m).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(target, entry.weights.dtype), metric.astype(entry.weights.dtype)
 

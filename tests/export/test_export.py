@@ -21,8 +21,8 @@ def built():
     yield "mlp", mlp((64, 12, 10), copies=2, dim=3)
     yield "mlp-weights", mlp((64, 12, 10), weights=True)
     yield "mlp-low-rank", mlp((64, 12, 10), weights=True, rank=3)
-    yield "lenet5", lenet5(1, 2, 4)
-    yield "lenet5-full-sets", lenet5(2, 1, 3, sets="full")
+    yield "lenet5", lenet5(1, 2, dim=4)
+    yield "lenet5-full-sets", lenet5(2, 1, dim=3, sets="full")
     yield "vit-mean", vit(**SMALL)
     yield "vit-class", vit(**SMALL, pool="class")
     yield "vit-weights", vit(**SMALL, weights=True)
@@ -70,7 +70,7 @@ def test_lenet_takes_images_of_its_data_set(tmp_path):
     pytest.importorskip("onnx", reason=needs_onnx)
     from dynsim.export import run_onnx, save_onnx
 
-    model = lenet5(1, 1, 3)  # never trained: of 28 pixels
+    model = lenet5(1, 1, dim=3)  # never trained: of 28 pixels
     save_onnx(model, tmp_path / "m.onnx")
     images = np.random.default_rng(2).random((2, 1, 28, 28), dtype=np.float32)
     scores = model.scores(images)
@@ -92,7 +92,7 @@ def test_ordinary_weights_come_back(trained, images, name, tmp_path):
     with safetensors.safe_open(str(path), "np") as file:
         assert set(file.keys()) == set(again.arrays) and json.loads(file.metadata()["config"]) == again.config
         for number, layer in enumerate(model.layers):
-            if hasattr(layer, "materialize"):
+            if layer.weighted:
                 np.testing.assert_array_equal(file.get_tensor(f"{number}.weights"), layer.materialize())
 
 

@@ -48,7 +48,7 @@ def test_is_the_plain_formula(dtype, tolerance, batch, tokens, heads, keys, valu
     assert y.dtype == dtype
     # float32: 6 terms of size one a score, then a softmax, whose slope is at most one, and a mean of the values
     np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
-    plain = PlainAttention(W, bias, heads, keys)
+    plain = PlainAttention(W, bias, heads=heads, keys=keys)
     np.testing.assert_allclose(plain.forward(x), expected, rtol=0, atol=1e-12)
 
 
@@ -60,7 +60,7 @@ def test_large_scores_do_not_overflow():
 def test_weight_free_and_tiled_say_the_same():
     g = np.random.default_rng(1)
     places = [g.normal(size=(2, n, 3)) for n in (6, 8, 4)]
-    layer = Attention(*places, g.normal(size=2), Kernel("linear", "l1"), g.normal(size=12), heads=2)
+    layer = Attention(*places, g.normal(size=2), Kernel("linear", "l1"), bias=g.normal(size=12), heads=2)
     x = g.normal(size=(3, 5, 6))
     for inference in ("tiled", "weight-free", "auto"):
         np.testing.assert_allclose(layer.forward(x, inference=inference), layer.forward(x), rtol=0, atol=1e-12)
@@ -131,8 +131,8 @@ def test_parity_with_the_torch_module_of_particles():
     sources, targets, values, signals = (part.detach().numpy()[0] for part in parts)
     (first, second), (bias, other) = ([array.detach().numpy() for array in arrays] for arrays in (lambdas, biases))
     kernel = module.in_proj.kernel
-    core = Attention(sources, targets[:, :16], targets[:, 16:], first[0, 0], kernel, bias, heads=2)
-    projection = Full(values, signals, second[0, 0], kernel, other)
+    core = Attention(sources, targets[:, :16], targets[:, 16:], first[0, 0], kernel, bias=bias, heads=2)
+    projection = Full(values, signals, second[0, 0], kernel, bias=other)
     x, dy = g.normal(size=(3, 5, 8)), g.normal(size=(3, 5, 8))
     y, _ = module(*[torch.from_numpy(x)] * 3)
     y.backward(torch.from_numpy(dy))

@@ -33,23 +33,23 @@ def layers():
     g = np.random.default_rng(0)
     for kernel in (Kernel(softening=0.1), Kernel("linear", "l1")):
         yield (
-            Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, np.ones(4)),
+            Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), kernel, bias=np.ones(4)),
             (5, 6),
         )
         full = [g.normal(size=shape) for shape in ((2, 3, 2, 2, 3), (2, 3, 2, 4, 3), (2, 3, 3, 2))]
-        yield Conv(*full, kernel, np.ones(4), "full"), (2, 2, 5, 6)
+        yield Conv(*full, kernel, bias=np.ones(4), sets="full"), (2, 2, 5, 6)
         yield (
             Conv(
                 g.normal(size=(3, 2, 2, 3)),
                 g.normal(size=(3, 2, 4, 3)),
                 g.normal(size=(3, 3, 2)),
                 kernel,
-                np.ones(4),
+                bias=np.ones(4),
             ),
             (2, 2, 5, 6),
         )
         places = [g.normal(size=(2, n, 3)) for n in (6, 8, 4)]
-        yield Attention(*places, g.normal(size=2), kernel, g.normal(size=12), heads=2), (3, 5, 6)
+        yield Attention(*places, g.normal(size=2), kernel, bias=g.normal(size=12), heads=2), (3, 5, 6)
     yield PlainAttention(g.normal(size=(12, 6)), g.normal(size=12), heads=2), (3, 5, 6)
     yield PlainAttention(g.normal(size=(14, 6)), heads=1, keys=4), (1, 2, 6)
     yield Full(g.normal(size=(2, 6, 3)), g.normal(size=(2, 4, 3)), g.normal(size=2), bias=np.ones(4)), (2, 3, 6)
@@ -60,8 +60,8 @@ def layers():
     yield ClassToken(g.normal(size=6)), (3, 5, 6)
     yield FirstToken(), (3, 5, 6)
     yield TokenMean(), (3, 5, 6)
-    yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), np.ones(4)), (5, 6)
-    yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), 2, np.ones(4)), (2, 2, 5, 6)
+    yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), bias=np.ones(4)), (5, 6)
+    yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, bias=np.ones(4)), (2, 2, 5, 6)
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
     yield PlainConv(g.normal(size=(4, 2, 3, 3)), np.ones(4)), (2, 2, 5, 6)
     yield BatchNorm(2), (4, 2, 3, 3)

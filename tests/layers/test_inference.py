@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dynsim.kernels import Kernel
-from dynsim.layers import Conv, Full, Rates, _plan, choose, costs
+from dynsim.layers import Conv, Full, Rates, _inference, choose, costs
 from dynsim.models import lenet5, mlp
 
 L1 = Kernel("linear", "l1", scale=0.7)
@@ -20,7 +20,7 @@ def test_full_layers(kernel, shape, dtype, monkeypatch):
     H, m, n, d = shape
     g = np.random.default_rng(0)
     arrays = [g.normal(size=s).astype(dtype) for s in ((H, m, d), (H, n, d), (H,), (n,))]
-    layer = Full(*arrays[:3], kernel, arrays[3])
+    layer = Full(*arrays[:3], kernel, bias=arrays[3])
     for batch in (0, 1, 20):
         x = g.normal(size=(batch, m)).astype(dtype)
         dense = layer.forward(x)
@@ -37,7 +37,7 @@ def test_convolutions(sets):
     g = np.random.default_rng(1)
     axes = () if sets == "half" else (2,)
     arrays = [g.normal(size=(*axes, *s)) for s in ((3, 2, 4, 3), (3, 2, 5, 3), (3, 3, 2))]
-    layer = Conv(*arrays, L1, g.normal(size=5), sets)
+    layer = Conv(*arrays, L1, bias=g.normal(size=5), sets=sets)
     x = g.normal(size=(3, 4, 6, 7))
     for inference in ("weight-free", "tiled", "auto"):
         np.testing.assert_allclose(layer.forward(x, inference=inference), layer.forward(x), atol=1e-11)
@@ -54,7 +54,7 @@ def test_whole_models_answer_the_same():
     )
     small = mlp((784, 30, 10), copies=2, dim=3)
     assert np.array_equal(small.predict(images, "tiled"), small.predict(images))
-    with pytest.raises(ValueError, match="weight-free needs the linear kernel"):
+    with pytest.raises(ValueError, match=r"inference: got weight-free with .*expected the linear kernel"):
         small.predict(images, "weight-free")
     with pytest.raises(ValueError, match="expected one of auto"):
         small.predict(images, "fast")
@@ -70,20 +70,20 @@ def test_the_planner_follows_the_rates():
     assert costs(L1, **sizes, offsets=25, rates=slow)["weight-free"] == pytest.approx(25 * found["weight-free"])
     assert choose("auto", L1, **sizes, rates=Rates(passes=1e12)) == "weight-free"
     assert choose("auto", L1, **sizes, rates=Rates(passes=1e3)) == "dense"
-    assert choose("auto", Kernel(), 2**15, 2**15, 3, 1, 1, rates=Rates()) == "tiled"
+    assert choose("auto", Kernel(), m=2**15, n=2**15, d=3, copies=1, columns=1, rates=Rates()) == "tiled"
 
 
 def test_rates_are_measured_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(_plan, "_RATES", None)
-    rates = _plan.measured()
+    monkeypatch.setattr(_inference, "_RATES", None)
+    rates = _inference.machine_rates()
     stored = json.loads((tmp_path / "dynsim/rates.json").read_text())
     assert stored["pairs"] == rates.pairs > 1e6
-    monkeypatch.setattr(_plan, "_RATES", None)
-    monkeypatch.setattr(_plan, "calibrate", lambda: pytest.fail("measured again"))
-    assert _plan.measured() == rates
-    monkeypatch.setattr(_plan, "calibrate", lambda: Rates())
+    monkeypatch.setattr(_inference, "_RATES", None)
+    monkeypatch.setattr(_inference, "calibrate", lambda: pytest.fail("measured again"))
+    assert _inference.machine_rates() == rates
+    monkeypatch.setattr(_inference, "calibrate", lambda: Rates())
     for damaged in ("", "[]", '{"cores": 0}', "{}", json.dumps({"cores": stored["cores"], "pairs": 1.0})):
         (tmp_path / "dynsim/rates.json").write_text(damaged)
-        monkeypatch.setattr(_plan, "_RATES", None)
-        assert _plan.measured() == Rates()
+        monkeypatch.setattr(_inference, "_RATES", None)
+        assert _inference.machine_rates() == Rates()

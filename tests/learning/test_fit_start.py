@@ -48,7 +48,7 @@ def test_to_first_order_the_start_is_the_svd(copies):
     """Places far smaller than the length: what the relation is beyond the SVD is constant along rows or columns."""
     weights = np.random.default_rng(2).normal(size=(1, 1, 30, 40))
     kernel = Kernel("1 - r ** 2")  # |p|^2 + |q|^2 - 2 p q without higher orders
-    sources, targets, strengths = fit_start(kernel, weights, copies, 3, 0, 1, np.random.default_rng(3))
+    sources, targets, strengths = fit_start(kernel, weights, copies=copies, dim=3, generator=np.random.default_rng(3))
     assert abs(strengths.sum()) < 1e-12 * np.abs(strengths).sum()
     made = relation(kernel, sources, targets, strengths)[0, 0]
     left, right = singular_factors(weights, 3 * copies)
@@ -63,7 +63,16 @@ def test_to_first_order_the_start_is_the_svd(copies):
 def test_another_try_begins_elsewhere(halves):
     weights = np.random.default_rng(4).normal(size=(2, 2, 6, 7))
     starts = [
-        fit_start(KERNELS[0], weights, 2, 3, 1, halves, np.random.default_rng(5), rotate=rotate)
+        fit_start(
+            KERNELS[0],
+            weights,
+            copies=2,
+            dim=3,
+            rank=1,
+            halves=halves,
+            generator=np.random.default_rng(5),
+            rotate=rotate,
+        )
         for rotate in (False, True)
     ]
     assert [a.shape for a in starts[0]] == [a.shape for a in starts[1]] and len(starts[0]) == 3 * halves + 2

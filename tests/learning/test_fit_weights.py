@@ -17,8 +17,10 @@ def problem(moments=None):
     g = np.random.default_rng(0)
     shapes = [(2, 2, 3, 2), (2, 2, 4, 2), (2, 2, 2), (2, 4, 1), (1, 2, 3), (2, 2, 5, 2), (2, 2, 2)]
     x = [g.normal(size=shape) for shape in shapes]
-    first = Target(KERNEL, g.normal(size=(2, 2, 4, 3)), [(0, 1, 2, False), (0, 1, 2, True)], (3, 4), 0.7)
-    second = Target(KERNEL, g.normal(size=(2, 2, 5, 4)), [(1, 5, 6, False)], scale=g.random((5, 1)))
+    first = Target(
+        KERNEL, g.normal(size=(2, 2, 4, 3)), relations=[(0, 1, 2, False), (0, 1, 2, True)], factors=(3, 4), scale=0.7
+    )
+    second = Target(KERNEL, g.normal(size=(2, 2, 5, 4)), relations=[(1, 5, 6, False)], scale=g.random((5, 1)))
     if moments:
         root = g.normal(size=(12, 12))
         first.moments = root @ root.T
@@ -150,7 +152,7 @@ def test_gauss_newton_solves_a_linear_problem_in_one_step():
             return lambda v: v
 
     line = Line()
-    (x,), error = gauss_newton(line, [np.zeros(4)], 30, 10)
+    (x,), error = gauss_newton(line, [np.zeros(4)], steps=30, inner=10)
     best, rest, *_ = np.linalg.lstsq(line.matrix, line.goal, rcond=None)
     np.testing.assert_allclose(x, best, atol=1e-6)
     assert error == pytest.approx(rest[0], rel=1e-9)

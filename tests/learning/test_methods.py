@@ -63,7 +63,7 @@ def test_fit_refuses_other_networks(trained):
 @pytest.mark.parametrize(("method", "steps"), [("fit", 1000), ("alternating", 200)])
 def test_methods_learn(digits, method, steps):
     model = mlp(WIDTHS, copies=8, dim=8, seed=2)
-    result = train(model, digits, method, epochs=20, batch=64, seed=2, fit_steps=steps)
+    result = train(model, digits, method=method, epochs=20, batch=64, seed=2, fit_steps=steps)
     assert result.test_accuracy > 85 and len(result.layers) == (2 if method == "fit" else 0)
     if method == "alternating":
         places = model.layers[1].places_in.value
@@ -76,30 +76,30 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, tmp_pat
         pass
 
     def until(limit):
-        def progress(epoch, *_):
-            if epoch == limit:
+        def progress(done, total, epoch, **_):
+            if epoch > limit:
                 raise Stop
 
         return progress
 
     options = {"epochs": 5, "batch": 64, "seed": 3, "fit_steps": 20, "augment": Augment(1.0, 10.0), "smoothing": 0.1}
     whole = mlp(WIDTHS, copies=2, dim=3, seed=3)
-    result = train(whole, digits, method, **options)
+    result = train(whole, digits, method=method, **options)
     paths = {"checkpoint": tmp_path / "training.checkpoint", "trajectory": tmp_path / "training.h5"}
     with pytest.raises(Stop):
-        train(mlp(WIDTHS, copies=2, dim=3, seed=3), digits, method, progress=until(2), **paths, **options)
+        train(mlp(WIDTHS, copies=2, dim=3, seed=3), digits, method=method, progress=until(2), **paths, **options)
     with pytest.raises(Stop):
         model = mlp(WIDTHS, copies=2, dim=3, seed=3)
-        train(model, digits, method, progress=until(4), resume=True, **paths, **options)
+        train(model, digits, method=method, progress=until(4), resume=True, **paths, **options)
     model = mlp(WIDTHS, copies=2, dim=3, seed=3)
-    again = train(model, digits, method, resume=True, **paths, **options)
+    again = train(model, digits, method=method, resume=True, **paths, **options)
     for name, array in whole.arrays.items():
         assert np.array_equal(array, model.arrays[name]), name
     assert again.test_accuracy == result.test_accuracy
     with dynsim.trajectory.Trajectory(paths["trajectory"]) as trajectory:
         assert trajectory.step.tolist() == list(range(6))
     with pytest.raises(ValueError, match="another model"):
-        train(mlp((64, 9, 10), copies=2, dim=3), digits, method, resume=True, **paths, **options)
+        train(mlp((64, 9, 10), copies=2, dim=3), digits, method=method, resume=True, **paths, **options)
 
 
 def test_augmented_images():
@@ -124,7 +124,7 @@ def test_augmented_images():
 def test_smoothing_is_a_mixture_of_labels():
     g = np.random.default_rng(4)
     scores, labels = g.normal(size=(3, 4)), np.array([0, 2, 3])
-    loss, gradient = softmax_cross_entropy(scores, labels, 0.2)
+    loss, gradient = softmax_cross_entropy(scores, labels, smoothing=0.2)
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     mixture = 0.8 * np.eye(4)[labels] + 0.05
     assert loss == pytest.approx(-np.mean(np.sum(mixture * logs, axis=1)), rel=1e-13)

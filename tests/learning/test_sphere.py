@@ -45,8 +45,8 @@ def test_training_on_the_sphere_learns_and_goes_on_bit_for_bit(tmp_path):
     whole = mlp((64, 24, 10), copies=6, dim=4)
     assert train(whole, data, **options).test_accuracy > 80
 
-    def stop(epoch, *_):
-        if epoch == 2:
+    def stop(done, total, epoch, **_):
+        if epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

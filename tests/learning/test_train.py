@@ -54,7 +54,7 @@ def test_counts_are_the_papers(fc, conv, memory, disk):
 def test_noise_leaves_the_model_as_it_was(digits):
     model = mlp(widths=(64, 10), copies=2, dim=2)
     before = model.scores(digits.test_images)
-    result = evaluate(model, digits.test_images, digits.test_labels, delta=0.5, draws=3)
+    result = evaluate(model, digits.test_images, labels=digits.test_labels, delta=0.5, draws=3)
     assert len(result["accuracies"]) == 3 and result["deviation"] >= 0
     np.testing.assert_array_equal(before, model.scores(digits.test_images))
 
@@ -66,7 +66,7 @@ def test_noise_leaves_the_model_as_it_was(digits):
         (lambda d: train(mlp((64, 10)), d, method="magic"), "method: got 'magic'"),
         (lambda d: mlp((64, 10), copies=-1), "copies: got -1"),
         (lambda d: build({"model": "mlp", "width": 3}), "unknown key 'width'"),
-        (lambda d: evaluate(mlp((64, 10)), d.test_images, d.test_labels, noise="pink"), "noise: got 'pink'"),
+        (lambda d: evaluate(mlp((64, 10)), d.test_images, labels=d.test_labels, noise="pink"), "noise: got 'pink'"),
         (lambda d: lenet5().scores(np.full((1, 1, 8, 8), np.nan)), "finite"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from dynsim.kernels import Kernel, SortedProduct, _sorted_many
 from dynsim.layers import Conv, Full
 from dynsim.models import lenet5, operations
-from dynsim.models._operations import layer_operations
+from dynsim.models._count import layer_operations
 
 L1 = Kernel("linear", "l1")
 

@@ -72,7 +72,7 @@ def test_a_file_gives_the_same_model(options, digits, tmp_path):
     np.testing.assert_array_equal(again.scores(digits.test_images), model.scores(digits.test_images))
     assert build(again.config).config == model.config
     ordinary = materialize(model)
-    assert not any(hasattr(layer, "places_in") for layer in ordinary.layers)
+    assert not any(layer.placed for layer in ordinary.layers)
     scores = model.scores(digits.test_images)
     # another order of the sums only where a product of low rank is multiplied out
     np.testing.assert_allclose(ordinary.scores(digits.test_images), scores, rtol=0, atol=1e-5 * np.abs(scores).max())
@@ -83,7 +83,7 @@ def test_learns_real_handwriting(digits, weights):
     model = vit(**{**SMALL, "width": 16, "hidden": 24, "depth": 1, "copies": 4, "dim": 4}, weights=weights)
     result = dynsim.train(model, digits, epochs=10, batch=64, rate=0.03 if weights else 0.1)
     assert result.test_accuracy > 60  # chance is 10; what is asked is that it learns, not how well
-    noisy = dynsim.evaluate(model, digits.test_images, digits.test_labels, delta=1e-4, draws=2)
+    noisy = dynsim.evaluate(model, digits.test_images, labels=digits.test_labels, delta=1e-4, draws=2)
     assert noisy["mean"] > result.test_accuracy - 5
 
 

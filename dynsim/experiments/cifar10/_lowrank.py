@@ -25,7 +25,7 @@ class LowRankConv2d(nn.Module):
         if moments is not None:
             scale = 1 / Targets([Target(None, weights, moments=moments)]).square(weights.ravel(), weights.ravel())
             target = Target(None, weights, factors=(0, 1), scale=np.float32(scale), moments=moments)
-            x, _ = gauss_newton(Targets([target]), x, STEPS)
+            x, _ = gauss_newton(Targets([target]), x, steps=STEPS)
         self.left, self.right = (nn.Parameter(torch.from_numpy(np.ascontiguousarray(part))) for part in x)
         self.bias, self.options = conv.bias, (conv.stride, conv.padding, conv.dilation)
 

@@ -1,19 +1,31 @@
-"""Accuracy, and its fall when what is stored is perturbed."""
+"""Accuracy of a model, as it is and with perturbed numbers."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
-from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number
+import numpy as np
+import numpy.typing as npt
+
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
+from dynsim.models import Model
 
 NOISES = ("uniform", "gaussian", "round", "floor")
-
-
 PART = 500  # images between two calls of `progress`, as many as a model takes at once
 
 
-def accuracy(model, images, labels, inference="dense", progress=None):
-    """Return the share of right answers in percent; `progress` is called with the number of images of every part.
+def accuracy(
+    model: Model,
+    images: npt.ArrayLike,
+    *,
+    labels: npt.ArrayLike,
+    inference: str = "dense",
+    progress: Callable | None = None,
+) -> float:
+    """Return the share of images that are classified correctly, in percent.
+
+    `progress(done, total)` is called after every part with numbers of images; if it returns true, the share of the
+    images so far is returned.
 
     Raises
     ------
@@ -25,28 +37,30 @@ def accuracy(model, images, labels, inference="dense", progress=None):
     labels = as_array(labels, "labels", ("n",))
     as_callable(progress, "progress")
     if not len(images) or len(images) != len(labels):
-        raise ValueError(f"images: got {len(images)} with {len(labels)} labels; expected as many, at least one.")
-    right = 0
+        raise refusal("images", f"{len(images)} with {len(labels)} labels", "as many, at least one")
+    right = done = 0
     for start in range(0, len(images), PART):
         some = slice(start, start + PART)
         right += int(np.count_nonzero(model.predict(images[some], inference) == labels[some]))
-        if progress is not None:
-            progress(len(labels[some]))
-    return 100.0 * right / len(images)
+        done += len(labels[some])
+        if progress is not None and progress(done, len(images)):
+            break
+    return 100.0 * right / done
 
 
 def evaluate(
-    model,
-    images,
-    labels,
-    delta=0.0,
-    noise="uniform",
-    draws=1,
-    relative=False,
-    seed=0,
-    inference="dense",
-    progress=None,
-):
+    model: Model,
+    images: npt.ArrayLike,
+    *,
+    labels: npt.ArrayLike,
+    delta: float = 0.0,
+    noise: str = "uniform",
+    draws: int = 1,
+    relative: bool = False,
+    seed: int = 0,
+    inference: str = "dense",
+    progress: Callable | None = None,
+) -> dict:
     """Accuracy in percent of a model whose places, lambdas and weights are perturbed by delta.
 
     Parameters
@@ -64,9 +78,10 @@ def evaluate(
         delta in units of each array's root mean square.
     seed : int
     inference : {"dense", "tiled", "weight-free", "auto"}
-        How layers of particles answer.
+        How layers of particles compute their products.
     progress : callable, optional
-        Called with (images done, images in all), over all draws.
+        Called as `progress(done, total, draw=k)` with numbers of images over all draws; if it returns true, the
+        evaluation ends with the images of this draw so far.
 
     Returns
     -------
@@ -83,7 +98,7 @@ def evaluate(
     >>> import dynsim
     >>> data = dynsim.datasets.load("digits")
     >>> model = dynsim.models.mlp(widths=(64, 10), copies=2, dim=2)
-    >>> sorted(dynsim.evaluate(model, data.test_images[:9], data.test_labels[:9], delta=0.1, draws=2))
+    >>> sorted(dynsim.evaluate(model, data.test_images[:9], labels=data.test_labels[:9], delta=0.1, draws=2))
     ['accuracies', 'deviation', 'mean']
     """
     delta, draws = as_number(delta, "delta", minimum=0), as_count(draws, "draws")
@@ -96,20 +111,20 @@ def evaluate(
     kept = [parameter.value.copy() for parameter in moved]
     generator = np.random.default_rng(seed)
     repeats = draws if delta > 0 and noise in ("uniform", "gaussian") else 1
-    results, done = [], 0
+    results, stopped = [], False
 
-    def tell(images_done):
-        nonlocal done
-        done += images_done
-        if progress is not None:
-            progress(done, repeats * len(images))
+    def tell(done, total):
+        nonlocal stopped
+        draw = len(results)
+        stopped = progress is not None and bool(progress(draw * total + done, repeats * total, draw=draw + 1))
+        return stopped
 
     try:
-        for _ in range(repeats):
+        while len(results) < repeats and not stopped:
             for parameter, value in zip(moved, kept, strict=True):
                 size = delta * (float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0)
                 parameter.value[...] = _perturbed(value, size, noise, generator)
-            results.append(accuracy(model, images, labels, inference, tell))
+            results.append(accuracy(model, images, labels=labels, inference=inference, progress=tell))
     finally:
         for parameter, value in zip(moved, kept, strict=True):
             parameter.value[...] = value

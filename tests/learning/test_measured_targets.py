@@ -1,4 +1,4 @@
-"""Goals of a fit that are measured on a few images."""
+"""Targets of a fit that are measured on a few images."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,7 @@ import pytest
 import dynsim
 from dynsim.layers import BatchNorm, PlainConv, PlainFull, ReLU
 from dynsim.learning import fit, train
-from dynsim.learning._moments import importance, least_sure, settle, signals_of, target
+from dynsim.learning._measured_targets import correct_averages, importance, least_sure, signals_of, target
 from dynsim.models import mlp
 
 
@@ -16,11 +16,11 @@ def centred(rows):
     return rows - rows.mean(axis=0)
 
 
-def test_the_goal_is_a_ridge_regression_on_what_the_layer_sees():
+def test_the_target_is_a_ridge_regression_on_what_the_layer_sees():
     g = np.random.default_rng(0)
     weights, seen = g.normal(size=(3, 5)), g.normal(size=(40, 5)) + 2.0
     trained = seen + 0.3 * g.normal(size=(40, 5))
-    found, metric = target(weights, seen, trained, ridge=0.2)
+    found, metric = target(weights, seen, trained=trained, ridge=0.2)
     x, wanted = centred(seen) / np.sqrt(40), centred(trained) @ weights.T / np.sqrt(40)
     pull = 0.2 * np.trace(x.T @ x) / 5
     # The same as ordinary least squares with rows for the ridge below those of the signals.
@@ -29,14 +29,14 @@ def test_the_goal_is_a_ridge_regression_on_what_the_layer_sees():
     expected = np.linalg.lstsq(left, right, rcond=None)[0].T
     np.testing.assert_allclose(found, expected, atol=1e-12)
     np.testing.assert_allclose(metric, left.T @ left, atol=1e-12)
-    # Where the layer sees what the trained one saw, the goal is the weights.
-    np.testing.assert_allclose(target(weights, trained, trained)[0], weights, atol=1e-12)
+    # Where the layer sees what the trained one saw, the target is the weights.
+    np.testing.assert_allclose(target(weights, trained, trained=trained)[0], weights, atol=1e-12)
 
 
 def test_a_convolution_sees_patches():
     g = np.random.default_rng(1)
     weights, images = g.normal(size=(3, 2, 2, 2)), g.normal(size=(130, 2, 5, 6))
-    _, metric = target(weights, images, images, ridge=0.0)
+    _, metric = target(weights, images, trained=images, ridge=0.0)
     outputs = PlainConv(weights).forward(images)
     variances = outputs.var(axis=(0, 2, 3))
     flat = weights.reshape(3, -1)
@@ -91,12 +91,12 @@ def test_a_few_images_bring_the_scores_nearer(trained):
     assert errors[1] < 0.5 * errors[0]
 
 
-def test_settling_makes_the_means_those_of_the_trained_network(trained):
+def test_corrected_averages_make_the_means_those_of_the_trained_network(trained):
     reference, data = trained
     images = data.train_images[:200]
     model = mlp((64, 24, 10), copies=2, dim=3, seed=1)
     trained = signals_of(reference, images)
-    seen = settle(model, reference, images, trained)
+    seen = correct_averages(model, reference, images, trained=trained)
     assert len(seen) == len(model.layers) + 1
     hidden = model.layers[1].forward(seen[1])
     # Sums of 200 numbers of size one in float32.
@@ -110,7 +110,7 @@ def test_settling_makes_the_means_those_of_the_trained_network(trained):
     twin = mlp((64, 24, 10), weights=True, seed=1)
     for name, array in reference.arrays.items():
         twin.arrays[name][...] = array
-    settle(twin, reference, images[:5], signals_of(reference, images[:5]))
+    correct_averages(twin, reference, images[:5], trained=signals_of(reference, images[:5]))
     for name, array in reference.arrays.items():
         np.testing.assert_allclose(twin.arrays[name], array, atol=1e-6, err_msg=name)
     np.testing.assert_allclose(seen[-1].mean(axis=0), reference.scores(images).mean(axis=0), atol=1e-4)

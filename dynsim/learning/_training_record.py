@@ -1,9 +1,10 @@
-"""Coordinates over training are a trajectory like any other: same file, same plots."""
+"""Places over a training as a trajectory file."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from dynsim._check import refusal
 from dynsim.trajectory import TrajectoryWriter
 
 OBSERVABLES = ("train_loss", "validation_accuracy")
@@ -15,8 +16,8 @@ class TrainingRecord:
     def __init__(self, path, model, seed, after=None):
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         if not self.places:
-            raise ValueError("trajectory: a model with ordinary weights has no places; leave the trajectory out.")
-        if after is not None:  # a training that goes on behind this epoch
+            raise refusal("trajectory", "a path for a model without places", "None for a model with ordinary weights")
+        if after is not None:  # a training that goes on after this epoch
             self.writer = TrajectoryWriter.append(path, after_step=after, flush_seconds=0)
             return
         first = self.places[0].value
@@ -40,7 +41,7 @@ class TrainingRecord:
         self.writer.write(epoch, float(epoch), rows, train_loss=loss, validation_accuracy=validation)
 
     def _names(self, model):
-        """What every subsystem is called in the model: "1.places_in" is the input of layer 1."""
+        """Names of the subsystems in the model: "1.places_in" is the input of layer 1."""
         return [name for name, parameter in model.parameters.items() if parameter.kind == "places"]
 
     def close(self):

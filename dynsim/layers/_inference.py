@@ -1,20 +1,22 @@
-"""How a layer of particles answers: with its weights, with a tile of them at a time, or without any.
+"""How a layer of particles computes its product: with its weights, with a tile of them at a time, or without any.
 
-The choice is by cost. The machine's rates are measured once, take a second, and are kept in the user's cache folder.
+The choice is by cost. The machine's rates are measured once, which takes a second, and kept in the user's cache folder.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dynsim._check import as_choice, as_count, as_instance
+from dynsim._check import as_choice, as_count, as_instance, refusal
+from dynsim._files import read_json, write_json
+from dynsim.errors import FileError
 from dynsim.kernels import Kernel, SortedProduct, relation
 
 INFERENCE = ("auto", "dense", "tiled", "weight-free")
@@ -39,12 +41,27 @@ class Rates:
     sorts: float = 1e7
 
 
-def able(kernel):
-    """Whether sums with this kernel can be sorted: the linear one of l1 distances without softening."""
+def is_sortable(kernel: Kernel) -> bool:
+    """Whether sums with this kernel can be sorted: the linear one of l1 distances without softening.
+
+    >>> is_sortable(Kernel("linear", "l1")), is_sortable(Kernel())
+    (True, False)
+    """
     return kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
 
 
-def choose(inference, kernel, m, n, d, copies, columns, offsets=1, rates=None):
+def choose(
+    inference: str,
+    kernel: Kernel,
+    *,
+    m: int,
+    n: int,
+    d: int,
+    copies: int,
+    columns: int,
+    offsets: int = 1,
+    rates: Rates | None = None,
+) -> str:
     """Return dense, tiled or weight-free for a product of (n, m) weights with `columns` vectors.
 
     A convolution has a matrix for each of k k `offsets`.
@@ -56,12 +73,11 @@ def choose(inference, kernel, m, n, d, copies, columns, offsets=1, rates=None):
 
     Examples
     --------
-    >>> choose("auto", Kernel("linear", "l1"), 400, 120, 9, 2, 64, rates=Rates())
+    >>> choose("auto", Kernel("linear", "l1"), m=400, n=120, d=9, copies=2, columns=64, rates=Rates())
     'dense'
-    >>> choose("auto", Kernel("linear", "l1"), 40_000, 30_000, 3, 1, 1, rates=Rates())
-    'weight-free'
-    >>> choose("auto", Kernel(), 40_000, 30_000, 3, 1, 1, rates=Rates())
-    'tiled'
+    >>> large = {"m": 40_000, "n": 30_000, "d": 3, "copies": 1, "columns": 1, "rates": Rates()}
+    >>> choose("auto", Kernel("linear", "l1"), **large), choose("auto", Kernel(), **large)
+    ('weight-free', 'tiled')
     """
     as_choice(inference, INFERENCE, "inference")
     as_instance(kernel, Kernel, "kernel")
@@ -69,38 +85,46 @@ def choose(inference, kernel, m, n, d, copies, columns, offsets=1, rates=None):
         as_count(value, name, minimum=0)
     if rates is not None:
         as_instance(rates, Rates, "rates")
-    if inference == "weight-free" and not able(kernel):
-        raise ValueError(
-            f"inference: weight-free needs the linear kernel of l1 distances without softening; got {kernel}. "
-            "Use tiled, which holds a tile of the weights at a time."
-        )
+    if inference == "weight-free" and not is_sortable(kernel):
+        wanted = "the linear kernel of l1 distances without softening"
+        raise refusal("inference", f"weight-free with {kernel}", wanted, "use tiled, which holds few weights at a time")
     if inference != "auto":
         return inference
-    found = costs(kernel, m, n, d, copies, columns, offsets, rates or measured())
+    found = costs(kernel, m=m, n=n, d=d, copies=copies, columns=columns, offsets=offsets, rates=rates)
     return min(found, key=found.get)
 
 
-def costs(kernel, m, n, d, copies, columns, offsets=1, rates=None):
+def costs(
+    kernel: Kernel,
+    *,
+    m: int,
+    n: int,
+    d: int,
+    copies: int,
+    columns: int,
+    offsets: int = 1,
+    rates: Rates | None = None,
+) -> dict[str, float]:
     """Seconds that each way takes, by the rates (default: this machine's).
 
     Examples
     --------
-    >>> sorted(costs(Kernel(), 10, 10, 3, 1, 1, rates=Rates()))
+    >>> sorted(costs(Kernel(), m=10, n=10, d=3, copies=1, columns=1, rates=Rates()))
     ['dense', 'tiled']
     """
-    rates = rates or measured()
+    rates = rates or machine_rates()
     weights, neurons = m * n * offsets, (m + n) * d * copies * offsets
     product = weights * columns / (rates.vector if columns == 1 else rates.products)
     dense = weights * copies * d / rates.pairs + product
     # A tile at a time costs the same work and a little more; it is chosen where the whole would not fit.
     found = {"dense": dense if weights <= LARGEST else np.inf, "tiled": 1.05 * dense}
-    if able(kernel):
+    if is_sortable(kernel):
         passes = neurons / rates.single if columns == 1 else neurons * columns / rates.passes
         found["weight-free"] = neurons / rates.sorts + passes
     return found
 
 
-def measured():
+def machine_rates() -> Rates:
     """The rates of this machine: from the cache, else measured now."""
     global _RATES
     if _RATES is None:
@@ -111,7 +135,7 @@ def measured():
 _RATES = None
 
 
-def cache_file():
+def cache_file() -> Path:
     """Where the rates are kept.
 
     >>> cache_file().name
@@ -121,24 +145,20 @@ def cache_file():
     return Path(folder) / "dynsim" / "rates.json"
 
 
-def calibrate():
-    """Measure the rates and keep them; a cache that cannot be written is done without."""
+def calibrate() -> Rates:
+    """Measure the rates and keep them, unless the cache cannot be written."""
     rates = Rates(*(_rate(*case) for case in _cases()))
-    try:
+    with suppress(OSError):
         cache_file().parent.mkdir(parents=True, exist_ok=True)
-        cache_file().write_text(json.dumps({"cores": os.cpu_count(), **asdict(rates)}), encoding="utf-8")
-    except OSError:
-        pass
+        write_json(cache_file(), {"cores": os.cpu_count(), **asdict(rates)})
     return rates
 
 
 def _cached():
-    try:
-        stored = json.loads(cache_file().read_text(encoding="utf-8"))
+    with suppress(OSError, FileError, ValueError, TypeError, KeyError, AttributeError):
+        stored = read_json(cache_file())
         if stored.pop("cores") == os.cpu_count() and stored.keys() == asdict(Rates()).keys():
             return Rates(**{name: float(value) for name, value in stored.items()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        pass
     return None
 
 
@@ -162,8 +182,8 @@ def _rate(function, operations):
     return operations / min(_seconds(function, 7, 1))
 
 
-def median_seconds(function, repeats, warm=1):
-    """Median seconds of a call, after some that are not counted (they compile).
+def median_seconds(function, repeats: int, *, warm: int = 1) -> float:
+    """Median seconds of a call, after `warm` calls that are not counted, since they may compile.
 
     >>> median_seconds(list, 3) >= 0
     True

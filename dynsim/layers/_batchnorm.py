@@ -7,17 +7,16 @@ of threads.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_count, as_flag, as_float_type, as_number
+from dynsim._check import as_count, as_flag, as_float_type, as_number, refusal
 from dynsim.kernels import launch
 
-from ._parameter import Parameter
-
-MATH = {"reassoc", "contract", "nsz"}
+from ._layer import FAST_MATH, Layer, Parameter
 
 
-class BatchNorm:
+class BatchNorm(Layer):
     """Batch normalisation over all axes but the channels' (axis 1); Ioffe & Szegedy, ICML 2015.
 
     In training the batch's mean and (biased) variance are used and running averages kept (momentum 0.1, unbiased
@@ -46,34 +45,40 @@ class BatchNorm:
            [ 1.,  1.]])
     """
 
-    def __init__(self, channels, epsilon=1e-5, momentum=0.1, dtype=np.float64, relu=False, pool=False):
+    averaged = True
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        epsilon: float = 1e-5,
+        momentum: float = 0.1,
+        dtype: npt.DTypeLike = np.float64,
+        relu: bool = False,
+        pool: bool = False,
+    ):
         channels, epsilon = as_count(channels, "channels"), as_number(epsilon, "epsilon", minimum=0)
         momentum, relu, pool = as_number(momentum, "momentum", minimum=0), as_flag(relu, "relu"), as_flag(pool, "pool")
         dtype = as_float_type(dtype, "dtype")
         if pool and not relu:
-            raise ValueError("pool: got True without relu; expected both, or a MaxPool layer of its own.")
+            raise refusal("pool", "True without relu", "both, or a MaxPool layer of its own")
         self.scale = Parameter(np.ones(channels, dtype), "norm")
         self.shift = Parameter(np.zeros(channels, dtype), "norm")
         self.mean, self.variance = np.zeros(channels, dtype), np.ones(channels, dtype)
         self.epsilon, self.momentum, self.relu, self.pool = epsilon, momentum, relu, pool
 
     @property
-    def parameters(self):
-        """Scale and shift, by name."""
-        return {"scale": self.scale, "shift": self.shift}
-
-    @property
-    def buffers(self):
+    def buffers(self) -> dict[str, npt.NDArray]:
         """Running averages: stored, not learned."""
         return {"mean": self.mean, "variance": self.variance}
 
-    def forward(self, x, training=False):
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Normalise (batch, channels, ...)."""
         signals = np.ascontiguousarray(np.moveaxis(x, 0, -1))
         channels = len(self.mean)
         if x.ndim < 2 or len(signals) != channels or (self.pool and (x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2)):
             wanted = f"(batch, {channels}, even height, even width)" if self.pool else f"(batch, {channels}, ...)"
-            raise ValueError(f"x: got shape {x.shape}; expected {wanted}.")
+            raise refusal("x", f"shape {x.shape}", wanted)
         mean, variance = self.mean.astype(np.float64), self.variance.astype(np.float64)
         if training:
             count = signals[0].size
@@ -98,7 +103,7 @@ class BatchNorm:
             self.memory = signals, mean, inverse, y, choice
         return np.moveaxis(y, -1, 0)
 
-    def backward(self, dy):
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx and add the gradients of scale and shift."""
         signals, mean, inverse, y, choice = self.memory
         channels = len(mean)
@@ -115,8 +120,16 @@ class BatchNorm:
         self.shift.add(dshift.astype(dtype))
         return np.moveaxis(dx, -1, 0)
 
+    def to_onnx(self, graph, x: str) -> str:
+        """A normalisation with the running averages, then ReLU and pooling."""
+        numbers = (self.scale.value, self.shift.value, self.mean, self.variance)
+        x = graph.add("BatchNormalization", x, *map(graph.constant, numbers), epsilon=self.epsilon)
+        if self.relu:
+            x = graph.add("Relu", x)
+        return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]) if self.pool else x
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _moments(x, mean, variance):
     for c in prange(len(x)):
         row = x[c]
@@ -130,7 +143,7 @@ def _moments(x, mean, variance):
         mean[c], variance[c] = middle, square / len(row)
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _scaled(x, factor, offset, relu, y):
     for c in prange(len(x)):
         a, b, zero = factor[c], offset[c], factor[c] * 0
@@ -144,7 +157,7 @@ def _scaled(x, factor, offset, relu, y):
                 out[j] = row[j] * a + b
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _pooled(x, factor, offset, y, choice):
     channels, rows, columns, batch = y.shape
     for task in prange(channels * rows):
@@ -163,7 +176,7 @@ def _pooled(x, factor, offset, y, choice):
                 chosen[j] = left if upper >= lower else right
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back(x, dy, y, relu, mean, inverse, scale, dx, dscale, dshift):
     for c in prange(len(x)):
         row, signal, seen, out = x[c], dy[c], y[c], dx[c]
@@ -183,7 +196,7 @@ def _back(x, dy, y, relu, mean, inverse, scale, dx, dscale, dshift):
             out[j] = factor * (out[j] - (row[j] - middle) * size * a - b)
 
 
-@njit(cache=True, parallel=True, fastmath=MATH)
+@njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back_pooled(x, dy, y, choice, mean, inverse, scale, dx, dscale, dshift):
     channels, rows, columns, batch = dy.shape
     count = x.shape[1] * x.shape[2] * x.shape[3]

@@ -1,4 +1,4 @@
-"""What a training will cost, from a trial of a few batches."""
+"""Time and memory that a training will take, estimated from a few batches."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ import tracemalloc
 from copy import deepcopy
 
 from dynsim._check import as_choice, as_count, as_like, as_number
-from dynsim.models import build
+from dynsim.models import Model, build
 
-from ._blas import blas_threads
 from ._fit import fit
-from ._train import METHODS
-from ._trainer import Trainer
+from ._trainer import Trainer, blas_threads
+from ._training import FIT_STEPS, METHODS
 
 TRIAL_BATCHES = 3
 TRIAL_FITS = 3
 
 
-def estimate(model, data, method="forces", *, reference=None, fit_steps=None, fit_images=0, fit_rate=0.02, **options):
+def estimate(
+    model: Model,
+    data,
+    *,
+    method: str = "forces",
+    reference: Model | None = None,
+    fit_steps: int | None = None,
+    fit_images: int = 0,
+    fit_rate: float = 0.02,
+    **options,
+) -> dict:
     """Return steps, seconds and memory of a training that has not begun, as a dict; nothing is changed.
 
-    A few batches (and steps of a fit) are made on copies, timed after a first one that may compile, and scaled to the
-    whole.
+    A few batches (and steps of a fit) are computed on copies, timed after a first one that may compile, and scaled to
+    the whole.
 
     Parameters
     ----------
     model, data, method, reference, fit_steps
         As for `train`.
     fit_images, fit_rate
-        Taken as `train` takes them; that a fit looks at its images four times is not counted.
+        As for `train`; the four passes of a fit over its images are not counted.
     **options
-        epochs, batch, rate and the further ones of `train` that change what a batch costs.
+        epochs, batch, rate and the others of `train` that change the cost of a batch.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def _trial(model, trainer, reference, method, given, fit_steps):
         steps = epochs * trainer.steps
         seconds += steps * _mean_seconds(trainer.trial, TRIAL_BATCHES) + epochs * _mean_seconds(trainer.validate, 1)
     if method != "forces":
-        fits = (fit_steps or 1500) if method == "fit" else epochs * (fit_steps or 300)
+        fits = (fit_steps or FIT_STEPS[method]) * (1 if method == "fit" else epochs)
         fit(model, reference, steps=1)
         seconds += fits * _mean_seconds(lambda: fit(model, reference, steps=TRIAL_FITS), 1) / TRIAL_FITS
     return seconds, steps, peak

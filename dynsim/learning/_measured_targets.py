@@ -1,15 +1,14 @@
-"""What a layer is to do to the signals that it sees: targets and metrics of a fit, measured on a few images.
+"""Targets and metrics of a fit, measured on the signals that layers receive for a few images.
 
-A layer with weights V that sees signals x' in place of a layer with weights W that sees x is to make |V x' - W x|^2
-small, the means left out (a norm or a bias takes them). With a ridge towards W itself this is a weighted least-squares
+A layer with weights V and inputs x' replaces a layer with weights W and inputs x, so |V x' - W x|^2 shall be small,
+without the means (a norm or a bias corrects them). With a ridge towards W itself this is a weighted least-squares
 problem in V, (V - T) M (V - T)^T, with M = cov(x', x') + ridge and T = (W cov(x, x') + ridge W) M^-1.
 """
 
 from __future__ import annotations
 
 import numpy as np
-
-from dynsim.layers import ReLU
+import numpy.typing as npt
 
 CHUNK = 100  # images whose patches are held at once
 RIDGE = 0.3  # of the signals' mean variance: what weights are fitted to stays near the trained ones
@@ -17,7 +16,7 @@ DOUBT = 2.0  # times inputs of a neuron / examples, to be added: few examples sh
 
 
 def signals_of(model, images):
-    """What every layer sees when images pass through a model, and its answer at the end."""
+    """The inputs of every layer when images pass through a model, and the scores at the end."""
     seen = [images if model.prepare is None else model.prepare(images)]
     for layer in model.layers:
         seen.append(layer.forward(seen[-1]))
@@ -34,22 +33,23 @@ def least_sure(model, images, count):
     return np.sort(np.argsort(margins, kind="stable")[:count])
 
 
-def settle(model, reference, images, trained):
-    """Pass images through a fitted model, set its biases and its norms' averages on the way; returns what layers see.
+def correct_averages(model, reference, images, *, trained):
+    """Correct the biases and the norms' averages of a fitted model layer by layer; returns every layer's inputs.
 
-    `trained` is what `signals_of` found in `reference`, the network that it was fitted to: the biases make the mean of
-    every layer's outputs equal to that. A norm's averages become the reference's, changed by what the averages on
-    these images differ in the two networks: an average over few images is not one over all.
+    `trained` is what `signals_of` returned for `reference`, the network that the model was fitted to. Biases make the
+    mean of every layer's outputs on the images equal to that of the reference. A norm's averages become those of the
+    reference, changed by the difference that the two networks show on these images, since an average over few images
+    is not one over all.
     """
     seen = [images if model.prepare is None else model.prepare(images)]
     for number, layer in enumerate(model.layers):
-        if getattr(layer, "places_in", None) is not None and layer.bias is not None:
+        if layer.placed and layer.bias is not None:
             layer.bias.value += _means(trained[number + 1]) - _means(layer.forward(seen[-1]))
-        if hasattr(layer, "momentum"):
+        if layer.averaged:
             (there, spread), (mean, variance) = _averages(seen[-1]), _averages(trained[number])
             original = reference.layers[number]
             ratio = np.where(variance > 0, spread / np.where(variance > 0, variance, 1), 1)
-            # What these images' mean is away from that of all scales as the signals do.
+            # The difference of these images' mean from that of all scales as the signals do.
             layer.mean[...] = there + (original.mean - mean) * np.sqrt(ratio)
             layer.variance[...] = original.variance * ratio
         seen.append(layer.forward(seen[-1]))
@@ -71,17 +71,17 @@ def importance(model):
     counts, found = None, {}
     for number in range(len(model.layers) - 1, -1, -1):
         layer = model.layers[number]
-        if hasattr(layer, "materialize"):
+        if layer.weighted:
             weights = layer.materialize()
             counts = np.ones(len(weights)) if counts is None else counts
             if len(counts) != len(weights):  # flattened images behind a convolution, channel by channel
                 counts = counts.reshape(len(weights), -1).sum(axis=1)
             found[number] = counts
             counts = counts @ np.square(weights.reshape(len(weights), weights.shape[1], -1), dtype=np.float64).sum(2)
-        elif hasattr(layer, "momentum"):
+        elif layer.averaged:
             factor = np.square(layer.scale.value, dtype=np.float64) / (layer.variance + layer.epsilon)
             counts = (counts.reshape(len(factor), -1) * factor[:, None]).sum(axis=1)
-        if counts is not None and (isinstance(layer, ReLU) or getattr(layer, "relu", False)):
+        if counts is not None and layer.relu:
             counts = counts / 2  # of signals around 0 half are cut, and their errors with them
     return found
 
@@ -90,7 +90,7 @@ def _means(signals):
     return signals.mean(axis=(0, *range(2, signals.ndim)), dtype=np.float64).astype(signals.dtype)
 
 
-def target(weights, signals, trained, ridge=None):
+def target(weights, signals, *, trained, ridge=None):
     """Return T (n, f) and M (f, f).
 
     Parameters
@@ -98,7 +98,7 @@ def target(weights, signals, trained, ridge=None):
     weights : ndarray, (n, m) or (n_out, n_in, k, k)
         Of the trained layer.
     signals, trained : ndarray
-        What the fitted layer sees, and what the trained one saw: (batch, m), or images (batch, n_in, height, width).
+        Inputs of the fitted layer and of the trained one: (batch, m), or images (batch, n_in, height, width).
     ridge : float, optional
         In units of the mean variance of `signals`; see `ridge_target`.
     """
@@ -113,10 +113,13 @@ def target(weights, signals, trained, ridge=None):
     mean = sums / count
     covariance = products / count - np.outer(mean, mean)
     size = flat.shape[1]
-    return ridge_target(flat, covariance[:size, :size], covariance[size:, :size], count, ridge)
+    parts = covariance[:size, :size], covariance[size:, :size]
+    return ridge_target(flat, parts[0], cross=parts[1], count=count, ridge=ridge)
 
 
-def ridge_target(weights, covariance, cross, count, ridge=None):
+def ridge_target(
+    weights: npt.NDArray, covariance: npt.NDArray, *, cross: npt.NDArray, count: int, ridge: float | None = None
+) -> tuple[npt.NDArray, npt.NDArray]:
     """T (n, f) and M (f, f) of weights W (n, f), from cov(x', x') and cov(x, x') over `count` examples.
 
     The first index of cov(x, x') is that of x. Without a `ridge`, in units of the mean variance, it is
@@ -124,8 +127,8 @@ def ridge_target(weights, covariance, cross, count, ridge=None):
 
     Examples
     --------
-    >>> goal, metric = ridge_target(np.ones((1, 2)), np.eye(2), np.eye(2), count=10, ridge=0.5)
-    >>> goal, metric
+    >>> wanted, metric = ridge_target(np.ones((1, 2)), np.eye(2), cross=np.eye(2), count=10, ridge=0.5)
+    >>> wanted, metric
     (array([[1., 1.]]), array([[1.5, 0. ],
            [0. , 1.5]]))
     """

@@ -1,21 +1,58 @@
-"""Reading a model file, which is never trusted: sizes are checked before memory is taken, nothing is unpickled."""
+"""Model files: one HDF5 file, the configuration as JSON and one data set per array.
+
+A file is never trusted when it is read: sizes are checked before memory is taken, and nothing is unpickled.
+"""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 
-import h5py
 import numpy as np
 
-from dynsim.errors import DataError, FileError
+from dynsim._check import as_like
+from dynsim._files import reading, replacing, to_json
+from dynsim.errors import FileError
 
 from ._build import build
+from ._count import count
+from ._model import Model
 
+FORMAT = 1
 LARGEST = 2**31  # floats; a configuration that asks for more is refused before memory is taken
 
 
-def load_model(path):
+def save_model(model: Model, path: str | os.PathLike):
+    """Write a model to one HDF5 file; a reader sees the file that was there before or the new one, whole.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, dynsim
+    >>> model = dynsim.models.mlp(widths=(4, 2), copies=2, dim=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder + "/model.h5")
+    ...     dynsim.load_model(folder + "/model.h5").config["widths"]
+    [4, 2]
+    """
+    import h5py
+
+    as_like(model, ("layers", "config", "arrays"), "Model", "model")
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["dynsim"] = "model"
+        file.attrs["format"] = FORMAT
+        file.attrs["config"] = to_json(model.config)
+        file.attrs["results"] = to_json(model.results)
+        file.attrs["parameters"] = to_json(count(model))
+        for name, array in model.arrays.items():
+            file.create_dataset(f"arrays/{name}", data=array)
+
+
+def load_model(path: str | os.PathLike) -> Model:
     """Read a model file; predictions are those of the model that was saved.
 
     Raises
@@ -27,22 +64,17 @@ def load_model(path):
     FileError
         If it is damaged.
     """
-    with _open(path) as file:
-        try:
-            config = json.loads(file.attrs["config"])
-            results = json.loads(file.attrs["results"])
-            check_size(config)
-            model = build(config)
-            model.results = results
-            fill(model, file["arrays"], path)
-        except FileError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-            raise FileError(f"{path}: damaged model file ({error}); write it again or use another.") from None
+    with reading(path, "model") as file:
+        config = json.loads(file.attrs["config"])
+        results = json.loads(file.attrs["results"])
+        check_size(config)
+        model = build(config)
+        model.results = results
+        fill(model, file["arrays"], path=path)
     return model
 
 
-def fill(model, stored, path):
+def fill(model: Model, stored, *, path):
     """Take a model's arrays from `stored[name]`, which has a shape and a dtype before it is read.
 
     Raises FileError where they do not fit.
@@ -59,37 +91,17 @@ def fill(model, stored, path):
             raise FileError(f"{path}: array {name} holds a number that is not finite; the file is damaged.")
 
 
-def describe(path):
+def describe(path: str | os.PathLike) -> dict:
     """Return what a model file says of itself: config, results and parameters, as a dict.
 
     Raises as `load_model`.
     """
-    with _open(path) as file:
-        try:
-            entries = {name: json.loads(file.attrs[name]) for name in ("config", "results", "parameters")}
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise FileError(f"{path}: damaged model file ({error}); write it again or use another.") from None
-    return {**entries.pop("config"), **entries}
+    with reading(path, "model") as file:
+        entries = {name: json.loads(file.attrs[name]) for name in ("config", "results", "parameters")}
+        return {**entries.pop("config"), **entries}
 
 
-def _open(path):
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a model file (model.h5).")
-    if not h5py.is_hdf5(path):
-        raise DataError(f"{path}: not an HDF5 file; expected a model file (model.h5).")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileError(f"{path}: damaged HDF5 file ({error}); write it again or use another.") from None
-    kind = file.attrs.get("dynsim")
-    if kind != "model":
-        file.close()
-        raise DataError(f"{path}: an HDF5 file, but not a model of dynsim; expected a model file (model.h5).")
-    return file
-
-
-def check_size(config):
+def check_size(config: dict):
     """Refuse a configuration that asks for too many numbers, before memory is taken; raises ValueError."""
     neurons, weights = _sizes(config)
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))

@@ -1,30 +1,31 @@
-"""One door for all ways of learning."""
+"""Training by forces, by a fit, and by both in alternation."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number
-from dynsim.models import build
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number, refusal
+from dynsim.models import Model, build
 from dynsim.trajectory import load_checkpoint, save_checkpoint
 
-from ._alternating import alternating
-from ._blas import blas_threads
-from ._evaluate import accuracy
+from ._accuracy import accuracy
 from ._fit import copy_ordinary, fit
-from ._moments import least_sure
+from ._measured_targets import least_sure
 from ._motion import MOTIONS
-from ._record import TrainingRecord
-from ._trainer import Trainer
+from ._trainer import Trainer, blas_threads
+from ._training_record import TrainingRecord
 
 METHODS = ("forces", "fit", "alternating")
+FIT_STEPS = {"fit": 1500, "alternating": 300}
+STORAGE = "float16"  # precision to which the alternating method rounds places
 
 
 @dataclass
 class TrainingResult:
-    """What a training came to: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
+    """Result of a training: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
 
     Examples
     --------
@@ -39,38 +40,38 @@ class TrainingResult:
     metrics: list = field(default_factory=list)
     layers: list = field(default_factory=list)
 
-    def plot(self, kind="learning", output=None, **options):
+    def plot(self, kind: str = "learning", output: str | os.PathLike | None = None, **options):
         """Draw loss and accuracy by epoch, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim  # the top of the house knows where figures are drawn
+        import dynsim
 
         return dynsim.plots.plot(self, kind, output, **options)
 
 
 def train(
-    model,
+    model: Model,
     data,
-    method="forces",
     *,
-    epochs=3,
-    batch=128,
-    rate=0.02,
-    motion="adam",
-    rates=None,
-    smoothing=0.0,
-    decay=0.0,
-    sphere=False,
-    bits=None,
-    augment=None,
-    seed=0,
-    reference=None,
-    fit_steps=None,
-    fit_images=0,
-    fit_rate=0.02,
-    trajectory=None,
-    checkpoint=None,
-    resume=False,
-    progress=None,
-):
+    method: str = "forces",
+    epochs: int = 3,
+    batch: int = 128,
+    rate: float = 0.02,
+    motion: str = "adam",
+    rates: dict | None = None,
+    smoothing: float = 0.0,
+    decay: float = 0.0,
+    sphere: bool = False,
+    bits: int | None = None,
+    augment: Callable | None = None,
+    seed: int = 0,
+    reference: Model | None = None,
+    fit_steps: int | None = None,
+    fit_images: int = 0,
+    fit_rate: float = 0.02,
+    trajectory: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: bool = False,
+    progress: Callable | None = None,
+) -> TrainingResult:
     """Train a model on a data set; the test set is read once, at the end.
 
     Ten percent of the training images are held out; the state of the epoch that is best on them is kept.
@@ -109,19 +110,20 @@ def train(
     fit_steps : int, optional
         Steps of a fit; 1500 for "fit", 300 after every epoch of "alternating".
     fit_images : int
-        Training images, without their labels, on which "fit" sees what an error does: those of which the trained
-        network is least sure. 0 is without any data.
+        Training images, without their labels, on which "fit" measures the effect of errors: those of which the trained
+        network is least sure. 0 uses no data.
     fit_rate : float
         Peak of the one-cycle schedule of "fit".
     trajectory : path, optional
         Write the places after every epoch there.
     checkpoint : path, optional
-        Write all that the rest depends on there after every epoch.
+        Write everything that the rest depends on there after every epoch.
     resume : bool
         Go on from the checkpoint; the result has the same bits as without the interruption.
     progress : callable, optional
-        Called after every batch with (epoch, step, steps, loss); if it returns true, the training ends with this
-        epoch. The steps of a fit are told as an epoch behind the last, with the error as loss.
+        Called after every batch as `progress(done, total, epoch=k, epochs=n, loss=l)`, epochs counted from 1, and after
+        every step of "fit" as `progress(done, total, error=e)`; done and total count batches and these steps over the
+        whole training. If it returns true, the training ends with this epoch, and a fit with this step.
 
     Returns
     -------
@@ -156,7 +158,7 @@ def train(
         if path is not None:
             as_instance(path, str | os.PathLike, name)
     if resume and checkpoint is None:
-        raise ValueError("resume: got True without a checkpoint; give the path it was written to.")
+        raise refusal("resume", "True without a checkpoint", "the path that it was written to as well")
     options = {
         "epochs": as_count(epochs, "epochs"),
         "batch": as_count(batch, "batch", minimum=2),
@@ -174,11 +176,18 @@ def train(
     if method != "forces" and not given:
         reference = build({**model.config, "weights": True, "rank": None})
     if method == "alternating":
-        trainer = alternating(model, reference, data, fit_steps=fit_steps or 300, **options)
+        trainer = _alternating(model, reference, data, fit_steps or FIT_STEPS[method], **options)
     else:
         trainer = Trainer(model if method == "forces" else reference, data, **options)
     if resume:
         trainer.restore(load_checkpoint(checkpoint))
+    batches = 0 if method == "fit" and given else trainer.epochs * trainer.steps
+    steps = (fit_steps or FIT_STEPS[method]) if method == "fit" else 0
+
+    def told(before):
+        """`progress` with the batches and steps of the whole training, of which so many were done before."""
+        return progress and (lambda done, _, **facts: progress(before + done, batches + steps, **facts))
+
     with blas_threads(model, batch), _recorded(trajectory, model, seed, trainer) as write:
 
         def after_epoch(trainer):
@@ -186,19 +195,19 @@ def train(
             if checkpoint is not None:
                 save_checkpoint(checkpoint, trainer.state())
 
-        if not (method == "fit" and given):
-            trainer.run(progress, after_epoch)
+        if batches:
+            trainer.run(told(0), after_epoch)
         layers = []
         if method == "fit":
             some = None
             if fit_images:
                 images = data.train_images[trainer.order]
                 some = images[least_sure(reference, images, fit_images)]
-            layers = fit(model, reference, fit_steps or 1500, fit_rate, images=some, progress=_behind(epochs, progress))
+            layers = fit(model, reference, steps=steps, rate=fit_rate, images=some, progress=told(batches))
         if method == "alternating":
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best
-        test = accuracy(model, data.test_images, data.test_labels)
+        test = accuracy(model, data.test_images, labels=data.test_labels)
     done = trainer.epoch if trainer.stopped else epochs
     result = TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers)
     model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
@@ -207,14 +216,29 @@ def train(
     return result
 
 
-def _behind(epochs, progress):
-    """Progress of a fit, told as that of an epoch behind the last."""
-    return None if progress is None else lambda step, steps, error: progress(epochs, step, steps, error)
+def _alternating(model, reference, data, fit_steps, **options):
+    """Return a Trainer of the weights in `reference` whose epochs end with a fit of the places of `model`.
+
+    After every epoch the places are fitted to the weights and rounded to the storage precision, and the weights become
+    those that follow from the places; so the held-out accuracy is that of the places.
+    """
+
+    def project(trainer):
+        # The first fit comes from far away; later ones follow the weights.
+        fit(model, reference, steps=fit_steps, rate=0.02 if trainer.epoch == 0 else 0.01)
+        for parameter in model.parameters.values():
+            if parameter.kind == "places":
+                parameter.value[...] = parameter.value.astype(STORAGE)
+        for layer, trained in zip(model.layers, reference.layers, strict=True):
+            if layer.placed:
+                trained.weights.value[...] = layer.materialize()
+
+    return Trainer(reference, data, project=project, also=[model], **options)
 
 
 @contextmanager
 def _recorded(path, model, seed, trainer):
-    """A function that writes a frame of the places after every epoch, from the start or on behind a checkpoint."""
+    """A function that writes a frame of the places after every epoch, from the start or after a checkpoint."""
     if path is None:
         yield lambda trainer: None
         return
