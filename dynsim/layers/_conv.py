@@ -127,7 +127,7 @@ class Conv(Convolution):
         self.bias = as_bias(bias, self.places_out.value.shape[-2])
 
     def materialize(self) -> npt.NDArray:
-        """Return the weights (n_out, n_in, k, k) that the places stand for."""
+        """Return the weights (n_out, n_in, k, k) that follow from the places."""
         weights = sum(relation(self.kernel, *subsystem).transpose(order) for subsystem, order in self._relations())
         return np.ascontiguousarray(weights)
 
@@ -254,7 +254,7 @@ def _rows(array):
 def _forward(k):
     @njit(cache=True, inline="always")
     def tap(images, number, r, batch, length):
-        """The input row that tap `number` of the kernel sees, shifted by its column."""
+        """The input row for tap `number` of the kernel, shifted by its column."""
         start = number % k * batch
         return images[number // (k * k), r + number // k % k][start : start + length]
 

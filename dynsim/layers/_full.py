@@ -116,7 +116,7 @@ class Full(Linear):
         self.bias = as_bias(bias, self.places_out.value.shape[1])
 
     def materialize(self) -> npt.NDArray:
-        """Return the weights (n, m) that the places stand for."""
+        """Return the weights (n, m) that follow from the places."""
         return relation(self.kernel, *self._subsystems())[0, 0]
 
     def add_weight_gradient(self, gradient: npt.NDArray):

@@ -26,7 +26,7 @@ def signals_of(model, images):
 def least_sure(model, images, count):
     """Indices of the `count` images whose two highest scores are closest, in the images' order; all if there are fewer.
 
-    There an error in a weight changes answers; at most other images it would have to be far larger.
+    For these an error in a weight changes the class; for most other images it would have to be far larger.
     """
     highest = np.sort(model.scores(images), axis=1)[:, -2:]
     margins = highest[:, -1] - highest[:, 0]

@@ -92,7 +92,7 @@ def fill(model: Model, stored, *, path):
 
 
 def describe(path: str | os.PathLike) -> dict:
-    """Return what a model file says of itself: config, results and parameters, as a dict.
+    """Return the description in a model file: config, results and parameters, as a dict.
 
     Raises as `load_model`.
     """

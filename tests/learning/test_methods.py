@@ -5,7 +5,7 @@ import pytest
 
 import dynsim
 from dynsim.layers import softmax_cross_entropy
-from dynsim.learning import Augment, fit, train
+from dynsim.learning import Augment, fit, fit_weights, train
 from dynsim.models import mlp
 
 WIDTHS = (64, 24, 10)
@@ -144,3 +144,34 @@ def test_decay_shrinks_ordinary_weights_only(digits):
         train(model, digits, epochs=1, batch=64, decay=decay, seed=1)
         places.append(model.layers[1].places_in.value)
     assert np.array_equal(*places)
+
+
+class Told:
+    """A progress that keeps what it is called with and stops after some calls."""
+
+    def __init__(self, last=None):
+        self.last, self.calls = last, []
+
+    def __call__(self, done, total, **facts):
+        self.calls.append((done, total, *facts))
+        return len(self.calls) == self.last
+
+
+def test_one_progress_for_all(trained, digits):
+    model, options = mlp(WIDTHS, copies=2, dim=3), {"epochs": 2, "batch": 400, "seed": 1}
+    told = Told()
+    train(model, digits, method="fit", fit_steps=5, progress=told, **options)
+    batches = [call for call in told.calls if call[2:] == ("epoch", "epochs", "loss")]
+    assert len(batches) == 2 * 3 and [call[:2] for call in told.calls] == [(k + 1, 11) for k in range(11)]
+    assert {call[2:] for call in told.calls[6:]} == {("error",)}
+    assert train(model, digits, progress=Told(last=1), **options).epochs == 1
+    told = Told(last=2)
+    fit(model, trained, steps=9, progress=told)
+    assert told.calls == [(1, 9, "error"), (2, 9, "error")]
+    told = Told(last=3)
+    fit_weights(np.ones((1, 1, 3, 4)) + np.eye(3, 4), dim=1, steps=2, restarts=4, progress=told)
+    assert len(told.calls) == 3 and told.calls[-1] == (3, 8, "error")
+    images, labels, told = np.repeat(digits.test_images, 4, axis=0), np.repeat(digits.test_labels, 4), Told(last=4)
+    found = dynsim.evaluate(model, images, labels=labels, delta=0.1, draws=5, progress=told)
+    parts = -(-len(images) // 500)
+    assert len(found["accuracies"]) == -(-4 // parts) and told.calls[0] == (500, 5 * len(images), "draw")
