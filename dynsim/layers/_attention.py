@@ -9,7 +9,7 @@ from dynsim._check import as_count, refusal
 from dynsim.kernels import Kernel
 
 from ._full import Full, Linear, PlainFull
-from ._layer import Parameter, as_bias, as_kernel, as_parameter
+from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
 
 
 class SelfAttention(Linear):
@@ -122,13 +122,13 @@ class Attention(SelfAttention):
 
     def __init__(
         self,
-        places_in: npt.ArrayLike | Parameter,
-        places_query_key: npt.ArrayLike | Parameter,
-        places_value: npt.ArrayLike | Parameter,
-        strengths: npt.ArrayLike | Parameter,
+        places_in: ParameterLike,
+        places_query_key: ParameterLike,
+        places_value: ParameterLike,
+        strengths: ParameterLike,
         kernel: Kernel | None = None,
         *,
-        bias: npt.ArrayLike | Parameter | None = None,
+        bias: ParameterLike | None = None,
         heads: int = 1,
     ):
         self.places_in = as_parameter(places_in, "places", "places_in", ("H", "T", "d"))
@@ -181,12 +181,7 @@ class PlainAttention(SelfAttention, PlainFull):
     """
 
     def __init__(
-        self,
-        weights: npt.ArrayLike | Parameter,
-        bias: npt.ArrayLike | Parameter | None = None,
-        *,
-        heads: int = 1,
-        keys: int | None = None,
+        self, weights: ParameterLike, bias: ParameterLike | None = None, *, heads: int = 1, keys: int | None = None
     ):
         PlainFull.__init__(self, weights, bias)
         rows = len(self.weights.value)

@@ -18,7 +18,7 @@ from dynsim._check import as_array, as_choice, refusal
 from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
 from ._inference import choose
-from ._layer import FAST_MATH, Layer, Parameter, as_bias, as_kernel, as_parameter
+from ._layer import FAST_MATH, Layer, ParameterLike, as_bias, as_kernel, as_parameter
 
 SETS = ("half", "full")
 
@@ -108,12 +108,12 @@ class Conv(Convolution):
 
     def __init__(
         self,
-        places_in: npt.ArrayLike | Parameter,
-        places_out: npt.ArrayLike | Parameter,
-        strengths: npt.ArrayLike | Parameter,
+        places_in: ParameterLike,
+        places_out: ParameterLike,
+        strengths: ParameterLike,
         kernel: Kernel | None = None,
         *,
-        bias: npt.ArrayLike | Parameter | None = None,
+        bias: ParameterLike | None = None,
         sets: str = "half",
     ):
         self.sets = as_choice(sets, SETS, "sets")
@@ -199,7 +199,7 @@ class PlainConv(Convolution):
     4.0
     """
 
-    def __init__(self, weights: npt.ArrayLike | Parameter, bias: npt.ArrayLike | Parameter | None = None):
+    def __init__(self, weights: ParameterLike, bias: ParameterLike | None = None):
         self.weights = as_parameter(weights, "weights", "weights", ("n_out", "n_in", "k", "k"))
         shape = self.weights.value.shape
         if shape[2] != shape[3]:

@@ -11,7 +11,7 @@ from dynsim._check import as_array, refusal
 from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
 from ._inference import TILE, choose
-from ._layer import Layer, Parameter, as_bias, as_kernel, as_parameter
+from ._layer import Layer, ParameterLike, as_bias, as_kernel, as_parameter
 
 
 class Linear(Layer):
@@ -101,12 +101,12 @@ class Full(Linear):
 
     def __init__(
         self,
-        places_in: npt.ArrayLike | Parameter,
-        places_out: npt.ArrayLike | Parameter,
-        strengths: npt.ArrayLike | Parameter,
+        places_in: ParameterLike,
+        places_out: ParameterLike,
+        strengths: ParameterLike,
         kernel: Kernel | None = None,
         *,
-        bias: npt.ArrayLike | Parameter | None = None,
+        bias: ParameterLike | None = None,
     ):
         self.places_in = as_parameter(places_in, "places", "places_in", ("H", "m", "d"))
         copies, _, d = self.places_in.value.shape
@@ -182,7 +182,7 @@ class PlainFull(Linear):
     array([[1., 1.]])
     """
 
-    def __init__(self, weights: npt.ArrayLike | Parameter, bias: npt.ArrayLike | Parameter | None = None):
+    def __init__(self, weights: ParameterLike, bias: ParameterLike | None = None):
         self.weights = as_parameter(weights, "weights", "weights", ("n", "m"))
         self.bias = as_bias(bias, len(self.weights.value))
 

@@ -95,15 +95,7 @@ def choose(
 
 
 def costs(
-    kernel: Kernel,
-    *,
-    m: int,
-    n: int,
-    d: int,
-    copies: int,
-    columns: int,
-    offsets: int = 1,
-    rates: Rates | None = None,
+    kernel: Kernel, *, m: int, n: int, d: int, copies: int, columns: int, offsets: int = 1, rates: Rates | None = None
 ) -> dict[str, float]:
     """Seconds that each way takes, by the rates (default: this machine's).
 

@@ -57,6 +57,9 @@ class Parameter:
         self.gradient[...] = 0
 
 
+ParameterLike = npt.ArrayLike | Parameter  # what constructors of layers take
+
+
 class Layer:
     """A step of a network: signals in and signals out, and the gradient of the loss back.
 

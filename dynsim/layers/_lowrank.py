@@ -9,7 +9,7 @@ from dynsim._check import as_count, refusal
 
 from ._conv import Convolution
 from ._full import Linear
-from ._layer import Parameter, as_bias, as_parameter
+from ._layer import ParameterLike, as_bias, as_parameter
 
 
 class LowRankFull(Linear):
@@ -22,13 +22,7 @@ class LowRankFull(Linear):
     (2, 3)
     """
 
-    def __init__(
-        self,
-        left: npt.ArrayLike | Parameter,
-        right: npt.ArrayLike | Parameter,
-        *,
-        bias: npt.ArrayLike | Parameter | None = None,
-    ):
+    def __init__(self, left: ParameterLike, right: ParameterLike, *, bias: ParameterLike | None = None):
         self.left = as_parameter(left, "weights", "left", ("n", "r"))
         self.right = as_parameter(right, "weights", "right", (self.left.value.shape[1], "m"))
         self.bias = as_bias(bias, len(self.left.value))
@@ -53,14 +47,7 @@ class LowRankConv(Convolution):
     (4, 2, 3, 3)
     """
 
-    def __init__(
-        self,
-        left: npt.ArrayLike | Parameter,
-        right: npt.ArrayLike | Parameter,
-        *,
-        n_in: int,
-        bias: npt.ArrayLike | Parameter | None = None,
-    ):
+    def __init__(self, left: ParameterLike, right: ParameterLike, *, n_in: int, bias: ParameterLike | None = None):
         self.flat = LowRankFull(left, right, bias=bias)
         self.left, self.right, self.bias = self.flat.left, self.flat.right, self.flat.bias
         n_in, columns = as_count(n_in, "n_in"), self.right.value.shape[1]

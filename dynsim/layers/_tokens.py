@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_count, as_instance, refusal
 
-from ._layer import Layer, Parameter, as_parameter
+from ._layer import Layer, ParameterLike, as_parameter
 
 
 class Patches(Layer):
@@ -65,7 +65,7 @@ class Positions(Layer):
             [0., 1.]]])
     """
 
-    def __init__(self, value: npt.ArrayLike | Parameter):
+    def __init__(self, value: ParameterLike):
         self.value = as_parameter(value, "weights", "value", ("tokens", "width"))
 
     def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
@@ -94,7 +94,7 @@ class ClassToken(Layer):
     (2, 5, 3)
     """
 
-    def __init__(self, value: npt.ArrayLike | Parameter):
+    def __init__(self, value: ParameterLike):
         self.value = as_parameter(value, "weights", "value", ("width",))
 
     def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
