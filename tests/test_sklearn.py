@@ -58,7 +58,7 @@ def test_labels_may_be_words_and_the_network_can_be_saved(iris, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"hidden_layer_sizes": 8}, "hidden_layer_sizes: got 8"),
+        ({"hidden_layer_sizes": 8}, "hidden_layer_sizes: got int 8"),
         ({"kernel": "nothing"}, "got profile 'nothing'"),
         ({"max_iter": 0}, "max_iter: got 0"),
         ({"batch_size": 1}, "batch_size: got 1"),
