@@ -22,7 +22,7 @@ def network(generator, widths, copies, dim, kernel):
             places[k + 1],
             generator.normal(size=copies) / widths[k],
             kernel,
-            generator.normal(size=widths[k + 1]),
+            bias=generator.normal(size=widths[k + 1]),
         )
         for k in range(len(widths) - 1)
     ]

@@ -87,8 +87,8 @@ def test_an_interrupted_task_goes_on_bit_for_bit(finished, tmp_path):
     folder, results = finished
     task = next(task for task in load(RECIPE).tasks() if task.name == "alternating-row0-seed1")
 
-    def stop(epoch, *_):
-        if epoch == 2:
+    def stop(done, total, epoch, **_):
+        if epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

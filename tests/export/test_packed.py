@@ -51,7 +51,7 @@ def test_packing_twice_changes_nothing(digits, tmp_path):
 
 
 def test_places_off_the_grid_are_rounded_to_half_a_step(tmp_path):
-    model = lenet5(1, 1, 4)
+    model = lenet5(1, 1, dim=4)
     save_packed(model, tmp_path / "m.safetensors", 6)
     again = load_packed(tmp_path / "m.safetensors")
     for name, parameter in model.parameters.items():
@@ -79,8 +79,8 @@ def test_a_quantised_training_goes_on_bit_for_bit(digits, tmp_path):
     whole = mlp((64, 16, 10), copies=2, dim=3)
     train(whole, digits, **options)
 
-    def stop(epoch, *_):
-        if epoch == 2:
+    def stop(done, total, epoch, **_):
+        if epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -73,7 +73,7 @@ def test_linear_is_the_core_layer(dtype):
     torch.manual_seed(0)
     ours = DynLinear(6, 4, copies=2, dim=2, kernel=SMOOTH, dtype=dtype)
     parts = [p.detach().numpy() for p in (ours.places_in[0], ours.places_out[0], ours.strengths[0, 0])]
-    core = layers.Full(*parts, SMOOTH, ours.bias.detach().numpy())
+    core = layers.Full(*parts, SMOOTH, bias=ours.bias.detach().numpy())
     x = numbers(5, 6, dtype=dtype).requires_grad_()
     y = ours(x)
     np.testing.assert_allclose(y.detach().numpy(), core.forward(x.detach().numpy(), training=True), atol=1e-6)
@@ -113,7 +113,7 @@ def test_conv_is_the_core_layer(sets):
     torch.manual_seed(3)
     ours = DynConv2d(2, 4, 3, copies=2, dim=2, kernel=SMOOTH, sets=sets, dtype=torch.float64)
     parts = [p.detach().numpy() for p in (ours.places_in, ours.places_out, ours.strengths)]
-    core = layers.Conv(*parts, SMOOTH, ours.bias.detach().numpy(), sets)
+    core = layers.Conv(*parts, SMOOTH, bias=ours.bias.detach().numpy(), sets=sets)
     np.testing.assert_allclose(ours.materialize().detach().numpy(), core.materialize(), atol=1e-14)
     x, signal = numbers(2, 2, 5, 6), numbers(2, 4, 3, 4, seed=1)
     y = ours(x)
