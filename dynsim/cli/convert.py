@@ -46,9 +46,9 @@ def command(model, output, data_dir, as_json, include, exclude, **options):
     with Progress(0, 1, unit="fits") as bar:
         made, report = convert(
             module, include=list(include) or None, exclude=list(exclude) or None, checkpoint=fits,
-            progress=lambda name, done, total: bar(done / total), **options,
+            progress=lambda done, total, name: bar(done / total), **options,
         )  # fmt: skip
-    save_converted(made, output, source, report)
+    save_converted(made, output, source=source, report=report)
     fits.unlink(missing_ok=True)
     found = {**report.to_dict(), "seed": options["seed"], "bytes": output.stat().st_size}
     click.echo(json.dumps(found) if as_json else str(report))

@@ -5,29 +5,25 @@ try:
 except ImportError:
     raise ImportError("dynsim.torch needs PyTorch: pip install 'dynsim[torch]'.") from None
 
-from ._allocate import Curve, allocate
-from ._attention import DynMultiheadAttention
-from ._conv import DynConv2d
-from ._convert import convert
-from ._descent import NaturalDescent, moving
-from ._embedding import DynEmbedding
-from ._files import load_converted, load_source, save_converted
-from ._finetune import distillation, finetune
-from ._linear import DynLinear
-from ._matching import Matching
-from ._materialize import materialize
-from ._noise import noisy
-from ._norms import correct, expectations
-from ._onnx import save_onnx
-from ._plain import plain
-from ._program import load_program, modularise
-from ._relation import relation
-from ._report import Report
-from ._timm import load_timm, load_torchvision
-from ._walk import replace, walk
+from ._allocation import Curve, allocate
+from ._conversion import convert
+from ._conversion_report import Report
+from ._converted_files import load_converted, load_source, load_weights, save_converted, save_onnx
+from ._exchange import list_layers, materialize, replace_layer
+from ._finetuning import distillation, finetune
+from ._module_measures import count_macs, noisy
+from ._modules import DerivedWeights, DynConv2d, DynEmbedding, DynLinear
+from ._multihead import DynMultiheadAttention
+from ._natural_descent import NaturalDescent
+from ._norm_averages import correct_averages, expectations
+from ._output_matching import Matching
+from ._programs import load_program, modularise
+from ._timm_backbones import load_timm, load_torchvision, plain_convolutions
+from ._torch_relation import relation
 
 __all__ = [
     "Curve",
+    "DerivedWeights",
     "DynConv2d",
     "DynEmbedding",
     "DynLinear",
@@ -37,23 +33,24 @@ __all__ = [
     "Report",
     "allocate",
     "convert",
-    "correct",
+    "correct_averages",
+    "count_macs",
     "distillation",
     "expectations",
     "finetune",
+    "list_layers",
     "load_converted",
     "load_program",
     "load_source",
     "load_timm",
     "load_torchvision",
+    "load_weights",
     "materialize",
     "modularise",
-    "moving",
     "noisy",
-    "plain",
+    "plain_convolutions",
     "relation",
-    "replace",
+    "replace_layer",
     "save_converted",
     "save_onnx",
-    "walk",
 ]

@@ -14,9 +14,14 @@ from torch.nn import functional  # noqa: E402
 
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
-from dynsim.experiments.cifar10 import _data  # noqa: E402
-from dynsim.experiments.cifar10._lowrank import LowRankConv2d, low_rank, rounded  # noqa: E402
-from dynsim.experiments.cifar10._resnet import ResNet, load_resnet20  # noqa: E402
+from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
+from dynsim.experiments.cifar10._cifar_networks import (  # noqa: E402
+    LowRankConv2d,
+    ResNet,
+    load_resnet20,
+    low_rank,
+    rounded,
+)
 
 RECIPE = Path(__file__).parents[2] / "experiments" / "cifar10.toml"
 
@@ -96,28 +101,28 @@ def test_rounded_weights_have_as_many_values_as_bits_allow():
 
 
 def test_files_that_are_none_are_named(folder, tmp_path):
-    with pytest.raises(DataError, match=r"weights\.th: no weights of ResNet-20"):
+    with pytest.raises(DataError, match=r"weights\.th holds no weights of this network"):
         (tmp_path / "weights.th").write_bytes(b"nothing")
         load_resnet20(tmp_path / "weights.th")
     path = tmp_path / "some.bin"
     path.write_bytes(b"1" * 3000)
-    with pytest.raises(DataError, match="has 3000 bytes; expected records of 3073"):
-        _data.read(path)
+    with pytest.raises(DataError, match="got 3000 bytes; expected records of 3073"):
+        read_records(path)
     path.write_bytes(b"\xff" * 3073)
-    with pytest.raises(DataError, match="a label is 255"):
-        _data.read(path)
+    with pytest.raises(DataError, match="got label 255"):
+        read_records(path)
     (tmp_path / "half.bin.gz").write_bytes(gzip.compress(records(1, 0).tobytes())[:1000])
-    with pytest.raises(DataError, match="damaged gz file"):
-        _data.read(tmp_path / "half.bin.gz")
-    with pytest.raises(DataError, match=r"cifar10/nothing\.bin: not found"):
-        _data.find(tmp_path / "elsewhere", "cifar10/nothing.bin")
+    with pytest.raises(DataError, match="a damaged gz file"):
+        read_records(tmp_path / "half.bin.gz")
+    with pytest.raises(DataError, match=r"cifar10/nothing\.bin is not in"):
+        find_file(tmp_path / "elsewhere", "cifar10/nothing.bin")
     with pytest.raises(ValueError, match=r"finetune\.all"):
         experiments.load({**tomllib.loads(RECIPE.read_text()), "finetune": {"all": {"epochs": 1}}})
 
 
 def test_batches_change_images_but_not_what_stands_beside_them(folder):
-    images, labels = _data.read(_data.find(folder, "cifar10/data_batch_1.bin"))
-    batches = _data.Batches(images, labels, 10, 2, 0)
+    images, labels = read_records(find_file(folder, "cifar10/data_batch_1.bin"))
+    batches = Batches(images, labels, 10, 2, 0)
     first = list(batches)
     assert len(first) == len(batches) == 4
     assert sorted(torch.cat([part[1] for part in first]).tolist()) == sorted(labels.tolist())

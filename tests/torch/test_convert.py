@@ -10,17 +10,18 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim import Kernel  # noqa: E402
+from dynsim.errors import DataError  # noqa: E402
 from dynsim.torch import (  # noqa: E402
     Curve,
     DynConv2d,
     DynLinear,
+    Matching,
     allocate,
     convert,
     expectations,
+    list_layers,
     materialize,
-    walk,
 )
-from dynsim.torch._matching import Matching  # noqa: E402
 
 KERNEL = Kernel("gaussian", length=6.0)
 
@@ -110,12 +111,12 @@ def test_a_budget_is_kept_and_goes_where_it_helps():
 
 def test_allocation_is_greedy_and_within_limits():
     g = np.random.default_rng(0)
-    curves = [Curve(g.normal(size=(1, 1, 30, 30)) * g.random(30) ** power, 2, 2) for power in (0, 1, 4)]
+    curves = [Curve(g.normal(size=(1, 1, 30, 30)) * g.random(30) ** power, step=2, extra=2) for power in (0, 1, 4)]
     chosen = allocate(curves, 0.5)
     assert sum(c.floats(q) for c, q in zip(curves, chosen, strict=True)) <= 0.5 * 2700
     assert chosen[0] > chosen[2] and all(q % 2 == 0 for q in chosen)
     curve = curves[0]
-    curve.measured(4, curve.error(4))
+    curve.set_measured(4, curve.error(4))
     assert curve.gain == pytest.approx(1.2)  # what was predicted was found
 
 
@@ -158,22 +159,30 @@ def test_finished_fits_are_taken_from_the_file(tmp_path):
     class Stop(Exception):
         pass
 
-    def stop(*arguments):
+    def stop(*arguments, **facts):
         raise Stop
 
     row = nn.Sequential(module, nn.Linear(24, 20))
     with pytest.raises(Stop):
         convert(row, copies=2, dim=2, steps=5, checkpoint=path, progress=stop)
     whole, _ = convert(row, copies=2, dim=2, steps=5)
-    again, _ = convert(row, copies=2, dim=2, steps=5, checkpoint=path, progress=lambda *a: calls.append(a))
-    assert [call[1:] for call in calls] == [(1, 2), (2, 2)]
+    again, _ = convert(row, copies=2, dim=2, steps=5, checkpoint=path, progress=lambda *a, name: calls.append(a))
+    assert calls == [(1, 2), (2, 2)]
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
     path.write_bytes(b"no file of fits")
-    from dynsim.errors import FileError
-
-    with pytest.raises(FileError, match="damaged file of fits"):
+    with pytest.raises(DataError, match="not an HDF5 file"):
         convert(row, copies=2, dim=2, steps=5, checkpoint=path)
+
+
+@pytest.mark.parametrize("options", [{"copies": 2, "dim": 2}, {"budget": 0.5}])
+def test_a_stopped_conversion_leaves_the_rest_as_it_is(options):
+    torch.manual_seed(3)
+    row = nn.Sequential(nn.Linear(20, 24), nn.Linear(24, 20))
+    made, report = convert(row, steps=3, progress=lambda done, total, name: True, **options)
+    first, second = report.layers
+    assert first.converted == ("dim" in options) and not second.converted and "stopped" in second.reason
+    assert torch.equal(made[1].weight, row[1].weight) and report.share <= 1.0
 
 
 def test_what_cannot_be_done_is_said():
@@ -181,9 +190,9 @@ def test_what_cannot_be_done_is_said():
     tied["head"].weight = tied["table"].weight
     _, report = convert(tied, copies=1, dim=1, steps=2)
     assert "shares its weights" in report.layers[0].reason
-    with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
+    with pytest.raises(TypeError, match=r"expected a Module"):
         convert(3)
-    with pytest.raises(ValueError, match="fits no layer"):
+    with pytest.raises(ValueError, match="a pattern that matches a layer"):
         convert(nn.Linear(3, 3), include=["fc*"])
     with pytest.raises(ValueError, match="expected one of the two"):
         convert(nn.Linear(3, 3), budget=0.5, dim=3)
@@ -221,13 +230,13 @@ def test_with_a_few_batches_the_outputs_are_matched():
         convert(module, copies=2, dim=2, steps=2, data=[])
 
 
-def test_the_goal_of_a_layer_that_sees_what_it_saw_is_its_weights():
+def test_the_target_of_a_layer_that_sees_what_it_saw_is_its_weights():
     torch.manual_seed(5)
     module = nn.Sequential(nn.Conv2d(2, 5, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(5, 4, (3, 2)))
     batches = [torch.randn(30, 2, 6, 6).double() for _ in range(2)]
     module.double()
-    entry = walk(module)[1]
-    weights, metric = Matching(module, module, batches).goal(entry)
+    entry = list_layers(module)[1]
+    weights, metric = Matching(module, module, batches=batches).target(entry)
     np.testing.assert_allclose(weights, entry.weights, atol=1e-9)
     # and errors in the metric are those of the outputs, but for the ridge
     change = np.random.default_rng(0).normal(size=entry.weights.shape)

@@ -10,15 +10,15 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim.kernels import Kernel  # noqa: E402
-from dynsim.torch import DynConv2d, DynLinear, NaturalDescent, _descent, relation  # noqa: E402
+from dynsim.torch import DynConv2d, DynLinear, NaturalDescent, _natural_descent, relation  # noqa: E402
 
 KERNEL = Kernel("gaussian", length=6.0)
 
 
 def test_a_step_is_the_nearest_to_the_weights_own(monkeypatch):
     """Of one neuron's moves the step is the one whose change of the weights is nearest to -rate dL/dW."""
-    monkeypatch.setattr(_descent, "RIDGE", 0.0)
-    monkeypatch.setattr(_descent, "FLOOR", 0.0)
+    monkeypatch.setattr(_natural_descent, "RIDGE", 0.0)
+    monkeypatch.setattr(_natural_descent, "FLOOR", 0.0)
     torch.manual_seed(0)
     layer = DynLinear(12, 5, bias=False, copies=2, dim=2, kernel=KERNEL, dtype=torch.float64)
     gradient = torch.randn(5, 12, dtype=torch.float64)
@@ -43,7 +43,7 @@ def test_a_step_is_the_nearest_to_the_weights_own(monkeypatch):
 @pytest.mark.parametrize("sets", ["half", "full"])
 def test_convolutions_with_low_rank_parts_learn(sets):
     torch.manual_seed(1)
-    layer = DynConv2d(3, 4, 3, copies=2, dim=3, rank=2, kernel=KERNEL, sets=sets)
+    layer = DynConv2d(3, 4, kernel_size=3, copies=2, dim=3, rank=2, kernel=KERNEL, sets=sets)
     optimizer, x = NaturalDescent(layer, rate=0.02, momentum=0.5, refresh=3), torch.randn(8, 3, 6, 6)
     wanted, losses = torch.randn(4, 3, 3, 3), []
     before = {name: p.detach().clone() for name, p in layer.particles().items()}

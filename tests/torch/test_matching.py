@@ -31,7 +31,7 @@ def smooth_images(count):
 def test_a_module_that_was_not_changed_is_left_as_it_is():
     net = trained()
     module = copy.deepcopy(net)
-    assert Matching(net, module, [torch.randn(3, 3, 8, 8)]).settle() == 2
+    assert Matching(net, module, batches=[torch.randn(3, 3, 8, 8)]).correct_averages() == 2
     for one, two in zip(net.state_dict().values(), module.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
 
@@ -41,10 +41,10 @@ def test_norms_take_over_what_a_change_does_to_their_inputs():
     module = copy.deepcopy(net)
     with torch.no_grad():
         module[0].weight *= 2.0
-    matching = Matching(net, module, [torch.randn(40, 3, 8, 8)])
-    assert matching.settle("0") == 0 and matching.settle("3") == 1
+    matching = Matching(net, module, batches=[torch.randn(40, 3, 8, 8)])
+    assert matching.correct_averages("0") == 0 and matching.correct_averages("3") == 1
     torch.testing.assert_close(module[1].running_var, 4 * net[1].running_var)
-    assert matching.settle() == 2
+    assert matching.correct_averages() == 2
     torch.testing.assert_close(module[4].running_var, net[4].running_var, rtol=1e-4, atol=0)
     x = torch.randn(7, 3, 8, 8)
     torch.testing.assert_close(module(x), net(x), rtol=1e-3, atol=1e-4)

@@ -11,8 +11,7 @@ from dynsim.torch import (  # noqa: E402
     DynEmbedding,
     DynLinear,
     DynMultiheadAttention,
-    _portable,
-    _relation,
+    _torch_relation,
     materialize,
     relation,
 )
@@ -39,9 +38,9 @@ def test_the_portable_formulas_are_the_kernels(profile, metric, monkeypatch):
     rho = difference.square().sum(-1).sqrt() if metric == "l2" else difference.abs().sum(-1)
     expected = np.einsum("tsh,tshoi->tsoi", strengths.numpy(), kernel.value(rho.numpy()))
     # float64 in both, sums of a few terms of size one
-    got = _portable.relation(kernel, sources, targets, strengths)
+    got = _torch_relation.torch_relation(kernel, sources, targets, strengths)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-13)
-    monkeypatch.setattr(_relation, "_in_numba", lambda tensor: False)
+    monkeypatch.setattr(_torch_relation, "_in_numba", lambda tensor: False)
     parts = [part.requires_grad_() for part in (sources, targets, strengths)]
     assert torch.autograd.gradcheck(lambda *x: relation(kernel, *x), parts)
 
@@ -50,10 +49,13 @@ def test_the_portable_way_is_that_of_numba():
     parts = [numbers(2, 2, 3, 2), numbers(1, 2, 4, 2, seed=1), numbers(1, 2, 2, seed=2)]
     arrays, gradient = [part.numpy() for part in parts], numbers(1, 2, 4, 3, seed=3)
     np.testing.assert_allclose(
-        _portable.relation(SMOOTH, *parts).numpy(), kernels.relation(SMOOTH, *arrays), rtol=1e-12, atol=1e-13
+        _torch_relation.torch_relation(SMOOTH, *parts).numpy(),
+        kernels.relation(SMOOTH, *arrays),
+        rtol=1e-12,
+        atol=1e-13,
     )
     ours = kernels.relation_forces(SMOOTH, *arrays, gradient.numpy())
-    for one, other in zip(ours, _portable.relation_forces(SMOOTH, *parts, gradient), strict=True):
+    for one, other in zip(ours, _torch_relation.torch_relation_forces(SMOOTH, *parts, gradient), strict=True):
         np.testing.assert_allclose(other.numpy(), one, rtol=1e-11, atol=1e-12)
 
 
@@ -102,7 +104,7 @@ def test_weight_free_answers_and_gradients_are_the_dense_ones():
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
-    with pytest.raises(ValueError, match="weight-free needs the linear kernel"):
+    with pytest.raises(ValueError, match="expected the linear kernel"):
         DynLinear(6, 4, copies=1, dim=2, kernel=SMOOTH, inference="weight-free")(x.float())
     with pytest.raises(ValueError, match="expected one of"):
         DynLinear(6, 4, inference="sparse")
@@ -111,7 +113,7 @@ def test_weight_free_answers_and_gradients_are_the_dense_ones():
 @pytest.mark.parametrize("sets", layers.SETS)
 def test_conv_is_the_core_layer(sets):
     torch.manual_seed(3)
-    ours = DynConv2d(2, 4, 3, copies=2, dim=2, kernel=SMOOTH, sets=sets, dtype=torch.float64)
+    ours = DynConv2d(2, 4, kernel_size=3, copies=2, dim=2, kernel=SMOOTH, sets=sets, dtype=torch.float64)
     parts = [p.detach().numpy() for p in (ours.places_in, ours.places_out, ours.strengths)]
     core = layers.Conv(*parts, SMOOTH, bias=ours.bias.detach().numpy(), sets=sets)
     np.testing.assert_allclose(ours.materialize().detach().numpy(), core.materialize(), atol=1e-14)
@@ -135,7 +137,7 @@ def test_conv_is_the_core_layer(sets):
 )
 def test_every_convolution_is_the_ordinary_one_with_its_weights(options):
     torch.manual_seed(4)
-    layer = DynConv2d(4, 8, (3, 2), copies=2, dim=2, kernel=SMOOTH, **options)
+    layer = DynConv2d(4, 8, kernel_size=(3, 2), copies=2, dim=2, kernel=SMOOTH, **options)
     ordinary = torch.nn.Conv2d(4, 8, (3, 2), **options)
     weights = layer.materialize()
     assert weights.shape == ordinary.weight.shape
@@ -201,10 +203,10 @@ def test_a_state_dict_goes_there_and_back_and_neighbours_share():
     ("make", "words"),
     [
         (lambda: DynLinear(3, 4, copies=0), "copies: got 0"),
-        (lambda: DynLinear(3, 4, kernel="gaussian"), "expected a dynsim.Kernel"),
-        (lambda: DynConv2d(3, 4, 3, groups=2), "groups: got 2"),
-        (lambda: DynConv2d(3, 4, 3, sets="both"), "sets: got 'both'"),
-        (lambda: DynConv2d(3, 4, 3, padding_mode="mirror"), "padding_mode: got 'mirror'"),
+        (lambda: DynLinear(3, 4, kernel="gaussian"), "expected a Kernel"),
+        (lambda: DynConv2d(3, 4, kernel_size=3, groups=2), "groups: got 2"),
+        (lambda: DynConv2d(3, 4, kernel_size=3, sets="both"), "sets: got 'both'"),
+        (lambda: DynConv2d(3, 4, kernel_size=3, padding_mode="mirror"), "padding_mode: got 'mirror'"),
         (lambda: DynLinear(3, 4, rank=-1), "rank: got -1"),
     ],
 )

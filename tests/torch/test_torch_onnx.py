@@ -39,7 +39,7 @@ def test_onnxruntime_says_the_same(number, tmp_path):
     module, report = convert(list(networks())[number].eval(), copies=1, dim=2, steps=2)
     assert sum(layer.converted for layer in report.layers) >= 2
     x, path = torch.rand(3, 3, 16, 16), tmp_path / "m.onnx"
-    assert save_onnx(module, x, path) == path.stat().st_size
+    assert save_onnx(module, path, example=x) == path.stat().st_size
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for batch in (3, 1):
         with torch.no_grad():

@@ -19,7 +19,7 @@ original = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
 module, _ = convert(original, copies=1, dim=2, steps=3)
 data = TensorDataset(torch.randn(64, 12), torch.randint(4, (64,)))
 sampler = DistributedSampler(data, int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"]))
-metrics = finetune(module, original, DataLoader(data, 8, sampler=sampler), epochs=8, rate=0.05, labels=0.0)
+metrics = finetune(module, original, loader=DataLoader(data, 8, sampler=sampler), epochs=8, rate=0.05, labels=0.0)
 torch.save({"state": module.state_dict(), "loss": [entry["loss"] for entry in metrics]},
            os.path.join(sys.argv[1], "rank" + os.environ["RANK"] + ".pt"))
 torch.distributed.destroy_process_group()

@@ -1,5 +1,5 @@
 """CIFAR-10: a trained ResNet-20 converted, fine-tuned, perturbed, beside SVD and rounded weights; needs PyTorch."""
 
-from ._recipe import ConversionRecipe, load
+from ._cifar_recipe import ConversionRecipe, load
 
 __all__ = ["ConversionRecipe", "load"]

@@ -1,20 +1,19 @@
 """The ImageNet table: backbones of timm at full size, converted to particles, beside the published numbers."""
 
-from ._count import count_macs, floats_of_particles
-from ._data import accuracy, find_folder, image_folder
-from ._recipe import ImageNetRecipe, load
-from ._report import report
-from ._task import ConvertTask, backbone
+from ._imagenet_measures import accuracy, find_folder, floats_of_particles, image_folder, macs_of_conversion
+from ._imagenet_recipe import ImageNetRecipe, load
+from ._imagenet_report import report
+from ._imagenet_task import ConvertTask, backbone
 
 __all__ = [
     "ConvertTask",
     "ImageNetRecipe",
     "accuracy",
     "backbone",
-    "count_macs",
     "find_folder",
     "floats_of_particles",
     "image_folder",
     "load",
+    "macs_of_conversion",
     "report",
 ]

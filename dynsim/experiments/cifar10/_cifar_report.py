@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
+
+from dynsim._files import write_json, write_whole
 
 TITLES = {"original": "original", "particles": "particles", "low-rank": "SVD", "rounded": "weights, rounded"}
 
@@ -15,10 +16,10 @@ def report(recipe, results, folder):
     folder = Path(folder)
     rows = [(task, results.get(task.name)) for task in recipe.tasks()]
     text = _markdown(recipe, rows)
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    listed = [{"name": task.name, "kind": task.kind, "budget": task.budget, "tuned": task.tuned, "seed": task.seed,
-               "result": result} for task, result in rows]  # fmt: skip
-    (folder / "report.json").write_text(json.dumps({"title": recipe.title, "rows": listed}, indent=1), encoding="utf-8")
+    write_whole(folder / "report.md", text)
+    names = ("name", "kind", "budget", "tuned", "seed")
+    listed = [{**{name: getattr(task, name) for name in names}, "result": result} for task, result in rows]
+    write_json(folder / "report.json", {"title": recipe.title, "rows": listed}, indent=1)
     _figures(recipe, rows, folder)
     return text
 

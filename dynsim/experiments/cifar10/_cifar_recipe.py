@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dynsim._check import as_count, as_number, expect_keys
+from dynsim._check import as_choice, as_count, as_number, expect_keys, refusal
 
-from . import _data
-from ._task import KINDS, TEST, TRAINING, ConversionTask
+from ._cifar_data import find_file
+from ._cifar_report import report
+from ._cifar_task import KINDS, TEST, TRAINING, ConversionTask
 
 KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas", "draws")
+NEEDED = ("title", "weights", "budgets", "include")
 CONVERT = ("copies", "steps", "restarts", "rank")
 FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "images", "held_out")
 
@@ -32,13 +34,13 @@ class ConversionRecipe:
     kinds: tuple = KINDS
 
     def check(self, data_dir=None):
-        """Say what is missing before the work, not after it."""
+        """Raise what is missing before the work begins."""
         try:
             import torch  # noqa: F401
         except ImportError:
             raise ImportError("This experiment needs PyTorch: pip install 'dynsim[torch]'.") from None
         for name in (TRAINING, TEST, self.weights):
-            _data.find(data_dir, name)
+            find_file(data_dir, name)
 
     def tasks(self):
         """The original, then budget after budget particles and their baselines, with and without fine-tuning."""
@@ -58,24 +60,22 @@ class ConversionRecipe:
 
     def report(self, results, folder):
         """Write the table and figures; returns the Markdown."""
-        from ._report import report
-
         return report(self, results, folder)
 
 
 def load(given):
     """Check what a TOML file says; raises ValueError or TypeError where a key is unknown or a value does not fit."""
     expect_keys(given, KEYS, "experiment")
-    for key in ("title", "weights", "budgets", "include"):
+    for key in NEEDED:
         if key not in given:
-            raise ValueError(f"experiment: {key} is missing.")
+            raise refusal("experiment", f"no {key}", f"{', '.join(NEEDED)} at least")
     recipe = ConversionRecipe(**{key: value for key, value in given.items() if key != "kind"})
     recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
     recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]
     recipe.draws = as_count(recipe.draws, "draws")
     for method in recipe.methods:
-        expect_keys({method: None}, KINDS, "methods")
+        as_choice(method, KINDS, "methods")
     expect_keys(recipe.convert, CONVERT, "convert")
     expect_keys(recipe.finetune, ["all", *map(str, recipe.budgets)], "finetune")
     for name, options in recipe.finetune.items():
@@ -83,5 +83,5 @@ def load(given):
     if recipe.finetune:
         missing = set(FINETUNE) - set(recipe.finetune.get("all", {}))
         if missing:
-            raise ValueError(f"finetune.all: {', '.join(sorted(missing))} are missing.")
+            raise refusal("finetune.all", f"no {', '.join(sorted(missing))}", ", ".join(FINETUNE))
     return recipe

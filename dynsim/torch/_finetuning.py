@@ -4,46 +4,48 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from dynsim._check import as_count, as_number
+from dynsim._check import as_callable, as_count, as_number
+from dynsim._files import reason, replacing
 from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
-from ._descent import NaturalDescent, moving
-from ._matching import NORMS
+from ._modules import DerivedWeights
+from ._natural_descent import NaturalDescent
+from ._output_matching import NORMS
 
-LEAST = 0.1  # a parameter moves as one of at least this size: norms and biases may begin at 0
+LEAST = 0.1  # least size of a vector for its rate: norms and biases may begin at 0
 
 
 def finetune(
-    module,
-    teacher,
-    loader,
+    module: nn.Module,
+    teacher: nn.Module | None,
     *,
-    epochs,
-    rate=0.001,
-    others=0.001,
-    temperature=2.0,
-    labels=0.1,
-    norms=True,
-    device=None,
-    mixed=None,
-    checkpoint=None,
-    validate=None,
-    stop=None,
-    progress=None,
-):
+    loader: Iterable,
+    epochs: int,
+    rate: float = 0.001,
+    others: float = 0.001,
+    temperature: float = 2.0,
+    labels: float = 0.1,
+    norms: bool = True,
+    device: str | torch.device | None = None,
+    mixed: bool | None = None,
+    checkpoint: str | Path | None = None,
+    validate: Callable | None = None,
+    progress: Callable | None = None,
+) -> list[dict]:
     """Train a converted module to answer as the original did: places move by the forces that this exerts.
 
     The loss is (1 - labels) T^2 KL(teacher_T || module_T) + labels * cross entropy (Hinton et al., 2015). Places,
     lambdas and factors move by `NaturalDescent`, all other parameters by Adam at `others` times their root mean square,
-    both on one cycle. A training loop of one's own over `module.parameters()`, with any optimiser, will do as well.
+    both on one cycle. Your own training loop over `module.parameters()`, with any optimiser, works as well.
 
     Under `torchrun` (WORLD_SIZE above 1) every process trains on its part of the loader, and gradients are averaged
     (DistributedDataParallel); give each process a loader of its own part (DistributedSampler).
@@ -69,20 +71,20 @@ def finetune(
     device : str or torch.device, optional
         Default: the card of this process if there is one, else the processor.
     mixed : bool, optional
-        Compute in bfloat16 where that is safe; default on a card only. Weights are made in float32 all the same.
+        Compute in bfloat16 where that is safe; default on a card only. Weights are computed in float32 in any case.
     checkpoint : path, optional
-        Written after every epoch; when it is there at the start, training goes on from it.
+        Written after every epoch; if it exists at the start, training continues from it.
     validate : callable, optional
         Called with the module after every epoch; its number is kept in the metrics.
-    stop : callable, optional
-        Asked after every epoch; when true, training ends there, to be gone on with from the checkpoint.
     progress : callable, optional
-        Called after every batch with (epoch, step, steps, loss).
+        Called as progress(done, total, epoch=, loss=) after every batch, with numbers of batches. When it returns true,
+        training ends with this batch, to be continued from the checkpoint of the last whole epoch; under `torchrun` it
+        must return the same in every process.
 
     Returns
     -------
     list of dict
-        `epoch`, `loss`, `seconds` and `validation` for every epoch done so far.
+        `epoch`, `loss`, `seconds` and `validation` for every whole epoch.
 
     Raises
     ------
@@ -98,18 +100,19 @@ def finetune(
     >>> original = nn.Sequential(nn.Linear(20, 10))
     >>> module, _ = convert(original, copies=2, dim=2, steps=5)
     >>> data = [(torch.randn(8, 20), torch.zeros(8, dtype=torch.long))]
-    >>> len(finetune(module, original, data, epochs=2))
+    >>> len(finetune(module, original, loader=data, epochs=2))
     2
     """
     epochs, rate = as_count(epochs, "epochs"), as_number(rate, "rate", above=0)
     others = as_number(others, "others", above=0)
+    as_callable(validate, "validate"), as_callable(progress, "progress")
     temperature, labels = as_number(temperature, "temperature", above=0), as_number(labels, "labels", minimum=0)
     device = torch.device(device or (f"cuda:{_local()}" if torch.cuda.is_available() else "cpu"))
     module.to(device)
     if teacher is not None:
         teacher.to(device).eval()
     optimizers = _optimizers(module, rate, others)
-    metrics, steps = [], len(loader)
+    metrics, steps, stopped = [], len(loader), False
     if checkpoint is not None and Path(checkpoint).exists():
         metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
@@ -123,16 +126,16 @@ def finetune(
                 part.eval()
         for optimizer in optimizers:
             if isinstance(optimizer, NaturalDescent):
-                optimizer.refresh()  # so that what goes on from a checkpoint goes on from the same
-        for step, batch in enumerate(loader):
+                optimizer.refresh()  # so that a training continued from a checkpoint has the same mobilities
+        for done, batch in enumerate(loader, epoch * steps):
             inputs, truth, *scores = (part.to(device, non_blocking=True) for part in batch)
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["lr"] = one_cycle(epoch * steps + step, epochs * steps, peak=group["peak"])
+                group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
             with half:
                 with torch.no_grad():
                     wanted = scores[0] if scores else teacher(inputs)
                 answers = trained(inputs)
-            loss = distillation(answers.float(), wanted.float(), truth, temperature, labels)
+            loss = distillation(answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels)
             if not bool(torch.isfinite(loss)):
                 raise ValueError(f"finetune: loss is {float(loss.detach())} in epoch {epoch + 1}; lower the rates.")
             module.zero_grad(set_to_none=True)
@@ -140,8 +143,11 @@ def finetune(
             for optimizer in optimizers:
                 optimizer.step()
             total += float(loss.detach())
-            if progress is not None:
-                progress(epoch, step, steps, float(loss.detach()))
+            if progress is not None and progress(done + 1, epochs * steps, epoch=epoch + 1, loss=float(loss.detach())):
+                stopped = True
+                break
+        if stopped and done + 1 < (epoch + 1) * steps:
+            break
         seconds = time.perf_counter() - began
         entry = {"epoch": epoch + 1, "loss": total / steps, "seconds": seconds}
         if validate is not None:
@@ -149,16 +155,18 @@ def finetune(
         metrics.append(entry)
         if checkpoint is not None and _rank() == 0:
             _save(checkpoint, module, optimizers, metrics, epochs)
-        if stop is not None and stop():
+        if stopped:
             break
     return metrics
 
 
-def distillation(answers, wanted, truth, temperature, labels):
+def distillation(answers: Tensor, wanted: Tensor, *, truth: Tensor, temperature: float, labels: float) -> Tensor:
     """(1 - labels) T^2 KL(softmax(wanted / T) || softmax(answers / T)) + labels * cross entropy.
 
+    Examples
+    --------
     >>> scores = torch.tensor([[2.0, 0.0]])
-    >>> float(distillation(scores, scores, torch.tensor([0]), 3.0, 0.0))
+    >>> float(distillation(scores, scores, truth=torch.tensor([0]), temperature=3.0, labels=0.0))
     0.0
     """
     logs, targets = (functional.log_softmax(x / temperature, 1) for x in (answers, wanted))
@@ -167,9 +175,9 @@ def distillation(answers, wanted, truth, temperature, labels):
 
 
 def _optimizers(module, rate, others):
-    """Of what places stand for, and of all other parameters; every group knows the peak of its cycle."""
+    """For particles, and for all other parameters; every group holds the peak of its cycle."""
     found = []
-    if moving(module):
+    if any(isinstance(part, DerivedWeights) for part in module.modules()):
         found.append(NaturalDescent(module, rate))
         for group in found[0].param_groups:
             group["peak"] = rate
@@ -211,14 +219,10 @@ def _set_epoch(loader, epoch):
 
 
 def _save(path, module, optimizers, metrics, epochs):
-    path, states = Path(path), [optimizer.state_dict() for optimizer in optimizers]
+    states = [optimizer.state_dict() for optimizer in optimizers]
     state = {"module": module.state_dict(), "optimizers": states, "metrics": metrics, "epochs": epochs}
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def _restore(path, module, optimizers, epochs):
@@ -231,5 +235,6 @@ def _restore(path, module, optimizers, epochs):
             optimizer.load_state_dict(stored)
         return list(state["metrics"])
     except Exception as error:  # what a damaged file makes torch.load raise is not listed anywhere
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{path}: no checkpoint of this training ({reason}); remove it to begin anew.") from None
+        raise FileError(
+            f"{path} is no checkpoint of this training ({reason(error)}); remove it to begin anew."
+        ) from None

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from dynsim._check import refusal
 from dynsim.datasets import search_path
 from dynsim.errors import DataError
 
@@ -15,7 +16,7 @@ LARGEST = 10_000  # records of one file
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the normalisation that the network was trained with
 
 
-def find(data_dir, *names):
+def find_file(data_dir, *names):
     """The first of these files, as "cifar10/test_batch.bin", on the search path, as it is or as gz.
 
     Raises
@@ -29,10 +30,10 @@ def find(data_dir, *names):
             for path in (folder / name, folder / f"{name}.gz"):
                 if path.is_file():
                     return path
-    raise DataError(f"{names[0]}: not found in {', '.join(map(str, folders))}; give its folder with --data-dir.")
+    raise DataError(f"{names[0]} is not in {', '.join(map(str, folders))}; give its folder with --data-dir.")
 
 
-def read(path):
+def read_records(path):
     """Images (n, 3, 32, 32) float32, normalised, and labels (n,) int64.
 
     Raises
@@ -45,13 +46,13 @@ def read(path):
         with opener(path, "rb") as file:
             data = file.read(LARGEST * RECORD + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged gz file ({error}).") from None
+        raise DataError(f"{path} is a damaged gz file ({error}); restore it from a copy.") from None
     if not data or len(data) % RECORD or len(data) > LARGEST * RECORD:
-        raise DataError(f"{path}: has {len(data)} bytes; expected records of {RECORD}, at most {LARGEST}.")
+        raise refusal(path, f"{len(data)} bytes", f"records of {RECORD}, at most {LARGEST}", error=DataError)
     records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
     labels = records[:, 0].astype(np.int64)
     if labels.max() > 9:
-        raise DataError(f"{path}: a label is {labels.max()}; expected 0 to 9.")
+        raise refusal(path, f"label {labels.max()}", "labels 0 to 9", error=DataError)
     images = records[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
     mean, deviation = (np.array(x, np.float32).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
     return (images - mean) / deviation, labels
@@ -68,7 +69,7 @@ class Batches:
         return len(self.images) // self.batch
 
     def set_epoch(self, epoch):
-        """The order and the changes are those of this epoch, whatever came before."""
+        """Set the epoch, on which alone the order and the changes depend."""
         self.epoch = epoch
 
     def __iter__(self):

@@ -1,9 +1,9 @@
 """Batch norms behind converted layers, corrected without any data.
 
-A fit by least squares leaves weights that are a little too small, and outputs that are a little shifted; a norm that
-remembers the old averages passes both on. What reaches a layer is known from the norms before it: behind a norm every
-channel has mean beta and variance gamma^2, and what an activation makes of a normal variable is an integral. So the
-new average and variance are predicted (Nagel et al., ICCV 2019, correct biases likewise).
+A fit by least squares leaves weights that are slightly too small and outputs that are slightly shifted, and a norm with
+the old averages passes both on. What reaches a layer is known from the norms before it: behind a norm every channel has
+mean beta and variance gamma^2, and what an activation makes of a normal variable is an integral. So the new average and
+variance are predicted (Nagel et al., ICCV 2019, correct biases likewise).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Har
 FUNCTIONS = (functional.relu, torch.relu, functional.gelu, functional.silu, torch.tanh, torch.sigmoid)
 
 
-def expectations(module):
+def expectations(module: nn.Module) -> dict[str, tuple]:
     """Return {layer name: (norm, mean, variance)} for layers that a batch norm follows, with their inputs' moments.
 
     Means and variances are (channels,) in float64. A module that torch.fx cannot trace gives {}.
@@ -45,8 +45,11 @@ def expectations(module):
 
 
 @torch.no_grad()
-def correct(norm, old, new, mean, variance):
-    """Set a norm's averages to those predicted for weights `new` in place of `old`, (n, m, ...) arrays."""
+def correct_averages(norm: nn.Module, *, old, new, mean, variance) -> None:
+    """Set a norm's averages to those predicted for weights `new` in place of `old`, (n, m, ...) arrays.
+
+    `mean` and `variance` (channels,) are those of the layer's inputs, from `expectations`.
+    """
     n, m = old.shape[:2]
     reach = len(mean) // m  # groups: each output sees its own part of the inputs
     parts = np.repeat(np.arange(reach), n // reach)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from dynsim._check import refusal
+from dynsim._files import replacing
 from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 
-from ._count import count_macs
-from ._data import find_folder, image_folder, top1
+from .._stored_result import store_result, stored_result
+from ._imagenet_measures import find_folder, image_folder, macs_of_conversion, top1
 
 
 @dataclass(frozen=True)
@@ -40,22 +41,18 @@ class ConvertTask:
 
     def result(self, folder):
         """What it came to, if it is finished and was the same task; else None."""
-        try:
-            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return stored["result"] if stored.get("task") == asdict(self) else None
+        return stored_result(folder, self)
 
     def run(self, folder, data_dir=None, progress=None):
         """Convert, count, measure, and leave result.json (and the trained model's places) in its folder."""
         import torch
 
-        from dynsim.torch import convert, plain
+        from dynsim.torch import convert, plain_convolutions
 
         place = Path(folder) / "runs" / self.name
         place.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.seed)
-        original = plain(backbone(self.backbone, self.weights, **self.options))
+        original = plain_convolutions(backbone(self.backbone, self.weights, **self.options))
         before = sum(parameter.numel() for parameter in original.parameters())
         fits = place / "fits.checkpoint"
         resumed = fits.exists()
@@ -76,7 +73,7 @@ class ConvertTask:
             "parameters": after,
             "bytes_before": _bytes(original),
             "bytes": _bytes(module),
-            "macs": count_macs(original, torch.zeros(1, *size), made),
+            "macs": macs_of_conversion(original, torch.zeros(1, *size), made),
             "seconds": round(seconds, 1),
             "resumed": resumed,  # then the seconds are those of the last part
             "peak_memory_bytes": memory,
@@ -85,12 +82,11 @@ class ConvertTask:
         }
         result |= self._measured(original, module, place, data_dir)
         if self.weights != "random":
-            torch.save(module.state_dict(), place / "places.pt")
-        temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": result})
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, place / "result.json")
+            with replacing(place / "places.pt") as temporary:
+                torch.save(module.state_dict(), temporary)
+        result = store_result(folder, self, result)
         fits.unlink(missing_ok=True)
-        return json.loads(text)["result"]
+        return result
 
     def _measured(self, original, module, place, data_dir):
         """{"accuracy": {data set: {"weights", "data_free", "particles": {delta: percent}}}, "finetune": [epochs]}.
@@ -122,64 +118,45 @@ class ConvertTask:
             return []
         loading = {name: options.pop(name) for name in ("batch", "workers") if name in options}
         batches = image_folder(folder, original, train=True, seed=self.seed, **loading)
-        return finetune(module, original, batches, checkpoint=place / "finetune.checkpoint", **options)
+        return finetune(module, original, loader=batches, checkpoint=place / "finetune.checkpoint", **options)
 
 
 def backbone(name, weights="random", **options):
     """A backbone of timm by name, with weights at random, timm's own ("timm"), or those of a file.
 
-    A file is safetensors or what `torch.save` wrote of a state_dict; it is read with weights_only=True, so nothing in
-    it is executed.
+    Of a file see `dynsim.torch.load_weights`.
 
     Raises
     ------
     DataError
         If timm knows no such backbone, or the file does not fit it.
     ImportError
-        If timm is missing.
+        If timm or torchvision is missing, or torchvision was built for another PyTorch; the message says what to do.
     """
-    from dynsim.torch import load_timm
+    from dynsim.torch import load_timm, load_weights
 
     timm = load_timm()
     if name not in timm.list_models():
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
-        raise DataError(f"backbone: got {name!r}, which timm does not know; near are {', '.join(near) or 'none'}.")
+        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5])
+        wanted = f"a model that timm lists{f', as {near}' if near else ''}"
+        raise refusal("backbone", repr(name), wanted, error=DataError)
     module = timm.create_model(name, pretrained=weights == "timm", **options)
-    if weights not in ("random", "timm"):
-        _fill(module, weights)
-    return module
-
-
-def _fill(module, path):
-    import torch
-
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"weights: got {path}; expected random, timm, or a file that is there.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(str(path))
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        module.load_state_dict({key.removeprefix("module."): value for key, value in state.items()})
-    except Exception as error:  # unpickling, safetensors and load_state_dict each have errors of their own
-        raise DataError(f"{path}: no weights of this backbone ({str(error).splitlines()[0]}).") from None
+    if weights in ("random", "timm"):
+        return module
+    if not Path(weights).is_file():
+        raise refusal("weights", weights, "random, timm, or the path of a file", error=DataError)
+    return load_weights(module, weights)
 
 
 def _bytes(module):
-    """Bytes of all that is stored, as it is: parameters and the norms' averages."""
+    """Bytes of everything stored: parameters and the norms' averages."""
     return sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
 
 
 def _forget_peak():
-    """Begin the measurement of the largest memory anew, where the system allows it (Linux)."""
-    try:
+    """Reset the largest memory of this process, where the system allows it (Linux)."""
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        pass
 
 
 def _peak():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
+
+from dynsim._files import write_json, write_whole
 
 NOTE = """\
 Published values stand in brackets. Parameters: every stored number, with norms, biases and what else stays ordinary.
@@ -18,8 +19,8 @@ def report(recipe, results, folder):
     folder = Path(folder)
     rows = [(row, task, results.get(task.name)) for row, task in zip(recipe.rows, recipe.tasks(), strict=True)]
     text = "\n".join(_table(recipe, rows)) + "\n"
-    (folder / "report.md").write_text(text, encoding="utf-8")
-    (folder / "layers.md").write_text("\n".join(_layers(rows)) + "\n", encoding="utf-8")
+    write_whole(folder / "report.md", text)
+    write_whole(folder / "layers.md", "\n".join(_layers(rows)) + "\n")
     plain = [
         {
             "published": row.get("published", {}),
@@ -29,7 +30,7 @@ def report(recipe, results, folder):
         for row, task, result in rows
         if result is not None
     ]
-    (folder / "report.json").write_text(json.dumps({"title": recipe.title, "rows": plain}, indent=1), encoding="utf-8")
+    write_json(folder / "report.json", {"title": recipe.title, "rows": plain}, indent=1)
     return text
 
 

@@ -1,12 +1,15 @@
-"""nn.MultiheadAttention without weights. A fused `qkv` layer, as timm has it, is a `DynLinear` and needs no more."""
+"""nn.MultiheadAttention without weights. A fused `qkv` layer, as in timm, is a `DynLinear` and needs nothing else."""
 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from ._linear import DynLinear
+from dynsim._check import refusal
+from dynsim.kernels import Kernel
+
+from ._modules import DynLinear, with_weights
 
 
 class DynMultiheadAttention(nn.Module):
@@ -36,30 +39,32 @@ class DynMultiheadAttention(nn.Module):
     """
 
     def __init__(
-        self, embed_dim, num_heads, dropout=0.0, bias=True, kdim=None, vdim=None, batch_first=False, copies=2, dim=8,
-        kernel=None, rank=0, device=None, dtype=None,
+        self, embed_dim: int, num_heads: int, *, dropout: float = 0.0, bias: bool = True, kdim: int | None = None,
+        vdim: int | None = None, batch_first: bool = False, copies: int = 2, dim: int = 8,
+        kernel: Kernel | None = None, rank: int = 0, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(f"num_heads: got {num_heads}; expected a divisor of embed_dim = {embed_dim}.")
+            raise refusal("num_heads", num_heads, f"a divisor of embed_dim = {embed_dim}")
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
         self.kdim, self.vdim = kdim or embed_dim, vdim or embed_dim
         options = {"copies": copies, "dim": dim, "kernel": kernel, "rank": rank, "device": device, "dtype": dtype}
         if self.kdim == self.vdim == embed_dim:
             self.in_proj = DynLinear(embed_dim, 3 * embed_dim, bias=bias, **options)
         else:
+            self.in_proj = None
             self.q_proj = DynLinear(embed_dim, embed_dim, bias=bias, **options)
             self.k_proj = DynLinear(self.kdim, embed_dim, bias=bias, **options)
             self.v_proj = DynLinear(self.vdim, embed_dim, bias=bias, **options)
         self.out_proj = DynLinear(embed_dim, embed_dim, bias=bias, **options)
 
-    # nn.TransformerEncoderLayer asks for these to see whether its fused path, which needs weights, can be taken.
+    # nn.TransformerEncoderLayer reads these to see whether its fused path, which needs weights, can be taken.
     in_proj_bias = None
     _qkv_same_embed_dim = False
 
     @classmethod
-    def from_ordinary(cls, attention):
-        """The same attention with its projections as modules of their own, still with weights, ready to be converted.
+    def from_ordinary(cls, attention: nn.MultiheadAttention) -> DynMultiheadAttention:
+        """The same attention with its projections as separate modules, still with weights, ready to be converted.
 
         Raises
         ------
@@ -67,7 +72,7 @@ class DynMultiheadAttention(nn.Module):
             If it adds keys of its own (bias_k, bias_v, zeros), which are not supported.
         """
         if attention.bias_k is not None or attention.bias_v is not None or attention.add_zero_attn:
-            raise ValueError("attention: it has bias_k, bias_v or add_zero_attn; expected one without.")
+            raise refusal("attention", "one with bias_k, bias_v or add_zero_attn", "one without them")
         self = cls.__new__(cls)
         nn.Module.__init__(self)
         for name in ("embed_dim", "num_heads", "dropout", "batch_first", "kdim", "vdim", "training"):
@@ -75,6 +80,7 @@ class DynMultiheadAttention(nn.Module):
         if attention.in_proj_weight is not None:
             self.in_proj = _linear(attention.in_proj_weight, attention.in_proj_bias)
         else:
+            self.in_proj = None
             biases = [None] * 3 if attention.in_proj_bias is None else attention.in_proj_bias.chunk(3)
             for name, bias in zip("qkv", biases, strict=True):
                 setattr(self, f"{name}_proj", _linear(getattr(attention, f"{name}_proj_weight"), bias))
@@ -84,12 +90,12 @@ class DynMultiheadAttention(nn.Module):
     def forward(
         self, query, key, value, key_padding_mask=None, need_weights=True, attn_mask=None, average_attn_weights=True,
         is_causal=False,
-    ):  # fmt: skip
+    ) -> tuple[Tensor, Tensor | None]:  # fmt: skip
         """As of `torch.nn.MultiheadAttention`: (output, attention weights or None)."""
         batched = query.dim() == 3
         if self.batch_first and batched:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        fused = hasattr(self, "in_proj")
+        fused = self.in_proj is not None
         if fused:
             in_weight, in_bias, separate = self.in_proj.weight, self.in_proj.bias, {}
         else:
@@ -108,7 +114,4 @@ class DynMultiheadAttention(nn.Module):
 
 def _linear(weight, bias):
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    layer.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
+    return with_weights(layer, weight, bias)

@@ -5,34 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import nn
 
-from dynsim._check import as_count, as_number
+from dynsim._check import as_count, as_number, refusal
 from dynsim.learning import Targets, apply_inverse
 
+from ._modules import DerivedWeights
+
 RIDGE = 0.01  # of the blocks' diagonal: directions in which a neuron's weights hardly change are not followed far
-FLOOR = 1e-4  # of the layer's mean: what stands for nothing yet, as a low-rank part at its start, has blocks of zeros
+FLOOR = 1e-4  # of the layer's mean: a low-rank part that begins at 0 has blocks of zeros
 
 
 class NaturalDescent(torch.optim.Optimizer):
     """Gradient descent with momentum, measured in the weights that places, lambdas and factors stand for.
 
     Neurons have collective moves, such as all of a set away from the others, that change all weights alike and far
-    more than any move of its own does; a step along the plain force, or Adam's, follows these and loses what the
-    network knew. Here every neuron moves by -rate (J^T J)^-1 dL/dq, J being the derivative of its weights by its H
+    more than the move of a single neuron; a step along the plain force, or one of Adam, follows these and destroys what
+    was learned. Here every neuron moves by -rate (J^T J)^-1 dL/dq, J being the derivative of its weights by its H
     places: of all its moves the one nearest to the weights' own descent (Amari, Neural Computation 1998; for low rank
-    Tong et al., JMLR 2021). Physically this is overdamped motion with a mobility of each neuron's own.
+    Tong et al., JMLR 2021). Physically this is overdamped motion with a separate mobility for each neuron.
 
-    Only layers of particles move (in general: modules with `particles()` and `least_squares()`); leave all other
-    parameters to another optimiser.
+    Only layers of particles move (in general: `DerivedWeights`); leave all other parameters to another optimiser.
 
     Parameters
     ----------
     module : torch.nn.Module
     rate : float
-        As that of gradient descent on ordinary weights.
+        As in gradient descent on ordinary weights.
     momentum : float
     refresh : int
-        Steps after which mobilities are made anew; `refresh()` does so at once.
+        Steps after which mobilities are computed anew; `refresh()` does so at once.
 
     Raises
     ------
@@ -50,18 +52,18 @@ class NaturalDescent(torch.optim.Optimizer):
     True
     """
 
-    def __init__(self, module, rate=0.001, momentum=0.9, refresh=10):
-        layers = moving(module)
+    def __init__(self, module: nn.Module, rate: float = 0.001, *, momentum: float = 0.9, refresh: int = 10):
+        layers = [part for part in module.modules() if isinstance(part, DerivedWeights)]
         if not layers:
-            raise ValueError("module: it has no layers of particles; convert it first.")
+            raise refusal("module", "no layers of particles", "a converted module", "convert it first")
         self.every, self.left, self.inverses = as_count(refresh, "refresh"), 0, None
         self.problem, self.unknowns = _common(layers)
         options = {"lr": as_number(rate, "rate", above=0), "momentum": as_number(momentum, "momentum", minimum=0)}
         unique = {id(p): p for layer in layers for p in layer.particles().values()}
         super().__init__(list(unique.values()), options)
 
-    def refresh(self):
-        """Make the mobilities of where the neurons are now."""
+    def refresh(self) -> None:
+        """Compute the mobilities at the present places."""
         x = self._views(lambda p: p.detach())
         inverses = self.problem.inverses([part.cpu().numpy() for part in x], ridge=RIDGE, floor=FLOOR)
         self.inverses = [torch.as_tensor(inverse).to(part) for inverse, part in zip(inverses, x, strict=True)]
@@ -115,8 +117,3 @@ def _common(layers):
             factors = None if target.factors is None else tuple(number[k] for k in target.factors)
             targets.append(replace(target, relations=relations, factors=factors))
     return Targets(targets), unknowns
-
-
-def moving(module):
-    """Modules whose parameters `NaturalDescent` moves."""
-    return [part for part in module.modules() if hasattr(part, "least_squares")]

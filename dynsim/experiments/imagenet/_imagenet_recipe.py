@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dynsim._check import as_count, as_number, expect_keys
+from dynsim._check import as_count, as_number, expect_keys, refusal
 from dynsim.kernels import Kernel
 
-from ._task import ConvertTask
+from ._imagenet_report import report
+from ._imagenet_task import ConvertTask
 
 KEYS = ("kind", "title", "weights", "kernel", "steps", "seeds", "folders", "deltas", "options", "finetune", "rows")
 FINETUNE = ("folder", "epochs", "batch", "rate", "labels", "workers")
@@ -37,7 +38,7 @@ class ImageNetRecipe:
         return ", ".join(self.folders) or "no images"
 
     def check(self, data_dir=None):
-        """Nothing is needed: what is not there is not measured."""
+        """Nothing is required; without images nothing is measured on them."""
 
     def tasks(self):
         """One conversion a row."""
@@ -52,8 +53,6 @@ class ImageNetRecipe:
 
     def report(self, results, folder):
         """Write the table; returns the Markdown."""
-        from ._report import report
-
         return report(self, results, folder)
 
 
@@ -61,7 +60,7 @@ def load(given):
     """Check what a TOML file says; raises ValueError or TypeError where a key is unknown or a value does not fit."""
     expect_keys(given, KEYS, "experiment")
     if not given.get("rows"):
-        raise ValueError("experiment: rows are missing; expected one a backbone.")
+        raise refusal("experiment", "no rows", "one row a backbone")
     options = {key: value for key, value in given.items() if key != "kind"}
     recipe = ImageNetRecipe(**{"title": "ImageNet", **options})
     recipe.kernel = Kernel.from_dict(recipe.kernel).to_dict()
@@ -74,7 +73,7 @@ def load(given):
         expect_keys(row.get("published", {}), PUBLISHED, f"rows[{number}].published")
         for key in ("backbone", "copies", "dim"):
             if key not in row:
-                raise ValueError(f"rows[{number}]: {key} is missing.")
+                raise refusal(f"rows[{number}]", f"no {key}", "backbone, copies and dim")
         as_count(row["copies"], f"rows[{number}].copies")
         as_count(row["dim"], f"rows[{number}].dim")
     return recipe

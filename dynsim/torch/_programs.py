@@ -9,14 +9,16 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import fx, nn
 
-from dynsim.errors import DataError, FileError
+from dynsim._files import damaged
+from dynsim.errors import DataError
 
-from ._walk import replace
+from ._exchange import replace_layer
+from ._modules import with_weights
 
 
-def load_program(path):
+def load_program(path: str | Path) -> torch.export.ExportedProgram:
     """Read a .pt2 file of `torch.export.save`.
 
     Raises
@@ -26,37 +28,43 @@ def load_program(path):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a program of torch.export.save (.pt2).")
-    with open(path, "rb") as file:
-        if file.read(2) != b"PK":
-            raise DataError(f"{path}: not a zip archive; expected a program of torch.export.save (.pt2).")
+        raise FileNotFoundError(f"{path} does not exist; give a program of torch.export.save (.pt2).")
+    with path.open("rb") as file:
+        return read_program(file, path)
+
+
+def read_program(file, name):
+    """As `load_program`, of an open file."""
+    if file.read(2) != b"PK":
+        raise DataError(f"{name} is not a zip archive; give a program of torch.export.save (.pt2).")
     try:
-        _refuse_pickles(path)
-        return torch.export.load(path)
+        _refuse_pickles(file, name)
+        file.seek(0)
+        return torch.export.load(file)
     except DataError:
         raise
     except Exception as error:  # what a damaged archive makes torch raise is not listed anywhere
-        raise FileError(f"{path}: no program of torch.export.save ({_first_line(error)}).") from None
+        raise damaged(name, error) from None
 
 
-def _refuse_pickles(path):
-    """torch.export.load unpickles whatever a part of the archive holds if it says so: let plain tensors pass only."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        pickled = [name for name in names if name.endswith(".pt")]
-        for name in names:
-            if name.endswith("_config.json"):
-                payloads = json.loads(archive.read(name)).get("config", {}).values()
-                folder = name.rpartition("/")[0]
+def _refuse_pickles(file, name):
+    """torch.export.load unpickles what a part of the archive marks as pickled: let plain tensors pass only."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.namelist()
+        pickled = [member for member in members if member.endswith(".pt")]
+        for member in members:
+            if member.endswith("_config.json"):
+                payloads = json.loads(archive.read(member)).get("config", {}).values()
+                folder = member.rpartition("/")[0]
                 pickled += [f"{folder}/{one['path_name']}" for one in payloads if one.get("use_pickle")]
-        for name in pickled:
+        for member in pickled:
             try:
-                torch.load(io.BytesIO(archive.read(name)), weights_only=True)
+                torch.load(io.BytesIO(archive.read(member)), weights_only=True)
             except pickle.UnpicklingError:
-                raise DataError(f"{path}: {name} holds pickled objects; expected tensors. It was not loaded.") from None
+                raise DataError(f"{name} was not loaded: {member} holds pickled objects, not tensors.") from None
 
 
-def modularise(program):
+def modularise(program: torch.export.ExportedProgram) -> nn.Module:
     """The program as a module in which convolutions, full layers and embeddings are modules with weights of their own.
 
     A weight that several operations use, or that is computed, stays where it is.
@@ -83,7 +91,7 @@ def modularise(program):
         if layer is None or len(weight.users) > 1:
             continue
         name = weight.target.removesuffix(".weight") if "." in weight.target else f"{weight.target}_layer"
-        replace(module, name, layer)
+        replace_layer(module, name, layer=layer)
         with module.graph.inserting_before(node):
             node.replace_all_uses_with(module.graph.call_module(name, (source,)))
         module.graph.erase_node(node)
@@ -98,7 +106,7 @@ def _linear(module, node):
     if value is None or (bias is not None and shift is None):
         return None, source, weight
     layer = nn.Linear(value.shape[1], value.shape[0], shift is not None, device="meta")
-    return _filled(layer, value, shift), source, weight
+    return with_weights(layer, value, shift), source, weight
 
 
 def _conv(module, node):
@@ -111,7 +119,7 @@ def _conv(module, node):
     options = {"stride": stride or 1, "padding": padding or 0, "dilation": dilation or 1, "groups": groups}
     options = {key: tuple(x) if isinstance(x, (list, tuple)) else x for key, x in options.items()}
     layer = nn.Conv2d(m * groups, n, tuple(value.shape[2:]), bias=shift is not None, device="meta", **options)
-    return _filled(layer, value, shift), source, weight
+    return with_weights(layer, value, shift), source, weight
 
 
 def _embedding(module, node):
@@ -120,7 +128,7 @@ def _embedding(module, node):
     if value is None:
         return None, source, weight
     layer = nn.Embedding(*value.shape, padding if padding is not None and padding >= 0 else None, device="meta")
-    return _filled(layer, value, None), source, weight
+    return with_weights(layer, value), source, weight
 
 
 def _arguments(node, count):
@@ -129,19 +137,8 @@ def _arguments(node, count):
 
 def _parameter(module, node):
     """The parameter that a node reads, or None."""
-    if node is None or not hasattr(node, "op") or node.op != "get_attr":
+    if not isinstance(node, fx.Node) or node.op != "get_attr":
         return None
     parent, _, name = node.target.rpartition(".")
     value = getattr(module.get_submodule(parent), name)
     return value if isinstance(value, torch.Tensor) else None
-
-
-def _filled(layer, weight, bias):
-    layer.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
-
-
-def _first_line(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,14 +1,44 @@
-"""timm's convolutions that compute with standardised weights or pad by the input's size, as ordinary ones."""
+"""timm's backbones, and its convolutions that standardise their weights or pad by the input's size made ordinary."""
 
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from ._walk import replace
+from dynsim._files import reason
+
+from ._exchange import replace_layer
+from ._modules import with_weights
+
+
+def load_timm():
+    """Import and return timm.
+
+    Raises
+    ------
+    ImportError
+        If it, or torchvision, which it needs, is not installed or was built for another PyTorch.
+    """
+    return _import("timm")
+
+
+def load_torchvision():
+    """Import and return torchvision; raises as `load_timm`."""
+    return _import("torchvision")
+
+
+def _import(name):
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise ImportError(f"Backbones and image folders need {name}: pip install 'dynsim[imagenet]'.") from None
+    except RuntimeError as error:  # operators of a torchvision for CUDA beside a PyTorch for the processor
+        remedy = "install torch and torchvision for the same device, as https://pytorch.org/get-started shows"
+        raise ImportError(f"{name} does not load ({reason(error)}); {remedy}.") from None
 
 
 class SamePad(nn.Module):
@@ -34,17 +64,17 @@ class SamePad(nn.Module):
         return functional.pad(x, sides)
 
 
-def plain(module):
+def plain_convolutions(module: nn.Module) -> nn.Module:
     """Return a copy in which timm's StdConv2d, StdConv2dSame and Conv2dSame are ordinary convolutions.
 
-    The weights become those that the layer computes with: standardised ones are standardised once and for all. What the
-    module answers does not change; its training would, since standardisation is then no longer part of it.
+    The weights become those that the layer computes with, standardised once. The module's answers do not change; its
+    training would, since standardisation is then no longer part of it.
     """
     module = copy.deepcopy(module)
     for name, part in list(module.named_modules()):
         kind = type(part).__name__
         if isinstance(part, nn.Conv2d) and kind in ("StdConv2d", "StdConv2dSame", "Conv2dSame"):
-            replace(module, name, _ordinary(part, kind))
+            replace_layer(module, name, layer=_ordinary(part, kind))
     return module
 
 
@@ -58,9 +88,7 @@ def _ordinary(part, kind):
     same = kind == "Conv2dSame" or getattr(part, "same_pad", False)
     shape = (part.in_channels, part.out_channels, part.kernel_size, part.stride, 0 if same else part.padding)
     new = nn.Conv2d(*shape, part.dilation, part.groups, part.bias is not None, device="meta")
-    new.weight = nn.Parameter(weight.detach().clone())
-    if part.bias is not None:
-        new.bias = nn.Parameter(part.bias.detach().clone())
+    new = with_weights(new, weight, part.bias)
     if not same:
         return new
     return nn.Sequential(SamePad(part.kernel_size, part.stride, part.dilation), new)

@@ -1,4 +1,4 @@
-"""What a conversion did, layer by layer; nothing is left out."""
+"""What a conversion did, layer by layer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from ._allocate import singular_values
+from ._allocation import singular_values
 
 
 @dataclass
@@ -49,37 +49,37 @@ class Report:
     (1.0, 6)
     """
 
-    layers: list
+    layers: list[LayerReport]
     seconds: float = 0.0
     options: dict = field(default_factory=dict)
 
     @property
-    def candidates(self):
-        """Layers that were converted or, for the budget's or size's sake, stayed with their weights."""
+    def candidates(self) -> list[LayerReport]:
+        """Layers that were converted, or kept their weights because of the budget, of their size, or of a stop."""
         return [layer for layer in self.layers if layer.converted or layer.reason.startswith("kept")]
 
     @property
-    def share(self):
+    def share(self) -> float:
         """Floats of the candidates now, as a share of their weights; biases, which stay, are not counted."""
         before = sum(layer.weights - layer.bias for layer in self.candidates)
         return sum(layer.floats - layer.bias for layer in self.candidates) / before if before else 1.0
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """Stored numbers of the whole module that are parameters."""
         return sum(layer.floats for layer in self.layers)
 
     @property
-    def parameters_before(self):
+    def parameters_before(self) -> int:
         """The same before the conversion."""
         return sum(layer.weights for layer in self.layers)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Plain numbers and strings."""
         totals = {name: getattr(self, name) for name in ("share", "parameters", "parameters_before", "seconds")}
         return {**totals, "options": self.options, "layers": [asdict(layer) for layer in self.layers]}
 
-    def __str__(self):
+    def __str__(self) -> str:
         """A table."""
         names = ("layer", "weights", "floats", "form", "error", "SVD", "MACs", "note")
         rows = [names]
@@ -109,7 +109,7 @@ def _short(value):
     return "" if value is None else f"{value:.4f}"
 
 
-def ordinary(entry, macs):
+def ordinary_layer(entry, macs):
     """The report of a layer that stays as it is."""
     own = sum(p.numel() for p in entry.module.parameters(recurse=False))
     stored = sum(p.numel() * p.element_size() for p in entry.module.parameters(recurse=False))
@@ -119,7 +119,7 @@ def ordinary(entry, macs):
     return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored, bias=bias, macs=macs)
 
 
-def converted(entry, fitted, kernel, particles, macs):
+def converted_layer(entry, fitted, kernel, particles, macs):
     """The report of a layer that became particles."""
     module = entry.module
     before, now = (part.detach().double() for part in (module.weight, particles.materialize()))

@@ -1,13 +1,20 @@
-"""What a layer is to do to the signals that it sees, measured on a few batches (see `dynsim.learning.ridge_target`)."""
+"""Targets of layers, measured on the signals of a few batches (see `dynsim.learning.ridge_target`)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
+from dynsim._check import refusal
 from dynsim.learning import ridge_target
+
+from ._exchange import LayerEntry
+from ._modules import padding_sides
 
 LARGEST = 8192  # inputs of a layer, patches counted, whose moments are held
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -21,23 +28,24 @@ class Matching:
     batches differ from the original's, so that an average over few inputs is not taken for one over all.
     """
 
-    def __init__(self, original, module, batches, norms=True):
+    def __init__(self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True):
         self.original, self.module = original, module
         self.batches = [batch[0] if isinstance(batch, (list, tuple)) else batch for batch in batches]
         if not self.batches:
-            raise ValueError("data: got no batches; expected an iterable of inputs.")
+            raise refusal("data", "no batches", "an iterable of batches of inputs")
         self.calls = _called(original, self.batches[0])
         found = {name: original.get_submodule(name) for name in self.calls}
         names = [name for name, part in found.items() if isinstance(part, NORMS) and part.track_running_stats]
-        self.waiting, self.settled = names if norms else [], 0
+        self.waiting, self.corrected = names if norms else [], 0
         self.averages = _averages(original, self.waiting, self.batches)
 
-    def goal(self, entry):
+    def target(self, entry: LayerEntry) -> tuple[npt.NDArray, npt.NDArray] | None:
         """Target (T, S, n, m) and moments (T S m, T S m) of a layer, or None where they cannot be measured."""
-        self.settle(entry.name)
+        self.correct_averages(entry.name)
         t, s, n, m = entry.shape
         size = t * s * m
-        if entry.kind == "embedding" or getattr(entry.module, "groups", 1) > 1 or size > LARGEST:
+        grouped = entry.kind == "conv" and entry.module.groups > 1
+        if entry.kind == "embedding" or grouped or size > LARGEST:
             return None
         total, sums, count = np.zeros((2, size, size)), np.zeros((2, size)), 0
         for batch in self.batches:
@@ -55,20 +63,20 @@ class Matching:
         target = target.reshape(n, t, s, m).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(target, entry.weights.dtype), metric.astype(entry.weights.dtype)
 
-    def settle(self, until=None):
-        """Correct the batch norms called before the layer of this name (all, without one) that are not yet."""
+    def correct_averages(self, until: str | None = None) -> int:
+        """Correct the batch norms called before the layer `until` (all, by default); returns how many are corrected."""
         end = self.calls.index(until) if until in self.calls else (len(self.calls) if until is None else 0)
         while self.waiting and self.calls.index(self.waiting[0]) < end:
             name = self.waiting.pop(0)
             (mean, variance), norm = self.averages[name], self.module.get_submodule(name)
             there, spread = _averages(self.module, [name], self.batches)[name]
             ratio = torch.where(variance > 0, spread / variance, 1.0)
-            # What the batches' mean is away from that of all inputs scales as the signals do.
+            # The distance of the batches' mean from that of all inputs scales as the signals do.
             average = there + (norm.running_mean.double() - mean) * ratio.sqrt()
             norm.running_mean.copy_(average)
             norm.running_var.mul_(ratio.to(norm.running_var.dtype))
-            self.settled += 1
-        return self.settled
+            self.corrected += 1
+        return self.corrected
 
 
 def _called(net, batch):
@@ -125,19 +133,9 @@ def _rows(entry, x):
         return x.reshape(-1, x.shape[-1]).double().numpy()
     padding = part.padding
     if isinstance(padding, str) or part.padding_mode != "zeros":
-        sides = [side for pair in reversed(_sides(part)) for side in pair]
-        x = functional.pad(x, sides, "constant" if part.padding_mode == "zeros" else part.padding_mode)
+        x = functional.pad(x, padding_sides(part), "constant" if part.padding_mode == "zeros" else part.padding_mode)
         padding = 0
     patches = functional.unfold(x, part.kernel_size, part.dilation, padding, part.stride)
     t, s, _, m = entry.shape
     columns = patches.reshape(len(x), m, t, s, -1).permute(0, 4, 2, 3, 1)
     return columns.reshape(-1, t * s * m).double().numpy()
-
-
-def _sides(part):
-    if part.padding == "valid":
-        return [(0, 0), (0, 0)]
-    if part.padding == "same":
-        totals = [d * (k - 1) for d, k in zip(part.dilation, part.kernel_size, strict=True)]
-        return [(total // 2, total - total // 2) for total in totals]
-    return [(side, side) for side in part.padding]

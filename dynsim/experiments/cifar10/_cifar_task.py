@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from . import _data
+import numpy as np
+
+from dynsim._files import replacing
+
+from .._stored_result import store_result, stored_result
+from ._cifar_data import Batches, find_file, read_records
 
 TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
 MATCHED = 256  # images of a batch on which layers are matched
@@ -39,35 +42,29 @@ class ConversionTask:
 
     def result(self, folder):
         """What it came to, if it is finished and was the same task; else None."""
-        try:
-            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return stored["result"] if stored.get("task") == json.loads(json.dumps(asdict(self))) else None
+        return stored_result(folder, self)
 
     def run(self, folder, data_dir=None, progress=None):
         """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder."""
         import torch
 
-        from ._resnet import load_resnet20
+        from ._cifar_networks import load_resnet20
 
         place = Path(folder) / "runs" / self.name
         place.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.seed)
-        original = load_resnet20(_data.find(data_dir, self.weights))
+        original = load_resnet20(find_file(data_dir, self.weights))
         module, found = self._made(original, folder, self._batches(data_dir))
         for network in (module, original):
             network.to(memory_format=torch.channels_last)
         if self.tuned:
             found["metrics"] = self._tune(module, original, place, data_dir, progress)
-        torch.save(module.state_dict(), place / "module.pt")
-        images, labels = _data.read(_data.find(data_dir, TEST))
+        with replacing(place / "module.pt") as temporary:
+            torch.save(module.state_dict(), temporary)
+        images, labels = read_records(find_file(data_dir, TEST))
         found["test_accuracy"] = accuracy(module, images, labels)
         found["noise"] = {str(delta): self._noisy(module, delta, images, labels) for delta in self.deltas}
-        temporary, text = place / "result.json.tmp", json.dumps({"task": asdict(self), "result": found})
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, place / "result.json")
-        return json.loads(text)["result"]
+        return store_result(folder, self, found)
 
     def _batches(self, data_dir):
         """Training images, without their labels, on which layers are matched before fine-tuning, or None."""
@@ -76,14 +73,14 @@ class ConversionTask:
         count = self.finetune.get("images", 0)
         if not count:
             return None
-        images, _ = _data.read(_data.find(data_dir, TRAINING))
+        images, _ = read_records(find_file(data_dir, TRAINING))
         return list(torch.from_numpy(images[:count]).split(MATCHED))
 
     def _made(self, original, folder, data):
         """The network before fine-tuning, and what there is to say of it."""
         from dynsim.torch import convert
 
-        from ._lowrank import low_rank, rounded
+        from ._cifar_networks import low_rank, rounded
 
         began = time.perf_counter()
         if self.kind == "original":
@@ -104,11 +101,11 @@ class ConversionTask:
 
         options = dict(self.finetune)
         batch, shift, held, _ = (options.pop(name) for name in ("batch", "shift", "held_out", "images"))
-        images, labels = _data.read(_data.find(data_dir, TRAINING))
+        images, labels = read_records(find_file(data_dir, TRAINING))
         cut = len(images) - held
-        loader = _data.Batches(images[:cut], labels[:cut], batch, shift, self.seed)
+        loader = Batches(images[:cut], labels[:cut], batch, shift, self.seed)
         return finetune(
-            module, original, loader, **options, checkpoint=place / "training.pt", progress=progress,
+            module, original, loader=loader, **options, checkpoint=place / "training.pt", progress=progress,
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
         )  # fmt: skip
 
@@ -124,13 +121,11 @@ class ConversionTask:
 
 def accuracy(module, images, labels):
     """Right answers in percent."""
-    import numpy as np
-
     return 100.0 * float(np.mean(scores_of(module, images).argmax(1).numpy() == labels))
 
 
 def scores_of(module, images, batch=250):
-    """Scores of images, as a torch tensor; the weights that places stand for are made once."""
+    """Scores of images, as a torch tensor; the weights that places stand for are computed once."""
     import torch
 
     from dynsim.torch import materialize

@@ -4,49 +4,48 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from dynsim._check import as_count, as_number
+from dynsim._check import as_callable, as_count, as_instance, as_number, refusal
 from dynsim.kernels import Kernel
-from dynsim.learning import fit_weights
 
-from ._checkpoint import Finished
-from ._macs import count_macs
-from ._matching import Matching
-from ._norms import correct, expectations
-from ._plan import floats_of, plan_budget, sets_of
-from ._replace import particles_of
-from ._report import Report, converted, ordinary
-from ._walk import replace, split_attention, walk
+from ._allocation import floats_of, plan_budget, sets_of
+from ._conversion_report import Report, converted_layer, ordinary_layer
+from ._exchange import list_layers, replace_layer, split_attention, to_particles
+from ._layer_fits import LayerFits
+from ._module_measures import count_macs
+from ._norm_averages import correct_averages, expectations
+from ._output_matching import Matching
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
 # places are of size 2 to 6 and lambdas of 50 or more.
 DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
 COPIES = (2, 4)  # that are tried under a budget
-TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and how many it needs to tell forms apart
 
 
 def convert(
-    module,
+    module: nn.Module,
     *,
-    budget=None,
-    copies=None,
-    dim=None,
-    rank=None,
-    kernel=None,
-    sets="half",
-    include=None,
-    exclude=None,
-    data=None,
-    example=None,
-    steps=40,
-    restarts=1,
-    seed=0,
-    norms=True,
-    progress=None,
-    checkpoint=None,
-):
+    budget: float | None = None,
+    copies: int | Sequence[int] | None = None,
+    dim: int | None = None,
+    rank: int | None = None,
+    kernel: Kernel | Sequence[Kernel] | None = None,
+    sets: str = "half",
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    data: Iterable | None = None,
+    example: Tensor | None = None,
+    steps: int = 40,
+    restarts: int = 1,
+    seed: int = 0,
+    norms: bool = True,
+    progress: Callable | None = None,
+    checkpoint: str | Path | None = None,
+) -> tuple[nn.Module, Report]:
     """Turn the full layers, convolutions, embeddings and attention of a trained module into particles.
 
     Parameters
@@ -85,7 +84,8 @@ def convert(
         Correct the averages of batch norms behind converted layers: by what the norms before them say of their inputs,
         or by what the averages on the data differ from the original's.
     progress : callable, optional
-        Called with (layer name, fits done, fits in all).
+        Called as progress(done, total, name=) after every fit, with numbers of fits and the layer's name. Once it
+        returns true no further layer is converted; the report says so.
     checkpoint : path, optional
         Keep finished fits in this file, and take them from there when called again with the same arguments.
 
@@ -96,7 +96,9 @@ def convert(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range, a pattern fits no layer, or the checkpoint is of other weights.
+        If an argument is out of range, or a pattern matches no layer.
+    FileError, DataError
+        If the checkpoint is damaged or another file.
 
     Examples
     --------
@@ -105,17 +107,18 @@ def convert(
     >>> [layer.floats for layer in report.layers]
     [162, 166]
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module: got {type(module).__name__}; expected a torch.nn.Module.")
+    as_instance(module, nn.Module, "module")
     if budget is not None and dim is not None:
-        raise ValueError("budget: got one and a dim; expected one of the two.")
+        raise refusal("budget", f"{budget} and dim {dim}", "one of the two")
+    as_callable(progress, "progress")
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
     original, module = module, copy.deepcopy(module)
-    entries = walk(module, include, exclude)
+    entries = list_layers(module, include=include, exclude=exclude)
     todo = [entry for entry in entries if not entry.reason]
-    fits = _Fits(todo, sets, steps, restarts, seed, progress, Finished(checkpoint))
+    options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
+    fits = LayerFits(total=len(todo), sets=sets, **options)
     if dim is not None:
         dim, rank = as_count(dim, "dim"), as_count(rank or 0, "rank", 0)
         plan = {entry.name: (copies[0], dim, rank, kernels) for entry in todo}
@@ -129,28 +132,31 @@ def convert(
     macs = {} if example is None else count_macs(module, example)
     known = expectations(module) if norms and data is None else {}
     layers, corrected = [], 0
-    fits.total = fits.done + len(todo)
+    fits.total = fits.done + sum(len(form[3]) for form in plan.values())
     for entry in entries:
+        if fits.stopped and not entry.reason:
+            entry.reason = "kept: the conversion was stopped before"
         form = plan.get(entry.name)
         floats = None if form is None else floats_of(entry, form, sets)
-        if floats is not None and floats >= entry.size:
+        if not entry.reason and floats >= entry.size:
             entry.reason = f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
         if entry.reason:
-            layers.append(ordinary(entry, macs.get(entry.name)))
+            layers.append(ordinary_layer(entry, macs.get(entry.name)))
             continue
-        goal = None if matching is None else matching.goal(entry)
-        fitted, chosen = min((fits(entry, form, some, goal=goal) for some in form[3]), key=lambda pair: pair[0].error)
-        new = particles_of(entry.module, fitted, chosen, sets_of(entry, sets))
+        target = None if matching is None else matching.target(entry)
+        tried = [fits(entry, form, one, target=target) for one in form[3]]
+        fitted, chosen = min(tried, key=lambda pair: pair[0].error)
+        new = to_particles(entry.module, fitted, chosen, sets_of(entry, sets))
         if entry.name in known:
             norm, mean, variance = known[entry.name]
-            weights = (part.detach().cpu().numpy() for part in (entry.module.weight, new.materialize()))
-            correct(norm, *weights, mean, variance)
+            old, made = (part.detach().cpu().numpy() for part in (entry.module.weight, new.materialize()))
+            correct_averages(norm, old=old, new=made, mean=mean, variance=variance)
             corrected += 1
         for name in entry.names:
-            replace(module, name, new)
-        layers.append(converted(entry, fitted, chosen, new, macs.get(entry.name)))
+            replace_layer(module, name, layer=new)
+        layers.append(converted_layer(entry, fitted, chosen, new, macs.get(entry.name)))
     if matching is not None:
-        corrected = matching.settle()
+        corrected = matching.correct_averages()
         for name, mode in modes.items():
             module.get_submodule(name).train(mode)
     copies = copies if dim is None else copies[0]
@@ -163,7 +169,7 @@ def _matching(original, module, data, norms):
     original = copy.deepcopy(original).eval()
     split_attention(original)
     module.eval()
-    return Matching(original, module, data, norms)
+    return Matching(original, module, batches=data, norms=norms)
 
 
 def _copies(copies, dim):
@@ -173,28 +179,5 @@ def _copies(copies, dim):
     several = list(copies) if isinstance(copies, (list, tuple)) else [copies]
     several = sorted({as_count(number, "copies") for number in several})
     if not several or (dim is not None and len(several) > 1):
-        raise ValueError(f"copies: got {copies!r}; expected one number{'' if dim is None else ' beside dim'}.")
+        raise refusal("copies", repr(copies), "at least one number" if dim is None else "one number beside dim")
     return several
-
-
-class _Fits:
-    """Fits of layers, each done once; told to the caller and kept in a file."""
-
-    def __init__(self, todo, sets, steps, restarts, seed, progress, finished):
-        self.sets, self.steps, self.restarts, self.seed = sets, steps, restarts, seed
-        self.progress, self.finished, self.done, self.total = progress, finished, 0, len(todo)
-
-    def __call__(self, entry, form, kernel, trial=False, goal=None):
-        copies, dim, rank, _ = form
-        options = {"copies": copies, "dim": dim, "rank": rank, "sets": sets_of(entry, self.sets), "seed": self.seed}
-        options["steps"] = min(self.steps, max(LEAST, round(TRIAL * self.steps))) if trial else self.steps
-        options["restarts"] = 1 if trial else self.restarts
-        weights, moments = (entry.weights, None) if goal is None else goal
-        fitted = self.finished.find(entry.name, weights, kernel, options)
-        if fitted is None:
-            fitted = fit_weights(weights, kernel, moments=moments, **options)
-            self.finished.keep(entry.name, weights, kernel, options, fitted)
-        self.done += 1
-        if self.progress is not None:
-            self.progress(entry.name, self.done, self.total)
-        return fitted, kernel

@@ -1,0 +1,183 @@
+"""Files of modules: what is converted, converted modules in one HDF5 file, weights of other programs, and ONNX."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dynsim._check import refusal
+from dynsim._files import reading, reason, replacing, to_json
+from dynsim.errors import DataError, FileError
+from dynsim.kernels import Kernel
+from dynsim.learning import FittedWeights
+
+from ._conversion_report import Report
+from ._exchange import materialize, replace_layer, split_attention, to_particles
+from ._modules import PARTS, Particles
+from ._programs import load_program, modularise, read_program
+from ._timm_backbones import load_timm, plain_convolutions
+
+FORMAT = 1
+LARGEST = 2**33  # numbers of one file
+OPSET = 18  # of ONNX
+
+
+def load_source(source: str | Path) -> tuple[nn.Module, dict]:
+    """A module to convert, from "timm:NAME", "timm:NAME:pretrained" or the path of a .pt2 program, and its source.
+
+    Raises
+    ------
+    DataError, FileError, FileNotFoundError, ImportError
+        If there is no such model or file, or timm is missing.
+    """
+    text = str(source)
+    if text.startswith("timm:"):
+        name, _, weights = text.removeprefix("timm:").partition(":")
+        if weights not in ("", "pretrained"):
+            raise refusal("model", text, "timm:NAME or timm:NAME:pretrained", error=DataError)
+        timm = load_timm()
+        if name not in timm.list_models():
+            raise refusal("model", text, "a model that timm.list_models() lists", error=DataError)
+        return plain_convolutions(timm.create_model(name, pretrained=bool(weights))).eval(), {"timm": name}
+    if Path(text).suffix != ".pt2":
+        raise refusal("model", text, "a .pt2 file of torch.export.save, or timm:NAME", error=DataError)
+    return modularise(load_program(text)), {"program": text}
+
+
+def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
+    """Read a file of weights into a module; returns the module.
+
+    The file is safetensors, or a state_dict that `torch.save` wrote, by itself or under "state_dict". It is read with
+    weights_only=True, so nothing in it is executed.
+
+    Raises
+    ------
+    DataError
+        If the file does not fit the module.
+    ImportError
+        If it is safetensors, and that is not installed.
+    """
+    try:
+        if Path(path).suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(str(path))
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        module.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    except ImportError:
+        raise ImportError("Safetensors files need safetensors: pip install 'dynsim[export]'.") from None
+    except Exception as error:  # unpickling, safetensors and load_state_dict each have errors of their own
+        raise DataError(f"{path} holds no weights of this network ({reason(error)}).") from None
+    return module
+
+
+def save_converted(module: nn.Module, path: str | Path, *, source: dict, report: Report) -> None:
+    """Write a converted module, the source that `load_source` gave, and the report.
+
+    A program's graph goes into the file, with zeros for its weights, which compress to nothing.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    made = {name: part for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Particles)}
+    layers = {name: {"kernel": part.kernel.to_dict(), "sets": part.sets} for name, part in made.items()}
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
+        file.attrs["source"] = to_json({key: value for key, value in source.items() if key != "program"})
+        file.create_dataset("layers", data=to_json(layers))
+        file.create_dataset("report", data=to_json(report.to_dict()))
+        if "program" in source:
+            file.create_dataset("program", data=np.frombuffer(_skeleton(source["program"]), np.uint8))
+        for name, value in module.state_dict().items():
+            file.create_dataset(f"arrays/{name}", data=value.detach().cpu().numpy())
+
+
+def load_converted(path: str | Path) -> nn.Module:
+    """Read what `save_converted` wrote; the module answers as the one that was saved.
+
+    Raises
+    ------
+    FileNotFoundError, DataError, FileError
+        If there is none, it is of another kind, or damaged.
+    """
+    with reading(path, "converted") as file:
+        sizes = []
+        file["arrays"].visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+        if sum(sizes) > LARGEST:
+            raise FileError(f"{path} is damaged: it promises {sum(sizes):,} numbers, more than {LARGEST:,}.")
+        module = _architecture(file, path)
+        arrays = {name: torch.from_numpy(np.array(value)) for name, value in file["arrays"].items()}
+        for name, options in json.loads(file["layers"][()]).items():
+            parts = [arrays.get(f"{name}.{part}") for part in PARTS]
+            fitted = FittedWeights(*(None if part is None else part.numpy() for part in parts), 0.0)
+            layer, kernel = module.get_submodule(name), Kernel.from_dict(options["kernel"])
+            if not isinstance(layer, Particles):
+                replace_layer(module, name, layer=to_particles(layer, fitted, kernel, options["sets"]))
+        module.load_state_dict(arrays)
+    return module
+
+
+def _architecture(file, path):
+    if "program" in file:
+        module = modularise(read_program(io.BytesIO(gzip.decompress(file["program"][()].tobytes())), path))
+    else:
+        name = json.loads(file.attrs["source"])["timm"]
+        module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()
+    split_attention(module)
+    return module
+
+
+def _skeleton(path):
+    """The program with zeros for its weights, gzipped."""
+    program = load_program(path)
+    with torch.no_grad():
+        for value in program.state_dict.values():
+            value.zero_()
+    packed = io.BytesIO()
+    torch.export.save(program, packed)
+    return gzip.compress(packed.getvalue(), 6)
+
+
+def save_onnx(module: nn.Module, path: str | Path, *, example: Tensor) -> int:
+    """Write a module as ONNX (opset 18), ordinary weights in the place of particles; returns the bytes of the file.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Converted or not; exported as it answers in evaluation.
+    path : path
+        The graph and all weights are written into this one file.
+    example : torch.Tensor
+        An input; the first axis may have any length later.
+
+    Raises
+    ------
+    ImportError
+        If onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch.onnx needs it
+    except ImportError:
+        raise ImportError("Modules as ONNX need onnx and onnxscript: pip install 'dynsim[onnx]'.") from None
+    ordinary = materialize(module).eval()
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.onnx.export(
+        ordinary, (example,), input_names=["images"], output_names=["scores"], dynamic_shapes=shapes,
+        opset_version=OPSET, dynamo=True, verbose=False,
+    )  # fmt: skip
+    with replacing(path) as temporary:
+        program.save(str(temporary), external_data=False)
+        onnx.checker.check_model(str(temporary))
+    return Path(path).stat().st_size

@@ -1,0 +1,84 @@
+"""Fits of layers, each done once: reported to the caller, and kept in a file so that a stopped conversion continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dynsim._files import claim_hdf5, digest, open_hdf5, reading, to_json
+from dynsim.learning import FittedWeights, fit_weights
+
+from ._allocation import sets_of
+
+TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and how many it needs to tell forms apart
+PARTS = ("sources", "targets", "strengths", "left", "right")
+
+
+class LayerFits:
+    """Fits with common options; `stopped` is true once the caller's progress function has returned true."""
+
+    def __init__(self, *, total, sets, steps, restarts, seed, progress, path):
+        self.total, self.done, self.stopped = total, 0, False
+        self.sets, self.steps, self.restarts, self.seed = sets, steps, restarts, seed
+        self.progress, self.stored = progress, StoredFits(path)
+
+    def __call__(self, entry, form, kernel, trial=False, target=None):
+        """Fit a layer in a form (copies, dim, rank, ...), for a trial with fewer steps; returns (fit, kernel)."""
+        copies, dim, rank, _ = form
+        options = {"copies": copies, "dim": dim, "rank": rank, "sets": sets_of(entry, self.sets), "seed": self.seed}
+        options["steps"] = min(self.steps, max(LEAST, round(TRIAL * self.steps))) if trial else self.steps
+        options["restarts"] = 1 if trial else self.restarts
+        weights, moments = (entry.weights, None) if target is None else target
+        key = digest(to_json([entry.name, kernel.to_dict(), options], sort_keys=True), [weights])[:32]
+        fitted = self.stored.find(key)
+        if fitted is None:
+            fitted = fit_weights(weights, kernel, moments=moments, **options)
+            self.stored.keep(key, entry.name, fitted)
+        self.done += 1
+        if self.progress is not None and self.progress(self.done, self.total, name=entry.name):
+            self.stopped = True
+        return fitted, kernel
+
+
+class StoredFits:
+    """Fits in one HDF5 file, a group each; without a path nothing is kept."""
+
+    def __init__(self, path=None):
+        self.path = None if path is None else Path(path)
+
+    def find(self, key):
+        """The fit of that key, or None.
+
+        Raises
+        ------
+        FileError, DataError
+            If the file is damaged or another file.
+        """
+        if self.path is None or not self.path.exists():
+            return None
+        with reading(self.path, "fits") as file:
+            if key not in file or "error" not in file[key].attrs:
+                return None
+            group = file[key]
+            parts = [np.array(group[part]) if part in group else None for part in PARTS]
+            return FittedWeights(*parts, float(group.attrs["error"]))
+
+    def keep(self, key, name, fitted):
+        """Write a fit."""
+        if self.path is None:
+            return
+        exists = self.path.exists()
+        with open_hdf5(self.path, "r+") if exists else claim_hdf5(self.path, _begin) as file:
+            if key in file:
+                del file[key]
+            group = file.create_group(key)
+            for part in PARTS:
+                if getattr(fitted, part) is not None:
+                    group.create_dataset(part, data=getattr(fitted, part))
+            group.attrs["layer"] = name
+            group.attrs["error"] = fitted.error  # last: a group without it is not whole
+
+
+def _begin(file):
+    file.attrs["dynsim"] = "fits"

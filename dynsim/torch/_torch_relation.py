@@ -1,0 +1,208 @@
+"""The relation of two subsystems as a function of torch tensors, with forces as its gradient.
+
+On the processor, in float32 and float64, it is `dynsim.kernels` on the tensors' own memory. On a graphics card and in
+half precision, which Numba does not serve, the same formulas run as torch operations. There copies and axes are summed
+one after the other, so that no array is larger than the weights, and differences are taken before they are squared:
+the product form of a distance loses all digits for neurons that lie close together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from dynsim import kernels
+from dynsim._check import refusal
+from dynsim.layers import Full
+
+
+def relation(kernel: kernels.Kernel, sources: Tensor, targets: Tensor, strengths: Tensor) -> Tensor:
+    """Weights between sets: W[t, s, o, i] = sum_h strengths[t, s, h] phi(sources[s, h, i], targets[t, h, o]).
+
+    Parameters
+    ----------
+    kernel : dynsim.Kernel
+    sources, targets, strengths : Tensor (S, H, m, d), (T, H, n, d), (T, S, H)
+        Of one dtype and device.
+
+    Returns
+    -------
+    Tensor (T, S, n, m)
+        Differentiable once in all three.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dynsim import Kernel
+    >>> places = torch.tensor([[[[0.0], [3.0]]]])
+    >>> relation(Kernel("linear"), places, places, torch.ones(1, 1, 1))
+    tensor([[[[0., 3.],
+              [3., 0.]]]])
+    """
+    return _Relation.apply(kernel, sources, targets, strengths)
+
+
+class _Relation(torch.autograd.Function):
+    @staticmethod
+    def forward(context, kernel, sources, targets, strengths):
+        context.kernel = kernel
+        context.save_for_backward(sources, targets, strengths)
+        if not _in_numba(sources):
+            return torch_relation(kernel, sources, targets, strengths)
+        return torch.from_numpy(kernels.relation(kernel, *_arrays(sources, targets, strengths)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context, gradient):
+        tensors = context.saved_tensors
+        if not _in_numba(tensors[0]):
+            return None, *torch_relation_forces(context.kernel, *tensors, gradient)
+        forces = kernels.relation_forces(context.kernel, *_arrays(*tensors, gradient))
+        return None, *(torch.from_numpy(force) for force in forces)
+
+
+def _in_numba(tensor):
+    return tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+
+
+def _arrays(*tensors):
+    """The tensors' memory as NumPy arrays; nothing is copied where they are contiguous."""
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+def torch_relation(kernel, sources, targets, strengths):
+    """As `dynsim.kernels.relation`, in float32 inside where the tensors have less."""
+    dtype, (sources, targets, strengths) = strengths.dtype, _widened(sources, targets, strengths)
+    total = None
+    for h in range(sources.shape[1]):
+        part = strengths[:, :, h, None, None] * _phi(kernel, _softened(kernel, sources[:, h], targets[:, h]))
+        total = part if total is None else total.add_(part)
+    return total.to(dtype)
+
+
+def torch_relation_forces(kernel, sources, targets, strengths, gradient):
+    """As `dynsim.kernels.relation_forces`."""
+    dtype = strengths.dtype
+    sources, targets, strengths, gradient = _widened(sources, targets, strengths, gradient)
+    on_sources, on_targets = torch.zeros_like(sources), torch.zeros_like(targets)
+    on_strengths = torch.zeros_like(strengths)
+    for h in range(sources.shape[1]):
+        p, q = sources[:, h], targets[:, h]
+        r2 = _softened(kernel, p, q)
+        on_strengths[:, :, h] = (gradient * _phi(kernel, r2)).sum((2, 3))
+        weight = gradient * strengths[:, :, h, None, None] * _slope(kernel, r2)
+        if kernel.metric == "l1":
+            weight = weight * (r2 - kernel.softening**2).clamp_min(0).sqrt()
+        for k in range(p.shape[-1]):
+            difference = q[:, None, :, None, k] - p[None, :, None, :, k]
+            pull = weight * (difference if kernel.metric == "l2" else difference.sign())
+            on_targets[:, h, :, k] = pull.sum((1, 3))
+            on_sources[:, h, :, k] = -pull.sum((0, 2))
+    return on_sources.to(dtype), on_targets.to(dtype), on_strengths.to(dtype)
+
+
+def _widened(*tensors):
+    half = tensors[0].dtype in (torch.float16, torch.bfloat16)
+    return [tensor.detach().float() if half else tensor.detach() for tensor in tensors]
+
+
+def _softened(kernel, sources, targets):
+    """rho^2 + eta^2 of sources (S, m, d) and targets (T, n, d) as (T, S, n, m)."""
+    total = 0
+    for k in range(sources.shape[-1]):
+        difference = targets[:, None, :, None, k] - sources[None, :, None, :, k]
+        total = total + (difference.square() if kernel.metric == "l2" else difference.abs())
+    rho2 = total if kernel.metric == "l2" else total.square()
+    return rho2 + kernel.softening**2
+
+
+def _phi(kernel, r2):
+    c, length = kernel.scale, kernel.length
+    if kernel.profile == "inverse":
+        return c * r2.rsqrt()
+    if kernel.profile == "linear":
+        return c * r2.sqrt()
+    if kernel.profile == "gaussian":
+        return c * torch.exp(-0.5 / length**2 * r2)
+    if kernel.profile == "exponential":
+        return c * torch.exp(-r2.sqrt() / length)
+    return c / r2
+
+
+def _slope(kernel, r2):
+    """phi'(r) / r, and 0 where two neurons meet."""
+    c, length = kernel.scale, kernel.length
+    if kernel.profile == "inverse":
+        value = -c * r2.pow(-1.5)
+    elif kernel.profile == "linear":
+        value = c * r2.rsqrt()
+    elif kernel.profile == "gaussian":
+        value = -c / length**2 * torch.exp(-0.5 / length**2 * r2)
+    elif kernel.profile == "exponential":
+        r = r2.sqrt()
+        value = -c / length * torch.exp(-r / length) / r
+    else:
+        value = -2 * c / r2.square()
+    return torch.where(r2 > 0, value, 0.0)
+
+
+def product_without_weights(layer, x):
+    """y = W x + bias of a `DynLinear` in the way that its `inference` says: sorted sums, or tiles of W.
+
+    Raises
+    ------
+    ValueError
+        If the tensors are not on the processor in float32 or float64, or the kernel has no sorted sums.
+    """
+    if x.device.type != "cpu" or layer.strengths.dtype not in (torch.float32, torch.float64):
+        came = f"{layer.inference!r} on {x.device} in {layer.strengths.dtype}"
+        raise refusal("inference", came, "the processor and float32 or float64", "use inference='dense'")
+    rows = x.reshape(-1, x.shape[-1])
+    trained = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in layer.particles().values()))
+    if layer.inference == "weight-free" and trained:
+        if (layer.kernel.profile, layer.kernel.metric, layer.kernel.softening) != ("linear", "l1", 0.0):
+            wanted = "the linear kernel of l1 distances without softening"
+            raise refusal("inference", f"'weight-free' with {layer.kernel}", wanted, "use inference='dense'")
+        y = 0
+        for h in range(layer.copies):
+            product = _SortedProduct.apply(layer.kernel.scale, layer.places_in[0, h], layer.places_out[0, h], rows)
+            y = y + layer.strengths[0, 0, h] * product
+    elif trained:
+        return functional.linear(x, layer.materialize(), layer.bias)  # a gradient of tiles needs all of them
+    else:
+        parts = (layer.places_in[0], layer.places_out[0], layer.strengths[0, 0])
+        core = Full(*_arrays(*parts), layer.kernel)
+        y = torch.from_numpy(np.ascontiguousarray(core.product(rows.detach().numpy(), layer.inference)))
+    if layer.left is not None:
+        y = y + (rows @ layer.right[:, 0].T) @ layer.left[0].T
+    if layer.bias is not None:
+        y = y + layer.bias
+    return y.reshape(*x.shape[:-1], layer.out_features)
+
+
+class _SortedProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(context, scale, sources, targets, x):
+        context.product = kernels.SortedProduct(*_arrays(sources, targets), scale)
+        context.save_for_backward(x)
+        return torch.from_numpy(np.ascontiguousarray(context.product.forward(_columns(x)).T))
+
+    @staticmethod
+    @once_differentiable
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        on_x = torch.from_numpy(np.ascontiguousarray(context.product.transposed(_columns(gradient)).T))
+        forces = context.product.forces(_columns(x), _columns(gradient))
+        return None, *(torch.from_numpy(force) for force in forces), on_x
+
+
+def _columns(x):
+    return np.ascontiguousarray(x.detach().numpy().T)
