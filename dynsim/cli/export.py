@@ -48,7 +48,7 @@ def _model(file, output, overwrite, bits, materialized):
         raise click.UsageError(f"-o: {output} exists; choose another name or give --overwrite.")
     model = export.load_model(file)
     if bits is not None:
-        size = export.save_packed(model, output, bits)
+        size = export.save_packed(model, output, bits=bits)
     else:
         size = (export.save_materialized if materialized else export.save_onnx)(model, output)
     click.echo(f"{output}: {size:,} bytes")

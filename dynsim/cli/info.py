@@ -76,12 +76,12 @@ def describe_export(path):
     """Facts about a packed or materialised model, its real bytes among them."""
     from pathlib import Path
 
-    from dynsim.export import form, load_model
+    from dynsim.export import load_model, model_form
     from dynsim.models import count
 
     model = load_model(path)
     facts = {"results": model.results, "parameters": count(model), "file_bytes": Path(path).stat().st_size}
-    return {"kind": f"model, {form(path)}", **model.config, **facts}
+    return {"kind": f"model, {model_form(path)}", **model.config, **facts}
 
 
 def describe_trajectory(path):

@@ -31,7 +31,7 @@ def command(model, data_name, data_dir, seed, as_json):
     if data_name is not None:
         data = datasets.load(data_name, data_dir)
         images, labels = data.test_images, data.test_labels
-    found = verify(model, images, labels, seed)
+    found = verify(model, images, labels=labels, seed=seed)
     same = all(entry["same"] is not False for entry in found)
     if as_json:
         asked = "noise" if data_name is None else data_name

@@ -105,12 +105,12 @@ def test_verify_compares_every_form(trained, images, tmp_path):
     model = trained["vit-class"]
     paths = [tmp_path / name for name in ("model.h5", "packed.safetensors", "ordinary.safetensors", "model.onnx")]
     model.save(paths[0])
-    save_packed(model, paths[1], 6)
+    save_packed(model, paths[1], bits=6)
     save_materialized(model, paths[2])
     save_onnx(model, paths[3])
     rest = ["model.h5", "materialized", "onnx"]
     for path, forms in zip(paths, (rest, ["packed", *rest], rest, ["onnx"]), strict=True):
-        found = verify(path, images, np.zeros(len(images), int))
+        found = verify(path, images, labels=np.zeros(len(images), int))
         assert [entry["form"] for entry in found] == forms
         for entry in found:
             assert entry["same"] and entry["predictions"] == entry["agreeing"] == len(images)
@@ -128,7 +128,7 @@ def test_verify_sees_a_difference(trained, tmp_path, monkeypatch):
         return model
 
     monkeypatch.setattr("dynsim.models.load_model", damaged)
-    monkeypatch.setattr("dynsim.export._verify.load_model", read)
+    monkeypatch.setattr("dynsim.export._verification.load_model", read)
     found = verify(path)
     assert not found[0]["same"] and found[0]["largest_difference"] > 0
 
@@ -163,7 +163,9 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     report = json.loads(capsys.readouterr().out)
     assert report["same"] and [entry["predictions"] for entry in report["forms"]] == [360] * 3
     assert call("verify", onnx) == 0 and "same: 256 of 256" in capsys.readouterr().out
-    monkeypatch.setattr("dynsim.export._verify.TOLERANCE", dict.fromkeys(("model.h5", "materialized", "onnx"), -1.0))
+    monkeypatch.setattr(
+        "dynsim.export._verification.TOLERANCE", dict.fromkeys(("model.h5", "materialized", "onnx"), -1.0)
+    )
     assert call("verify", model) == 1 and "DIFFERS" in capsys.readouterr().out
 
 
@@ -176,7 +178,7 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
     whole = path.read_bytes()
     for size in (0, 7, 60, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(FileError, match=r"m\.safetensors: damaged"):
+        with pytest.raises(FileError, match=r"m\.safetensors is damaged"):
             load_model(path)
     path.write_bytes(whole.replace(b"[64, 12, 10]", b"[64, 13, 10]"))
     with pytest.raises(FileError, match="expected float32"):
@@ -186,9 +188,9 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
         load_model(path)
     tensors.save_file({"a": np.zeros(2)}, str(path))
     for read in (load_model, load_materialized):
-        with pytest.raises(DataError, match="not a m"):
+        with pytest.raises(DataError, match="is not a m"):
             read(path)
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         load_model(tmp_path / "nothing.safetensors")
 
 

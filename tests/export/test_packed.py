@@ -26,7 +26,7 @@ def test_a_model_on_a_grid_is_packed_exactly(digits, bits, tmp_path):
     train(model, digits, epochs=3, batch=64, rate=0.05, bits=bits, seed=bits)
     places = [p.value for p in model.parameters.values() if p.kind == "places"]
     assert all(len(np.unique(value)) <= 2**bits for value in places)
-    size = save_packed(model, tmp_path / "m.safetensors", bits)
+    size = save_packed(model, tmp_path / "m.safetensors", bits=bits)
     numbers = sum(value.size for value in places)
     # The places at `bits` bits, 2 bytes for each of at most all other numbers, and a header.
     assert size <= numbers * bits / 8 + 2 * (count(model)["stored_floats"] - numbers) + 1000
@@ -42,8 +42,8 @@ def test_a_model_on_a_grid_is_packed_exactly(digits, bits, tmp_path):
 def test_packing_twice_changes_nothing(digits, tmp_path):
     model = mlp((64, 20, 10), copies=2, dim=3)
     train(model, digits, epochs=2, batch=64, bits=4)
-    save_packed(model, tmp_path / "one.safetensors", 4)
-    save_packed(load_packed(tmp_path / "one.safetensors"), tmp_path / "two.safetensors", 4)
+    save_packed(model, tmp_path / "one.safetensors", bits=4)
+    save_packed(load_packed(tmp_path / "one.safetensors"), tmp_path / "two.safetensors", bits=4)
     first, second = (load_packed(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
     np.testing.assert_allclose(
         first.scores(digits.test_images), second.scores(digits.test_images), rtol=2e-3, atol=2e-3
@@ -52,7 +52,7 @@ def test_packing_twice_changes_nothing(digits, tmp_path):
 
 def test_places_off_the_grid_are_rounded_to_half_a_step(tmp_path):
     model = lenet5(1, 1, dim=4)
-    save_packed(model, tmp_path / "m.safetensors", 6)
+    save_packed(model, tmp_path / "m.safetensors", bits=6)
     again = load_packed(tmp_path / "m.safetensors")
     for name, parameter in model.parameters.items():
         if parameter.kind == "places":
@@ -95,10 +95,10 @@ def test_wrong_files_and_arguments_are_named(tmp_path):
     path = tmp_path / "m.safetensors"
     for bits in (0, 17):
         with pytest.raises(ValueError, match="bits: got"):
-            save_packed(model, path, bits)
-    with pytest.raises(ValueError, match="no places"):
-        save_packed(mlp((8, 4), weights=True), path, 4)
-    save_packed(model, path, 4)
+            save_packed(model, path, bits=bits)
+    with pytest.raises(ValueError, match="one without places"):
+        save_packed(mlp((8, 4), weights=True), path, bits=4)
+    save_packed(model, path, bits=4)
     whole = path.read_bytes()
     for size in (0, 5, 50, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
@@ -112,7 +112,7 @@ def test_wrong_files_and_arguments_are_named(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"a": np.zeros(2)}, str(path))
-    with pytest.raises(DataError, match="not a packed model"):
+    with pytest.raises(DataError, match="is not a packed model"):
         load_packed(path)
     config = json.dumps({"model": "mlp", "widths": [10**6, 10**6], "copies": 9, "dim": 9})
     save_file(

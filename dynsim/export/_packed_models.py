@@ -11,17 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim._check import as_count
-from dynsim.errors import DataError, FileError
+from dynsim._check import as_count, refusal
+from dynsim._files import damaged, to_json
+from dynsim.errors import DataError
 from dynsim.layers import BatchNorm
-from dynsim.models import build, check_size
+from dynsim.models import Model, build, check_size
 
-from ._safetensors import open_safetensors, save_safetensors
+from ._safetensors_files import open_safetensors, save_safetensors
 
-FORMAT = "dynsim packed 1"
+PACKED = "dynsim packed 1"
 
 
-def save_packed(model, path, bits):
+def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
     """Write a model in DyN form as safetensors; returns the bytes of the file.
 
     Places that lie on a grid of 2^bits values (a training with `bits`) are stored exactly; others are rounded to the
@@ -36,10 +37,10 @@ def save_packed(model, path, bits):
     """
     bits = as_count(bits, "bits")
     if bits > 16:
-        raise ValueError(f"bits: got {bits}; expected 1 to 16.")
+        raise refusal("bits", bits, "1 to 16")
     places = _places(model)
     if not places:
-        raise ValueError("model: it has no places; a packed file is for models in DyN form.")
+        raise refusal("model", "one without places", "a model in DyN form")
     codes, grids = [], []
     for parameter in places:
         code, grid = _encode(parameter.value, bits)
@@ -52,12 +53,11 @@ def save_packed(model, path, bits):
         "rest": rest,
     }
     config = {key: value for key, value in model.config.items() if value is not None}
-    metadata = {"format": FORMAT, "bits": str(bits), "config": json.dumps(config, separators=(",", ":"))}
-    save_safetensors(tensors, path, metadata)
-    return Path(path).stat().st_size
+    metadata = {"format": PACKED, "bits": str(bits), "config": to_json(config, separators=(",", ":"))}
+    return save_safetensors(tensors, path, metadata)
 
 
-def load_packed(path):
+def load_packed(path: str | Path) -> Model:
     """Read what `save_packed` wrote; sizes are checked before memory is taken.
 
     Raises
@@ -68,8 +68,8 @@ def load_packed(path):
         If it is another file, or damaged.
     """
     with open_safetensors(path) as (metadata, stored):
-        if metadata.get("format") != FORMAT:
-            raise DataError(f"{path}: not a packed model of dynsim; expected a file of `dynsim export --packed`.")
+        if metadata.get("format") != PACKED:
+            raise DataError(f"{path} is not a packed model; give a file of `dynsim export --packed`.")
         bits, config = int(metadata["bits"]), json.loads(metadata["config"])
         tensors = {name: stored[name] for name in ("places", "grids", "rest")}
         return _restore(config, bits, tensors, path)
@@ -87,7 +87,7 @@ def _restore(config, bits, tensors, path):
     places = _places(model)
     count = sum(p.value.size for p in places)
     if tensors["grids"].shape != (len(places), 2) or tensors["places"].size != -(-count * bits // 8):
-        raise FileError(f"{path}: its places do not fit its configuration; it is damaged.")
+        raise damaged(path, "its places do not fit its configuration")
     codes = _unpack(tensors["places"], bits, count)
     start = 0
     for parameter, (low, step) in zip(places, tensors["grids"], strict=True):
@@ -99,7 +99,7 @@ def _restore(config, bits, tensors, path):
     rest, start = tensors["rest"].astype(np.float32), 0
     arrays = _rest(model)
     if rest.size != sum(array.size for array in arrays) or not np.isfinite(rest).all():
-        raise FileError(f"{path}: its numbers do not fit its configuration; it is damaged.")
+        raise damaged(path, "its numbers do not fit its configuration")
     values = []
     for array in arrays:
         values.append(rest[start : start + array.size].reshape(array.shape))
@@ -113,7 +113,7 @@ def _places(model):
 
 
 def _rest(model):
-    """Everything but places, as it is stored: strengths, ordinary weights, last biases, norms folded with biases."""
+    """Everything stored except places: strengths, ordinary weights, last biases, norms folded with biases."""
     found, before = [], None
     for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
         if isinstance(layer, BatchNorm):

@@ -1,28 +1,80 @@
-"""Whether a model says after saving and reloading what it said before, in every form that it can be written in."""
+"""Reading models of every form, and whether a model predicts the same after it was saved and reloaded in each form."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from dynsim import models
+from dynsim._check import as_callable
+from dynsim.errors import DataError
 
-from ._load import form, load_model
-from ._materialized import load_materialized, save_materialized
 from ._onnx import onnx_image, read_onnx, reference_onnx, run_onnx, save_onnx
-from ._packed import load_packed, packed_bits, save_packed
+from ._packed_models import PACKED, load_packed, packed_bits, save_packed
+from ._safetensors_files import MATERIALIZED, load_materialized, open_safetensors, save_materialized
 
+FORMS = ("model.h5", "packed", "materialized", "onnx")
 IMAGES = 256  # where no data set is given: noise of this many images
 
-# Largest allowed difference of scores, relative to the largest score. A model file holds the very numbers, and its
-# weights are the very ones. Packing what was packed already repeats the rounding of coordinates to a grid, in float32
-# (2^-24 each), through several layers. Another program adds in another order: some hundred float32 terms a sum.
+# Largest allowed difference of scores, relative to the largest score. A model file holds the numbers themselves. To
+# pack twice repeats the rounding of coordinates to a grid, in float32 (2^-24 each), through several layers. Another
+# program adds in another order: some hundred float32 terms a sum.
 TOLERANCE = {"model.h5": 0.0, "materialized": 1e-6, "packed": 1e-4, "onnx": 1e-5}
 
 
-def verify(path, images=None, labels=None, seed=0):
+def model_form(path: str | Path) -> str:
+    """Return what a model file is: one of `FORMS`.
+
+    Raises
+    ------
+    FileNotFoundError, DataError, FileError
+        If there is no such file, or it is of another kind, or damaged.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return "onnx"
+    if path.suffix != ".safetensors":
+        return "model.h5"
+    with open_safetensors(path) as (metadata, _):
+        found = {PACKED: "packed", MATERIALIZED: "materialized"}.get(metadata.get("format"))
+    if found is None:
+        raise DataError(f"{path} is not a model of dynsim; give a file of `dynsim export`.")
+    return found
+
+
+def load_model(path: str | Path) -> models.Model:
+    """Read a model: model.h5, or what `dynsim export` wrote as packed or materialised safetensors.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If it is safetensors, and that is not installed.
+    DataError
+        If it is of another kind; ONNX is for other programs and is not read.
+    FileError
+        If it is damaged.
+    """
+    form = model_form(path)
+    if form == "onnx":
+        raise DataError(f"{path} is an ONNX file, which does not hold places; give the model.h5 that it was made from.")
+    readers = {"packed": load_packed, "materialized": load_materialized}
+    return readers.get(form, models.load_model)(path)
+
+
+def verify(
+    path: str | Path,
+    images: npt.NDArray | None = None,
+    *,
+    labels: npt.NDArray | None = None,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> list[dict]:
     """Save and reload the model in the file `path` and compare its scores, form by form.
 
     A model file is written as model.h5, as materialised safetensors and as ONNX; a packed one as packed, too. An ONNX
@@ -34,13 +86,15 @@ def verify(path, images=None, labels=None, seed=0):
     path : path
         model.h5, or a file of `dynsim export`.
     images, labels : ndarray (n, channels, height, width) and (n,), optional
-        What it is asked; noise in [0, 1] from `seed` by default.
+        What it predicts; noise in [0, 1] from `seed` by default.
+    progress : callable, optional
+        Called as progress(done, total, form=) after each form; when it returns true, no other form is compared.
 
     Returns
     -------
     list of dict
-        One entry a form: "form", "same" (whether it may be said to be the same; None if it could not be tried, and
-        "reason"), "predictions" and "agreeing" (numbers), "sum_before", "sum_after" (of all scores),
+        One entry a form: "form", "same" (whether predictions agree, and scores within "tolerance"; None if it could not
+        be tried, and "reason"), "predictions" and "agreeing" (numbers), "sum_before", "sum_after" (of all scores),
         "largest_difference" and "tolerance", both relative to the largest score, and with labels "accuracy_before" and
         "accuracy_after" in percent.
 
@@ -57,21 +111,24 @@ def verify(path, images=None, labels=None, seed=0):
     ...     verify(folder + "/model.h5")[0]["same"]
     True
     """
-    kind = form(path)
-    if kind == "onnx":
+    as_callable(progress, "progress")
+    form = model_form(path)
+    if form == "onnx":
         file = read_onnx(path)
         images = _noise(onnx_image(path), seed) if images is None else images
         return [_compared("onnx", run_onnx(path, images), _again(file, images), labels)]
     model = load_model(path)
     images = _noise(model.image, seed) if images is None else images
     before = model.scores(images)
-    forms = ["packed"] if kind == "packed" else []
+    names = [*(["packed"] if form == "packed" else []), "model.h5", "materialized", "onnx"]
     found = []
-    for name in [*forms, "model.h5", "materialized", "onnx"]:
+    for name in names:
         try:
             found.append(_compared(name, before, _reloaded(name, model, path, images), labels))
         except ImportError as error:
             found.append({"form": name, "same": None, "reason": str(error)})
+        if progress is not None and progress(len(found), len(names), form=name):
+            break
     return found
 
 
@@ -86,7 +143,7 @@ def _reloaded(name, model, path, images):
             model.save(copy)
             return models.load_model(copy).scores(images)
         if name == "packed":
-            save_packed(model, copy, packed_bits(path))
+            save_packed(model, copy, bits=packed_bits(path))
             return load_packed(copy).scores(images)
         save_materialized(model, copy)
         return load_materialized(copy).scores(images)

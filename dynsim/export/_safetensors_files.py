@@ -1,0 +1,108 @@
+"""Safetensors files, and materialised models in them: ordinary weights by name, which other programs read."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from dynsim._check import refusal
+from dynsim._files import damaged, replacing, to_json
+from dynsim.errors import DataError, FileError
+from dynsim.models import Model, build, check_size, fill, materialize
+
+MATERIALIZED = "dynsim materialized 1"
+LARGEST = 2**31  # bytes
+
+
+def save_safetensors(tensors, path, metadata):
+    """Write arrays and strings; returns the bytes of the file. Raises ImportError if safetensors is not installed."""
+    package = _package()
+    with replacing(path) as temporary:
+        package.numpy.save_file(tensors, str(temporary), metadata)
+    return Path(path).stat().st_size
+
+
+@contextmanager
+def open_safetensors(path):
+    """Give (metadata, tensors) of a file; `tensors[name]` is an array. Sizes are checked before anything is read.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    FileNotFoundError
+        If there is no such file.
+    DataError, FileError
+        If it is too large, or damaged; also where the block that reads it finds values that do not fit.
+    """
+    package, path = _package(), Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; give the path of a file that dynsim wrote.")
+    if path.stat().st_size > LARGEST:
+        raise refusal(path, f"{path.stat().st_size:,} bytes", f"a model of at most {LARGEST:,}", error=DataError)
+    try:
+        with package.safe_open(str(path), "np") as file:
+            yield file.metadata() or {}, _Tensors(file)
+    except (DataError, FileError):
+        raise
+    except (package.SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise damaged(path, error) from None
+
+
+class _Tensors:
+    """Arrays by name."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __getitem__(self, name):
+        return self.file.get_tensor(name)
+
+
+def _package():
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("Safetensors files need safetensors: pip install 'dynsim[export]'.") from None
+    return safetensors
+
+
+def save_materialized(model: Model, path: str | Path) -> int:
+    """Write the ordinary network with the predictions of `model`; returns the bytes of the file.
+
+    Weights, biases and norms by name, in float32; configuration and results as JSON strings in the metadata.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    """
+    ordinary = materialize(model)
+    metadata = {"format": MATERIALIZED, "config": to_json(ordinary.config), "results": to_json(ordinary.results)}
+    arrays = {name: np.ascontiguousarray(array) for name, array in ordinary.arrays.items()}
+    return save_safetensors(arrays, path, metadata)
+
+
+def load_materialized(path: str | Path) -> Model:
+    """Read what `save_materialized` wrote, as an ordinary network with the same predictions.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    DataError, FileError
+        If it is another file, or damaged.
+    """
+    with open_safetensors(path) as (metadata, tensors):
+        if metadata.get("format") != MATERIALIZED:
+            raise DataError(f"{path} is not a materialised model; give a file of `dynsim export --materialized`.")
+        config = json.loads(metadata["config"])
+        check_size(config)
+        model = build({**config, "weights": True})
+        model.results = json.loads(metadata["results"])
+        fill(model, tensors, path=path)
+        return model
