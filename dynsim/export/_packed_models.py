@@ -118,7 +118,7 @@ def _rest(model):
     for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
         if isinstance(layer, BatchNorm):
             factor = layer.scale.value / np.sqrt(layer.variance + layer.epsilon)
-            bias = getattr(before, "bias", None)
+            bias = None if before is None else before.parameters.get("bias")
             shift = 0.0 if bias is None else bias.value
             found += [factor, layer.shift.value + (shift - layer.mean) * factor]
         else:

@@ -78,7 +78,7 @@ def verify(
     """Save and reload the model in the file `path` and compare its scores, form by form.
 
     A model file is written as model.h5, as materialised safetensors and as ONNX; a packed one as packed, too. An ONNX
-    file, which does not come back as a model, is read again and run by onnxruntime and by ONNX's own reference
+    file, which holds no model, is read again and run by onnxruntime and by ONNX's own reference
     implementation.
 
     Parameters

@@ -194,5 +194,5 @@ def floats_of(entry, form, sets):
 
 
 def sets_of(entry, sets):
-    """A layer's sets: what convolutions are asked for, and half sets where there is one place on both sides."""
+    """A layer's sets: `sets` for convolutions, and half sets where there is one place on both sides."""
     return sets if entry.kind == "conv" and entry.shape[:2] != (1, 1) else "half"

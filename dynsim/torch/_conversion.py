@@ -24,6 +24,7 @@ from ._output_matching import Matching
 # places are of size 2 to 6 and lambdas of 50 or more.
 DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
 COPIES = (2, 4)  # that are tried under a budget
+STOPPED = "kept: the conversion was stopped before this layer"
 
 
 def convert(
@@ -81,8 +82,8 @@ def convert(
         Starts of each fit, of which the best is kept.
     seed : int
     norms : bool
-        Correct the averages of batch norms behind converted layers: by what the norms before them say of their inputs,
-        or by what the averages on the data differ from the original's.
+        Correct the averages of batch norms behind converted layers: from what the norms before them imply, or
+        from the difference between the averages on the data and those of the original.
     progress : callable, optional
         Called as progress(done, total, name=) after every fit, with numbers of fits and the layer's name. Once it
         returns true no further layer is converted; the report says so.
@@ -135,7 +136,7 @@ def convert(
     fits.total = fits.done + sum(len(form[3]) for form in plan.values())
     for entry in entries:
         if fits.stopped and not entry.reason:
-            entry.reason = "kept: the conversion was stopped before"
+            entry.reason = STOPPED
         form = plan.get(entry.name)
         floats = None if form is None else floats_of(entry, form, sets)
         if not entry.reason and floats >= entry.size:
@@ -161,6 +162,7 @@ def convert(
             module.get_submodule(name).train(mode)
     copies = copies if dim is None else copies[0]
     options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
+    options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 
 

@@ -75,7 +75,7 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         module.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
     except ImportError:
         raise ImportError("Safetensors files need safetensors: pip install 'dynsim[export]'.") from None
-    except Exception as error:  # unpickling, safetensors and load_state_dict each have errors of their own
+    except Exception as error:  # unpickling, safetensors and load_state_dict raise different errors
         raise DataError(f"{path} holds no weights of this network ({reason(error)}).") from None
     return module
 

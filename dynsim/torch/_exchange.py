@@ -105,7 +105,7 @@ def _reason(entry, owners, include, exclude):
         return "made of particles already"
     if entry.kind not in KINDS.values():
         if isinstance(part, tuple(KINDS)):
-            return f"{type(part).__name__} computes with its weights in a way of its own"
+            return f"{type(part).__name__} computes with its weights in another way"
         if all(p.dim() <= 1 for p in part.parameters(recurse=False)):
             return "a norm, a scale or a bias: it stays ordinary"
         return f"no layer of particles stands for {type(part).__name__}"

@@ -41,14 +41,14 @@ def finetune(
     validate: Callable | None = None,
     progress: Callable | None = None,
 ) -> list[dict]:
-    """Train a converted module to answer as the original did: places move by the forces that this exerts.
+    """Train a converted module to reproduce the answers of the original: places move by the resulting forces.
 
     The loss is (1 - labels) T^2 KL(teacher_T || module_T) + labels * cross entropy (Hinton et al., 2015). Places,
     lambdas and factors move by `NaturalDescent`, all other parameters by Adam at `others` times their root mean square,
     both on one cycle. Your own training loop over `module.parameters()`, with any optimiser, works as well.
 
     Under `torchrun` (WORLD_SIZE above 1) every process trains on its part of the loader, and gradients are averaged
-    (DistributedDataParallel); give each process a loader of its own part (DistributedSampler).
+    (DistributedDataParallel); give each process a loader of its part (DistributedSampler).
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def _restore(path, module, optimizers, epochs):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["epochs"] != epochs:
-            raise ValueError(f"it is of {state['epochs']} epochs, asked for were {epochs}")
+            raise ValueError(f"it is of {state['epochs']} epochs, not of {epochs}")
         module.load_state_dict(state["module"])
         for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(stored)

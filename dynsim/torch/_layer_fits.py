@@ -11,7 +11,7 @@ from dynsim.learning import FittedWeights, fit_weights
 
 from ._allocation import sets_of
 
-TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and how many it needs to tell forms apart
+TRIAL, LEAST = 0.3, 12  # share of the steps that a trial fit takes, and the least that distinguish forms
 PARTS = ("sources", "targets", "strengths", "left", "right")
 
 

@@ -153,7 +153,7 @@ class DynLinear(Particles):
     rank : int
         Of a low-rank part beside the particles; 0 is without.
     inference : {"dense", "weight-free", "auto", "tiled"}
-        How to answer when no gradient is asked for; all but "dense" are the core layer's, on the processor.
+        How to compute when no gradient is needed; all but "dense" are those of `dynsim.layers`, on the processor.
         "weight-free" needs the linear kernel of l1 distances, and there gradients are sorted sums, too.
     device, dtype : optional
 
@@ -190,7 +190,7 @@ class DynLinear(Particles):
         return product_without_weights(self, x)
 
     def extra_repr(self):
-        """What `print(module)` says."""
+        """The arguments that `print(module)` shows."""
         return f"{self.in_features}, {self.out_features}, {self._particles_repr()}, bias={self.bias is not None}"
 
 
@@ -254,7 +254,7 @@ class DynConv2d(Particles):
         return functional.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def extra_repr(self):
-        """What `print(module)` says."""
+        """The arguments that `print(module)` shows."""
         shape = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         groups = f", groups={self.groups}" if self.groups > 1 else ""
         return f"{shape}, padding={self.padding}{groups}, {self._particles_repr()}, sets={self.sets}"
@@ -284,7 +284,7 @@ def padding_sides(layer):
 
 
 class DynEmbedding(Particles):
-    """An embedding whose entries are the relation of tokens and axes; only the rows that are asked for are computed.
+    """An embedding whose entries are the relation of tokens and axes; only the rows that are needed are computed.
 
     W[token, axis] = sum_h lambda_h phi(q_in[h, axis], q_out[h, token]) + sum_r left[token, r] right[r, axis]
 
@@ -336,5 +336,5 @@ class DynEmbedding(Particles):
         return rows.masked_fill((tokens == self.padding_idx)[:, None], 0.0)
 
     def extra_repr(self):
-        """What `print(module)` says."""
+        """The arguments that `print(module)` shows."""
         return f"{self.num_embeddings}, {self.embedding_dim}, {self._particles_repr()}"

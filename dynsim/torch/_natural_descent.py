@@ -1,4 +1,4 @@
-"""Natural gradient for places: neurons move such that the weights between them go where their own gradient points."""
+"""Natural gradient for places: neurons move such that the weights between them follow the gradient on weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class NaturalDescent(torch.optim.Optimizer):
     Neurons have collective moves, such as all of a set away from the others, that change all weights alike and far
     more than the move of a single neuron; a step along the plain force, or one of Adam, follows these and destroys what
     was learned. Here every neuron moves by -rate (J^T J)^-1 dL/dq, J being the derivative of its weights by its H
-    places: of all its moves the one nearest to the weights' own descent (Amari, Neural Computation 1998; for low rank
+    places: of all its moves the one nearest to descent on the weights (Amari, Neural Computation 1998; for low rank
     Tong et al., JMLR 2021). Physically this is overdamped motion with a separate mobility for each neuron.
 
     Only layers of particles move (in general: `DerivedWeights`); leave all other parameters to another optimiser.

@@ -29,7 +29,7 @@ def expectations(module: nn.Module) -> dict[str, tuple]:
     """
     try:
         graph = fx.symbolic_trace(module).graph
-    except Exception:  # tracing runs the module's own code, which may raise anything on symbols
+    except Exception:  # tracing runs the module's code, which may raise anything on symbols
         return {}
     known, found = {}, {}
     for node in graph.nodes:

@@ -65,7 +65,7 @@ def _refuse_pickles(file, name):
 
 
 def modularise(program: torch.export.ExportedProgram) -> nn.Module:
-    """The program as a module in which convolutions, full layers and embeddings are modules with weights of their own.
+    """The program as a module in which convolutions, full layers and embeddings are modules with weights.
 
     A weight that several operations use, or that is computed, stays where it is.
 

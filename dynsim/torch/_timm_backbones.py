@@ -1,4 +1,4 @@
-"""timm's backbones, and its convolutions that standardise their weights or pad by the input's size made ordinary."""
+"""Backbones of timm, and ordinary convolutions in place of those that standardise weights or pad by image size."""
 
 from __future__ import annotations
 

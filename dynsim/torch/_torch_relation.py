@@ -1,6 +1,6 @@
 """The relation of two subsystems as a function of torch tensors, with forces as its gradient.
 
-On the processor, in float32 and float64, it is `dynsim.kernels` on the tensors' own memory. On a graphics card and in
+On the processor, in float32 and float64, it is `dynsim.kernels` on the memory of the tensors. On a graphics card and in
 half precision, which Numba does not serve, the same formulas run as torch operations. There copies and axes are summed
 one after the other, so that no array is larger than the weights, and differences are taken before they are squared:
 the product form of a distance loses all digits for neurons that lie close together.

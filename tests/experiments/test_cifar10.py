@@ -73,6 +73,13 @@ def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
     assert json.loads((tmp_path / "runs/original/result.json").read_text())["task"]["kind"] == "original"
 
 
+def test_a_stopped_task_is_not_finished(folder, tmp_path):
+    one = recipe(include=["layer1.0.conv1"], methods=["particles"])
+    task = next(task for task in one.tasks() if task.tuned)
+    assert task.run(tmp_path, folder, lambda done, total, **facts: True) is None
+    assert task.result(tmp_path) is None
+
+
 def test_low_rank_is_the_truncated_svd_and_matching_is_nearer_on_the_images():
     torch.manual_seed(1)
     net, include = ResNet(1, (6, 8, 8)), ["layer*.conv*"]

@@ -56,8 +56,10 @@ def test_the_published_counts_are_met_before_anything_is_fitted(timm):
     for row in recipe.rows:
         with torch.device("meta"):
             module = timm.create_model(row["backbone"])
-        floats = floats_of_particles(module, row["copies"], row["dim"])
-        assert floats <= 1e6 * row["published"]["parameters"] < floats_of_particles(module, 2, row["dim"] + 1)
+        floats = floats_of_particles(module, copies=row["copies"], dim=row["dim"])
+        assert (
+            floats <= 1e6 * row["published"]["parameters"] < floats_of_particles(module, copies=2, dim=row["dim"] + 1)
+        )
 
 
 def test_standardised_convolutions_become_ordinary_ones(timm):
@@ -84,9 +86,9 @@ def test_counts_of_a_layer_are_those_of_the_converted_module():
 
     module = torch.nn.Sequential(torch.nn.Conv2d(8, 16, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(256, 2))
     converted, report = convert(module, copies=1, dim=2, steps=1)
-    assert floats_of_particles(module, 1, 2) == sum(p.numel() for p in converted.parameters())
+    assert floats_of_particles(module, copies=1, dim=2) == sum(p.numel() for p in converted.parameters())
     assert [layer.converted for layer in report.layers] == [True, False]
-    macs = macs_of_conversion(module, torch.zeros(1, 8, 4, 4), {"0": (1, 2)})
+    macs = macs_of_conversion(module, torch.zeros(1, 8, 4, 4), layers={"0": (1, 2)})
     weights = 16 * 8 * 9
     assert macs == {
         "weights": weights * 16 + 512,

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its own binary records, whole or in part: a label and 3072 bytes, planes R, G, B."""
+"""CIFAR-10 as binary records, whole or in part: a label and 3072 bytes, planes R, G, B."""
 
 from __future__ import annotations
 

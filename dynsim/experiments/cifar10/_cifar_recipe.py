@@ -18,7 +18,7 @@ FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms
 
 @dataclass
 class ConversionRecipe:
-    """What the file says, checked."""
+    """The contents of the file, checked."""
 
     title: str
     weights: str
@@ -64,7 +64,7 @@ class ConversionRecipe:
 
 
 def load(given):
-    """Check what a TOML file says; raises ValueError or TypeError where a key is unknown or a value does not fit."""
+    """Check the contents of a TOML file; raises ValueError or TypeError where a key or a value does not fit."""
     expect_keys(given, KEYS, "experiment")
     for key in NEEDED:
         if key not in given:

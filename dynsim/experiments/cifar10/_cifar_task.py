@@ -45,7 +45,10 @@ class ConversionTask:
         return stored_result(folder, self)
 
     def run(self, folder, data_dir=None, progress=None):
-        """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder."""
+        """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder.
+
+        `progress` is that of `dynsim.torch.finetune`; when it stops the training, there is no result (None).
+        """
         import torch
 
         from ._cifar_networks import load_resnet20
@@ -59,6 +62,8 @@ class ConversionTask:
             network.to(memory_format=torch.channels_last)
         if self.tuned:
             found["metrics"] = self._tune(module, original, place, data_dir, progress)
+            if len(found["metrics"]) < self.finetune["epochs"]:
+                return None
         with replacing(place / "module.pt") as temporary:
             torch.save(module.state_dict(), temporary)
         images, labels = read_records(find_file(data_dir, TEST))
@@ -77,7 +82,7 @@ class ConversionTask:
         return list(torch.from_numpy(images[:count]).split(MATCHED))
 
     def _made(self, original, folder, data):
-        """The network before fine-tuning, and what there is to say of it."""
+        """The network before fine-tuning, and its sizes."""
         from dynsim.torch import convert
 
         from ._cifar_networks import low_rank, rounded

@@ -11,7 +11,7 @@ from dynsim.datasets import search_path
 from dynsim.errors import DataError
 
 
-def floats_of_particles(module, copies, dim):
+def floats_of_particles(module, *, copies, dim):
     """Numbers that a module would have with `copies` places of dimension `dim` in every linear and convolutional layer.
 
     A layer (T, S sets, n outputs, m inputs) becomes H d (S m + T n) coordinates and T S H lambdas; one that would not
@@ -34,7 +34,7 @@ def floats_of_particles(module, copies, dim):
     return total
 
 
-def macs_of_conversion(module, image, layers):
+def macs_of_conversion(module, image, *, layers):
     """Multiply-accumulates for one image: {"weights", "making", "weight_free"} sums over all linear layers.
 
     Parameters
@@ -51,7 +51,7 @@ def macs_of_conversion(module, image, layers):
         weights: products with the weights, as many with materialised ones. making: H d for each weight that is computed
         from places, once, whatever the number of images. weight_free: H d (n + m) for every relation of two sets and
         every position of the output, as sorted sums take them (linear kernel, l1 distances); layers that keep their
-        weights count as they are. Only linear layers are counted, not norms or attention's own two products.
+        weights count as they are. Only linear layers are counted, not norms or the two products of attention.
     """
     from dynsim.torch import count_macs
 
@@ -78,7 +78,7 @@ def find_folder(name, data_dir=None):
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
-def image_folder(folder, module, train=False, batch=64, workers=0, seed=0):
+def image_folder(folder, module, *, train=False, batch=64, workers=0, seed=0):
     """Batches (images, labels) of a folder with one folder a class, prepared as timm says for this backbone.
 
     Raises
@@ -105,11 +105,11 @@ def image_folder(folder, module, train=False, batch=64, workers=0, seed=0):
     )
 
 
-def accuracy(module, batches, delta=0.0, seed=0):
+def accuracy(module, batches, *, delta=0.0, seed=0):
     """Share of right answers in percent, every stored number perturbed by uniform noise in [-delta, delta].
 
-    Stored are places, lambdas and ordinary weights, of two axes or more or a layer of particles' own; norms and biases
-    stay, as in `dynsim.evaluate`.
+    Stored are places, lambdas and ordinary weights (see `dynsim.torch.noisy`); norms and biases stay, as in
+    `dynsim.evaluate`.
     """
     import torch
 
@@ -134,4 +134,4 @@ def top1(module, folder, deltas, data_dir, **options):
     if found is None:
         return None
     batches = image_folder(found, module, **options)
-    return {str(delta): float(np.round(accuracy(module, batches, delta), 4)) for delta in deltas}
+    return {str(delta): float(np.round(accuracy(module, batches, delta=delta), 4)) for delta in deltas}

@@ -18,7 +18,7 @@ PUBLISHED = ("name", "parameters", "parameters_before", "macs", "macs_before", "
 
 @dataclass
 class ImageNetRecipe:
-    """What the file says, checked."""
+    """The contents of the file, checked."""
 
     title: str
     rows: list
@@ -57,7 +57,7 @@ class ImageNetRecipe:
 
 
 def load(given):
-    """Check what a TOML file says; raises ValueError or TypeError where a key is unknown or a value does not fit."""
+    """Check the contents of a TOML file; raises ValueError or TypeError where a key or a value does not fit."""
     expect_keys(given, KEYS, "experiment")
     if not given.get("rows"):
         raise refusal("experiment", "no rows", "one row a backbone")

@@ -1,4 +1,4 @@
-"""The table, ours beside the published; every layer in a file of its own."""
+"""The table, beside the published numbers; every layer in a separate file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dynsim._files import write_json, write_whole
 
 NOTE = """\
 Published values stand in brackets. Parameters: every stored number, with norms, biases and what else stays ordinary.
-MACs: products of the linear layers for one image; materialised: the same, and H d for each weight that is made from
+MACs: products of the linear layers for one image; materialised: the same, and H d for each weight computed from
 places, once for any number of images; weight-free: sorted sums, which the linear kernel of l1 distances allows. By
-which rule the published counts of DyN were made is not known here: they stand beside ours, not against them."""
+which rule the published counts of DyN were made is unknown, so they are not directly comparable."""
 
 
 def report(recipe, results, folder):

@@ -44,7 +44,10 @@ class ConvertTask:
         return stored_result(folder, self)
 
     def run(self, folder, data_dir=None, progress=None):
-        """Convert, count, measure, and leave result.json (and the trained model's places) in its folder."""
+        """Convert, count, measure, and leave result.json (and the trained model's places) in its folder.
+
+        `progress` is that of `dynsim.torch.convert`; when it stops the conversion, there is no result (None).
+        """
         import torch
 
         from dynsim.torch import convert, plain_convolutions
@@ -61,6 +64,8 @@ class ConvertTask:
         options = {"copies": self.copies, "dim": self.dim, "kernel": Kernel.from_dict(self.kernel)}
         options |= {"steps": self.steps, "seed": self.seed, "checkpoint": fits}
         module, layers = convert(original, **options, progress=progress)
+        if layers.options["stopped"]:
+            return None
         seconds = time.perf_counter() - began
         memory = _peak()
         made = {layer.name: (layer.copies, layer.dim) for layer in layers.layers if layer.converted}
@@ -73,7 +78,7 @@ class ConvertTask:
             "parameters": after,
             "bytes_before": _bytes(original),
             "bytes": _bytes(module),
-            "macs": macs_of_conversion(original, torch.zeros(1, *size), made),
+            "macs": macs_of_conversion(original, torch.zeros(1, *size), layers=made),
             "seconds": round(seconds, 1),
             "resumed": resumed,  # then the seconds are those of the last part
             "peak_memory_bytes": memory,
@@ -109,7 +114,7 @@ class ConvertTask:
         return [top1(module, folder, [0.0, *self.deltas], data_dir) for folder in self.folders.values()]
 
     def _finetuned(self, original, module, place, data_dir):
-        """Distil the original into the places, where the recipe says so and there are images; the epochs' metrics."""
+        """Distil the original into the places, if there are images of the recipe; returns the epochs' metrics."""
         from dynsim.torch import finetune
 
         options = dict(self.finetune)
@@ -122,14 +127,14 @@ class ConvertTask:
 
 
 def backbone(name, weights="random", **options):
-    """A backbone of timm by name, with weights at random, timm's own ("timm"), or those of a file.
+    """A backbone of timm by name, with random weights, those of timm ("timm"), or those of a file.
 
     Of a file see `dynsim.torch.load_weights`.
 
     Raises
     ------
     DataError
-        If timm knows no such backbone, or the file does not fit it.
+        If timm has no such backbone, or the file does not fit it.
     ImportError
         If timm or torchvision is missing, or torchvision was built for another PyTorch; the message says what to do.
     """
@@ -160,7 +165,7 @@ def _forget_peak():
 
 
 def _peak():
-    """Largest memory of the process since then, in bytes; None where the system does not say."""
+    """Largest memory of the process since then, in bytes; None where the system does not report it."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
