@@ -141,7 +141,14 @@ class DynClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         result = train(
             model,
             # Without a test set the accuracy is measured on the samples, and renamed below.
-            Dataset("samples", images, labels, images, labels, len(self.classes_)),
+            Dataset(
+                "samples",
+                images,
+                train_labels=labels,
+                test_images=images,
+                test_labels=labels,
+                classes=len(self.classes_),
+            ),
             epochs=epochs,
             batch=batch,
             rate=self.learning_rate_init,

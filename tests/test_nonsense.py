@@ -107,7 +107,9 @@ def good(tmp_path_factory):
     model.save(folder / "model.h5")
     images = np.random.default_rng(0).random((8, 1, 2, 2)).astype(np.float32)
     labels = np.arange(8) % 2
-    data = dynsim.datasets.Dataset("tiny", images, labels, images, labels, 2)
+    data = dynsim.datasets.Dataset(
+        "tiny", images, train_labels=labels, test_images=images, test_labels=labels, classes=2
+    )
     pairs = {"kernel": kernel, "sources": q, "targets": q}
     places = np.random.default_rng(1).normal(size=(1, 1, 2, 2))
     relation = {"kernel": kernel, "sources": places, "targets": places + 1, "strengths": np.ones((1, 1, 1))}

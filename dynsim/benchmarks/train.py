@@ -40,7 +40,14 @@ def ours(weights, copies_fc=2, copies_conv=3):
     images, labels = _data()
     # Nine tenths are trained on: as many batches as the others.
     more = np.concatenate([images, images[: len(images) // 9 + 9]])
-    data = Dataset("random", more, np.resize(labels, len(more)), images[:10], labels[:10], 10)
+    data = Dataset(
+        "random",
+        more,
+        train_labels=np.resize(labels, len(more)),
+        test_images=images[:10],
+        test_labels=labels[:10],
+        classes=10,
+    )
     model = lenet5(copies_fc, copies_conv, weights=weights)
     train(model, data, epochs=1, batch=BATCH)
     result = train(model, data, epochs=3, batch=BATCH)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
+
+from ._progress import Count
 
 
 @click.group()
@@ -54,4 +55,6 @@ def fetch_command(name, data_dir, mirrors):
     """
     from dynsim.datasets import fetch
 
-    click.echo(fetch(name, data_dir, mirrors, progress=sys.stderr.isatty()))
+    with Count("B") as bar:
+        folder = fetch(name, data_dir, mirrors=mirrors or None, progress=lambda done, total, name: bar(done, total))
+    click.echo(folder)

@@ -1,8 +1,7 @@
 """Data sets: embedded digits, and MNIST and its relatives from IDX files."""
 
-from ._fetch import CHECKSUMS, MIRRORS, fetch
-from ._idx import read_idx
-from ._load import EMBEDDED, FILES, NAMES, Dataset, find, load, search_path
+from ._dataset import EMBEDDED, FILES, NAMES, Dataset, find, load, read_idx, search_path
+from ._download import CHECKSUMS, MIRRORS, fetch
 
 __all__ = [
     "CHECKSUMS",

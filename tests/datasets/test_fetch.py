@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import http.server
+import itertools
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,6 +75,32 @@ def test_folders_that_cannot_be_written_are_passed_over(mirrors, tmp_path, monke
         fetch("mnist", tmp_path / "file")
 
 
+def test_progress_is_told_and_can_stop(mirrors, tmp_path):
+    told = []
+    folder = fetch(
+        "mnist",
+        tmp_path,
+        mirrors=[mirrors["good"]],
+        progress=lambda done, total, name: told.append((done, total, name)),
+    )
+    assert told == [(100, 100, f"{file}.gz") for file in FILES]
+    (folder / f"{FILES[1]}.gz").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        fetch("mnist", tmp_path, mirrors=[mirrors["good"]], progress=lambda done, total, name: True)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_endless_and_slow_mirrors_are_passed_over(mirrors, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="larger than 10 bytes"):
+        patch.setattr("dynsim.datasets._download.LARGEST", 10)
+        fetch("mnist", tmp_path, mirrors=[mirrors["good"]])
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="slower than 1024 bytes a second"):
+        hundreds = itertools.count(0, 100)
+        patch.setattr("dynsim.datasets._download.clock", SimpleNamespace(monotonic=lambda: next(hundreds)))
+        fetch("mnist", tmp_path, mirrors=[mirrors["good"]])
+    assert not list((tmp_path / "mnist").iterdir())
+
+
 def test_every_download_has_two_mirrors_and_checksums():
     assert set(MIRRORS) == set(CHECKSUMS) == {"mnist", "fashion-mnist", "kmnist"}
     for name, addresses in MIRRORS.items():
@@ -90,4 +118,4 @@ def test_the_command(mirrors, capsys):
     assert stop.value.code == 0 and "embedded" in out and "dynsim data fetch kmnist" in out
     with pytest.raises(SystemExit) as stop:
         main(["data", "fetch", "mnits"])
-    assert stop.value.code == 1 and "expected one of digits, mnist" in capsys.readouterr().err
+    assert stop.value.code == 1 and "name: got 'mnits'; expected one of digits, mnist" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""Data sets: where they are looked for, their IDX files (MNIST's format), and what they are once read."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zlib
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dynsim._check import as_choice, as_count, as_instance, refusal
+from dynsim.errors import DataError
+
+EMBEDDED = Path(__file__).parent / "digits"
+NAMES = ("digits", "mnist", "fashion-mnist", "kmnist")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+LARGEST_IDX = 2**31  # bytes
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images (n, channels, height, width) float32 in [0, 1] and labels (n,) int64, for training and for testing.
+
+    Raises TypeError or ValueError for anything else.
+    """
+
+    name: str
+    train_images: npt.NDArray
+    _: KW_ONLY
+    train_labels: npt.NDArray
+    test_images: npt.NDArray
+    test_labels: npt.NDArray
+    classes: int
+
+    def __post_init__(self):
+        as_instance(self.name, str, "name")
+        as_count(self.classes, "classes")
+        for part in ("train", "test"):
+            images = as_instance(getattr(self, f"{part}_images"), np.ndarray, f"{part}_images")
+            labels = as_instance(getattr(self, f"{part}_labels"), np.ndarray, f"{part}_labels")
+            if images.ndim != 4:
+                raise refusal(f"{part}_images", f"shape {images.shape}", "(n, channels, height, width)")
+            if labels.shape != (len(images),):
+                raise refusal(f"{part}_labels", f"shape {labels.shape}", f"({len(images)},)")
+
+
+def search_path(data_dir: str | os.PathLike | None = None) -> list[Path]:
+    """Return the folders that are searched, in order: data_dir, $DYNSIM_DATA, data/, the user's cache.
+
+    Examples
+    --------
+    >>> str(search_path("here")[0])
+    'here'
+    """
+    import pooch
+
+    data_dir = None if data_dir is None else Path(data_dir)
+    given = [data_dir, os.environ.get("DYNSIM_DATA"), "data", pooch.os_cache("dynsim")]
+    return [Path(folder) for folder in given if folder]
+
+
+def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
+    """Return the folder of a data set, the first on the search path that exists, or None.
+
+    Examples
+    --------
+    >>> find("digits").name
+    'digits'
+    """
+    as_choice(name, NAMES, "name")
+    if name == "digits":
+        return EMBEDDED
+    return next((folder / name for folder in search_path(data_dir) if (folder / name).is_dir()), None)
+
+
+def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Read a data set: digits (embedded), mnist, fashion-mnist or kmnist.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataError
+        If files are missing, damaged or do not fit together.
+
+    Examples
+    --------
+    >>> load("digits").train_images.shape
+    (1437, 1, 8, 8)
+    """
+    as_choice(name, NAMES, "name")
+    folder = find(name, data_dir)
+    if folder is None:
+        places = ", ".join(str(f / name) for f in search_path(data_dir))
+        raise DataError(f"{name}: not found in {places}; run `dynsim data fetch {name}`.")
+    arrays = [read_idx(_either(folder / file, name)) for file in FILES]
+    for images, labels in (arrays[:2], arrays[2:]):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not len(images):
+            shapes = f"images of shape {images.shape} and labels of shape {labels.shape}"
+            raise refusal(folder, shapes, "as many of both", error=DataError)
+        if labels.max() > 9:
+            raise refusal(folder, f"the label {labels.max()}", "labels from 0 to 9", error=DataError)
+    images = [np.divide(array[:, None], 255, dtype=np.float32) for array in arrays[::2]]
+    labels = [array.astype(np.int64) for array in arrays[1::2]]
+    return Dataset(name, images[0], train_labels=labels[0], test_images=images[1], test_labels=labels[1], classes=10)
+
+
+def _either(path, name):
+    for candidate in (path.with_name(path.name + ".gz"), path):
+        if candidate.is_file():
+            return candidate
+    raise DataError(f"{path}[.gz] does not exist; run `dynsim data fetch {name}`.")
+
+
+def read_idx(path: str | os.PathLike) -> npt.NDArray:
+    """Return the unsigned bytes of an IDX file (gz or not) as a uint8 array.
+
+    The size that the header promises is checked before memory is taken, and again when read.
+
+    Raises
+    ------
+    DataError
+        If the file is no IDX file of unsigned bytes, is cut short or too long.
+    FileNotFoundError
+        If there is none.
+
+    Examples
+    --------
+    >>> from dynsim.datasets import EMBEDDED
+    >>> read_idx(EMBEDDED / "t10k-images-idx3-ubyte.gz").shape
+    (360, 8, 8)
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a regular file; give an IDX file.")
+    opener = gzip.open if path.suffix == ".gz" else open
+    again = "fetch it again"
+    try:
+        with opener(path, "rb") as file:
+            start = file.read(4)
+            if len(start) < 4 or start[:3] != b"\0\0\x08" or not 1 <= start[3] <= 4:
+                raise refusal(path, f"the bytes {start.hex()}", "an IDX file of unsigned bytes", error=DataError)
+            header = file.read(4 * start[3])
+            shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
+            size = math.prod(shape)
+            if len(header) != 4 * start[3] or size > LARGEST_IDX:
+                raise refusal(
+                    path, f"a header of shape {shape}", f"at most {LARGEST_IDX} bytes", again, error=DataError
+                )
+            stored, whole = path.stat().st_size, 4 + len(header) + size
+            # No gzip file holds more than 1032 times its own bytes, so a small file takes little memory.
+            if stored != whole if opener is open else 1032 * stored < whole:
+                raise refusal(path, f"{stored} bytes", f"{whole} bytes of content", again, error=DataError)
+            data = file.read(size + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is a damaged gz file ({error}); fetch it again.") from None
+    if len(data) != size:
+        found = "fewer" if len(data) < size else "more"
+        raise refusal(path, f"{found} bytes", f"the {size} bytes of its header", again, error=DataError)
+    return np.frombuffer(data, np.uint8).reshape(shape)

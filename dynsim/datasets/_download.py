@@ -1,0 +1,167 @@
+"""Downloads of data sets: from mirrors, by checksum, into the first folder that can be written."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dynsim._check import as_callable, as_choice, as_instance
+from dynsim._files import expect_output, replacing
+from dynsim.errors import DataError
+
+from ._dataset import EMBEDDED, FILES, NAMES, search_path
+
+# MD5 of FILES with .gz, as their authors publish them; they guard against damage, not against an attacker.
+CHECKSUMS = {
+    "mnist": (
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    "fashion-mnist": (
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    "kmnist": (
+        "bdb82020997e1d708af4cf47b453dcf7",
+        "e144d726b3acfaa3e44228e80efcd344",
+        "5c965bf0a639b31b8f53240b1b52f4d7",
+        "7320c461ea6c1c855c0b718fb2a4b134",
+    ),
+}
+MIRRORS = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    "kmnist": (
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://web.archive.org/web/2023id_/http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    ),
+}
+TIMEOUT = 30  # seconds without an answer
+LARGEST = 2**26  # bytes of a file: the largest of the known ones has 30 MB
+SLOWEST = 1024  # bytes a second, on average after a TIMEOUT
+
+
+def fetch(
+    name: str,
+    data_dir: str | os.PathLike | None = None,
+    *,
+    mirrors: Sequence[str] | None = None,
+    progress: Callable | None = None,
+) -> Path:
+    """Download a data set and return its folder; files that are there with the right checksum stay.
+
+    A mirror that does not answer, is very slow, or whose file is damaged, is passed over for the next one.
+
+    Parameters
+    ----------
+    name : str
+        mnist, fashion-mnist or kmnist; digits is embedded and returns at once.
+    data_dir : path, optional
+        Where to; default the first folder of `search_path` that can be written.
+    mirrors : sequence of str, optional
+        Addresses to try instead of the known ones.
+    progress : callable, optional
+        Called with (bytes done, bytes in all or 0 where not known, name=file) during every download; if it returns
+        true, KeyboardInterrupt is raised and the file is not kept.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataError
+        If no folder can be written, or no mirror gave a sound file; all reasons are named.
+
+    Examples
+    --------
+    >>> fetch("digits").name
+    'digits'
+    """
+    as_choice(name, NAMES, "name")
+    as_instance(mirrors, list | tuple | None, "mirrors")
+    as_callable(progress, "progress")
+    if name == "digits":
+        return EMBEDDED
+    folder = _writable(name, data_dir)
+    for file, checksum in zip(FILES, CHECKSUMS[name], strict=True):
+        _one(folder / f"{file}.gz", checksum, mirrors or MIRRORS[name], progress)
+    return folder
+
+
+def _one(path, checksum, mirrors, progress):
+    import pooch
+
+    if path.is_file() and pooch.file_hash(path, alg="md5") == checksum:
+        return
+    reasons = []
+    for mirror in mirrors:
+        url = mirror.rstrip("/") + "/" + path.name
+        try:
+            with replacing(path) as temporary:
+                watch = _Watch(path.name, progress)
+                pooch.HTTPDownloader(progressbar=watch, timeout=TIMEOUT)(url, temporary, None)
+                if pooch.file_hash(temporary, alg="md5") != checksum:
+                    raise ValueError("damaged, another checksum")
+            return
+        except (OSError, ValueError) as error:  # no answer, or another file
+            reasons.append(f"{url}: {_reason(error)}")
+    said = "; ".join(reasons)
+    raise DataError(f"{path.name}: no mirror gave it whole ({said}). Try later, or put it into {path.parent}.")
+
+
+class _Watch:
+    """What pooch takes for a bar: tells the progress, and ends downloads that are endless or very slow."""
+
+    def __init__(self, name, progress):
+        self.name, self.progress, self.total = name, progress, 0
+        self.done, self.began, self.ended = 0, clock.monotonic(), False
+
+    def update(self, count):
+        if self.ended:
+            return
+        self.done += count
+        if max(self.done, self.total) > LARGEST:
+            raise ValueError(f"larger than {LARGEST} bytes")
+        seconds = clock.monotonic() - self.began
+        if seconds > TIMEOUT and self.done < SLOWEST * seconds:
+            raise ValueError(f"slower than {SLOWEST} bytes a second")
+        done = min(self.done, self.total or self.done)  # whole chunks are counted
+        if self.progress is not None and self.progress(done, self.total, name=self.name):
+            raise KeyboardInterrupt
+
+    def reset(self):
+        self.ended = True  # pooch now sets the bar to its end
+
+    def close(self):
+        pass
+
+
+def _reason(error):
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP {response.status_code}"
+    return str(error) if isinstance(error, ValueError) else type(error).__name__
+
+
+def _writable(name, data_dir):
+    folders = search_path() if data_dir is None else [Path(data_dir)]
+    reasons = []
+    for folder in folders:
+        try:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            expect_output(folder / name / f"{FILES[0]}.gz")
+            return folder / name
+        except OSError as error:
+            reasons.append(f"{folder}: {error.strerror or error}")
+    raise DataError(f"{name}: no folder to write to ({'; '.join(reasons)}); give one with --data-dir.")
