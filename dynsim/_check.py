@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 
@@ -234,6 +235,33 @@ def as_callable(value, name):
     if value is not None and not callable(value):
         raise refusal(name, describe(value), "a function or None", error=TypeError)
     return value
+
+
+def as_table(value, name):
+    """Return a copy of a dictionary, an empty one for None; raises TypeError with got and expected.
+
+    Examples
+    --------
+    >>> as_table(None, "parameters")
+    {}
+    """
+    return {} if value is None else dict(as_instance(value, Mapping, name))
+
+
+def expect_memory(size, what, do):
+    """Refuse a size in bytes beyond the memory of the machine, before any of it is taken; raises ValueError.
+
+    Examples
+    --------
+    >>> expect_memory(8, "a frame", "use fewer neurons")
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # a system that does not tell
+        memory = 2**40
+    if size > memory:
+        limit = f"at most {memory / 2**30:,.1f} GiB, the memory of this machine"
+        raise refusal(what, f"{-(-int(size) // 2**30):,} GiB", limit, do)
 
 
 def expect_keys(mapping, known, name):

@@ -96,8 +96,8 @@ def good(tmp_path_factory):
     run(
         ready.system,
         ready.span,
-        folder / "run.h5",
-        {"config": ready.config},
+        path=folder / "run.h5",
+        parameters={"config": ready.config},
         checkpoint_seconds=0.0,
         max_steps=3,
         **ready.options,
@@ -182,7 +182,6 @@ def good(tmp_path_factory):
         "learning.fit_weights": {"weights": np.ones((1, 1, 3, 4)), "steps": 1},
         "learning.train": {"model": model, "data": data, "epochs": 1, "batch": 4},
         "trajectory.Trajectory": {"path": folder / "run.h5"},
-        "trajectory.open_trajectory": {"path": folder / "run.h5"},
         "trajectory.TrajectoryWriter": {"path": folder / "new.h5", "neurons": 2, "dimension": 2},
         "trajectory.file_kind": {"path": folder / "run.h5"},
         "trajectory.load_checkpoint": {"path": folder / "checkpoint"},

@@ -94,7 +94,9 @@ def _simulate(name, output, seed):
     ready = configure({**preset_config(name), "seed": seed})
     parameters = {"config": ready.config, "preset": name}
     path = output / f"{name}.h5"
-    solution = run(ready.system, ready.span, path, parameters, seed=seed, overwrite=True, **ready.options)
+    solution = run(
+        ready.system, ready.span, path=path, parameters=parameters, seed=seed, overwrite=True, **ready.options
+    )
     if not solution.success:
         raise click.ClickException(f"preset {name}: {solution.message}")
     return solution.message

@@ -36,7 +36,7 @@ def command(file, form, packed, bits, materialized, output, overwrite):
         wanted = "a name that ends in .xyz or .onnx, --to, --packed or --materialized"
         raise click.UsageError(f"-o: got {output}; expected {wanted}.")
     with Progress(0, 1, unit="frames") as bar:
-        frames = to_extxyz(file, output, overwrite, progress=lambda done, frames: bar(done / frames))
+        frames = to_extxyz(file, output, overwrite=overwrite, progress=lambda done, frames: bar(done / frames))
     click.echo(f"{output}: {frames} frames")
     return None
 

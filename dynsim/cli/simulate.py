@@ -58,7 +58,7 @@ def command(config, name, output, until, settings, seed, dry_run, overwrite, che
         solution = run(
             ready.system,
             ready.span,
-            output,
+            path=output,
             parameters={"config": ready.config, **({"preset": name} if name else {})},
             seed=ready.seed,
             overwrite=overwrite,

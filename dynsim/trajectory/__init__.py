@@ -1,4 +1,4 @@
-"""Trajectories on disk: H5MD 1.1 (HDF5) written while the run goes on, read back lazily.
+"""Trajectories on disk: H5MD 1.1 (HDF5) written while a run goes on, read back lazily.
 
 The places of neurons over simulated time and the places over training are the same kind of file, so the same
 plots and tools serve both. The format is the one that molecular dynamics uses: MDAnalysis opens it.
@@ -7,36 +7,21 @@ plots and tools serve both. The format is the one that molecular dynamics uses: 
 from importlib import import_module
 
 _HOME = {
-    "TrajectoryWriter": "_writer",
-    "Progress": "_progress",
-    "SolutionTrajectory": "_memory",
+    "Progress": "_run_progress",
+    "SolutionTrajectory": "_reader",
     "Trajectory": "_reader",
-    "open_trajectory": "_reader",
-    "file_kind": "_open",
-    "save_checkpoint": "_checkpoint",
+    "TrajectoryWriter": "_writer",
+    "file_kind": "_reader",
     "load_checkpoint": "_checkpoint",
-    "run": "_run",
-    "resume": "_run",
-    "to_extxyz": "_export",
-    "validate": "_validate",
-    "solve": "_run",
+    "resume": "_simulation",
+    "run": "_simulation",
+    "save_checkpoint": "_checkpoint",
+    "solve": "_simulation",
+    "to_extxyz": "_extxyz",
+    "validate": "_soundness",
 }
 
-__all__ = [
-    "Progress",
-    "SolutionTrajectory",
-    "Trajectory",
-    "TrajectoryWriter",
-    "file_kind",
-    "load_checkpoint",
-    "open_trajectory",
-    "resume",
-    "run",
-    "save_checkpoint",
-    "solve",
-    "to_extxyz",
-    "validate",
-]
+__all__ = [*_HOME]
 
 
 def __getattr__(name):

@@ -1,25 +1,26 @@
 """Checkpoints: all that the rest of a run or a training depends on; a kill at any moment leaves a whole one."""
 
-import hashlib
-import json
+from __future__ import annotations
+
+import math
 import os
-import tempfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from dynsim.errors import FileError
-from dynsim.trajectory._open import DAMAGE, open_hdf5
+from dynsim._check import as_instance, refusal
+from dynsim._files import digest, from_json, reading, replacing, string, to_json
+from dynsim.errors import DataError, FileError
 
-LARGEST = 2**36  # bytes
+from ._layout import dataset
 
 
-def save_checkpoint(path, state):
-    """Write a state beside `path`, then rename it there; the one before is kept as `path` + ".previous".
+def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = None) -> None:
+    """Write a state to `path`, whole or not at all; the one before is kept as `path` + ".previous".
 
-    `state` is a dict of numbers, strings, None, NumPy arrays, and dicts and lists of them. Raises OSError if it cannot
-    be written; the old checkpoints are then as they were.
+    `state` is a dict of numbers, strings, None, NumPy arrays, and dicts and lists of them; `run` the identity of the
+    run that it belongs to. Raises OSError if it cannot be written; the old checkpoints are then as they were.
 
     >>> import tempfile, numpy as np
     >>> path = Path(tempfile.mkdtemp()) / "run.checkpoint"
@@ -27,87 +28,92 @@ def save_checkpoint(path, state):
     >>> load_checkpoint(path)["q"].tolist()
     [0, 1, 2]
     """
-    path = Path(path)
-    if not isinstance(state, dict):
-        raise TypeError(f"got state of type {type(state).__name__}, expected a dict")
     arrays = []
-    text = json.dumps(_encode(state, arrays))
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["dynsim"] = "checkpoint"
-            file.attrs["digest"] = _digest(text, arrays)
-            file.create_dataset("state", data=np.frombuffer(text.encode(), np.uint8))
-            for number, array in enumerate(arrays):
-                file.create_dataset(f"arrays/{number}", data=array)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        if path.exists():
-            os.replace(path, previous(path))
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    text = to_json(_encode(as_instance(state, dict, "state"), arrays))
+    with replacing(path, previous=previous_of(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["dynsim"] = "checkpoint"
+        file.attrs["digest"] = digest(text, arrays)
+        if run is not None:
+            file.attrs["run"] = run
+        file.create_dataset("state", data=np.frombuffer(text.encode(), np.uint8))
+        for number, array in enumerate(arrays):
+            file.create_dataset(f"arrays/{number}", data=array)
 
 
-def load_checkpoint(path):
+def load_checkpoint(path: str | os.PathLike, *, run: str | None = None) -> dict:
     """Return the state of the newest whole checkpoint of `path`: itself, or the one before.
 
-    Raises FileNotFoundError if there is none, FileError if all are damaged; DataError if it is another file.
+    Only those of the run of identity `run` count, where that is given. Raises FileNotFoundError if there is no file,
+    FileError if all are damaged, DataError if all that are whole belong to another run or are other files.
     """
     path = Path(path)
-    reasons = []
-    for candidate in (path, previous(path)):
+    errors = []
+    for candidate in (path, previous_of(path)):
         if not candidate.exists():
             continue
         try:
-            return _load(candidate)
-        except FileError as error:
-            reasons.append(str(error))
-    if not reasons:
-        raise FileNotFoundError(f"{path} does not exist; there is no checkpoint to go on from")
-    raise FileError("; ".join(reasons))
+            return _load(candidate, run)
+        except (FileError, DataError) as error:
+            errors.append(error)
+    if not errors:
+        raise FileNotFoundError(f"{path} does not exist; there is no checkpoint to go on from.")
+    foreign = any(isinstance(error, DataError) for error in errors)
+    raise (DataError if foreign else FileError)(" ".join(map(str, errors)))
 
 
-def previous(path):
-    """Where the checkpoint before the last is kept."""
+def checkpoint_of(path: str | os.PathLike) -> Path:
+    """Return where the checkpoints of a run into the file `path` are.
+
+    >>> checkpoint_of("run.h5").name
+    'run.h5.checkpoint'
+    """
+    return Path(f"{path}.checkpoint")
+
+
+def previous_of(path: str | os.PathLike) -> Path:
+    """Return where the checkpoint before the last is kept.
+
+    >>> previous_of("run.h5.checkpoint").name
+    'run.h5.checkpoint.previous'
+    """
     return Path(f"{path}.previous")
 
 
-def _load(path):
-    with open_hdf5(path) as file:
-        try:
-            if file.attrs.get("dynsim") != "checkpoint" or file["state"].nbytes > LARGEST:
-                raise FileError(f"{path} is not a checkpoint that dynsim wrote; give its path")
-            text = file["state"][()].tobytes().decode()
-            stored = file["arrays"] if "arrays" in file else {}
-            if sum(stored[name].nbytes for name in stored) > LARGEST:
-                raise FileError(f"{path} asks for more than {LARGEST} bytes; it is damaged")
-            arrays = [stored[str(number)][()] for number in range(len(stored))]
-            if _digest(text, arrays) != file.attrs["digest"]:
-                raise FileError(f"{path} is damaged: its contents do not agree with its digest")
-            return _decode(json.loads(text), arrays)
-        except FileError:
-            raise
-        except DAMAGE as error:
-            raise FileError(f"{path} is damaged ({error}); use the one before it") from None
+def _load(path, run):
+    with reading(path, "checkpoint") as file:
+        if run is not None and string(file.attrs.get("run")) != run:
+            raise DataError(
+                f"{path} belongs to another run; move it away, and the run can begin anew, or restore its own file."
+            )
+        text = _read(file, "state").tobytes().decode()
+        arrays = [_read(file, f"arrays/{number}") for number in range(len(file.get("arrays", ())))]
+        if digest(text, arrays) != file.attrs["digest"]:
+            raise FileError(f"{path} is damaged (its contents do not agree with its digest); use the one before it.")
+        return _decode(from_json(text, path), arrays)
+
+
+def _read(file, name):
+    found = dataset(file, name)
+    if found.chunks is not None:  # a few bytes could claim any size
+        raise FileError(f"{file.filename} is no checkpoint as dynsim writes them: {name} is stored in chunks.")
+    return found[()]
 
 
 def _encode(value, arrays):
     if isinstance(value, dict):
-        return {"dict": [[key, _encode(item, arrays)] for key, item in value.items()]}
+        return {"dict": [[_encode(key, arrays), _encode(item, arrays)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_encode(item, arrays) for item in value]}
     if isinstance(value, np.ndarray):
-        arrays.append(np.ascontiguousarray(value))
+        arrays.append(np.ascontiguousarray(value) if value.ndim else value)
         return {"array": len(arrays) - 1}
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"checkpoint: got {type(value).__name__}; expected numbers, strings, arrays, dicts and lists")
+    raise refusal("checkpoint", type(value).__name__, "numbers, strings, arrays, dicts and lists", error=TypeError)
 
 
 def _decode(value, arrays):
@@ -116,23 +122,8 @@ def _decode(value, arrays):
     ((kind, content),) = value.items()
     if kind == "array":
         return arrays[content]
+    if kind == "float":
+        return float(content)
     if kind == "list":
         return [_decode(item, arrays) for item in content]
-    return {key: _decode(item, arrays) for key, item in content}
-
-
-def _digest(text, arrays):
-    digest = hashlib.sha256(text.encode())
-    for array in arrays:
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _sync_folder(folder):
-    """The renames themselves reach the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return {_decode(key, arrays): _decode(item, arrays) for key, item in content}

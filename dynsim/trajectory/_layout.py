@@ -1,9 +1,15 @@
-"""Where things are in the file, and how much of it is written at a time."""
+"""The layout of an H5MD 1.1 file (https://nongnu.org/h5md/h5md.html): where things are, how they are made and found."""
+
+from __future__ import annotations
 
 import math
 
 import h5py
 import numpy as np
+
+from dynsim.errors import FileError
+
+from ._provenance import author, package_version
 
 H5MD_VERSION = (1, 1)
 CREATOR = "dynsim"
@@ -50,28 +56,77 @@ def chunk_shape(shape, itemsize):
     return (frames, min(max(BYTES_PER_CHUNK // (frames * row), 1), shape[0]), *shape[1:])
 
 
-def growing(group, name, shape, dtype):
-    """Make a dataset whose first axis, the frames, grows."""
-    dtype = np.dtype(dtype)
-    return group.create_dataset(
-        name,
-        shape=(0, *shape),
-        maxshape=(None, *shape),
-        chunks=chunk_shape(shape, dtype.itemsize),
-        dtype=dtype,
-    )
+def lay_out(file, shape, signals, groups, observables, dtype, identity, records):
+    """Make all groups and empty datasets of a new file, so that it can be read from now on.
+
+    `records` are the texts (JSON) stored as parameters.
+    """
+    file.attrs["dynsim"] = "trajectory"
+    file.attrs["identity"] = identity
+    head = file.create_group("h5md")
+    head.attrs["version"] = np.array(H5MD_VERSION, dtype=np.int32)
+    head.create_group("author").attrs["name"] = author()
+    creator = head.create_group("creator")
+    creator.attrs["name"] = CREATOR
+    creator.attrs["version"] = package_version()
+    _particles(file, shape, signals, groups, dtype)
+    made = file.create_group(OBSERVABLES, track_order=True)
+    for name in observables:
+        _element(file, made.create_group(name), (), np.float64)
+    made = file.create_group(PARAMETERS, track_order=True)
+    for name, value in records.items():
+        store_text(made, name, value)
 
 
-def text(group, name, value):
+def _particles(file, shape, signals, groups, dtype):
+    # MDAnalysis reads the first group, so creation order must be kept and the 3-D view come first.
+    particles = file.create_group("particles", track_order=True)
+    view, native = particles.create_group("view"), particles.create_group("native")
+    # Without a topology file it takes the number of atoms from a group of this name: a hard link to the view.
+    particles["trajectory"] = view
+    count = shape["neurons"] * shape["copies"]
+    for group, dimension in ((view, 3), (native, shape["dimension"])):
+        box = group.create_group("box")  # of an unbounded space
+        box.attrs["dimension"] = dimension
+        box.attrs["boundary"] = np.array(["none"] * dimension, dtype=object)
+    for name, value in shape.items():
+        native.attrs[name] = value
+    if signals is not None:
+        native.attrs["signals"] = signals
+    native.attrs["note"] = f"places q (T, H*N, d), copy after copy; {DIMENSIONLESS}"
+    view.attrs["note"] = f"the first three coordinates of the places, zero padded; {DIMENSIONLESS}"
+    native.create_dataset("species", data=np.tile(groups, shape["copies"]))
+    view["species"] = native["species"]
+    element = native.create_group("position")
+    _growing(element, "step", (), np.int64)
+    _growing(element, "time", (), np.float64).attrs["unit"] = "ps"
+    _growing(element, "value", (count, shape["dimension"]), dtype).attrs["unit"] = "Angstrom"
+    if shape["dimension"] == 3:
+        view["position"] = element  # the same numbers: one object under two names, not two copies
+    else:
+        _element(file, view.create_group("position"), (count, 3), dtype).attrs["unit"] = "Angstrom"
+    if signals is not None:
+        for name in ("received_signal", "emitted_signal"):
+            _element(file, native.create_group(name), (shape["neurons"], signals), dtype)
+
+
+def _element(file, group, shape, dtype):
+    """A time-dependent H5MD element on the frames' own grid: step and time are hard links."""
+    group["step"], group["time"] = file[STEP], file[TIME]
+    return _growing(group, "value", shape, dtype)
+
+
+def _growing(group, name, shape, dtype):
+    """A dataset whose first axis, the frames, grows."""
+    chunks = chunk_shape(shape, np.dtype(dtype).itemsize)
+    return group.create_dataset(name, shape=(0, *shape), maxshape=(None, *shape), chunks=chunks, dtype=dtype)
+
+
+def store_text(group, name, value):
     """Store a string as a dataset (attributes of the default file version end at 64 KiB)."""
+    if name in group:
+        del group[name]
     group.create_dataset(name, data=value, dtype=h5py.string_dtype())
-
-
-def box(group, dimension):
-    """H5MD's box of an unbounded space of `dimension` dimensions."""
-    made = group.create_group("box")
-    made.attrs["dimension"] = dimension
-    made.attrs["boundary"] = np.array(["none"] * dimension, dtype=object)
 
 
 def three_coordinates(places):
@@ -84,3 +139,44 @@ def three_coordinates(places):
     kept = min(3, places.shape[-1])
     view[..., :kept] = places[..., :kept]
     return view
+
+
+def hard_links_only(file, path):
+    """The object at `path`; raises FileError for links that lead elsewhere, as into other files."""
+    parts = path.split("/")
+    for end in range(1, len(parts) + 1):
+        here = "/".join(parts[:end])
+        if not isinstance(file.get(here, getlink=True), h5py.HardLink):
+            raise FileError(f"{file.filename} has no {here} of its own; the file is damaged.")
+    return file[path]
+
+
+def dataset(file, path, shape=None, kind=None):
+    """The dataset at `path`, of `shape` (None for the axis of frames) and of a kind of numbers, stored in the file."""
+    found = hard_links_only(file, path)
+    name = f"{file.filename}: {path}"
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in (kind or "biufc"):
+        raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
+    if shape is not None and (
+        found.ndim != len(shape) or any(s not in (None, stored) for s, stored in zip(shape, found.shape, strict=True))
+    ):
+        raise FileError(f"{name} has shape {found.shape} instead of {shape}; the file is damaged.")
+    if found.is_virtual or found.external:
+        raise FileError(f"{name} keeps its data outside of the file; dynsim does not follow that.")
+    if found.chunks is None and found.nbytes > min(found.id.get_storage_size(), file.id.get_filesize()):
+        raise FileError(f"{name} claims shape {found.shape} but stores fewer bytes; the file is damaged.")
+    return found
+
+
+def stored_frames(data):
+    """How many frames of a dataset are really stored.
+
+    A few bytes of header can claim terabytes, and a killed process can leave a header that is ahead of the
+    chunks, so the length is what the chunks bear out.
+    """
+    if data.chunks is None:
+        return data.shape[0]
+    per_frame = 1
+    for size, chunk in zip(data.shape[1:], data.chunks[1:], strict=True):
+        per_frame *= -(-size // chunk)
+    return min(data.shape[0], data.id.get_num_chunks() // per_frame * data.chunks[0])

@@ -1,8 +1,9 @@
 """What made a file: versions, git commit, threads, author."""
 
+from __future__ import annotations
+
 import functools
 import getpass
-import json
 import os
 import subprocess
 import sys
@@ -10,38 +11,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def to_json(value):
-    """JSON text of a value that may hold numpy numbers, arrays and generators, paths and sets.
-
-    >>> to_json({"q": np.arange(2)})
-    '{"q": [0, 1]}'
-    """
-    return json.dumps(value, default=_plain)
-
-
-def _plain(value):
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.random.Generator):
-        return value.bit_generator.state
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    raise TypeError(
-        f"a parameter of type {type(value).__name__} cannot be stored as JSON; "
-        "give numbers, strings, lists, arrays or dictionaries"
-    )
-
-
-def provenance(dtype):
+def describe_origin(dtype):
     """Everything about the program and the machine that a later reader may ask for."""
     return {
         "versions": versions(),

@@ -1,34 +1,43 @@
 """Read trajectories lazily; nothing in the file is believed before it is checked."""
 
-import json
+from __future__ import annotations
+
+import math
+import operator
+import os
 from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
+from dynsim._check import expect_memory, refusal
+from dynsim._files import DAMAGE, damaged, from_json, open_hdf5, reading, reason, string
 from dynsim.errors import DataError, FileError
-from dynsim.trajectory import _layout
-from dynsim.trajectory._frames import Frames
-from dynsim.trajectory._open import (
-    DAMAGE,
-    damaged,
-    dataset,
-    hard_links_only,
-    open_hdf5,
-    stored_frames,
-    string,
-)
+
+from . import _layout
+from ._layout import dataset, hard_links_only, stored_frames
+
+_READ_BYTES = 32 * 2**20
 
 
-def open_trajectory(path):
-    """Open a trajectory file; the same as `Trajectory(path)`.
+def file_kind(path: str | os.PathLike) -> str:
+    """Return what a file of dynsim is: "trajectory" or "model".
 
-    >>> open_trajectory("nowhere.h5")
-    Traceback (most recent call last):
-    ...
-    FileNotFoundError: nowhere.h5 does not exist; give the path of a file that dynsim wrote
+    Raises FileNotFoundError, DataError for files of other programs and FileError for damaged ones.
+
+    >>> import tempfile, os
+    >>> from dynsim.trajectory import TrajectoryWriter
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
+    >>> TrajectoryWriter(path, neurons=2, dimension=3).close()
+    >>> file_kind(path)
+    'trajectory'
     """
-    return Trajectory(path)
+    with reading(path) as file:
+        kind = string(file.attrs.get("dynsim"))
+        if kind not in ("trajectory", "model"):
+            raise DataError(f"{path} is an HDF5 file of another program; give a trajectory or model that dynsim wrote.")
+        return kind
 
 
 class Trajectory:
@@ -37,7 +46,8 @@ class Trajectory:
     Attributes: `neurons` N, `dimension` d, `copies` H, `signals` s or None, `frames` T; `step` and `time`
     (T,); `q` (T, H*N, d), `R` and `E` (T, N, s) or None, read from disk as they are sliced; `groups` (H*N,);
     `observables`, a dictionary of arrays (T,); `parameters`, the resolved configuration; `seed`;
-    `provenance`, the versions, commit, threads, dtype, backend and the outcome of the run. All dimensionless.
+    `provenance`, the versions, commit, threads, dtype, backend and the outcome of the run; `identity`, a random text
+    that the run's checkpoints carry, too. All dimensionless.
     A killed run can leave datasets of unequal length: all are cut to the last step that every one of them
     has.
 
@@ -54,32 +64,35 @@ class Trajectory:
     ([1.0, 1.5], [0.0, 0.5])
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
-        self._file = open_hdf5(self.path)
+    def __init__(self, path: str | os.PathLike):
+        self._read(path, open_hdf5(path))
+
+    def _read(self, path, file):
+        self.path, self._file = Path(path), file
         try:
             self._read_sizes()
             self._read_frames()
             self._read_parameters()
-        except (DataError, FileError):
+        except BaseException as error:
             self.close()
+            if isinstance(error, DAMAGE) and not isinstance(error, DataError | FileError):
+                raise damaged(self.path, error) from error
             raise
-        except DAMAGE as error:
-            self.close()
-            raise damaged(self.path, error) from error
 
     def _read_sizes(self):
         kind = string(self._file.attrs.get("dynsim"))
         if "h5md" not in self._file or kind != "trajectory":
-            what = "a dynsim model" if kind == "model" else "a file of another program"
-            raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote")
+            what = f"a {kind} of dynsim" if isinstance(kind, str) else "an HDF5 file of another program"
+            raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote.")
+        identity = string(self._file.attrs.get("identity"))
+        self.identity = identity if isinstance(identity, str) else None
         sizes = hard_links_only(self._file, _layout.NATIVE).attrs
         self.neurons, self.dimension = int(sizes["neurons"]), int(sizes["dimension"])
         self.copies = int(sizes["copies"])
         self.signals = int(sizes["signals"]) if "signals" in sizes else None
         given = (self.neurons, self.dimension, self.copies, 1 if self.signals is None else self.signals)
         if min(given) < 1:
-            raise FileError(f"{self.path} claims sizes {given}, expected 1 or more of each; it is damaged")
+            raise FileError(f"{self.path} claims sizes {given}, of which each should be 1 or more; it is damaged.")
 
     def _read_frames(self):
         file, particles = self._file, self.neurons * self.copies
@@ -96,6 +109,7 @@ class Trajectory:
         }
         common = min(stored_frames(data) for data in [step, time, places, view, *signals, *observed.values()])
         self.frames = _increasing(step[:common])
+        self._longest = max(len(step), len(time), len(places))
         self.step, self.time = step[: self.frames], time[: self.frames]
         self.q = Frames(places, self.frames)
         self.R, self.E = (Frames(data, self.frames) for data in signals) if signals else (None, None)
@@ -108,16 +122,16 @@ class Trajectory:
         for name in group:
             found = hard_links_only(self._file, f"{_layout.PARAMETERS}/{name}")
             if not isinstance(found, h5py.Dataset) or found.shape != ():
-                raise FileError(f"{self.path} has no readable parameter {name}; it is damaged")
-            records[name] = json.loads(found.asstr()[()])
+                raise FileError(f"{self.path} has no readable parameter {name}; it is damaged.")
+            records[name] = from_json(found.asstr()[()], self.path)
         self.parameters = records.pop(_layout.CONFIGURATION)
         if not isinstance(self.parameters, dict):
-            raise FileError(f"{self.path} has a configuration that is not a dictionary; it is damaged")
+            raise FileError(f"{self.path} has a configuration that is not a dictionary; it is damaged.")
         self.seed = records.pop("seed", None)
         self.provenance = records
 
-    def places(self, frames=None, neurons=None):
-        """Places (T', P, d) of the frames of a slice (None: all) and of the particles `neurons` (None: all).
+    def places(self, frames: slice | None = None, neurons: npt.ArrayLike | None = None) -> npt.NDArray:
+        """Return the places (T', P, d) of the frames of a slice (None: all) and of the particles `neurons` (None: all).
 
         `neurons` are indices of the particle axis: copy h of neuron n is h * N + n.
         """
@@ -125,7 +139,7 @@ class Trajectory:
 
     def plot(self, kind="trajectories", output=None, **options):
         """Draw a figure, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim  # the top of the house knows where figures are drawn
+        import dynsim
 
         return dynsim.plots.plot(self, kind, output, **options)
 
@@ -145,6 +159,115 @@ class Trajectory:
             f"<Trajectory {self.path}: {self.neurons} neurons, {self.dimension} dimensions{copies}, "
             f"{self.frames} frames>"
         )
+
+
+class SolutionTrajectory:
+    """What `Trajectory` is for a file, for a `Solution` in memory: the same attributes, nothing to close.
+
+    Raises ValueError for a solution of which only the last frame is in memory; its file has all of them.
+
+    >>> import numpy as np, dynsim
+    >>> solution = dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0), t_eval=[0.0, 0.5, 1.0])
+    >>> trajectory = SolutionTrajectory(solution)
+    >>> trajectory.frames, trajectory.q.shape, trajectory.time.tolist()
+    (3, (3, 2, 2), [0.0, 0.5, 1.0])
+    """
+
+    path = Path("solution")
+
+    def __init__(self, solution):
+        q = np.asarray(solution.q)
+        copies = q.shape[1] if q.ndim == 4 else 1
+        self.frames, self.copies = len(q), copies
+        self.neurons, self.dimension = q.shape[-2:]
+        self.signals = solution.R.shape[2]
+        self.time, self.step = np.asarray(solution.t), np.arange(self.frames)
+        self.q = Frames(q.reshape(self.frames, copies * self.neurons, self.dimension), self.frames)
+        self.R, self.E = Frames(solution.R, self.frames), Frames(solution.E, self.frames)
+        groups = solution.system.groups
+        groups = np.zeros(self.neurons, int) if groups is None else groups
+        self.groups = np.tile(groups, copies)
+        self.observables, self.parameters, self.provenance = {}, {}, {}
+        self.seed = self.identity = None
+        self.system = solution.system
+
+    def places(self, frames: slice | None = None, neurons: npt.ArrayLike | None = None) -> npt.NDArray:
+        """Return the places (T', P, d), as `Trajectory.places`."""
+        return self.q.read(frames, neurons)
+
+
+class Frames:
+    """The first `frames` entries of an HDF5 dataset, read when indexed as a NumPy array would be.
+
+    Attributes `shape`, `ndim`, `dtype`; `len()`; slices, integers and index arrays; `np.asarray(frames)`
+    reads all.
+
+    >>> lazy = Frames(np.arange(12.0).reshape(6, 2), 4)
+    >>> lazy.shape, lazy[-1].tolist(), lazy[::2, 1].tolist()
+    ((4, 2), [6.0, 7.0], [1.0, 5.0])
+    """
+
+    def __init__(self, data, frames):
+        self._data = data
+        self.shape = (frames, *data.shape[1:])
+        self.ndim, self.dtype = len(self.shape), data.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __repr__(self):
+        return f"<Frames of shape {self.shape}, {self.dtype}>"
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("frames on disk cannot become an array without a copy; leave copy out.")
+        return np.asarray(self.read(), dtype=dtype)
+
+    def __getitem__(self, key):
+        key = key if isinstance(key, tuple) else (key,)
+        first, rest = (key[0], key[1:]) if key else (slice(None), ())
+        if first is Ellipsis:
+            missing = self.ndim - len(rest)
+            first, rest = (slice(None), (Ellipsis, *rest)) if missing > 0 else (rest[0], rest[1:])
+        if isinstance(first, slice):
+            block = self.read(first)
+            return block[(slice(None), *rest)] if rest else block
+        if np.ndim(first) == 0 and not isinstance(first, bool | np.bool_):
+            index = operator.index(first)
+            if not -len(self) <= index < len(self):
+                raise refusal("frame", index, f"one of {len(self)} frames", error=IndexError)
+            block = self._load(range(index % len(self), index % len(self) + 1))[0]
+            return block[rest] if rest else block
+        index = np.arange(len(self))[np.asarray(first)]
+        block = np.stack([self[i] for i in index]) if len(index) else np.empty((0, *self.shape[1:]), self.dtype)
+        return block[(slice(None), *rest)] if rest else block
+
+    def read(self, frames=None, particles=None):
+        """Return the frames of a slice (None: all) and the chosen indices of the second axis (None: all)."""
+        frames = slice(None) if frames is None else frames
+        wanted = range(*frames.indices(len(self)))
+        row = self.shape[1:] if particles is None else (len(particles), *self.shape[2:])
+        size = len(wanted) * math.prod(row) * self.dtype.itemsize
+        expect_memory(size, f"{len(wanted):,} frames", "read fewer frames")
+        if particles is None:
+            return self._load(wanted)
+        particles = np.asarray(particles, dtype=np.intp)
+        out = np.empty((len(wanted), *row), self.dtype)
+        # Chunks hold all particles of some frames, so a few at a time: memory stays with what is kept.
+        size = max(1, _READ_BYTES // max(1, math.prod(self.shape[1:]) * self.dtype.itemsize))
+        for start in range(0, len(wanted), size):
+            out[start : start + size] = self._load(wanted[start : start + size])[:, particles]
+        return out
+
+    def _load(self, wanted):
+        if not wanted:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        try:
+            block = np.asarray(self._data[min(wanted) : max(wanted) + 1 : abs(wanted.step)])
+        except (OSError, RuntimeError) as error:
+            where = f"frames {min(wanted)} to {max(wanted)}"
+            raise FileError(f"{where} cannot be read ({reason(error)}); the file is damaged.") from error
+        return block[::-1] if wanted.step < 0 else block
 
 
 def _increasing(step):

@@ -4,21 +4,42 @@ Measured: buffers of 64 frames write 25 times faster than single frames; a file 
 flushed on a timer reopens after SIGKILL and loses the tail only, one of libver="latest" does not reopen.
 """
 
+from __future__ import annotations
+
 import math
-import operator
+import os
+import secrets
+import shutil
 import time as clock
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import h5py
 import numpy as np
+import numpy.typing as npt
 
-from dynsim.trajectory import _check, _layout
-from dynsim.trajectory._build import build
-from dynsim.trajectory._open import reason
-from dynsim.trajectory._provenance import to_json
-from dynsim.trajectory._reserve import Reserve, give_back
+from dynsim._check import (
+    as_array,
+    as_count,
+    as_flag,
+    as_float_type,
+    as_instance,
+    as_number,
+    as_table,
+    expect_memory,
+    refusal,
+)
+from dynsim._files import claim_hdf5, open_hdf5, reason, to_json
+
+from . import _layout
+from ._provenance import describe_origin
+from ._reader import Trajectory
 
 _BUFFER_BYTES = 4 * _layout.BYTES_PER_CHUNK
+_SLACK = 256 * 2**10  # headers, B-tree nodes and the records at the end
+_PER_CHUNK = 256  # a chunk's share of its B-tree node, generously
+# Names that write() uses itself could not be given as observables.
+_TAKEN = ("self", "step", "time", "q", "R", "E")
 
 
 class TrajectoryWriter:
@@ -48,40 +69,52 @@ class TrajectoryWriter:
 
     def __init__(
         self,
-        path,
+        path: str | os.PathLike,
         *,
-        neurons,
-        dimension,
-        copies=1,
-        signals=None,
-        groups=None,
-        parameters=None,
-        seed=None,
-        buffer=64,
-        flush_seconds=2.0,
-        observables=(),
-        overwrite=False,
-        dtype="float64",
-        provenance=None,
+        neurons: int,
+        dimension: int,
+        copies: int = 1,
+        signals: int | None = None,
+        groups: npt.ArrayLike | None = None,
+        parameters: dict | None = None,
+        seed: int | None = None,
+        buffer: int = 64,
+        flush_seconds: float = 2.0,
+        observables: Sequence[str] = (),
+        overwrite: bool = False,
+        dtype: npt.DTypeLike = "float64",
+        provenance: dict | None = None,
     ):
         shape = {"neurons": neurons, "dimension": dimension, "copies": copies}
-        shape = {name: _check.count(name, value) for name, value in shape.items()}
-        signals = None if signals is None else _check.count("signals", signals)
-        names = _check.observable_names(observables)
-        dtype = _check.number_type(dtype)
-        parameters, provenance = _check.table("parameters", parameters), _check.table("provenance", provenance)
-        seed, overwrite = _check.seed_number(seed), _check.flag("overwrite", overwrite)
-        self._describe(Path(path), shape, signals, names, dtype, buffer, flush_seconds)
-        groups = _check.group_numbers(groups, self.neurons)
-        file = build(self.path, shape, signals, groups, names, dtype, parameters, seed, provenance, overwrite)
-        self._attach(file)
+        shape = {name: as_count(value, name) for name, value in shape.items()}
+        signals = None if signals is None else as_count(signals, "signals")
+        names, dtype = _names(observables), as_float_type(dtype, "dtype")
+        seed = None if seed is None else as_count(seed, "seed", minimum=0)
+        records = {**describe_origin(dtype), "seed": seed, **as_table(provenance, "provenance")}
+        records = {_layout.CONFIGURATION: as_table(parameters, "parameters"), **records}
+        records = {name: to_json(value) for name, value in records.items()}
+        overwrite = as_flag(overwrite, "overwrite")
+        self._describe(path, shape, signals, names, dtype, buffer, flush_seconds)
+        groups, identity = _groups(groups, self.neurons), secrets.token_hex(16)
+
+        def fill(file):
+            _layout.lay_out(file, shape, signals, groups, names, dtype, identity, records)
+
+        self._attach(claim_hdf5(self.path, fill, overwrite=overwrite), identity)
 
     @classmethod
-    def append(cls, path, *, after_step=None, buffer=64, flush_seconds=2.0):
+    def append(
+        cls,
+        path: str | os.PathLike,
+        *,
+        after_step: int | None = None,
+        buffer: int = 64,
+        flush_seconds: float = 2.0,
+    ) -> TrajectoryWriter:
         """Open a trajectory that dynsim wrote and go on behind its last frame.
 
         Frames later than `after_step` (a resumed run starts from its checkpoint, not from the last frame) and
-        uneven tails are cut away first. Raises as `Trajectory` does.
+        uneven tails are cut away first. Raises as `Trajectory` does, and OSError if another program has it open.
 
         >>> import tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -92,35 +125,36 @@ class TrajectoryWriter:
         ...     writer.frames
         2
         """
-        from dynsim.trajectory._reader import Trajectory
-
-        writer = cls.__new__(cls)
-        with Trajectory(path) as old:
+        writer, old = cls.__new__(cls), Trajectory.__new__(Trajectory)
+        file = open_hdf5(path, "r+")
+        old._read(path, file)  # closes the file if it is damaged
+        try:
             shape = {"neurons": old.neurons, "dimension": old.dimension, "copies": old.copies}
-            names = tuple(old.observables)
-            writer._describe(Path(path), shape, old.signals, names, old.q.dtype, buffer, flush_seconds)
+            writer._describe(path, shape, old.signals, tuple(old.observables), old.q.dtype, buffer, flush_seconds)
             frames = old.frames if after_step is None else int(np.searchsorted(old.step, after_step, "right"))
-            last = int(old.step[frames - 1]) if frames else None
-        writer._written, writer._last_step = frames, last
-        writer._attach(h5py.File(path, "r+"))
-        for data in writer._datasets.values():
-            data.resize(frames, axis=0)
-        writer.flush()
+            writer._written, writer._last_step = frames, int(old.step[frames - 1]) if frames else None
+            writer._attach(file, old.identity)
+            for data in writer._datasets.values():
+                data.resize(frames, axis=0)
+            writer.flush()
+        except BaseException:
+            file.close()
+            raise
         return writer
 
     def _describe(self, path, shape, signals, names, dtype, buffer, flush_seconds):
         """Take over the sizes and make the buffers; no file is touched yet."""
-        _check.seconds("flush_seconds", flush_seconds)
-        self.path = path
+        self.path = Path(path)
         self.neurons, self.dimension, self.copies = shape["neurons"], shape["dimension"], shape["copies"]
-        self.signals, self.observables, self._flush_seconds = signals, names, flush_seconds
+        self.signals, self.observables = signals, names
+        self._flush_seconds = as_number(flush_seconds, "flush_seconds", minimum=0)
         shapes = {_layout.PLACES: (self.neurons * self.copies, self.dimension)}
         if signals is not None:
             shapes[_layout.RECEIVED] = shapes[_layout.EMITTED] = (self.neurons, signals)
         frame = sum(math.prod(s) * dtype.itemsize for s in shapes.values())
-        _check.fits_memory(frame, f"a frame of {self.neurons * self.copies:,} places", "use fewer neurons")
+        expect_memory(frame, f"a frame of {self.neurons * self.copies:,} places", "use fewer neurons")
         # The buffer obeys a bound on memory: large frames are written one by one.
-        length = min(max(_BUFFER_BYTES // frame, 1), _check.count("buffer", buffer))
+        length = min(max(_BUFFER_BYTES // frame, 1), as_count(buffer, "buffer"))
         self._buffers = {key: np.empty((length, *s), dtype=dtype) for key, s in shapes.items()}
         for name in names:
             self._buffers[_layout.observable(name)] = np.empty(length)
@@ -130,48 +164,52 @@ class TrajectoryWriter:
         self._length, self._filled, self._written, self._last_step = length, 0, 0, None
         self._file = None
 
-    def _attach(self, file):
-        self._file, self._flushed = file, clock.monotonic()
+    def _attach(self, file, identity):
+        self._file, self.identity, self._flushed = file, identity, clock.monotonic()
         self._datasets = {key: file[key] for key in self._buffers}
         if self.dimension != 3:  # in three dimensions the view is a hard link to the places
             self._datasets = {_layout.VIEW_PLACES: file[_layout.VIEW_PLACES], **self._datasets}
-        self._reserve = Reserve(self.path, file, self._datasets.values(), self._written)
+        self._reserve = _Reserve(self.path, file, self._datasets.values(), self._written)
 
     @property
     def frames(self):
         """Frames taken so far, written or still in the buffer."""
         return self._written + self._filled
 
-    def write(self, step, time, q, R=None, E=None, **observables):
+    def write(
+        self,
+        step: int,
+        time: float,
+        q: npt.ArrayLike,
+        R: npt.ArrayLike | None = None,
+        E: npt.ArrayLike | None = None,
+        **observables: float,
+    ) -> None:
         """Add one frame.
 
         `step` int, larger than the last; `time` a number; `q` (N, d), or (H, N, d) with copies; `R` and `E`
         (N, s), or (N,) if s = 1; `observables` by the names given at the start, NaN for those left out.
         Places, signals and observables may be NaN or infinite: the last frame of a diverged run is kept as it
-        was. Raises ValueError for anything of another shape or name and for a closed writer, OSError if the
+        was. Raises TypeError or ValueError for another type, shape or name and for a closed writer, OSError if the
         disk refuses.
         """
         self._expect_open()
-        step = operator.index(step)
-        if (self._last_step is not None and step <= self._last_step) or abs(step) >= 2**63:
-            raise ValueError(f"got step {step} after step {self._last_step}, expected a larger one of 64 bits")
-        time = _check.real("time", time)
-        if not math.isfinite(time):
-            raise ValueError(f"got time {time} at step {step}, expected a finite number")
+        step = as_count(step, "step", minimum=-(2**63) if self._last_step is None else self._last_step + 1)
+        if step >= 2**63:
+            raise refusal("step", step, "a whole number of 64 bits")
         unknown = set(observables) - set(self.observables)
         if unknown:
-            raise ValueError(
-                f"got observable {min(unknown)!r}, expected some of {list(self.observables)}; "
-                "name observables when the writer is made"
-            )
-        values = {_layout.PLACES: self._places(q), _layout.TIME: time, _layout.STEP: step}
+            expected = f"some of {list(self.observables)}"
+            raise refusal("observables", repr(min(unknown)), expected, "name them when the writer is made")
+        values = {_layout.PLACES: self._places(q), _layout.TIME: as_number(time, "time"), _layout.STEP: step}
+        # NaN and infinity are kept: a diverged run is a record too.
         for name in self.observables:
-            values[_layout.observable(name)] = _check.real(name, observables.get(name, math.nan))
+            values[_layout.observable(name)] = as_array(observables.get(name, math.nan), name, (), finite=False)
         for key, name, value in ((_layout.RECEIVED, "R", R), (_layout.EMITTED, "E", E)):
             if self.signals is not None:
                 values[key] = self._signal(name, value)
             elif value is not None:
-                raise ValueError(f"got {name} in a trajectory without signals; make the writer with signals=s")
+                raise refusal(name, "an array", "none without signals", "make the writer with signals=s")
         for key, value in values.items():
             self._buffers[key][self._filled] = value
         self._filled, self._last_step = self._filled + 1, step
@@ -181,35 +219,29 @@ class TrajectoryWriter:
             self._drain()
 
     def _places(self, q):
-        q = _check.numbers("q", q)
         native = (self.neurons, self.dimension)
-        allowed = [(self.copies, *native)] + ([native] if self.copies == 1 else [])
-        if q.shape not in allowed:
-            raise ValueError(f"got q of shape {q.shape}, expected {allowed[-1]}")
+        q = as_array(q, "q", finite=False)
+        one = self.copies == 1 and q.ndim == 2
+        q = as_array(q, "q", native if one else (self.copies, *native), finite=False)
         return q.reshape(self.copies * self.neurons, self.dimension)
 
     def _signal(self, name, value):
-        expected = (self.neurons, self.signals)
+        shape = (self.neurons, self.signals)
         if value is None:
-            raise ValueError(f"got no {name}, expected an array of shape {expected}")
-        value = _check.numbers(name, value)
+            raise refusal(name, "none", f"an array of shape {shape}")
+        value = as_array(value, name, finite=False)
         if value.shape == (self.neurons,) and self.signals == 1:
             value = value[:, None]
-        if value.shape != expected:
-            raise ValueError(f"got {name} of shape {value.shape}, expected {expected}")
-        return value
+        return as_array(value, name, shape, finite=False)
 
-    def record(self, name, value):
+    def record(self, name: str, value: object) -> None:
         """Store what is known only at the end (the outcome of a run) beside the parameters, as JSON."""
         self._expect_open()
-        group, value = self._file[_layout.PARAMETERS], to_json(value)
-        if name in group:
-            del group[name]
-        _layout.text(group, name, value)
+        _layout.store_text(self._file[_layout.PARAMETERS], name, to_json(value))
 
     def _expect_open(self):
         if self._file is None:
-            raise ValueError(f"{self.path} is closed; open a new writer to write more")
+            raise ValueError(f"{self.path} is closed; open a new writer to write more.")
 
     def _drain(self):
         if not self._filled:
@@ -229,8 +261,8 @@ class TrajectoryWriter:
             raise self._refused(error) from error
         self._written = end
 
-    def flush(self):
-        """Write the buffer and hand everything to the operating system: a kill now loses nothing."""
+    def flush(self) -> None:
+        """Write the buffer and give everything to the operating system: a kill now loses nothing."""
         self._expect_open()
         self._drain()
         try:
@@ -241,9 +273,9 @@ class TrajectoryWriter:
 
     def _refused(self, error):
         where = f"{self.path} cannot be written after frame {self._written}"
-        return OSError(f"{where} ({reason(error)}); make room on the disk")
+        return OSError(f"{where} ({reason(error)}); make room on the disk.")
 
-    def close(self):
+    def close(self) -> None:
         """Write what is left and close the file; a second call does nothing."""
         if self._file is None:
             return
@@ -253,7 +285,7 @@ class TrajectoryWriter:
             file, self._file = self._file, None
             try:
                 file.close()
-                give_back(self.path)
+                _give_back(self.path)
             except (OSError, RuntimeError) as error:
                 raise self._refused(error) from error
 
@@ -262,3 +294,66 @@ class TrajectoryWriter:
 
     def __exit__(self, *raised):
         self.close()
+
+
+def _names(names):
+    """Names that can be keywords of write() and groups of the file."""
+    names = (names,) if isinstance(names, str) else tuple(as_instance(names, list | tuple, "observables"))
+    for name in names:
+        if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+            raise refusal("observables", repr(name), "names of letters, digits and underscores")
+        if name in _TAKEN:
+            raise refusal("observables", repr(name), "a name that write() does not use itself", "choose another name")
+    if len(set(names)) != len(names):
+        raise refusal("observables", list(names), "each name once")
+    return names
+
+
+def _groups(groups, neurons):
+    """Groups (N,) as int64; all zero if none are given."""
+    groups = np.zeros(neurons, dtype=np.int64) if groups is None else np.asarray(groups)
+    if groups.shape != (neurons,) or not np.issubdtype(groups.dtype, np.integer):
+        raise refusal("groups", f"{groups.dtype} of shape {groups.shape}", f"whole numbers of shape ({neurons},)")
+    return groups.astype(np.int64)
+
+
+class _Reserve:
+    """The bytes allocated on the disk for an open file that grows.
+
+    An HDF5 file whose writing fails half way (a full disk) is lost: measured, it neither closes nor reopens. So
+    the room for the next frames is allocated first; if that fails, the file is still whole and closes with what
+    it holds. `datasets` are those that grow with the frames, of which `frames` are stored so far.
+    """
+
+    def __init__(self, path, file, datasets, frames):
+        self._path, self._descriptor = path, file.id.get_vfd_handle()
+        self._chunks = [(data.chunks[0], _bytes_per_chunk_row(data)) for data in datasets]
+        self._until = os.path.getsize(path)
+        self._base = self._until + _SLACK - self._needed(frames)
+
+    def _needed(self, frames):
+        return sum(-(-frames // length) * size for length, size in self._chunks)
+
+    def grow(self, frames):
+        """Make sure that `frames` frames fit. Raises OSError if the disk has no room for them."""
+        target = self._base + self._needed(frames)
+        if target <= self._until:
+            return
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._descriptor, self._until, target - self._until)
+        elif shutil.disk_usage(self._path.parent).free < target - self._until:
+            raise OSError(f"no {target - self._until} bytes left")
+        self._until = target
+
+
+def _bytes_per_chunk_row(data):
+    """Bytes of all chunks that begin with the same frame."""
+    chunks = math.prod(-(-size // chunk) for size, chunk in zip(data.shape[1:], data.chunks[1:], strict=True))
+    return chunks * (math.prod(data.chunks) * data.dtype.itemsize + _PER_CHUNK)
+
+
+def _give_back(path):
+    """Cut what was reserved and not used off a closed file: HDF5 does it when it closes a file opened so."""
+    # Where somebody reads the file already, the spare bytes stay: they do no harm.
+    with suppress(OSError, ValueError):
+        open_hdf5(path, "r+").close()

@@ -14,7 +14,7 @@ import pytest
 import dynsim
 from dynsim.errors import DataError
 from dynsim.trajectory import Progress, Trajectory, run
-from dynsim.trajectory._progress import ProgressWriter
+from dynsim.trajectory._run_progress import ProgressWriter
 
 OPTIONS = {"method": "rk4", "dt": 0.01}
 
@@ -30,9 +30,9 @@ def entries(path):
 
 
 def test_the_lines_say_how_far_it_is(system, tmp_path, monkeypatch):
-    monkeypatch.setattr("dynsim.trajectory._progress._SHARE", np.inf)  # every step, however long the first one took
+    monkeypatch.setattr("dynsim.trajectory._run_progress._SHARE", np.inf)  # every step, however long the first one took
     path = tmp_path / "run.h5"
-    solution = run(system, (0.0, 0.5), path, progress_seconds=0.0, **OPTIONS)
+    solution = run(system, (0.0, 0.5), path=path, progress_seconds=0.0, **OPTIONS)
     begun, *lines, ended = entries(path)
     assert (begun["start"], begun["until"], begun["neurons"], begun["process"]) == (0.0, 0.5, 3, os.getpid())
     assert ended["status"] == 0 and ended["message"] == solution.message
@@ -52,7 +52,7 @@ def test_the_lines_say_how_far_it_is(system, tmp_path, monkeypatch):
 
 def test_a_watched_run_is_the_same_bit_for_bit(system, tmp_path):
     for name, seconds in (("watched", 0.0), ("alone", None)):
-        run(system, (0.0, 0.5), tmp_path / f"{name}.h5", progress_seconds=seconds, **OPTIONS)
+        run(system, (0.0, 0.5), path=tmp_path / f"{name}.h5", progress_seconds=seconds, **OPTIONS)
     with Trajectory(tmp_path / "watched.h5") as a, Trajectory(tmp_path / "alone.h5") as b:
         assert all(np.array_equal(getattr(a, x)[...], getattr(b, x)[...]) for x in ("time", "q", "R", "E"))
     assert not (tmp_path / "alone.h5.progress").exists()
@@ -66,17 +66,17 @@ def test_lines_are_few(system, tmp_path):
 
 def test_a_refused_run_leaves_the_old_progress(system, tmp_path):
     path = tmp_path / "run.h5"
-    run(system, (0.0, 0.1), path, progress_seconds=0.0, **OPTIONS)
+    run(system, (0.0, 0.1), path=path, progress_seconds=0.0, **OPTIONS)
     before = entries(path)
     with pytest.raises(ValueError, match="dt"):
-        run(system, (0.0, 0.1), path, progress_seconds=0.0, overwrite=True, method="rk4")
+        run(system, (0.0, 0.1), path=path, progress_seconds=0.0, overwrite=True, method="rk4")
     assert entries(path) == before
 
 
 def test_a_file_that_cannot_be_written_does_not_stop_the_run(system, tmp_path):
     (tmp_path / "run.h5.progress").mkdir()
     with pytest.raises(OSError):  # a folder in its place: said at the start
-        run(system, (0.0, 0.1), tmp_path / "run.h5", progress_seconds=0.0, **OPTIONS)
+        run(system, (0.0, 0.1), path=tmp_path / "run.h5", progress_seconds=0.0, **OPTIONS)
     writer = ProgressWriter(tmp_path / "other.h5", system, (0.0, 1.0), 0.0)
     writer.path.unlink()
     writer.path.mkdir()

@@ -161,7 +161,7 @@ def test_foreign_files(tmp_path):
         Trajectory(text)
     with pytest.raises(DataError, match="another program"):
         Trajectory(foreign)
-    with pytest.raises(DataError, match="is a dynsim model"):
+    with pytest.raises(DataError, match="is a model of dynsim"):
         Trajectory(model)
     assert file_kind(model) == "model"
     for path in (text, foreign):

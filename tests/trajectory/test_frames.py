@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynsim.errors import FileError
-from dynsim.trajectory._frames import Frames
+from dynsim.trajectory._reader import Frames
 
 DATA = np.arange(11 * 4 * 2, dtype=float).reshape(11, 4, 2)
 CUT = 9
@@ -47,7 +47,7 @@ def test_as_an_array():
 
 
 def test_blocks_of_particles_are_bounded(monkeypatch):
-    monkeypatch.setattr("dynsim.trajectory._frames._READ_BYTES", 1)
+    monkeypatch.setattr("dynsim.trajectory._reader._READ_BYTES", 1)
     assert np.array_equal(Frames(DATA, CUT).read(slice(None, None, -2), [3, 1]), DATA[8::-2][:, [3, 1]])
 
 

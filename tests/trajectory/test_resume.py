@@ -30,8 +30,8 @@ RUN = (
     "import json, sys\nfrom dynsim.engine import configure\nfrom dynsim.trajectory import run, resume\n"
     "path, config = sys.argv[1], json.loads(sys.argv[2])\noptions = dict(flush_seconds=0.02, checkpoint_seconds=0.05)\n"
     "if config is None:\n    resume(path, **options)\nelse:\n    ready = configure(config)\n"
-    "    run(ready.system, ready.span, path, {'config': ready.config}, ready.seed, overwrite=True, **options,"
-    " **ready.options)\n"
+    "    run(ready.system, ready.span, path=path, parameters={'config': ready.config}, seed=ready.seed, overwrite=True,"
+    " **options, **ready.options)\n"
 )
 
 
@@ -56,7 +56,8 @@ def assert_same(path, other):
 
 def complete(path, config=CONFIG, **options):
     ready = configure(config)
-    run(ready.system, ready.span, path, {"config": ready.config}, ready.seed, **options, **ready.options)
+    parameters = {"config": ready.config}
+    run(ready.system, ready.span, path=path, parameters=parameters, seed=ready.seed, **options, **ready.options)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_without_a_checkpoint_it_begins_anew(tmp_path, whole):
 def test_what_cannot_go_on_is_named(tmp_path):
     config = {**CONFIG, "run": {"until": 1.0}}
     ready = configure(config)
-    run(ready.system, ready.span, tmp_path / "plain.h5", **ready.options)
+    run(ready.system, ready.span, path=tmp_path / "plain.h5", **ready.options)
     with pytest.raises(DataError, match="how it was made"):
         resume(tmp_path / "plain.h5")
     complete(tmp_path / "run.h5", config, checkpoint_seconds=1000)

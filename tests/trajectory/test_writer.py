@@ -125,7 +125,7 @@ def test_a_refused_writer_leaves_the_old_file(write_run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neurons": 0}, "got neurons = 0, expected 1 or more"),
+        ({"neurons": 0}, r"neurons: got 0; expected a whole number of at least 1"),
         ({"dimension": 10**15}, "memory"),
         ({"neurons": 10**30}, "memory"),
         ({"signals": 0}, "signals"),
@@ -140,7 +140,7 @@ def test_a_refused_writer_leaves_the_old_file(write_run):
 )
 def test_bad_sizes_are_refused_before_a_file_is_made(tmp_path, options, message):
     path = tmp_path / "run.h5"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         TrajectoryWriter(path, **{"neurons": 2, "dimension": 2, **options})
     assert not path.exists()
 
@@ -166,32 +166,32 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "observables", "message"),
     [
-        ((4, 0.0, np.zeros((2, 2))), {}, "got step 4 after step 4"),
+        ((4, 0.0, np.zeros((2, 2))), {}, r"step: got 4; expected a whole number of at least 5"),
         ((2**63, 0.0, np.zeros((2, 2))), {}, "64 bits"),
         ((5, np.nan, np.zeros((2, 2))), {}, "finite"),
-        ((5, [0.0], np.zeros((2, 2))), {}, "one number"),
-        ((5, 0.0, np.zeros((3, 2))), {}, r"got q of shape \(3, 2\), expected \(2, 2\)"),
+        ((5, [0.0], np.zeros((2, 2))), {}, "shape|a number"),
+        ((5, 0.0, np.zeros((3, 2))), {}, r"q: got shape \(3, 2\); expected \(2, 2\)"),
         ((5, 0.0, [["a", "b"], ["c", "d"]]), {}, "real numbers"),
         ((5, 0.0, np.zeros((2, 2), dtype=complex)), {}, "real numbers"),
-        ((5, 0.0, np.zeros((2, 2)), np.zeros(2)), {}, "without signals"),
+        ((5, 0.0, np.zeros((2, 2)), np.zeros(2)), {}, r"without signals"),
         ((5, 0.0, np.zeros((2, 2))), {"los": 1.0}, "'los'"),
-        ((5, 0.0, np.zeros((2, 2))), {"loss": [1.0, 2.0]}, "one number"),
+        ((5, 0.0, np.zeros((2, 2))), {"loss": [1.0, 2.0]}, "shape|a number"),
     ],
 )
 def test_bad_frames_are_refused_and_not_written(tmp_path, arguments, observables, message):
     path = tmp_path / "run.h5"
     with TrajectoryWriter(path, neurons=2, dimension=2, observables=["loss"]) as writer:
         writer.write(4, 0.0, np.zeros((2, 2)), loss=0.0)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((TypeError, ValueError), match=message):
             writer.write(*arguments, **observables)
     assert Trajectory(path).frames == 1
 
 
 def test_signals_must_come_with_every_frame(tmp_path):
     with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=1, signals=2) as writer:
-        with pytest.raises(ValueError, match="got no R"):
+        with pytest.raises(ValueError, match=r"R: got none"):
             writer.write(0, 0.0, np.zeros((2, 1)))
-        with pytest.raises(ValueError, match="got E of shape"):
+        with pytest.raises(ValueError, match=r"E: got shape"):
             writer.write(0, 0.0, np.zeros((2, 1)), np.zeros((2, 2)), np.zeros(2))
 
 
@@ -219,7 +219,7 @@ def test_append_goes_on_behind_a_step(write_run):
     path = write_run(frames=100)
     with TrajectoryWriter.append(path, after_step=41) as writer:
         assert writer.frames == 42
-        with pytest.raises(ValueError, match="after step 41"):
+        with pytest.raises(ValueError, match=r"got 41; expected a whole number of at least 42"):
             writer.write(41, 0.0, np.zeros((3, 2)), np.zeros(3), np.zeros(3))
         for k in range(42, 170):
             writer.write(k, 0.5 * k, np.full((3, 2), k), np.full(3, k), np.full(3, -k), energy=k)

@@ -1,26 +1,28 @@
 """Whether a trajectory file is sound: all of it is read once, in blocks."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from dynsim._check import as_callable
-from dynsim.trajectory import _layout
-from dynsim.trajectory._checkpoint import load_checkpoint
-from dynsim.trajectory._open import DAMAGE, damaged
-from dynsim.trajectory._reader import Trajectory
-from dynsim.trajectory._run import checkpoint_of
+from dynsim._files import DAMAGE, damaged
+
+from ._checkpoint import checkpoint_of, load_checkpoint
+from ._reader import Trajectory
 
 BLOCK_BYTES = 64 * 2**20
 
 
-def validate(path, progress=None):
+def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[str]:
     """Read a whole trajectory; returns a list of findings, each a sentence, empty if it is sound in every respect.
 
     What a kill leaves behind (datasets of unequal length) and numbers that are not finite are findings; what makes the
-    file unreadable raises, as `Trajectory` does. `progress` is called with (frames read, frames in all); a frame counts
-    once for each of places, R and E.
+    file unreadable raises, as `Trajectory` does. `progress(done, total)` counts a frame once for each of places, R and
+    E; if it returns true, the reading ends there, which is a finding, too.
 
     >>> import tempfile, os
     >>> from dynsim.trajectory import TrajectoryWriter
@@ -33,7 +35,9 @@ def validate(path, progress=None):
     path, progress = Path(path), as_callable(progress, "progress")
     findings = []
     with Trajectory(path) as trajectory:
-        findings += _lengths(path, trajectory)
+        cut = trajectory._longest - trajectory.frames
+        if cut:
+            findings.append(f"frames: {cut} behind the last whole one were cut off when its writer ended")
         if not trajectory.frames:
             findings.append("it holds no frames")
         falls = np.flatnonzero(~(np.diff(trajectory.time) > 0))
@@ -41,44 +45,34 @@ def validate(path, progress=None):
             findings.append(f"time: it does not increase after frame {falls[0]}")
         parts = [("places", trajectory.q), ("R", trajectory.R), ("E", trajectory.E)]
         parts = [(name, data) for name, data in parts if data is not None]
+        total, identity = len(parts) * trajectory.frames, trajectory.identity
         for number, (name, data) in enumerate(parts):
-
-            def tell(frames, before=number * trajectory.frames):
-                if progress is not None:
-                    progress(before + frames, len(parts) * trajectory.frames)
-
-            findings += _finite(path, name, data, trajectory.frames, tell)
+            bad = []
+            for done, wrong in _not_finite(path, data):
+                bad += wrong
+                if progress is not None and progress(number * trajectory.frames + done, total):
+                    return [*findings, f"{name}: only {done} of {trajectory.frames} frames were read"]
+            if bad:
+                findings.append(f"{name}: frame {bad[0]} is the first of {len(bad)} with numbers that are not finite")
         findings += _outcome(trajectory) + _configuration(trajectory)
     if checkpoint_of(path).exists():
         try:
-            load_checkpoint(checkpoint_of(path))
+            load_checkpoint(checkpoint_of(path), run=identity or "")
         except (OSError, ValueError) as error:
             findings.append(f"checkpoint: {error}")
     return findings
 
 
-def _lengths(path, trajectory):
-    with h5py.File(path, "r") as file:
-        longest = max(file[key].shape[0] for key in (_layout.STEP, _layout.TIME, _layout.PLACES))
-    if longest > trajectory.frames:
-        return [f"frames: {longest - trajectory.frames} behind the last whole one were cut off when its writer ended"]
-    return []
-
-
-def _finite(path, name, data, frames, tell):
-    bad, first = 0, None
+def _not_finite(path, data):
+    """After every block, how many frames were read and which of its frames are not finite."""
     rows = max(1, BLOCK_BYTES // max(1, 8 * int(np.prod(data.shape[1:]))))
-    for start in range(0, frames, rows):
+    for start in range(0, len(data), rows):
         try:
-            block = data[start : min(frames, start + rows)]
+            block = data[start : start + rows]
         except DAMAGE as error:
             raise damaged(path, error) from error
         wrong = np.flatnonzero(~np.isfinite(block.reshape(len(block), -1)).all(axis=1))
-        bad += len(wrong)
-        if first is None and len(wrong):
-            first = start + int(wrong[0])
-        tell(min(frames, start + rows))
-    return [f"{name}: frame {first} is the first of {bad} with numbers that are not finite"] if bad else []
+        yield min(len(data), start + rows), (start + wrong).tolist()
 
 
 def _outcome(trajectory):

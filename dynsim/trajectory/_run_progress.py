@@ -1,4 +1,4 @@
-"""A small file beside a run that says how far it is: lines of JSON, appended while the run goes on.
+"""The progress of a run as a small file of lines of JSON beside it, appended while the run goes on.
 
 HDF5 files that are being written cannot be read at the same time; this one can. It is no part of the trajectory:
 without it the run and its file are the same, bit for bit.
@@ -6,7 +6,6 @@ without it the run and its file are the same, bit for bit.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
@@ -16,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim.errors import DataError
+from dynsim._files import from_json, process_exists, to_json
+from dynsim.errors import DataError, FileError
 
 LARGEST = 64 * 2**20  # bytes of a file that is read
 _SHARE = 1000  # a line at most every thousandth of the time passed: a long run's file stays small
 _GAIN_SHARE = 50  # an echo gain at most every fifty times what the last one took
 
 
-def progress_of(path):
-    """Where the progress of a run is written.
+def progress_of(path: str | os.PathLike) -> Path:
+    """Return where the progress of a run is written.
 
     >>> progress_of("run.h5").name
     'run.h5.progress'
@@ -50,7 +50,7 @@ class ProgressWriter:
             {
                 "start": float(span[0]),
                 "until": float(span[1]),
-                "neurons": int(np.shape(system.q)[-2]),
+                "neurons": system.neurons,
                 "process": os.getpid(),
                 "host": socket.gethostname(),
             }
@@ -73,11 +73,11 @@ class ProgressWriter:
             self.gain_due = clock.monotonic() + _GAIN_SHARE * (clock.monotonic() - before)
         line = {"t": float(t), "frames": frames, "seconds": round(clock.monotonic() - self.began, 3)}
         line |= {name: _size(state[key]) for name, key in (("received", "R"), ("emitted", "E"), ("speed", "velocity"))}
-        self._append({**line, "echo_gain": _plain(self.gain_value)})
+        self._append({**line, "echo_gain": self.gain_value})
 
     def end(self, solution, frames):
         """The last line: what came of it."""
-        if getattr(solution, "state", None):
+        if solution.state:
             self.gain_value, self.gain_due = solution.echo_gain, math.inf
             self._line(solution.state["t"], solution.state, frames)
         self._append({"status": int(solution.status), "message": str(solution.message), "frames": frames})
@@ -91,7 +91,7 @@ class ProgressWriter:
             return
         try:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+                file.write(to_json(entry) + "\n")
         except OSError as error:
             warnings.warn(f"{self.path} cannot be written ({error}); the run goes on unwatched", stacklevel=2)
             self.path = None
@@ -102,12 +102,7 @@ def _size(values):
     values = np.asarray(values, dtype=float)
     with np.errstate(over="ignore"):  # of a run that diverges: infinity is what it is
         total = float(np.sum(values**2))
-    return _plain(math.sqrt(total / max(1, values.size // values.shape[-1])))
-
-
-def _plain(value):
-    """JSON knows neither NaN nor infinity."""
-    return float(value) if value is not None and math.isfinite(value) else None
+    return math.sqrt(total / max(1, values.size // values.shape[-1]))
 
 
 class Progress:
@@ -116,19 +111,19 @@ class Progress:
     Raises FileNotFoundError if there is none, DataError if the file is another one.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path, self.offset, self.begun, self.ended = progress_of(path), 0, None, None
         if not self.path.is_file():
             what = "is no run that can be watched" if Path(path).exists() else "does not exist"
-            raise FileNotFoundError(f"{path} {what}: there is no {self.path}, which dynsim simulate and resume write")
+            raise FileNotFoundError(f"{path} {what}: there is no {self.path}, which dynsim simulate and resume write.")
 
-    def new(self):
-        """Entries since the last call, of the newest of several runs into one file; sets `begun` and `ended`."""
+    def new(self) -> list[dict]:
+        """Return new entries, those of the newest of several runs into one file; sets `begun` and `ended`."""
         size = self.path.stat().st_size if self.path.is_file() else 0
         if size < self.offset:  # the run was begun anew
             self.offset, self.begun, self.ended = 0, None, None
         if size - self.offset > LARGEST:
-            raise DataError(f"{self.path} has {size:,} bytes, expected at most {LARGEST:,}; it is no progress of a run")
+            raise DataError(f"{self.path} has {size:,} bytes, more than {LARGEST:,}; it is no progress of a run.")
         if not size:
             return []
         with open(self.path, "rb") as file:
@@ -138,11 +133,11 @@ class Progress:
         entries = []
         for line in whole.splitlines():
             try:
-                entry = json.loads(line)
-            except ValueError:
+                entry = from_json(line, self.path)
+            except FileError:
                 entry = None
             if not isinstance(entry, dict):
-                raise DataError(f"{self.path} holds a line that is no JSON object; it is no progress of a run")
+                raise DataError(f"{self.path} holds a line that is no JSON object; it is no progress of a run.")
             if "process" in entry:
                 self.begun, self.ended, entries = entry, None, []
             elif "status" in entry:
@@ -151,16 +146,10 @@ class Progress:
                 entries.append(entry)
         return entries
 
-    def alive(self):
-        """Whether the run's process is still there, as far as can be known: on another machine it is believed."""
+    def alive(self) -> bool:
+        """Return whether the run's process exists, as far as can be known: on another machine it is assumed."""
         if self.begun is None or self.ended is not None:
             return False
         if self.begun.get("host") != socket.gethostname():
             return True
-        try:
-            os.kill(int(self.begun["process"]), 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return process_exists(int(self.begun["process"]))

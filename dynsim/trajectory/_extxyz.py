@@ -1,23 +1,34 @@
 """Trajectories for other programs: extended XYZ, a text that OVITO, ASE and many more read."""
 
+from __future__ import annotations
+
 import os
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 
-from dynsim.trajectory import _check
-from dynsim.trajectory._open import expect_new
-from dynsim.trajectory._reader import Trajectory
+from dynsim._check import as_callable, as_flag
+from dynsim._files import expect_output, replacing
+
+from ._reader import Trajectory
 
 
-def to_extxyz(path, output, overwrite=False, progress=None):
+def to_extxyz(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+    progress: Callable | None = None,
+) -> int:
     """Write a trajectory as extended XYZ, frame by frame; returns the number of frames.
 
     Columns: species X, the first three coordinates (zero padded), group, with more than three dimensions all of them
-    (q), and with signals E and R of the neuron. The line above them holds step and time. `progress(frame, frames)` is
-    called after every frame. Raises as `Trajectory`, and OSErrors for an output that cannot be written.
+    (q), and with signals E and R of the neuron. The line above them holds step and time. `progress(done, total)`, of
+    frames, is called after every frame; if it returns true, the file ends there. Raises as `Trajectory`, and OSErrors
+    for an output that cannot be written.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from dynsim.trajectory import TrajectoryWriter
     >>> folder = Path(tempfile.mkdtemp())
     >>> with TrajectoryWriter(folder / "run.h5", neurons=1, dimension=2) as writer:
@@ -27,21 +38,16 @@ def to_extxyz(path, output, overwrite=False, progress=None):
     >>> print((folder / "run.xyz").read_text().splitlines()[2])
     X 1.0 2.0 0.0 0
     """
-    output = Path(output)
-    expect_new(output, _check.flag("overwrite", overwrite))
-    _check.function("progress", progress)
-    temporary = output.with_name(f".{output.name}.tmp")
-    try:
-        with Trajectory(path) as trajectory, temporary.open("w", encoding="utf-8") as file:
-            for frame in range(trajectory.frames):
-                _write(file, trajectory, frame)
-                if progress is not None:
-                    progress(frame + 1, trajectory.frames)
-            frames = trajectory.frames
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return frames
+    as_callable(progress, "progress")
+    output = expect_output(output, as_flag(overwrite, "overwrite"))
+    with Trajectory(path) as trajectory, replacing(output, overwrite=overwrite) as temporary:
+        done = 0
+        with temporary.open("w", encoding="utf-8") as file:
+            for done in range(1, trajectory.frames + 1):
+                _write(file, trajectory, done - 1)
+                if progress is not None and progress(done, trajectory.frames):
+                    break
+    return done
 
 
 def _write(file, trajectory, frame):

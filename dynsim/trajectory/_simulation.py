@@ -1,0 +1,280 @@
+"""Run the engine into a file, and go on with a run that was stopped."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table
+from dynsim._files import expect_claim, expect_output, to_json
+from dynsim.engine import EveryStep, Solution, System, Times, configure
+from dynsim.engine import solve as engine_solve
+from dynsim.engine._solve import expect_span
+from dynsim.errors import DataError
+from dynsim.kernels import find_backend
+
+from ._checkpoint import checkpoint_of, load_checkpoint, previous_of, save_checkpoint
+from ._reader import Trajectory
+from ._run_progress import ProgressWriter, progress_of
+from ._writer import TrajectoryWriter
+
+
+def solve(
+    system: System,
+    span: npt.ArrayLike,
+    method: str = "dopri5",
+    *,
+    path: str | os.PathLike | None = None,
+    **options,
+) -> Solution:
+    """Integrate equations (1) to (3) from span[0] to span[1], into the H5MD file `path` if one is given.
+
+    `options` are those of `dynsim.engine.solve` and, with a path, those of `run`. Returns its Solution.
+
+    >>> import numpy as np, dynsim
+    >>> system = dynsim.System(np.array([[1.0]]), operators=dynsim.Operators(F=-1.0))
+    >>> bool(abs(solve(system, (0.0, 1.0)).q[-1, 0, 0] - np.exp(-1)) < 1e-5)
+    True
+    """
+    if path is not None:
+        return run(system, span, path=path, method=method, **options)
+    return engine_solve(system, span, method, **options)
+
+
+def run(
+    system: System,
+    span: npt.ArrayLike,
+    *,
+    path: str | os.PathLike,
+    parameters: dict | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
+    method: str = "dopri5",
+    dtype: npt.DTypeLike = "float64",
+    buffer: int = 64,
+    flush_seconds: float = 2.0,
+    checkpoint_seconds: float | None = None,
+    progress_seconds: float | None = None,
+    stop: Callable[[], bool] | None = None,
+    provenance: dict | None = None,
+    sink: Callable | None = None,
+    **options,
+) -> Solution:
+    """Integrate a system and stream every recorded frame to `path`; returns the engine's Solution.
+
+    The file is made with the first frame or step, so options that the engine refuses leave an old file, its checkpoints
+    and its progress as they were. `parameters` is the configuration to store; what the call itself says (method, span,
+    kernel, delay) is added, and after the run its outcome (status, message, steps, echo gain). `sink(t, q, R, E)` is
+    called as well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of the run depends on is
+    written to `path` + ".checkpoint" as often as that, and shortly before the end; checkpoints of an earlier run there
+    are removed. With `progress_seconds`, how far it is goes to `path` + ".progress" as often as that, for
+    `dynsim watch`. `stop()` is asked after every step; if true, a checkpoint is written and KeyboardInterrupt raised.
+    Raises FileExistsError if `path` exists and `overwrite` is false, other OSErrors for a folder that cannot be written
+    or a file that is open elsewhere; otherwise as `dynsim.engine.solve`. Whatever ends the run, the frames before it
+    are in the file.
+
+    >>> import tempfile, os, numpy as np, dynsim
+    >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
+    >>> system = dynsim.System(np.array([[1.0]]), operators=dynsim.Operators(F=-1.0))
+    >>> solution = run(system, (0.0, 1.0), path=path, t_eval=[0.0, 0.5, 1.0])
+    >>> from dynsim.trajectory import Trajectory
+    >>> Trajectory(path).time.tolist()
+    [0.0, 0.5, 1.0]
+    """
+    as_instance(system, System, "system")
+    path, overwrite = Path(path), as_flag(overwrite, "overwrite")
+    seed = None if seed is None else as_count(seed, "seed", minimum=0)
+    as_float_type(dtype, "dtype")
+    as_count(buffer, "buffer")
+    as_callable(sink, "sink")
+    stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop)
+    expect_span(span)
+    backend = system.backend if options.get("backend") is None else find_backend(options["backend"])
+    stored = {**_describe(system, span, method, options), **as_table(parameters, "parameters")}
+    provenance = {"backend": backend.name, **as_table(provenance, "provenance")}
+    to_json([stored, provenance])
+    expect_claim(path, overwrite)
+
+    def make():
+        writer = TrajectoryWriter(
+            path,
+            neurons=system.neurons,
+            dimension=system.dimension,
+            copies=system.copies,
+            signals=system.signals,
+            groups=system.groups,
+            parameters=stored,
+            seed=seed,
+            buffer=buffer,
+            flush_seconds=flush_seconds,
+            overwrite=overwrite,
+            dtype=dtype,
+            provenance=provenance,
+        )
+        for stale in (checkpoint_of(path), previous_of(checkpoint_of(path))):
+            stale.unlink(missing_ok=True)
+        return writer
+
+    return stream.run(system, span, method, options, make)
+
+
+def resume(
+    path: str | os.PathLike,
+    until: float | None = None,
+    *,
+    flush_seconds: float = 2.0,
+    checkpoint_seconds: float = 30.0,
+    progress_seconds: float | None = None,
+    stop: Callable[[], bool] | None = None,
+    sink: Callable | None = None,
+    **options,
+) -> Solution:
+    """Go on with a run that `dynsim simulate` (or `run` with a configuration among its parameters) began.
+
+    The run goes on from its last checkpoint, to its end or to `until`, and the file becomes bit for bit what one run
+    would have made; without a checkpoint it begins anew. Returns the engine's Solution. Raises as `Trajectory` and
+    `load_checkpoint`, DataError if the file holds no configuration or the checkpoint belongs to another run, ValueError
+    if there is nothing left to do.
+    """
+    path = Path(path)
+    as_callable(sink, "sink")
+    stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop, again=True)
+    until = None if until is None else as_number(until, "until")
+    with Trajectory(path) as trajectory:
+        parameters, seed, frames = trajectory.parameters, trajectory.seed, trajectory.frames
+        identity = trajectory.identity
+    if not isinstance(parameters.get("config"), dict):
+        raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
+    ready = configure(_prolonged(parameters["config"], until))
+    engine = {**ready.options, **options}
+    method = engine.pop("method", "dopri5")
+    try:
+        checkpoint = load_checkpoint(checkpoint_of(path), run=identity or "")
+    except FileNotFoundError:
+        checkpoint = None
+    if checkpoint is None or checkpoint["frames"] > frames:
+        return run(
+            ready.system, ready.span, path=path, parameters=parameters, seed=seed, overwrite=True, method=method,
+            sink=sink, flush_seconds=flush_seconds, checkpoint_seconds=checkpoint_seconds,
+            progress_seconds=progress_seconds, stop=stop, **engine,
+        )  # fmt: skip
+    if not checkpoint["state"]["t"] < ready.span[1]:
+        raise ValueError(f"{path} has reached t = {checkpoint['state']['t']:g}; give a later end with --until.")
+    kept, record = checkpoint["frames"], engine.get("record", EveryStep())
+    if isinstance(record, Times):
+        engine["record"] = Times(record.times[kept:])
+    elif isinstance(record, EveryStep):  # the frame at the end of the span is not one of a longer run
+        kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
+
+    def append():
+        writer = TrajectoryWriter.append(path, after_step=kept - 1, flush_seconds=flush_seconds)
+        if writer.identity != identity:
+            writer.close()
+            raise DataError(f"{path} was replaced by another run meanwhile; resume that one.")
+        if until is not None:
+            writer.record("configuration", {**parameters, "config": ready.config})
+        return writer
+
+    return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]}, append)
+
+
+def _prolonged(config, until):
+    """The configuration with another end; evenly spaced frames keep their distance."""
+    if until is None:
+        return config
+    run = dict(config["run"])
+    if "frames" in run:
+        share = (until - run["start"]) / (run["until"] - run["start"])
+        run["frames"] = max(2, round((run["frames"] - 1) * share) + 1)
+    return {**config, "run": {**run, "until": float(until)}}
+
+
+class _Stream:
+    """Frames and checkpoints of one run on their way to the disk."""
+
+    def __init__(self, path, sink, flush_seconds, seconds, progress_seconds, stop, again=False):
+        self.path, self.sink = path, sink
+        as_number(flush_seconds, "flush_seconds", minimum=0)
+        self.seconds = None if seconds is None else as_number(seconds, "checkpoint_seconds", minimum=0)
+        self.progress_seconds, self.again, self.progress = progress_seconds, again, None
+        if progress_seconds is not None:
+            as_number(progress_seconds, "progress_seconds", minimum=0)
+        self.stop = as_callable(stop, "stop")
+        self.writer, self.last, self.bound = None, clock.monotonic(), False
+
+    def run(self, system, span, method, options, make):
+        """Integrate; `make()` gives the writer, once the engine has accepted everything."""
+        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
+            expect_output(output)
+        if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
+            options = {**options, "checkpoint": self.checkpoint}
+        self.begun = system, span, make
+        try:
+            solution = engine_solve(system, span, method, sink=self.write, **options)
+            self.begin()  # where there was neither a frame nor a step
+            self.writer.record("outcome", _outcome(solution))
+            if self.progress is not None:
+                self.progress.end(solution, self.writer.frames)
+            solution.path = self.path
+            return solution
+        except BaseException as error:
+            if self.progress is not None:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                self.progress.stopped("Interrupted." if interrupted else str(error) or type(error).__name__)
+            raise
+        finally:
+            if self.writer is not None:
+                self.writer.close()
+
+    def begin(self):
+        """With the first frame or step: now the engine has refused nothing, and the output may be touched."""
+        if self.writer is not None:
+            return
+        system, span, make = self.begun
+        self.writer = make()
+        if self.progress_seconds is None:
+            progress_of(self.path).unlink(missing_ok=True)  # an earlier run's is not this one's
+        else:
+            self.progress = ProgressWriter(self.path, system, span, self.progress_seconds, self.again)
+
+    def write(self, t, q, R, E):
+        """Take a frame from the engine."""
+        self.begin()
+        self.writer.write(self.writer.frames, t, q, R, E)
+        if self.sink is not None:
+            self.sink(t, q, R, E)
+
+    def checkpoint(self, t, state, bound):
+        """After every step, until what follows depends on where the span ends: that end may be moved later on."""
+        self.begin()
+        if self.progress is not None:
+            self.progress.step(t, state, self.writer.frames)
+        stopping = self.stop is not None and self.stop()
+        due = self.seconds is not None and (bound or clock.monotonic() - self.last >= self.seconds)
+        if (due or stopping) and not self.bound:
+            self.writer.flush()  # frames first: a checkpoint is never ahead of its file
+            content = {"frames": self.writer.frames, "state": state()}
+            save_checkpoint(checkpoint_of(self.path), content, run=self.writer.identity)
+            self.last, self.bound = clock.monotonic(), bound
+        if stopping:
+            raise KeyboardInterrupt
+
+
+def _describe(system, span, method, options):
+    """What the call itself says about the run; arrays and functions are left to the caller's parameters."""
+    stored = {"method": str(method), "span": [float(t) for t in span]}
+    stored |= {"kernel": system.kernel.to_dict(), "delay": float(system.delay)}
+    for name, value in options.items():
+        if isinstance(value, int | float | str | np.number):
+            stored[name] = value
+    return stored
+
+
+def _outcome(solution):
+    names = ("status", "message", "nfev", "naccepted", "nrejected", "echo_gain", "wall_time")
+    return {name: getattr(solution, name) for name in names}
