@@ -57,6 +57,7 @@ MEANINGFUL = {
     "System.drive": {"negative"},
     **{f"Operators.{name}": {"negative"} for name in "ABCDEF"},
     **{f"compare.{name}": {"text"} for name in ("x", "y", "title")},
+    "save_checkpoint.run": {"text"},
     "resume.until": {"negative"},  # refused by what the file has reached
     # A new file in the current folder, a text of which anything can be made.
     **{f"{name}.path": {"text"} for name in ("run", "solve", "TrajectoryWriter", "save_checkpoint", "save_model")},

@@ -91,9 +91,10 @@ def fetch(
     as_choice(name, NAMES, "name")
     as_instance(mirrors, list | tuple | None, "mirrors")
     as_callable(progress, "progress")
+    folders = search_path() if data_dir is None else [Path(data_dir)]
     if name == "digits":
         return EMBEDDED
-    folder = _writable(name, data_dir)
+    folder = _writable(name, folders)
     for file, checksum in zip(FILES, CHECKSUMS[name], strict=True):
         _one(folder / f"{file}.gz", checksum, mirrors or MIRRORS[name], progress)
     return folder
@@ -154,8 +155,7 @@ def _reason(error):
     return str(error) if isinstance(error, ValueError) else type(error).__name__
 
 
-def _writable(name, data_dir):
-    folders = search_path() if data_dir is None else [Path(data_dir)]
+def _writable(name, folders):
     reasons = []
     for folder in folders:
         try:

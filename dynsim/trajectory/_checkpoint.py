@@ -28,6 +28,8 @@ def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = N
     >>> load_checkpoint(path)["q"].tolist()
     [0, 1, 2]
     """
+    if run is not None:
+        as_instance(run, str, "run")
     arrays = []
     text = to_json(_encode(as_instance(state, dict, "state"), arrays))
     with replacing(path, previous=previous_of(path)) as temporary, h5py.File(temporary, "w") as file:
@@ -47,6 +49,8 @@ def load_checkpoint(path: str | os.PathLike, *, run: str | None = None) -> dict:
     FileError if all are damaged, DataError if all that are whole belong to another run or are other files.
     """
     path = Path(path)
+    if run is not None:
+        as_instance(run, str, "run")
     errors = []
     for candidate in (path, previous_of(path)):
         if not candidate.exists():
@@ -82,9 +86,8 @@ def previous_of(path: str | os.PathLike) -> Path:
 def _load(path, run):
     with reading(path, "checkpoint") as file:
         if run is not None and string(file.attrs.get("run")) != run:
-            raise DataError(
-                f"{path} belongs to another run; move it away, and the run can begin anew, or restore its own file."
-            )
+            do = "move it away to begin this run anew, or restore the file it belongs to"
+            raise refusal(path, "a checkpoint of another run", "one of this run", do, error=DataError)
         text = _read(file, "state").tobytes().decode()
         arrays = [_read(file, f"arrays/{number}") for number in range(len(file.get("arrays", ())))]
         if digest(text, arrays) != file.attrs["digest"]:
