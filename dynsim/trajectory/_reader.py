@@ -6,6 +6,7 @@ import math
 import operator
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -17,6 +18,9 @@ from dynsim.errors import DataError, FileError
 
 from . import _layout
 from ._layout import dataset, hard_links_only, stored_frames
+
+if TYPE_CHECKING:
+    from dynsim.engine import Solution
 
 _READ_BYTES = 32 * 2**20
 
@@ -137,13 +141,13 @@ class Trajectory:
         """
         return self.q.read(frames, neurons)
 
-    def plot(self, kind="trajectories", output=None, **options):
+    def plot(self, kind: str = "trajectories", output: str | os.PathLike | None = None, **options):
         """Draw a figure, as `dynsim.plots.plot`; returns the matplotlib Figure."""
         import dynsim
 
         return dynsim.plots.plot(self, kind, output, **options)
 
-    def close(self):
+    def close(self) -> None:
         """Close the file; q, R and E cannot be read afterwards, the rest stays."""
         self._file.close()
 
@@ -175,7 +179,7 @@ class SolutionTrajectory:
 
     path = Path("solution")
 
-    def __init__(self, solution):
+    def __init__(self, solution: Solution):
         q = np.asarray(solution.q)
         copies = q.shape[1] if q.ndim == 4 else 1
         self.frames, self.copies = len(q), copies

@@ -172,10 +172,7 @@ def resume(
         kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
 
     def append():
-        writer = TrajectoryWriter.append(path, after_step=kept - 1, flush_seconds=flush_seconds)
-        if writer.identity != identity:
-            writer.close()
-            raise DataError(f"{path} was replaced by another run meanwhile; resume that one.")
+        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=identity, flush_seconds=flush_seconds)
         if until is not None:
             writer.record("configuration", {**parameters, "config": ready.config})
         return writer

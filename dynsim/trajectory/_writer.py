@@ -30,6 +30,7 @@ from dynsim._check import (
     refusal,
 )
 from dynsim._files import claim_hdf5, open_hdf5, reason, to_json
+from dynsim.errors import DataError
 
 from . import _layout
 from ._provenance import describe_origin
@@ -108,13 +109,15 @@ class TrajectoryWriter:
         path: str | os.PathLike,
         *,
         after_step: int | None = None,
+        run: str | None = None,
         buffer: int = 64,
         flush_seconds: float = 2.0,
     ) -> TrajectoryWriter:
         """Open a trajectory that dynsim wrote and go on behind its last frame.
 
         Frames later than `after_step` (a resumed run starts from its checkpoint, not from the last frame) and
-        uneven tails are cut away first. Raises as `Trajectory` does, and OSError if another program has it open.
+        uneven tails are cut away first. Raises as `Trajectory` does, OSError if another program has it open, and
+        DataError if its identity is not `run`, where that is given.
 
         >>> import tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -129,6 +132,10 @@ class TrajectoryWriter:
         file = open_hdf5(path, "r+")
         old._read(path, file)  # closes the file if it is damaged
         try:
+            if run is not None and as_instance(run, str, "run") != old.identity:
+                raise refusal(
+                    path, "the file of another run", "that of this one", "resume it by itself", error=DataError
+                )
             shape = {"neurons": old.neurons, "dimension": old.dimension, "copies": old.copies}
             writer._describe(path, shape, old.signals, tuple(old.observables), old.q.dtype, buffer, flush_seconds)
             frames = old.frames if after_step is None else int(np.searchsorted(old.step, after_step, "right"))
@@ -220,9 +227,8 @@ class TrajectoryWriter:
 
     def _places(self, q):
         native = (self.neurons, self.dimension)
-        q = as_array(q, "q", finite=False)
-        one = self.copies == 1 and q.ndim == 2
-        q = as_array(q, "q", native if one else (self.copies, *native), finite=False)
+        shape = native if self.copies == 1 and np.ndim(q) == 2 else (self.copies, *native)
+        q = as_array(q, "q", shape, finite=False)
         return q.reshape(self.copies * self.neurons, self.dimension)
 
     def _signal(self, name, value):
@@ -232,7 +238,9 @@ class TrajectoryWriter:
         value = as_array(value, name, finite=False)
         if value.shape == (self.neurons,) and self.signals == 1:
             value = value[:, None]
-        return as_array(value, name, shape, finite=False)
+        if value.shape != shape:
+            raise refusal(name, f"shape {value.shape}", shape)
+        return value
 
     def record(self, name: str, value: object) -> None:
         """Store what is known only at the end (the outcome of a run) beside the parameters, as JSON."""

@@ -147,6 +147,13 @@ def test_a_checkpoint_of_another_run_is_refused(stopped, tmp_path):
     assert np.array_equal(places(stopped), places(tmp_path / "whole.h5"))
 
 
+def test_the_file_of_another_run_is_not_appended_to(stopped):
+    before = contents(stopped)
+    with pytest.raises(DataError, match="got the file of another run"):
+        TrajectoryWriter.append(stopped, after_step=0, run="0" * 32)
+    assert contents(stopped) == before
+
+
 def test_of_two_checkpoints_the_one_of_the_run_is_used(tmp_path):
     path = tmp_path / "run.checkpoint"
     save_checkpoint(path, {"step": 1}, run="mine")
