@@ -131,6 +131,8 @@ class Trajectory:
         self.parameters = records.pop(_layout.CONFIGURATION)
         if not isinstance(self.parameters, dict):
             raise FileError(f"{self.path} has a configuration that is not a dictionary; it is damaged.")
+        if not isinstance(records.get("outcome", {}), dict):
+            raise FileError(f"{self.path} has an outcome that is not a dictionary; it is damaged.")
         self.seed = records.pop("seed", None)
         self.provenance = records
 

@@ -206,7 +206,8 @@ def _groups(file):
 
 def _set(path, value):
     def change(file):
-        del file[path]
+        if path in file:
+            del file[path]
         file[path] = value
 
     return change
@@ -232,6 +233,7 @@ def _attribute(name, value):
         _set("parameters/configuration", "[1]"),
         _set("parameters/configuration", [1, 2]),
         _set("parameters/seed", 3),
+        _set("parameters/outcome", "3"),
         _attribute("neurons", "many"),
         _attribute("neurons", np.nan),
         _attribute("copies", 0),
