@@ -55,6 +55,6 @@ def figure(found, output):
         slope = found["slopes"][method]
         series[f"{'every pair' if method == 'direct' else 'sorted'}, N^{slope:.2f}"] = points
     title = "A step under the l1 linear kernel, d = 3, float64"
-    drawn = compare(series, "neurons", "seconds per step", logarithmic=True, lines=True, title=title)
+    drawn = compare(series, x="neurons", y="seconds per step", logarithmic=True, lines=True, title=title)
     drawn.axes[0].set_yscale("log")
     return save(drawn, output)

@@ -42,7 +42,7 @@ def train_into(output, network, data, method="forces", **options):
         from dynsim.plots import plot
 
         for kind, name in FIGURES.items():
-            plot(trajectory, kind, output / name)
+            plot(trajectory, kind, output=output / name)
     return {
         "test_accuracy": round(result.test_accuracy, 4),
         "validation_accuracy": round(result.validation_accuracy, 4),

@@ -106,7 +106,7 @@ def _draw(path, kind):
     from dynsim.plots import plot
 
     figure = path.with_name(f"{path.stem}-{kind}.png")
-    plot(path, kind, figure)
+    plot(path, kind, output=figure)
     return figure.name
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from dynsim.plots import KINDS
+from dynsim._check import refusal
 
 
 def numbers(context, parameter, value):
@@ -12,7 +12,7 @@ def numbers(context, parameter, value):
     try:
         return [int(part) for part in value.split(",")]
     except ValueError:
-        raise click.BadParameter(f"got {value!r}, expected numbers such as 0,1,2") from None
+        raise refusal(parameter.opts[-1], repr(value), "numbers such as 0,1,2", error=click.UsageError) from None
 
 
 def pixels(context, parameter, value):
@@ -22,32 +22,42 @@ def pixels(context, parameter, value):
     try:
         width, height = (int(part) for part in value.lower().split("x"))
     except ValueError:
-        raise click.BadParameter(f"got {value!r}, expected width and height in pixels such as 1200x800") from None
+        wanted = "width and height in pixels such as 1200x800"
+        raise refusal(parameter.opts[-1], repr(value), wanted, error=click.UsageError) from None
     return width, height
 
 
-_LIST = "\n".join(f"      {name:13} {shows}" for name, shows in KINDS.items())
-_HELP = f"""Draw FILE: a trajectory of a run or a training, a model, metrics.jsonl, or lines of evaluate --json.
+class _PlotCommand(click.Command):
+    """Kinds of figures are found when they are asked for: finding them loads what draws them."""
 
-    \b
-    Kinds:
-{_LIST}
+    def format_options(self, context, formatter):
+        """List the options, then the kinds."""
+        from dynsim.plots import KINDS
 
-    \b
-    Examples:
-      dynsim plot run.h5 --kind trajectories -o paths.png
-      dynsim plot run.h5 --kind signals --neurons 0,1,2 -o signals.pdf
-      dynsim plot run.h5 --kind phase --quantity R -o phase.svg
-      dynsim plot out/training.h5 --kind neurons -o neurons.png
-      dynsim plot out/model.h5 --kind weights -o weights.png
-      dynsim plot out/model.h5 --kind forces --data digits -o forces.png
-      dynsim plot out/metrics.jsonl --kind learning -o learning.png
-    """
+        super().format_options(context, formatter)
+        with formatter.section("Kinds"):
+            formatter.write_dl(list(KINDS.items()))
 
 
-@click.command(name="plot", help=_HELP)
+def _known_kind(context, parameter, value):
+    from dynsim.plots import KINDS
+
+    if value not in KINDS:
+        raise refusal("--kind", repr(value), f"one of {', '.join(KINDS)}", error=click.UsageError)
+    return value
+
+
+def _complete_kind(context, parameter, incomplete):
+    from dynsim.plots import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+@click.command(cls=_PlotCommand)
 @click.argument("file", type=click.Path())
-@click.option("--kind", type=click.Choice(list(KINDS)), required=True, help="What to draw.")
+@click.option(
+    "--kind", callback=_known_kind, shell_complete=_complete_kind, required=True, help="What to draw, of those below."
+)
 @click.option("-o", "--output", type=click.Path(), required=True, help="The figure: .png, .pdf or .svg.")
 @click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to draw, counted from 0.")
 @click.option("--dim", type=click.IntRange(2, 3), help="In 2 or 3 dimensions (trajectories, neurons, forces).")
@@ -70,7 +80,18 @@ _HELP = f"""Draw FILE: a trajectory of a run or a training, a model, metrics.jso
 @click.option("--title", help="Title of the figure.")
 @click.option("--size", callback=pixels, metavar="WIDTHxHEIGHT", help="Pixels of the figure; 1200x800.")
 def command(file, kind, output, names, **options):
-    """Draw a figure; the help is put together above."""
+    """Draw FILE: a trajectory of a run or a training, a model, metrics.jsonl, or lines of evaluate --json.
+
+    \b
+    Examples:
+      dynsim plot run.h5 --kind trajectories -o paths.png
+      dynsim plot run.h5 --kind signals --neurons 0,1,2 -o signals.pdf
+      dynsim plot run.h5 --kind phase --quantity R -o phase.svg
+      dynsim plot out/training.h5 --kind neurons -o neurons.png
+      dynsim plot out/model.h5 --kind weights -o weights.png
+      dynsim plot out/model.h5 --kind forces --data digits -o forces.png
+      dynsim plot out/metrics.jsonl --kind learning -o learning.png
+    """
     from dynsim.plots import options_of, plot
 
     given = {name: value for name, value in options.items() if value is not None}
@@ -78,6 +99,7 @@ def command(file, kind, output, names, **options):
         given["names"] = [name.strip() for name in names.split(",")]
     for name in given:
         if name not in options_of(kind):
-            raise click.UsageError(f"--{name.replace('_', '-')} does not belong to --kind {kind}; see --help")
-    plot(file, kind, output, **given)
+            option, known = f"--{name.replace('_', '-')}", ", ".join(options_of(kind))
+            raise refusal(option, f"it with --kind {kind}", f"options of that kind ({known})", error=click.UsageError)
+    plot(file, kind, output=output, **given)
     click.echo(output)

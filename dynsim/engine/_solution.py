@@ -100,7 +100,7 @@ class Solution:
         """Draw a figure of the run, of the kinds of `dynsim.plots.plot`; returns the matplotlib Figure."""
         import dynsim  # the top of the house knows where figures are drawn; the engine does not
 
-        return dynsim.plots.plot(self, kind, output, **options)
+        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def __repr__(self):
         return (

@@ -140,7 +140,7 @@ def _figures(recipe, cells, results, folder):
                 if points and kind != "fit":  # far below: it would hide all others
                     series["published"] = points
         if series:
-            figure = compare(series, label, "test accuracy, %", logarithmic=True, title=recipe.title)
+            figure = compare(series, x=label, y="test accuracy, %", logarithmic=True, title=recipe.title)
             save(figure, folder / f"accuracy-{count}.png")
     curves = {}
     for task in recipe.tasks():
@@ -149,7 +149,7 @@ def _figures(recipe, cells, results, folder):
             name = TITLES[task.kind] + ("" if task.row is None else f" {task.row + 1}")
             curves[name] = [(m["epoch"], m["validation_accuracy"]) for m in result["metrics"]]
     if curves:
-        figure = compare(curves, "epoch", "accuracy on held-out images, %", lines=True, title=recipe.title)
+        figure = compare(curves, x="epoch", y="accuracy on held-out images, %", lines=True, title=recipe.title)
         save(figure, folder / "training.png")
     noise = {
         TITLES[kind] + ("" if row is None else f" {row + 1}"): [
@@ -159,9 +159,9 @@ def _figures(recipe, cells, results, folder):
         if cell["noise"] and row in (None, 0)
     }
     if noise:
-        figure = compare(noise, "delta", "test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
+        figure = compare(noise, x="delta", y="test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
         save(figure, folder / "noise.png")
     for task in recipe.tasks():
         path = folder / "runs" / task.name / "training.h5"
         if task.kind == "forces" and task.seed == recipe.seeds[0] and results.get(task.name) and path.exists():
-            plot(path, "neurons", folder / f"neurons-{task.row + 1}.png", title=_name(recipe.rows[task.row]))
+            plot(path, "neurons", output=folder / f"neurons-{task.row + 1}.png", title=_name(recipe.rows[task.row]))

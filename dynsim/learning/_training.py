@@ -44,7 +44,7 @@ class TrainingResult:
         """Draw loss and accuracy by epoch, as `dynsim.plots.plot`; returns the matplotlib Figure."""
         import dynsim
 
-        return dynsim.plots.plot(self, kind, output, **options)
+        return dynsim.plots.plot(self, kind, output=output, **options)
 
 
 def train(

@@ -118,7 +118,7 @@ class Model:
         """Draw the weights, the layers or the forces, as `dynsim.plots.plot`; returns the matplotlib Figure."""
         import dynsim
 
-        return dynsim.plots.plot(self, kind, output, **options)
+        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def save(self, path: str | os.PathLike):
         """Write the model to one HDF5 file, as `save_model`."""

@@ -6,47 +6,35 @@ matplotlib is loaded when the first figure is made, and its global state (pyplot
 
 from importlib import import_module
 
-from dynsim.plots._kinds import TABLE
-
-KINDS = {name: kind.shows for name, kind in TABLE.items()}
-FORMATS = ("png", "pdf", "svg")
-FILMS = ("mp4", "gif")
-
-_HOME = {
+_MODULES = {
+    "FILMS": "_figure",
+    "FORMATS": "_figure",
     "animate": "_film",
-    "available": "_plot",
+    "available": "_figure",
     "compare": "_comparison",
-    "expect_format": "_save",
-    "options_of": "_plot",
-    "plot": "_plot",
-    "product_figure": "_product",
-    "save": "_save",
-    "view": "_view",
+    "expect_format": "_figure",
+    "options_of": "_figure",
+    "plot": "_figure",
+    "product_figure": "_comparison",
+    "save": "_figure",
+    "view": "_player",
 }
 
-__all__ = [
-    "FILMS",
-    "FORMATS",
-    "KINDS",
-    "animate",
-    "available",
-    "compare",
-    "expect_format",
-    "options_of",
-    "plot",
-    "product_figure",
-    "save",
-    "view",
-]
+__all__ = ["KINDS", *_MODULES]
 
 
 def __getattr__(name):
-    if name in _HOME:
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "KINDS":  # {name: what it shows}
+        from ._figure_kinds import figure_kinds
+
+        value = {kind: entry.shows for kind, entry in figure_kinds().items()}
+    elif name in _MODULES:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__():
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), "KINDS", *_MODULES])

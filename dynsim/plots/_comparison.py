@@ -1,24 +1,43 @@
-"""Numbers of several kinds against each other: points with error bars, or lines."""
+"""Numbers of several kinds against each other: points with error bars, or lines; products against BLAS."""
 
-from dynsim.plots._style import MARKS, colours, decorate, legend, line, new_figure
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.ticker import NullFormatter
+
+from dynsim._check import as_flag, as_instance
+
+from ._figure_style import MARKS, colours, decorate, legend, line, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def compare(series, x, y, *, logarithmic=False, lines=False, title=None, size=None):
+def compare(
+    series: Mapping[str, Sequence[tuple[float, ...]]],
+    *,
+    x: str,
+    y: str,
+    logarithmic: bool = False,
+    lines: bool = False,
+    title: str | None = None,
+    size: tuple[int, int] | None = None,
+) -> Figure:
     """A figure of several series of points.
 
     `series` is a dict {name: points}, points a list of (x, y) or (x, y, deviation); `x` and `y` label the axes;
     `logarithmic` is for the horizontal axis; `lines` connects the points of a series. Returns the matplotlib Figure.
 
-    >>> compare({"ours": [(1, 2.0, 0.1)], "published": [(1, 1.5)]}, "memory", "accuracy").axes[0].get_xlabel()
+    >>> compare({"ours": [(1, 2.0, 0.1)], "published": [(1, 1.5)]}, x="memory", y="accuracy").axes[0].get_xlabel()
     'memory'
     """
-    if not isinstance(series, dict):
-        raise TypeError(f"got series of type {type(series).__name__}, expected a dict {{name: points}}")
-    for name, value, kind in (("x", x, str), ("y", y, str), ("logarithmic", logarithmic, bool), ("lines", lines, bool)):
-        if not isinstance(value, kind):
-            raise TypeError(f"got {name} of type {type(value).__name__}, expected a {kind.__name__}")
-    if title is not None and not isinstance(title, str):
-        raise TypeError(f"got title of type {type(title).__name__}, expected a str")
+    as_instance(series, Mapping, "series")
+    for name, value in (("x", x), ("y", y), ("title", "" if title is None else title)):
+        as_instance(value, str, name)
+    as_flag(logarithmic, "logarithmic")
+    as_flag(lines, "lines")
     figure = new_figure(size)
     axes = figure.add_subplot()
     handles = []
@@ -34,5 +53,46 @@ def compare(series, x, y, *, logarithmic=False, lines=False, title=None, size=No
     decorate(axes, x, y)
     if title:
         axes.set_title(title)
+    legend(figure, handles)
+    return figure
+
+
+STYLES = {1: "#0072B2", 256: "#D55E00"}  # colour by the number of vectors
+
+
+def product_figure(
+    rows: Sequence[Mapping[str, Any]], break_even: Mapping[int, int | None], *, size: tuple[int, int] = (1650, 750)
+) -> Figure:
+    """Time (left) and peak memory (right) against sqrt(m n), from the rows of `dynsim bench product`.
+
+    `break_even` is a dict {vectors: size or None}; it is marked by a vertical line. Returns the matplotlib Figure.
+
+    >>> row = {"m": 4, "n": 9, "columns": 1, "ours": {"seconds": 1e-3, "peak_gib": 0.1}}
+    >>> rows = [{**row, "blas": {"seconds": 2e-3, "peak_gib": 0.2}}]
+    >>> product_figure(rows, {1: None}).axes[0].get_ylabel()
+    'seconds a product'
+    """
+    figure = new_figure(size)
+    time, memory = figure.subplots(1, 2)
+    handles = []
+    for columns, colour in STYLES.items():
+        chosen = [row for row in rows if row["columns"] == columns and "profile" not in row and "blas" in row]
+        if not chosen:
+            continue
+        xs = [(row["m"] * row["n"]) ** 0.5 for row in chosen]
+        for name, label, style in (("ours", "without weights", "-"), ("blas", "BLAS, full matrix", "--")):
+            marks = {"marker": "o" if name == "ours" else "s", "linestyle": style, "markersize": 5}
+            time.plot(xs, [row[name]["seconds"] for row in chosen], color=colour, **marks)
+            memory.plot(xs, [row[name]["peak_gib"] for row in chosen], color=colour, **marks)
+            vectors = "1 vector" if columns == 1 else f"{columns} vectors"
+            handles.append(line(f"{label}, {vectors}", color=colour, **marks))
+        if break_even.get(columns):
+            time.axvline(break_even[columns], color=colour, linewidth=1, linestyle=":")
+            handles.append(line(f"break-even at {break_even[columns]:,}", color=colour, linewidth=1, linestyle=":"))
+    for axes, label in ((time, "seconds a product"), (memory, "peak memory of the process, GiB")):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        decorate(axes, "size, square root of sources times targets", label)
+        axes.yaxis.set_minor_formatter(NullFormatter())
     legend(figure, handles)
     return figure

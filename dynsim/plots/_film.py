@@ -1,23 +1,32 @@
-"""Films of neurons in motion, written frame by frame: memory does not grow with the film."""
+"""Films of neurons in motion, written frame by frame: memory does not grow with the film.
+
+mp4 is encoded by ffmpeg, GIF by Pillow.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import GifImagePlugin, Image, ImageChops
 
-from dynsim._check import as_array, as_callable, as_count, as_instance, as_number
-from dynsim.plots import FILMS
-from dynsim.plots._encode import encoder, ffmpeg
-from dynsim.plots._names import group_names
-from dynsim.plots._project import Projection
-from dynsim.plots._save import expect_format, written_whole
-from dynsim.plots._select import chosen_neurons, evenly, particles, some_of
-from dynsim.plots._source import opened
-from dynsim.plots._space import decorate_space, dimensions, in_space, same_scale, space
-from dynsim.plots._style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, thinned, time_label
+from dynsim._check import as_array, as_callable, as_count, as_instance, as_number, refusal
+from dynsim._files import replacing
 from dynsim.trajectory import Trajectory
+
+from ._figure import FILMS, expect_format
+from ._figure_style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, thinned, time_label
+from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
+from ._selection import chosen_neurons, evenly, group_names, particle_indices, some_of
+from ._sources import opened
 
 _MOST_FRAMES = 600  # twenty seconds
 _MOST_PLACES = 2000
@@ -28,27 +37,27 @@ _TAIL = 8  # frames of a path that are still seen
 
 
 def animate(
-    source,
-    output=None,
+    source: Any,
+    output: str | Path | None = None,
     *,
-    neurons=None,
-    frames=None,
-    stride=None,
-    fps=30,
-    dim=None,
-    axes="auto",
-    title=None,
-    size=None,
-    progress=None,
-):
+    neurons: npt.ArrayLike | None = None,
+    frames: int | None = None,
+    stride: int | None = None,
+    fps: float = 30,
+    dim: int | None = None,
+    axes: str = "auto",
+    title: str | None = None,
+    size: tuple[int, int] | None = None,
+    progress: Callable | None = None,
+) -> dict[str, Any]:
     """Make a film of a trajectory: mp4 by ffmpeg, or GIF by Pillow.
 
     `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`. `output` ends in .mp4 or .gif;
     without an ending (or without an output: beside the source) it becomes mp4 where ffmpeg is installed, else GIF. Of
     the frames every `stride`-th is shown, by default so many that there are at most `frames` (600); of the neurons at
     most 2,000 places, evenly spread, or those in `neurons`: the film says so. `fps` are frames a second;
-    `progress(done, all)` is called after every one. Returns a dict: `output`, `encoder` (what wrote it), `frames`,
-    `stride`, `neurons`.
+    `progress(done, total)` is called after every one; if it returns true, the film ends with KeyboardInterrupt. Returns
+    a dict: `output`, `encoder` (what wrote it), `frames`, `stride`, `neurons`.
 
     Frames are read, drawn and encoded one after the other, in constant memory; the film appears when it is whole.
     Raises ValueError for what cannot be, FileNotFoundError if ffmpeg is asked for and not installed.
@@ -65,16 +74,16 @@ def animate(
     _expect_options(frames, stride, fps, title, size, progress)
     with opened(source, Trajectory, "a film shows places over time") as trajectory:
         if not trajectory.frames:
-            raise ValueError(f"{trajectory.path} holds no frames yet; run longer")
+            raise refusal(trajectory.path, "no frames yet", "some", "run longer")
         output = _output(output, trajectory)
-        shown = _shown(trajectory.frames, frames, stride)
-        write = encoder(output.suffix)
+        shown = _frame_range(trajectory.frames, frames, stride)
+        encode = encoder(output.suffix)
         picture = _Picture(trajectory, neurons, shown, dim, axes, title, (960, 720) if size is None else size)
-        with written_whole(output, FILMS) as file, write(file, picture.size, fps) as film:
+        with replacing(output) as file, encode(file, picture.size, fps) as film:
             for done, (k, places) in enumerate(_frames(trajectory, picture.which, shown), 1):
                 film.add(picture.draw(k, places))
-                if progress is not None:
-                    progress(done, len(shown))
+                if progress is not None and progress(done, len(shown)):
+                    raise KeyboardInterrupt
     return {
         "output": str(output),
         "encoder": film.name,
@@ -89,7 +98,7 @@ def _expect_options(frames, stride, fps, title, size, progress):
         if value is not None:
             as_count(value, name)
     if not 1 <= as_number(fps, "fps") <= 120:
-        raise ValueError(f"fps: got {fps} frames a second; expected 1 to 120.")
+        raise refusal("fps", fps, "1 to 120 frames a second")
     if title is not None:
         as_instance(title, str, "title")
     if size is not None:
@@ -105,10 +114,10 @@ def _output(output, trajectory):
     return path
 
 
-def _shown(count, frames, stride):
+def _frame_range(count, frames, stride):
     """The frames of the film, a range."""
     if frames is not None and stride is not None:
-        raise ValueError("got frames and stride, expected one of them")
+        raise refusal("frames, stride", "both", "one of them")
     if stride is None:
         stride = -(-count // (_MOST_FRAMES if frames is None else frames))
     return range(0, count, stride)
@@ -131,7 +140,7 @@ class _Picture:
         self.time, self.word = trajectory.time, time_label(trajectory).split(" (")[0]
         self.dim = dimensions(trajectory, dim)
         chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies))
-        self.which, self.neurons = particles(trajectory, chosen), len(chosen)
+        self.which, self.neurons = particle_indices(trajectory, chosen), len(chosen)
         some = [shown[int(k)] for k in evenly(len(shown), _AXES_FRAMES)]
         sample = np.stack([trajectory.q[k][self.which] for k in some])
         self.projection = Projection(sample, self.dim, axes)
@@ -170,7 +179,7 @@ class _Picture:
             mark = {"marker": MARKS[k % len(MARKS)], "markersize": area, "linestyle": "none"}
             self.tails += self.panel.plot(*missing, color=colour, linewidth=0.8, alpha=0.4)
             self.points += self.panel.plot(*missing, color=colour, markeredgewidth=0, alpha=0.85, **mark)
-        named = range(len(kinds)) if len(kinds) <= _MOST_NAMED else evenly(len(kinds), _MOST_NAMED)
+        named = evenly(len(kinds), _MOST_NAMED)
         if len(kinds) > 1:
             entries = [
                 line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none") for k in named
@@ -204,3 +213,110 @@ class _Picture:
 
     def _move(self, artist, places):
         artist.set_data_3d(*places.T) if self.dim == 3 else artist.set_data(*places.T)
+
+
+def ffmpeg():
+    """Where the program ffmpeg is, or None."""
+    return shutil.which("ffmpeg")
+
+
+def encoder(suffix):
+    """The class that writes films of this ending. Raises FileNotFoundError for .mp4 without ffmpeg."""
+    if suffix.lower() == ".gif":
+        return GifEncoder
+    if ffmpeg() is None:
+        do = "install it with the system's package manager or choose a name that ends in .gif"
+        raise refusal("output", "an .mp4 film", "the program ffmpeg to be installed", do, error=FileNotFoundError)
+    return Mp4Encoder
+
+
+class Mp4Encoder:
+    """H.264 by ffmpeg, which reads raw pictures from a pipe and writes the path `file`."""
+
+    name = "ffmpeg"
+
+    def __init__(self, file, size, fps):
+        # It writes by name: an mp4 file is finished by going back to its beginning. In a session of its own it does not
+        # receive Ctrl-C; it is ended here.
+        command = [ffmpeg(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgba"]
+        command += ["-s", f"{size[0]}x{size[1]}", "-r", str(fps), "-i", "-", "-an", "-c:v", "libx264", "-crf", "20"]
+        command += ["-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", os.fspath(file)]
+        self.messages = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self.messages, start_new_session=True
+        )
+
+    def add(self, picture):
+        """Append a picture (height, width, 4) of bytes."""
+        try:
+            self.process.stdin.write(picture.tobytes())
+        except BrokenPipeError:
+            raise OSError(f"ffmpeg ended early: {self._message()}") from None
+
+    def _message(self):
+        self.process.wait()
+        self.messages.seek(0)
+        return self.messages.read().decode(errors="replace").strip()[-300:] or "it gave no reason"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        with self.messages:
+            if kind is not None:
+                self.process.kill()
+                self.process.stdin.close()
+                self.process.wait()
+                return
+            self.process.stdin.close()
+            if self.process.wait():
+                raise OSError(f"ffmpeg could not write the film: {self._message()}")
+
+
+class GifEncoder:
+    """GIF by Pillow, frame by frame: its own `save_all` holds the whole film in memory."""
+
+    name = "Pillow"
+
+    def __init__(self, file, size, fps):
+        self.file = open(file, "wb")
+        # GIF counts in hundredths of a second, and browsers slow down what is faster than 2 of them.
+        self.duration = max(20, round(100 / fps) * 10)
+        self.palette = self.last = None
+
+    def add(self, picture):
+        """Append a picture (height, width, 4) of bytes."""
+        image = Image.fromarray(picture).convert("RGB")
+        if self.palette is None:
+            self.palette = _palette(image)
+        frame = image.quantize(palette=self.palette, dither=Image.Dither.NONE)
+        corner = (0, 0)
+        if self.last is None:
+            header, _ = GifImagePlugin.getheader(frame, info={"loop": 0, "duration": self.duration})
+            self.file.write(b"".join(header))
+            part = frame
+        else:
+            # Only the rectangle that changed; a picture like the last one still lasts its time.
+            changed = ImageChops.difference(frame.convert("L"), self.last.convert("L")).getbbox() or (0, 0, 1, 1)
+            part, corner = frame.crop(changed), changed[:2]
+        self.last = frame
+        for piece in GifImagePlugin.getdata(part, corner, duration=self.duration):
+            self.file.write(piece)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        with self.file:
+            if kind is None:
+                self.file.write(b";")
+
+
+def _palette(image):
+    """The colours of a film, as those of its first picture, which has them all: the same points, elsewhere."""
+    found = image.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).getpalette()[: 3 * 255]
+    colours = [found[k : k + 3] for k in range(0, len(found), 3)]
+    made = Image.new("P", (1, 1))
+    # The ground stays white: the median of nearly white colours is not, and would be taken for it.
+    made.putpalette([part for colour in colours for part in (colour if min(colour) < 248 else (255, 255, 255))])
+    return made

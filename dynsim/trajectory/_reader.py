@@ -147,7 +147,7 @@ class Trajectory:
         """Draw a figure, as `dynsim.plots.plot`; returns the matplotlib Figure."""
         import dynsim
 
-        return dynsim.plots.plot(self, kind, output, **options)
+        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def close(self) -> None:
         """Close the file; q, R and E cannot be read afterwards, the rest stays."""

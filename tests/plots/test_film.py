@@ -16,7 +16,7 @@ from PIL import Image
 from dynsim.cli.animate import command
 from dynsim.errors import DataError
 from dynsim.plots import animate
-from dynsim.plots._film import _Picture, _shown
+from dynsim.plots._film import _frame_range, _Picture
 from dynsim.trajectory import Trajectory
 
 SMALL = {"size": (240, 200)}
@@ -63,8 +63,8 @@ def test_an_mp4_by_ffmpeg(make_file, tmp_path):
 
 
 def test_without_ffmpeg(make_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("dynsim.plots._encode.shutil.which", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=r"ffmpeg, which is not installed; install it .* ends in \.gif"):
+    monkeypatch.setattr("dynsim.plots._film.shutil.which", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"ffmpeg to be installed; install it .* ends in \.gif"):
         animate(make_file(frames=2), tmp_path / "film.mp4", **SMALL)
     report = animate(make_file(frames=2), tmp_path / "film", **SMALL)
     assert report["output"].endswith("film.gif") and report["encoder"] == "Pillow"
@@ -76,14 +76,14 @@ def test_what_ffmpeg_says_is_passed_on(make_file, tmp_path, monkeypatch):
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("dynsim.plots._encode.ffmpeg", lambda: str(fake))
+    monkeypatch.setattr("dynsim.plots._film.ffmpeg", lambda: str(fake))
     with pytest.raises(OSError, match="no such codec"):
         animate(make_file(frames=3), tmp_path / "film.mp4", **SMALL)
     assert not list(tmp_path.glob("*film*"))
 
 
 def test_strides_are_on_the_picture(make_file):
-    assert _shown(10_000, None, None) == range(0, 10_000, 17) and _shown(7, 3, None) == range(0, 7, 3)
+    assert _frame_range(10_000, None, None) == range(0, 10_000, 17) and _frame_range(7, 3, None) == range(0, 7, 3)
     with Trajectory(make_file(neurons=30, dimension=5, frames=20, copies=100)) as read:
         picture = _Picture(read, None, range(0, 20, 4), 2, "auto", None, (600, 400))
         words = picture.figure.get_supxlabel()
@@ -96,10 +96,10 @@ def test_strides_are_on_the_picture(make_file):
 def test_bad_options(make_file, tmp_path):
     path = make_file(frames=3)
     for options, words in (
-        ({"frames": 2, "stride": 2}, "got frames and stride"),
+        ({"frames": 2, "stride": 2}, "frames, stride: got both"),
         ({"stride": 0}, "stride: got 0"),
         ({"fps": 0}, "frames a second"),
-        ({"neurons": [4]}, "got neuron 4"),
+        ({"neurons": [4]}, "neurons: got 4"),
     ):
         with pytest.raises(ValueError, match=words):
             animate(path, tmp_path / "film.gif", **options)
@@ -135,9 +135,8 @@ def test_ctrl_c_leaves_no_half_film(make_file, tmp_path, suffix):
     # Where the tests run in the background, Ctrl-C is ignored from the start.
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
     process = subprocess.Popen([*film, "--stride", "1"], stderr=subprocess.PIPE, text=True, **heed)
-    while process.poll() is None and not list(tmp_path.glob(f".film-*.{suffix}")):
+    while process.poll() is None and not any(part.stat().st_size for part in tmp_path.glob(f".film-*.{suffix}")):
         time.sleep(0.05)
-    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in error

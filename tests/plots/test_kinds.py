@@ -8,9 +8,9 @@ import pytest
 import dynsim
 from dynsim.errors import DataError
 from dynsim.plots import available, plot
-from dynsim.plots._entropy import entropies
-from dynsim.plots._project import Projection
-from dynsim.plots._style import DASHES, PALETTE, looks
+from dynsim.plots._figure_style import DASHES, PALETTE, line_styles
+from dynsim.plots._projection import Projection
+from dynsim.plots._statistics_plots import entropies
 from dynsim.trajectory import Trajectory, TrajectoryWriter
 
 
@@ -84,9 +84,9 @@ def test_energy_shows_the_echo_gain_of_what_can_be_made_again(tmp_path):
 def test_energy_of_many_frames_is_read_in_blocks(make_file, monkeypatch):
     path = make_file(neurons=7, frames=90)
     whole = plot(path, "energy").axes[0].lines[0].get_xydata()
-    monkeypatch.setattr("dynsim.plots._energy._BLOCK", 60)
+    monkeypatch.setattr("dynsim.plots._statistics_plots._BLOCK", 60)
     assert np.array_equal(plot(path, "energy").axes[0].lines[0].get_xydata(), whole) and len(whole) == 89
-    monkeypatch.setattr("dynsim.plots._energy._MOST_FRAMES", 30)
+    monkeypatch.setattr("dynsim.plots._statistics_plots._MOST_ENERGY_FRAMES", 30)
     thin = plot(path, "energy")
     assert np.array_equal(thin.axes[0].lines[0].get_xydata(), whole[::3]) and "30 of 90 frames" in thin.get_supxlabel()
 
@@ -109,15 +109,15 @@ def test_forces_of_a_trajectory_are_rates_of_change(tmp_path):
     ratio = arrows.U[0] / 1.5
     assert np.allclose(np.column_stack([arrows.U, arrows.V]), ratio * np.array([[1.5, 0.0], [0.0, -3.0]]), atol=1e-12)
     assert f"arrows are {ratio:g} times the force" in plot(path, "forces", frame=2).get_supxlabel()
-    with pytest.raises(ValueError, match="got frame 4, expected a number from 0 to 3"):
+    with pytest.raises(ValueError, match="frame: got 4; expected a number from 0 to 3"):
         plot(path, "forces", frame=4)
 
 
 def test_forces_of_a_model_are_minus_the_gradient_of_the_loss(model):
-    from dynsim.plots._forces import _learning
+    from dynsim.plots._space_plots import _learning_forces
 
     kept = {name: array.copy() for name, array in model.arrays.items()}
-    places, forces, groups, names, _ = _learning(model, None, "digits", None)
+    places, forces, groups, names, _ = _learning_forces(model, None, "digits", None)
     assert (
         len(places) == 2 * (64 + 12 + 10) and next(iter(names.values())) == "1.places_in" and set(groups) == {0, 1, 2}
     )
@@ -173,7 +173,7 @@ def test_weights_are_what_the_places_stand_for(model, tmp_path):
         assert np.allclose(image.get_array(), layer.materialize(), rtol=1e-6)
         assert image.norm.vmin == -image.norm.vmax
     assert len([axes for axes in model.plot("weights", layer=3).axes if axes.images]) == 1
-    with pytest.raises(ValueError, match="got layer 0, expected one of 1, 3"):
+    with pytest.raises(ValueError, match="layer: got 0; expected one of 1, 3"):
         model.plot("weights", layer=0)
     convolutions = dynsim.models.lenet5(copies_fc=1, copies_conv=1, dim=2).plot("weights")
     assert convolutions.axes[0].images[0].get_array().shape == (6, 25)
@@ -214,14 +214,14 @@ def test_noise_curves(lines):
 
 
 def test_wrong_sources(lines, make_file, model, tmp_path):
-    with pytest.raises(ValueError, match=r"drawn from a model, not from trajectory.*choose one of trajectories"):
+    with pytest.raises(ValueError, match=r"expected a model, not trajectory; choose one of distances"):
         plot(make_file(), "weights")
-    with pytest.raises(ValueError, match=r"not from model.*choose one of forces, weights, layers"):
+    with pytest.raises(ValueError, match=r"not model; choose one of forces, layers, weights"):
         plot(model, "signals")
     with pytest.raises(ValueError, match="data='digits'"):
         plot(model, "forces")
     (tmp_path / "broken.jsonl").write_text('{"epoch": 1}\n{"epoch"')
-    with pytest.raises(DataError, match="line 2 is no JSON"):
+    with pytest.raises(DataError, match="line 2, which is no JSON"):
         plot(tmp_path / "broken.jsonl", "learning")
     with pytest.raises(DataError, match="expected one a line"):
         plot(lines([[1]]), "learning")
@@ -247,7 +247,7 @@ def test_a_grey_print_tells_lines_apart():
         red, green, blue = (int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5))
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
-    styles = looks(len(PALETTE))
+    styles = line_styles(len(PALETTE))
     for i, a in enumerate(styles):
         for b in styles[:i]:
             assert a["linestyle"] != b["linestyle"] or abs(lightness(a["color"]) - lightness(b["color"])) > 0.2

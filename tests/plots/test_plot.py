@@ -8,16 +8,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from dynsim.plots import KINDS, available, options_of, plot
-from dynsim.plots._kinds import TABLE
+from dynsim.plots._figure_kinds import figure_kinds
 from dynsim.trajectory import Trajectory
 
-OF_FRAMES = [kind for kind in KINDS if "trajectory" in TABLE[kind].sources]
+OF_FRAMES = [kind for kind in KINDS if "trajectory" in figure_kinds()[kind].sources]
 
 
 @pytest.mark.parametrize("kind", OF_FRAMES)
 def test_every_kind_writes_a_labelled_picture(make_file, tmp_path, kind):
     output = tmp_path / "figure.png"
-    figure = plot(make_file(observables=["train_loss", "accuracy"]), kind, output)
+    figure = plot(make_file(observables=["train_loss", "accuracy"]), kind, output=output)
     assert isinstance(figure, Figure)
     assert figure.get_suptitle() or figure.axes[0].get_title()
     assert figure.axes[-1].get_xlabel() and all(panel.get_ylabel() for panel in figure.axes)
@@ -54,14 +54,14 @@ def test_runs_of_all_shapes(make_file, kind, options):
 def test_one_frame_is_enough_where_time_does_not_matter(make_file):
     path = make_file(frames=1, observables=["loss"])
     with Trajectory(path) as read:
-        assert available(read) == ["trajectories", "signals", "distances", "entropy", "observables", "learning"]
+        assert available(read) == ["distances", "entropy", "learning", "observables", "signals", "trajectories"]
         for kind in available(read):
             plot(read, kind).draw_without_rendering()
 
 
 def test_kinds_without_data_name_the_others(make_file):
     training = make_file(signals=None, observables=["loss"])
-    with pytest.raises(ValueError, match="choose one of trajectories, distances, entropy, energy, phase"):
+    with pytest.raises(ValueError, match="choose one of distances, energy, entropy, forces, learning"):
         plot(training, "signals")
     with pytest.raises(ValueError, match="no frames yet"):
         plot(make_file(frames=0), "trajectories")
@@ -75,20 +75,20 @@ def test_kinds_without_data_name_the_others(make_file):
     ("kind", "options", "message"),
     [
         ("trajectories", {"dim": 4}, "2 or 3"),
-        ("trajectories", {"neurons": [4]}, "got neuron 4, expected a number from 0 to 3"),
-        ("trajectories", {"neurons": [-1]}, "got neuron -1"),
+        ("trajectories", {"neurons": [4]}, "neurons: got 4; expected numbers from 0 to 3"),
+        ("trajectories", {"neurons": [-1]}, "neurons: got -1"),
         ("trajectories", {"neurons": []}, "list of numbers"),
         ("trajectories", {"neurons": [0.5]}, "list of numbers"),
         ("trajectories", {"size": (1, 1)}, "pixels"),
-        ("signals", {"signal": "S"}, "R, E or both"),
+        ("signals", {"signal": "S"}, "one of R, E, both"),
         ("signals", {"component": 1}, "from 0 to 0"),
         ("distances", {"neurons": [1]}, "two or more"),
         ("distances", {"copy": 1}, "from 0 to 0"),
-        ("phase", {"quantity": "x"}, "q, R or E"),
+        ("phase", {"quantity": "x"}, "one of q, R, E"),
         ("phase", {"component": 3}, "from 0 to 2"),
-        ("observables", {"names": ["lost"]}, "expected some of loss"),
-        ("observables", {"against": "epoch"}, "time or step"),
-        ("films", {}, "expected one of trajectories"),
+        ("observables", {"names": ["lost"]}, "some of loss"),
+        ("observables", {"against": "epoch"}, "one of time, step"),
+        ("films", {}, "expected one of distances"),
     ],
 )
 def test_bad_options(make_file, kind, options, message):
@@ -97,13 +97,13 @@ def test_bad_options(make_file, kind, options, message):
 
 
 def test_options_of_another_kind(make_file):
-    with pytest.raises(TypeError, match=r"got option 'dim', expected some of .* for kind 'signals'"):
+    with pytest.raises(TypeError, match=r"got option 'dim'; expected some of .* for kind 'signals'"):
         plot(make_file(), "signals", dim=2)
     assert "dim" in options_of("trajectories")
 
 
 def test_dim_3_of_flat_places(make_file):
-    with pytest.raises(ValueError, match="choose dim 2"):
+    with pytest.raises(ValueError, match="3 for places of 2 coordinates; expected 2"):
         plot(make_file(dimension=2), "trajectories", dim=3)
 
 
@@ -130,7 +130,7 @@ def test_lines_hold_the_numbers_of_the_file(make_file):
 def test_quantiles_of_many_pairs(make_file, monkeypatch):
     from scipy.spatial.distance import pdist
 
-    monkeypatch.setattr("dynsim.plots._distances._MOST_NUMBERS", 3000)  # several blocks
+    monkeypatch.setattr("dynsim.plots._statistics_plots._MOST_NUMBERS", 3000)  # several blocks
     with Trajectory(make_file(neurons=20, dimension=4)) as read:
         lines = plot(read, "distances").axes[0].lines
         every = np.array([pdist(q) for q in read.q[...]])

@@ -4,8 +4,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from dynsim.plots import save
-from dynsim.plots._select import evenly
-from dynsim.plots._style import PALETTE, colours
+from dynsim.plots._figure_style import PALETTE, colours
+from dynsim.plots._selection import evenly
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("SVG", b"<?xml")])

@@ -58,8 +58,8 @@ def test_small_runs(make_file, tmp_path, options):
 
 
 def test_large_runs_are_strided_and_say_so(make_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("dynsim.plots._view._MOST_PARTICLES", 20)
-    monkeypatch.setattr("dynsim.plots._view._MOST_PLACES", 400)
+    monkeypatch.setattr("dynsim.plots._player._MOST_PARTICLES", 20)
+    monkeypatch.setattr("dynsim.plots._player._MOST_PLACES", 400)
     report = view(make_file(neurons=50, dimension=5, frames=90, groups=np.arange(50) // 10), tmp_path / "run.html")
     header, _ = read(tmp_path / "run.html")
     assert (report["neurons"], report["frames"], report["frame_stride"]) == (20, 18, 5)
@@ -93,7 +93,7 @@ def test_the_page_asks_for_nothing(make_file, tmp_path):
 
 def test_refusals(make_file, tmp_path, monkeypatch):
     path = make_file(signals=2)
-    for options, words in (({"neurons": [9]}, "got neuron 9"), ({"component": 2}, "got component 2"),
+    for options, words in (({"neurons": [9]}, "neurons: got 9"), ({"component": 2}, "component: got 2"),
                            ({"frames": 0}, "frames: got 0"), ({"axes": "x"}, "axes: got 'x'")):  # fmt: skip
         with pytest.raises(ValueError, match=words):
             view(path, tmp_path / "run.html", **options)
@@ -102,7 +102,7 @@ def test_refusals(make_file, tmp_path, monkeypatch):
     (tmp_path / "lines.jsonl").write_text("{}")
     with pytest.raises(DataError, match="expected a trajectory"):
         view(tmp_path / "lines.jsonl", tmp_path / "run.html")
-    monkeypatch.setattr("dynsim.plots._view.LARGEST", 10_000)
+    monkeypatch.setattr("dynsim.plots._player.LARGEST", 10_000)
     with pytest.raises(ValueError, match="choose fewer neurons or frames"):
         view(path, tmp_path / "run.html")
     assert not (tmp_path / "run.html").exists()

@@ -92,7 +92,7 @@ def _figures(recipe, rows, folder):
             noise[name + ("" if task.budget is None else f" {task.budget:g}")] = curve
     if series:
         label = "floats (rounded: bytes) of the layers, share of their weights"
-        save(compare(series, label, "test accuracy, %", title=recipe.title), folder / "accuracy.png")
+        save(compare(series, x=label, y="test accuracy, %", title=recipe.title), folder / "accuracy.png")
     if noise and recipe.deltas:
-        figure = compare(noise, "delta", "test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
+        figure = compare(noise, x="delta", y="test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
         save(figure, folder / "noise.png")

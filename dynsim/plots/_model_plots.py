@@ -1,15 +1,80 @@
-"""The layers of a model as boxes, and the neurons that they share."""
+"""The weights of a model, and its layers as boxes."""
 
+from __future__ import annotations
+
+import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from dynsim.plots._style import GREY, PALETTE, legend, line, new_figure, note
+from dynsim._check import refusal
 
+from ._figure_kinds import figure_kind
+from ._figure_style import GREY, PALETTE, decorate, legend, line, new_figure, note
+
+_MOST_PANELS = 6
+_MOST_PIXELS = 1000  # of a side; larger matrices are averaged over blocks
 _PER_COLUMN = 12
 _MOST_LAYERS = 72
-_KINDS = {"places": PALETTE[0], "weights": PALETTE[1], "norm": PALETTE[2]}
+_COLOURS = {"places": PALETTE[0], "weights": PALETTE[1], "norm": PALETTE[2]}
 _NAMES = {"places": "places of neurons", "weights": "ordinary weights", "norm": "norm", "": "no numbers"}
 
 
+@figure_kind(
+    "weights",
+    "the weights that places stand for",
+    sources=("model",),
+    needs=lambda model: any(hasattr(layer, "materialize") for layer in model.layers),
+    requires="a layer with weights",
+)
+def draw_weights(model, *, layer=None, title=None, size=None):
+    """Every layer's weight matrix [to, from] as its places give it; `layer` picks one, counted in the model.
+
+    Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k)
+    is drawn as n_out rows of all its kernels' numbers.
+    """
+    found = {k: one for k, one in enumerate(model.layers) if hasattr(one, "materialize")}
+    if layer is not None and layer not in found:
+        raise refusal("layer", repr(layer), f"one of {', '.join(map(str, found))}, which have weights")
+    shown = [layer] if layer is not None else list(found)[:_MOST_PANELS]
+    figure = new_figure(size)
+    columns = min(3, len(shown)) if len(shown) != 4 else 2
+    rows = -(-len(shown) // columns)
+    for place, k in enumerate(shown):
+        weights = np.asarray(found[k].materialize(), dtype=float)
+        axes = figure.add_subplot(rows, columns, place + 1)
+        matrix = weights.reshape(len(weights), -1)
+        limit = float(np.quantile(np.abs(matrix), 0.99)) or 1.0
+        image = axes.imshow(_blocks(matrix), cmap="cividis", vmin=-limit, vmax=limit, aspect="auto",
+                            extent=(-0.5, matrix.shape[1] - 0.5, matrix.shape[0] - 0.5, -0.5))  # fmt: skip
+        decorate(axes, _column_label(weights), "to neuron" if weights.ndim == 2 else "to channel")
+        axes.grid(False)
+        shape = " x ".join(map(str, weights.shape))
+        axes.set_title(f"layer {k}, {type(found[k]).__name__}: {shape}", fontsize=10)
+        bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85)
+        bar.set_label("weight" if (place + 1) % columns == 0 or place == len(shown) - 1 else "")
+    figure.suptitle(title or "Weights that the places stand for")
+    rest = len(found) - len(shown) if layer is None else 0
+    note(figure, "colours end where 99 % of the weights are", f"{rest} more layers: choose one" if rest else "")
+    return figure
+
+
+def _column_label(weights):
+    return "from neuron" if weights.ndim == 2 else "from channel, row, column"
+
+
+def _blocks(matrix):
+    """The matrix, averaged over blocks where it has more numbers than a picture has points.
+
+    >>> _blocks(np.ones((2000, 3))).shape
+    (1000, 3)
+    """
+    rows, columns = (-(-side // _MOST_PIXELS) for side in matrix.shape)
+    if rows == columns == 1:
+        return matrix
+    matrix = np.add.reduceat(matrix, np.arange(0, matrix.shape[0], rows), axis=0)
+    return np.add.reduceat(matrix, np.arange(0, matrix.shape[1], columns), axis=1) / (rows * columns)
+
+
+@figure_kind("layers", "the layers of a model, and the neurons that they share", sources=("model",))
 def draw_layers(model, *, title=None, size=None):
     """From inputs (top left) to scores: a box a layer with its numbers; an arc joins layers that share neurons."""
     shown = model.layers[:_MOST_LAYERS]
@@ -29,7 +94,7 @@ def draw_layers(model, *, title=None, size=None):
     config = model.config.get("model", "model")
     axes.set_title(title or f"{config}: {len(model.layers)} layers, {_stored(model.parameters):,} numbers that learn")
     kinds = dict.fromkeys(_kind(layer) for layer in shown)
-    legend(figure, [line(_NAMES[kind], color=_KINDS.get(kind, GREY), linewidth=6) for kind in kinds])
+    legend(figure, [line(_NAMES[kind], color=_COLOURS.get(kind, GREY), linewidth=6) for kind in kinds])
     rest = len(model.layers) - len(shown)
     note(figure, "arcs join layers that share neurons", f"{rest} further layers not drawn" if rest else "")
     return figure
@@ -38,7 +103,7 @@ def draw_layers(model, *, title=None, size=None):
 def _kind(layer):
     """Which numbers a layer has: the first of places, weights and norms."""
     kinds = {parameter.kind for parameter in layer.parameters.values()}
-    return next((kind for kind in _KINDS if kind in kinds), "")
+    return next((kind for kind in _COLOURS if kind in kinds), "")
 
 
 def _stored(parameters):
@@ -46,7 +111,7 @@ def _stored(parameters):
 
 
 def _box(axes, x, y, number, layer):
-    colour = _KINDS.get(_kind(layer), GREY)
+    colour = _COLOURS.get(_kind(layer), GREY)
     box = FancyBboxPatch((x + 0.12, y - 0.3), 0.68, 0.6, boxstyle="round,pad=0,rounding_size=0.05", linewidth=1.5,
                          edgecolor=colour, facecolor=(*_rgb(colour), 0.12))  # fmt: skip
     axes.add_patch(box)

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from dynsim._check import describe, refusal
+
 # Okabe & Ito's palette, which the color-blind tell apart; its yellow is left out, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#767676"
@@ -19,10 +21,10 @@ _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read i
 def new_figure(size=None):
     """A figure of `size` (width, height) in pixels, laid out so that nothing overlaps."""
     if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
-        raise ValueError(f"got size of type {type(size).__name__}, expected (width, height) in pixels")
+        raise refusal("size", describe(size), "(width, height) in pixels")
     width, height = (1200, 800) if size is None else size
     if not (100 <= width <= 20000 and 100 <= height <= 20000):
-        raise ValueError(f"got size {(width, height)}, expected width and height from 100 to 20000 pixels")
+        raise refusal("size", (width, height), "width and height from 100 to 20000 pixels")
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     return figure
@@ -39,10 +41,10 @@ def colours(count):
     return [tuple(map(float, rgba)) for rgba in colormaps["viridis"](np.linspace(0.0, 0.92, count))]
 
 
-def looks(count):
+def line_styles(count):
     """`count` styles of lines, dictionaries of colour and dashes; beyond the palette the colours alone differ.
 
-    >>> looks(2)[1]
+    >>> line_styles(2)[1]
     {'color': '#D55E00', 'linestyle': '--'}
     """
     dashes = DASHES if count <= len(PALETTE) else ("-",)
@@ -98,7 +100,7 @@ def line(label, **style):
     return Line2D([], [], label=label, **style)
 
 
-def ends():
+def end_entries():
     """Entries of a legend for the marks of start and end."""
     return [
         line("start", color=GREY, marker="o", linestyle="none", markerfacecolor="white", markersize=6),

@@ -1,4 +1,4 @@
-"""What a figure is drawn from: a trajectory, a model, or lines of numbers; given as a path or as the thing itself."""
+"""What a figure is drawn from: a trajectory, a model, or lines of numbers; given as a path or as the object itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from contextlib import contextmanager
 from pathlib import Path
 
+from dynsim._check import refusal
 from dynsim.errors import DataError
 from dynsim.models import Model, load_model
 from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind
@@ -39,7 +40,7 @@ def opened(source, kind=None, why=""):
     try:
         if kind is Trajectory and not is_trajectory(found):
             what = "a model" if isinstance(found, Model) else "lines of numbers"
-            raise DataError(f"{getattr(found, 'path', source)} is {what}, expected a trajectory: {why}")
+            raise refusal(getattr(found, "path", "source"), what, f"a trajectory: {why}", error=DataError)
         yield found
     finally:
         if close:
@@ -74,14 +75,14 @@ def _lines(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give metrics.jsonl of a training, or lines of evaluate --json")
     if path.stat().st_size > LARGEST:
-        raise DataError(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}; it is no such file")
+        raise refusal(path, f"{path.stat().st_size:,} bytes", f"at most {LARGEST:,}", error=DataError)
     entries = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             entry = json.loads(line) if line.strip() else {}
         except ValueError:
-            raise DataError(f"{path}: line {number} is no JSON; expected one object a line") from None
+            raise refusal(path, f"line {number}, which is no JSON", "one object a line", error=DataError) from None
         if not isinstance(entry, dict):
-            raise DataError(f"{path}: line {number} is no JSON object; expected one a line")
+            raise refusal(path, f"line {number}, which is no JSON object", "one a line", error=DataError)
         entries += [entry] if entry else []
     return entries

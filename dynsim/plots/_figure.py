@@ -1,18 +1,30 @@
-"""One function for all figures."""
+"""One function for all figures; figures are saved whole or not at all."""
 
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dynsim.plots._kinds import TABLE
-from dynsim.plots._save import expect_format, save
-from dynsim.plots._source import is_trajectory, opened, source_name
+from dynsim._check import as_choice, as_like, refusal
+from dynsim._files import expect_output, replacing
+
+from ._figure_kinds import figure_kinds
+from ._sources import is_trajectory, opened, source_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "pdf", "svg")
+FILMS = ("mp4", "gif")
+# Without dates the same figure gives the same file.
+_METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-def plot(source, kind, output=None, **options):
+def plot(source: Any, kind: str, *, output: str | Path | None = None, **options: Any) -> Figure:
     """Draw a figure of a trajectory, a model or the metrics of a training.
 
-    `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the thing itself:
+    `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the object itself:
     an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. `kind` is one of `KINDS`. Of a trajectory:
 
     - "trajectories": paths in two or three dimensions, with start and end; options `neurons`, `dim` (2 or 3), `axes`
@@ -45,48 +57,41 @@ def plot(source, kind, output=None, **options):
     >>> plot(path, "trajectories").axes[0].get_title()
     'Paths of 2 neurons'
     """
-    _expect_kind(kind)
+    as_choice(kind, figure_kinds(), "kind")
     if output is not None:
         expect_format(output)
+    known = options_of(kind)
     for name in options:
-        if name not in options_of(kind):
-            known = ", ".join(options_of(kind))
-            raise TypeError(f"got option {name!r}, expected some of {known} for kind {kind!r}")
+        if name not in known:
+            raise refusal("plot", f"option {name!r}", f"some of {', '.join(known)} for kind {kind!r}", error=TypeError)
     with opened(source) as found:
         kinds = available(found)
         if kind not in kinds:
-            raise ValueError(
-                f"{getattr(found, 'path', 'the model')} has nothing for kind {kind!r} ({_why(kind, found)}); "
-                + (f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer")
-            )
-        figure = TABLE[kind].draw(found, **options)
+            do = f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer"
+            raise refusal("kind", f"{kind!r} for {getattr(found, 'path', 'the model')}", _requirement(kind, found), do)
+        figure = figure_kinds()[kind].draw(found, **options)
     if output is not None:
         save(figure, output)
     return figure
 
 
-def _why(kind, found):
-    sources, here = TABLE[kind].sources, source_name(found)
-    return TABLE[kind].otherwise if here in sources else f"it is drawn from a {' or '.join(sources)}, not from {here}"
+def _requirement(kind, found):
+    """What a source is expected to be or to hold, for the message about one that is not or does not."""
+    entry, here = figure_kinds()[kind], source_name(found)
+    return f"a source with {entry.requires}" if here in entry.sources else f"a {' or '.join(entry.sources)}, not {here}"
 
 
-def _expect_kind(kind):
-    if not isinstance(kind, str) or kind not in TABLE:
-        text = repr(kind) if isinstance(kind, str) else f"of type {type(kind).__name__}"
-        raise ValueError(f"got kind {text}, expected one of {', '.join(TABLE)}")
-
-
-def options_of(kind):
+def options_of(kind: str) -> list[str]:
     """Names of the options of a kind of figure.
 
     >>> options_of("trajectories")
     ['neurons', 'dim', 'axes', 'title', 'size']
     """
-    _expect_kind(kind)
-    return list(inspect.signature(TABLE[kind].draw).parameters)[1:]
+    as_choice(kind, figure_kinds(), "kind")
+    return list(inspect.signature(figure_kinds()[kind].draw).parameters)[1:]
 
 
-def available(source):
+def available(source: Any) -> list[str]:
     """Kinds of figures that an open trajectory, a model or lines have the data for.
 
     >>> import tempfile, os
@@ -95,10 +100,40 @@ def available(source):
     >>> with TrajectoryWriter(path, neurons=2, dimension=1) as writer:
     ...     writer.write(0, 0.0, [[1.0], [2.0]])
     >>> available(Trajectory(path))
-    ['trajectories', 'distances']
+    ['distances', 'trajectories']
     """
     with opened(source) as found:
         if is_trajectory(found) and not found.frames:
             return []
         here = source_name(found)
-        return [name for name, kind in TABLE.items() if here in kind.sources and kind.needs(found)]
+        return [name for name, kind in figure_kinds().items() if here in kind.sources and kind.needs(found)]
+
+
+def expect_format(output: str | Path, formats: tuple[str, ...] = FORMATS) -> str:
+    """Return the format that the suffix of `output` names; checked together with its folder before anything is drawn.
+
+    Raises ValueError for another suffix, OSError for a path that cannot be written.
+    """
+    suffix = Path(output).suffix.lower().lstrip(".")
+    if suffix not in formats:
+        raise refusal("output", repr(str(output)), f"a name that ends in .{', .'.join(formats)}")
+    expect_output(output)
+    return suffix
+
+
+def save(figure: Figure, output: str | Path) -> None:
+    """Save a figure as PNG, PDF or SVG by the suffix of `output`; an old file is replaced at the very end.
+
+    Raises ValueError for another suffix, OSError for a path that cannot be written.
+
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> output = Path(tempfile.mkdtemp()) / "empty.png"
+    >>> save(Figure(), output)
+    >>> output.read_bytes()[1:4]
+    b'PNG'
+    """
+    as_like(figure, ("savefig",), "matplotlib Figure", "figure")
+    suffix = expect_format(output)
+    with replacing(output) as temporary:
+        figure.savefig(temporary, format=suffix, metadata=_METADATA[suffix])

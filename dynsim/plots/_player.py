@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.colors import to_hex
 
-from dynsim._check import as_count, as_instance
-from dynsim.plots._names import group_names
-from dynsim.plots._project import Projection
-from dynsim.plots._save import written_whole
-from dynsim.plots._select import chosen_neurons, component_of, particles, some_of
-from dynsim.plots._source import opened
-from dynsim.plots._style import colours, ramp
+from dynsim._check import as_count, as_instance, refusal
+from dynsim._files import to_json, write_whole
 from dynsim.trajectory import Trajectory
+
+from ._figure import expect_format
+from ._figure_style import colours, ramp
+from ._projection import Projection
+from ._selection import chosen_neurons, component_of, group_names, particle_indices, some_of
+from ._sources import opened
 
 LARGEST = 20_000_000  # bytes of the page
 _MOST_PLACES = 1_000_000  # of all frames together: 8 MB of places, 5.4 MB of signals
@@ -28,7 +31,16 @@ _SCRIPTS = ("recording", "colouring", "camera", "webgl", "canvas", "panel", "int
 _MISSING, _STEPS = 65535, 65534
 
 
-def view(source, output, *, neurons=None, frames=None, component=0, axes="auto", title=None):
+def view(
+    source: Any,
+    output: str | Path,
+    *,
+    neurons: npt.ArrayLike | None = None,
+    frames: int | None = None,
+    component: int = 0,
+    axes: str = "auto",
+    title: str | None = None,
+) -> dict[str, int]:
     """Write a trajectory as one HTML file that plays it in a browser, without any network.
 
     Places and signals are rounded to 65,535 values an axis, and strided over neurons and frames so that the page stays
@@ -53,17 +65,15 @@ def view(source, output, *, neurons=None, frames=None, component=0, axes="auto",
         as_count(frames, "frames")
     if title is not None:
         as_instance(title, str, "title")
+    expect_format(output, ("html", "htm"))
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
         header, arrays = _collect(trajectory, neurons, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")
     page = _fill(header, arrays)
     if len(page) > LARGEST:
-        raise ValueError(
-            f"got {header['shown']:,} neurons in {len(header['time']):,} frames, a page of {len(page) / 1e6:.0f} MB; "
-            f"expected at most {LARGEST / 1e6:.0f} MB, choose fewer neurons or frames"
-        )
-    with written_whole(output, ("html", "htm")) as file:
-        file.write(page)
+        size = f"{header['shown']:,} neurons in {len(header['time']):,} frames, a page of {len(page) / 1e6:.0f} MB"
+        raise refusal("view", size, f"at most {LARGEST / 1e6:.0f} MB", "choose fewer neurons or frames")
+    write_whole(output, page)
     return {
         "bytes": len(page),
         "neurons": header["shown"],
@@ -75,11 +85,11 @@ def view(source, output, *, neurons=None, frames=None, component=0, axes="auto",
 def _collect(trajectory, neurons, frames, component, axes):
     """The page's header, a dict, and its arrays of 16 bits."""
     if not trajectory.frames:
-        raise ValueError(f"{trajectory.path} holds no frames yet; run longer")
+        raise refusal(trajectory.path, "no frames yet", "some", "run longer")
     chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PARTICLES // trajectory.copies))
-    which = particles(trajectory, chosen)
+    which = particle_indices(trajectory, chosen)
     if len(which) > _MOST_INDICES:
-        raise ValueError(f"got {len(which):,} places a frame, expected at most {_MOST_INDICES:,}; choose fewer neurons")
+        raise refusal("neurons", f"{len(which):,} places a frame", f"at most {_MOST_INDICES:,}", "choose fewer neurons")
     most = min(_MOST_FRAMES, max(2, _MOST_PLACES // len(which))) if frames is None else frames
     stride = -(-trajectory.frames // most)
     shown = slice(None, None, stride)
@@ -191,7 +201,7 @@ def _fill(header, arrays):
         "title": html.escape(header["title"]),
         "style": text("style.css"),
         "script": "\n".join(text(f"{name}.js") for name in _SCRIPTS),
-        "header": _harmless(json.dumps(header, allow_nan=False)),
+        "header": _escaped(to_json(header)),
         **{name: "" for name in ("received", "emitted")},
         **{name: base64.b64encode(words.tobytes()).decode("ascii") for name, words in arrays.items()},
     }
@@ -200,7 +210,7 @@ def _fill(header, arrays):
     return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode("utf-8")
 
 
-def _harmless(text):
+def _escaped(text):
     """JSON in which no name can end the script element that holds it."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

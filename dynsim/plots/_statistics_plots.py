@@ -1,0 +1,246 @@
+"""Distances of pairs of neurons, their entropy, and energy-like sums over all neurons, over time."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from dynsim._check import refusal
+from dynsim.engine import configure, echo_gain
+
+from ._figure_kinds import figure_kind, has_motion
+from ._figure_style import (
+    GREY,
+    PALETTE,
+    UNITS,
+    decorate,
+    legend,
+    line,
+    line_styles,
+    new_figure,
+    note,
+    thinned,
+    time_label,
+    whole_numbers,
+)
+from ._selection import chosen_neurons, expect_copy, frame_stride, some_of
+
+_MOST_LINES = 10
+_MOST_NEURONS = 150  # 11,175 pairs
+_MOST_FRAMES = 500
+_MOST_NUMBERS = 2_000_000  # of one block of pair distances
+_MOST_ENERGY_FRAMES = 400
+_MOST_GAINS = 25  # each is an eigenvalue problem
+_MOST_GAIN_NEURONS = 400
+_BLOCK = 4_000_000  # numbers read at a time
+
+
+@figure_kind(
+    "distances",
+    "distances of pairs over time",
+    needs=lambda trajectory: trajectory.neurons > 1,
+    requires="two neurons",
+)
+def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
+    """Euclidean distances in all d coordinates: one line a pair while they are few, quantiles otherwise."""
+    expect_copy(trajectory, copy)
+    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS)
+    if len(chosen) < 2:
+        raise refusal("neurons", f"{len(chosen)} neuron", "two or more for distances")
+    frames = frame_stride(trajectory, _MOST_FRAMES)
+    time = trajectory.time[frames]
+    places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
+    pairs = np.array(list(combinations(range(len(chosen)), 2)))
+    figure = new_figure(size)
+    axes = figure.add_subplot()
+    marker = "o" if len(time) == 1 else None
+    if len(pairs) <= _MOST_LINES:
+        palette, lengths = line_styles(len(pairs)), _lengths(places, pairs)
+        for index, values in enumerate(lengths.T):
+            axes.plot(time, values, **palette[index], linewidth=1.5, marker=marker)
+        entries = [line(f"{chosen[i]} to {chosen[j]}", **palette[k]) for k, (i, j) in enumerate(pairs)]
+        heading = "neurons"
+    else:
+        entries, heading = _bands(axes, time, _quantiles(places, pairs)), f"{len(pairs):,} pairs"
+    decorate(axes, time_label(trajectory), r"distance $\|q_j - q_i\|$")
+    whole_numbers(axes, time)
+    axes.set_ylim(bottom=0)
+    which = f", copy {copy}" if trajectory.copies > 1 else ""
+    axes.set_title(title or f"Pair distances of {some_of(len(chosen), trajectory.neurons)}{which}")
+    legend(figure, entries, heading)
+    note(figure, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    return figure
+
+
+def _lengths(places, pairs):
+    return np.linalg.norm(places[:, pairs[:, 0]] - places[:, pairs[:, 1]], axis=2)
+
+
+def _quantiles(places, pairs):
+    """Minimum, quartiles, 5 and 95 % and maximum of the distances (7, T), a block of frames at a time."""
+    size = max(1, _MOST_NUMBERS // (len(pairs) * places.shape[2]))
+    parts = []
+    for start in range(0, len(places), size):
+        lengths = _lengths(places[start : start + size], pairs)
+        # Frames that are all NaN (a diverged run) stay NaN, without NumPy's warning.
+        part = np.full((7, len(lengths)), np.nan)
+        some = np.isfinite(lengths).any(axis=1)
+        part[:, some] = np.nanquantile(lengths[some], [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1], axis=1)
+        parts.append(part)
+    return np.concatenate(parts, axis=1)
+
+
+def _bands(axes, time, quantiles):
+    least, low, lower, median, upper, high, most = quantiles
+    blue, orange = PALETTE[0], PALETTE[1]
+    axes.fill_between(time, low, high, color=blue, alpha=0.18, linewidth=0)
+    axes.fill_between(time, lower, upper, color=blue, alpha=0.3, linewidth=0)
+    marker = "o" if len(time) == 1 else None
+    axes.plot(time, median, color=blue, linewidth=2, marker=marker)
+    axes.plot(time, most, color=orange, linewidth=1.2, linestyle="--", marker=marker)
+    axes.plot(time, least, color=orange, linewidth=1.2, marker=marker)
+    return [
+        line("largest", color=orange, linewidth=1.2, linestyle="--"),
+        line("5 to 95 %", color=blue, linewidth=8, alpha=0.18),
+        line("25 to 75 %", color=blue, linewidth=8, alpha=0.45),
+        line("median", color=blue, linewidth=2),
+        line("smallest", color=orange, linewidth=1.2),
+    ]
+
+
+@figure_kind(
+    "entropy",
+    "entropy of the distribution of distances over time",
+    needs=lambda trajectory: trajectory.neurons > 2,
+    requires="three neurons",
+)
+def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=None):
+    """Shannon entropy (bits) of the histogram of pair distances, frame by frame.
+
+    The bins are the same for all frames, from 0 to the largest distance of all, so that a fall means that distances
+    became alike. It is 0 where all fall into one bin, log2(bins) where they spread evenly.
+    """
+    expect_copy(trajectory, copy)
+    if not 2 <= bins <= 10_000:
+        raise refusal("bins", bins, "2 to 10000")
+    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS)
+    if len(chosen) < 3:
+        raise refusal("neurons", f"{len(chosen)} neurons", "three or more: two have one distance only")
+    frames = frame_stride(trajectory, _MOST_FRAMES)
+    time = trajectory.time[frames]
+    places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
+    bits = entropies(places, bins)
+    figure = new_figure(size)
+    axes = figure.add_subplot()
+    axes.plot(time, bits, color=PALETTE[0], linewidth=1.8, marker="o" if len(time) <= 60 else None, markersize=3.5)
+    axes.axhline(np.log2(bins), color=PALETTE[1], linestyle="--", linewidth=1.2)
+    axes.annotate("evenly spread", (1, np.log2(bins)), (-4, -12), ("axes fraction", "data"), "offset points",
+                  ha="right", fontsize=9, color=PALETTE[1])  # fmt: skip
+    decorate(axes, time_label(trajectory), "entropy of distances (bits)")
+    whole_numbers(axes, time)
+    axes.set_ylim(0, 1.04 * np.log2(bins))
+    which = f", copy {copy}" if trajectory.copies > 1 else ""
+    axes.set_title(title or f"Entropy of pair distances, {some_of(len(chosen), trajectory.neurons)}{which}")
+    note(figure, f"{bins} bins up to the largest distance", thinned(len(time), trajectory.frames, "frames"), UNITS)
+    return figure
+
+
+def entropies(places, bins):
+    """Entropy (T,) in bits of the distances of places (T, n, d); NaN where a frame is not finite.
+
+    >>> corners = np.array([[0.0], [1.0], [3.0]])  # distances 1, 2, 3 in bins (0, 1.5) and (1.5, 3)
+    >>> entropies(corners[None], 2).round(4).tolist()
+    [0.9183]
+    """
+    first, second = np.array(list(combinations(range(places.shape[1]), 2))).T
+    lengths = np.stack([np.linalg.norm(frame[first] - frame[second], axis=1) for frame in places])
+    finite = np.isfinite(lengths).all(axis=1)
+    result = np.full(len(places), np.nan)
+    largest = lengths[finite].max(initial=0.0)
+    for k in np.flatnonzero(finite):
+        share = np.histogram(lengths[k], bins, (0.0, largest or 1.0))[0] / lengths.shape[1]
+        share = share[share > 0]
+        result[k] = abs(-np.sum(share * np.log2(share)))  # abs: -1 log 1 is -0
+    return result
+
+
+@figure_kind(
+    "energy",
+    "sums of |q'|^2, |R| and |E|, and the echo gain, over time",
+    needs=has_motion,
+    requires="two frames at different times",
+)
+def draw_energy(trajectory, *, title=None, size=None):
+    """sum |q'|^2, and the norms |R| and |E|, of all neurons; the echo gain where the file says how it was made.
+
+    q' comes from differences of neighbouring frames. Only every so many frames are drawn, but q' always comes from
+    frames that follow each other.
+    """
+    frames = frame_stride(trajectory, _MOST_ENERGY_FRAMES)
+    time = trajectory.time
+    kinetic_time, kinetic = _kinetic(trajectory, frames.step)
+    panels = [(r"$\sum_i |\dot q_i|^2$", "-", kinetic_time, kinetic)]
+    for name, data in (("R", trajectory.R), ("E", trajectory.E)):
+        if data is not None:
+            panels.append((rf"$|{name}|$", "-", time[frames], _norms(data, frames.step)))
+    gains = _gains(trajectory)
+    if gains is not None:
+        panels.append((r"echo gain $\rho(a\Phi)$", "o-", *gains))
+    figure = new_figure(size)
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, style, x, values), colour in zip(rows, panels, PALETTE, strict=False):
+        axes.plot(x, values, style, color=colour, linewidth=1.6, markersize=3.5)
+        decorate(axes, time_label(trajectory) if axes is rows[-1] else "", label)
+        some = values[np.isfinite(values)]
+        if len(some) and some.min() > 0 and some.max() > 1000 * some.min():
+            axes.set_yscale("log")
+    whole_numbers(rows[-1], time)
+    if gains is not None:
+        rows[-1].axhline(1.0, color=GREY, linestyle="--", linewidth=1)
+    rows[0].set_title(title or f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
+    shown = thinned(len(time[frames]), trajectory.frames, "frames")
+    note(figure, "q' from differences of frames", shown, UNITS)
+    return figure
+
+
+def _kinetic(trajectory, stride):
+    """Times between frames, and the sum of |q'|^2 over all places there."""
+    time, values, middles = trajectory.time, [], []
+    particles = trajectory.neurons * trajectory.copies
+    most = max(1, _BLOCK // (particles * trajectory.dimension))
+    run = max(2, most) if stride == 1 else 2
+    for start in range(0, trajectory.frames - 1, stride if stride > 1 else run - 1):
+        block = slice(start, min(trajectory.frames, start + run))
+        passed = np.diff(time[block])
+        moved = np.diff(trajectory.places(block).astype(float), axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values.append(np.sum(moved**2, axis=(1, 2)) / passed**2)
+        middles.append((time[block][1:] + time[block][:-1]) / 2)
+    return np.concatenate(middles), np.concatenate(values)
+
+
+def _norms(data, stride):
+    """Euclidean norm over neurons and components of every stride-th frame."""
+    rows = max(1, _BLOCK // max(1, int(np.prod(data.shape[1:])))) * stride
+    parts = [data[start : start + rows : stride].astype(float) for start in range(0, len(data), rows)]
+    return np.concatenate([np.linalg.norm(part.reshape(len(part), -1), axis=1) for part in parts])
+
+
+def _gains(trajectory):
+    """Times and echo gains of some frames, or None where the system is not known or nothing echoes."""
+    system = getattr(trajectory, "system", None)
+    config = trajectory.parameters.get("config")
+    if system is None and isinstance(config, dict):
+        system = configure(config).system
+    known = system is not None and trajectory.R is not None and system.neurons == trajectory.neurons
+    if not known or system.neurons * system.signals > _MOST_GAIN_NEURONS:
+        return None
+    some = np.unique(np.linspace(0, trajectory.frames - 1, _MOST_GAINS).astype(int))
+    gains = []
+    for k in some:
+        q, R = trajectory.q[int(k)].astype(float), trajectory.R[int(k)].astype(float)
+        finite = np.isfinite(q).all() and np.isfinite(R).all()
+        gains.append(echo_gain(system, q.reshape(system.q.shape), R) if finite else np.nan)
+    gains = np.array(gains)
+    return (trajectory.time[some], gains) if np.nanmax(gains, initial=0.0) > 1e-12 else None
