@@ -112,9 +112,9 @@ def test_a_layer_is_one_file(module):
     assert not np.array_equal(before, model.layers[1].gain.value)
 
 
-def test_a_command_is_one_file_and_a_line(module, monkeypatch, capsys):
+def test_a_command_is_one_file(module, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "dynsim.cli.hello", module("hello", COMMAND))
-    monkeypatch.setitem(_root.COMMANDS, "hello", "Greet.")
+    monkeypatch.setattr(_root, "FOLDER", tmp_path)
     with pytest.raises(SystemExit) as stop:
         _root.main(["hello", "--name", "layer"])
     assert stop.value.code == 0 and capsys.readouterr().out == "Hello, layer.\n"

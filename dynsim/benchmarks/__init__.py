@@ -1,23 +1,42 @@
 """Benchmarks: this program and a peer doing the same work, side by side in one run.
 
 Every contestant runs in a process of its own, in turn, several rounds: threads of one library do not disturb those of
-another, and a slow minute of the machine meets all of them.
+another, and a slow minute of the machine affects all of them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dynsim._check import as_choice, as_count, as_flag
 
 BENCHMARKS = {
     "pairs": "pair sums, 1 / r in float32, against KeOps",
     "engine": "RK4 against SciPy's solve_ivp over NumPy; a delay system against jitcdde and ddeint",
-    "growth": "time of a pair sum against the number of neurons, direct and sorted",
+    "growth": "time of a step against the number of neurons, direct and sorted",
     "product": "weight-free products with l1 distances against BLAS on the full matrix",
     "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
-    "sharing": "neurons that neighbouring layers have in common, against each its own, on as many numbers",
+    "sharing": "neurons that neighbouring layers share, against layers fitted alone, on as many numbers",
     "train": "an epoch of LeNet-5 in DyN form against PyTorch with weights",
+}
+DRAWN = ("growth", "product")
+_MODULES = {
+    "pairs": "pair_speed",
+    "engine": "simulation_speed",
+    "growth": "simulation_growth",
+    "product": "product_speed",
+    "fit": "fit_quality",
+    "sharing": "sharing_quality",
+    "train": "training_speed",
 }
 
 
-def run(name, rounds=3, full=False, progress=None, **options):
+def measure(
+    name: str, *, rounds: int = 3, full: bool = False, progress: Callable | None = None, **options: Any
+) -> dict[str, Any]:
     """Run one benchmark and return its numbers, with the machine and the versions.
 
     Parameters
@@ -29,7 +48,8 @@ def run(name, rounds=3, full=False, progress=None, **options):
     full : bool
         Also the largest sizes.
     progress : callable, optional
-        Called with the number of contestants that have run so far.
+        Called as progress(done, None) with the number of contestants that have run; a true answer stops with
+        KeyboardInterrupt.
     options
         Of one benchmark: `backend` of pairs.
 
@@ -38,13 +58,21 @@ def run(name, rounds=3, full=False, progress=None, **options):
     ValueError
         If there is no benchmark of this name, or no such backend.
     """
-    if name not in BENCHMARKS:
-        raise ValueError(f"benchmark: got {name!r}; expected one of {', '.join(BENCHMARKS)}.")
-    from ._measure import machine, telling
+    from ._contestants import machine, reported
 
-    with telling(progress or (lambda runs: None)):
-        found = import_module(f"{__name__}.{name}").run(rounds, full, **options)
+    module = _module(name)
+    with reported(progress):
+        found = module.measure(as_count(rounds, "rounds"), as_flag(full, "full"), **options)
     return {"benchmark": name, "machine": machine(), **found}
 
 
-__all__ = ["BENCHMARKS", "run"]
+def draw(found: dict[str, Any], output: str | Path) -> None:
+    """Draw what `measure` returned for one of DRAWN, and save it as `dynsim.plots.save` does."""
+    _module(as_choice(found["benchmark"], DRAWN, "benchmark")).draw(found, output)
+
+
+def _module(name):
+    return import_module(f"{__name__}.{_MODULES[as_choice(name, BENCHMARKS, 'benchmark')]}")
+
+
+__all__ = ["BENCHMARKS", "DRAWN", "draw", "measure"]

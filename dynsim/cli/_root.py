@@ -1,63 +1,63 @@
-"""The roof's ridge: which commands there are, and how an error leaves the house.
+"""The root command: which commands there are, exit codes, and how errors are printed.
 
-Modules are named, not imported, so that `dynsim --help` loads click only.
+A command is a file of this folder with a `command`; its docstring begins with "dynsim NAME: what it does.".
+Commands are listed without being imported, so that `dynsim --help` loads click only.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
 import threading
 from importlib import import_module
+from pathlib import Path
 
 import click
 
-COMMANDS = {
-    "demo": "A tour in under a minute: simulate, train, look.",
-    "simulate": "Run a configuration or a preset into a trajectory file.",
-    "resume": "Go on with a run that was stopped.",
-    "train": "Train a network of particles (or the ordinary one) on a data set.",
-    "evaluate": "Accuracy of a saved model, ideal or perturbed.",
-    "info": "What a trajectory or model file is.",
-    "validate": "Whether a file is sound.",
-    "verify": "Whether a model says the same after it was saved and reloaded.",
-    "plot": "Draw a trajectory, a model or a training.",
-    "animate": "A film of a trajectory.",
-    "view": "A page that plays a trajectory in a browser.",
-    "watch": "Follow a run in progress.",
-    "export": "Files for other programs.",
-    "convert": "Turn a trained network of PyTorch into particles.",
-    "data": "List and download data sets.",
-    "bench": "This program beside its peers, timed in one run.",
-    "experiment": "Tables of many trainings, as published.",
-    "doctor": "Whether this installation is well, and what to do if not.",
-    "cite": "References for what a run used.",
-}
+FOLDER = Path(__file__).parent
 
 
-class Root(click.Group):
+def command_names():
+    """Names of all commands: the public modules of this folder."""
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+
+
+def command_summary(name):
+    """What a command does, from the first line of its file.
+
+    >>> command_summary("watch")
+    'Follow a run in progress.'
+    """
+    text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    line = text.partition("\n")[0]
+    summary = line.partition(": ")[2] or line
+    return summary[:1].upper() + summary[1:]
+
+
+class RootGroup(click.Group):
     """A group that loads a command's module when it is called."""
 
     def list_commands(self, context):
-        """Names in the order of the table."""
-        return list(COMMANDS)
+        """Names of the commands."""
+        return command_names()
 
     def get_command(self, context, name):
         """Import one command."""
-        if name not in COMMANDS:
+        if name not in command_names():
             return None
-        command = import_module(f"dynsim.cli.{name}").command
+        command = import_module(f"{__package__}.{name}").command
         command.name = name  # they are all called `command` where they are made
         return command
 
     def format_commands(self, context, formatter):
-        """List the commands from the table, importing none."""
+        """List the commands with what they do."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, command_summary(name)) for name in command_names()])
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dynsim")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def root(debug):

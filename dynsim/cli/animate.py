@@ -1,14 +1,14 @@
-"""`dynsim animate`: films of trajectories."""
-
-import json
+"""dynsim animate: make a film of a trajectory."""
 
 import click
 
-from ._progress import Progress
+from dynsim._files import to_json
+
+from ._progress_bars import ProgressBar
 from .plot import numbers, pixels
 
 
-@click.command(name="animate")
+@click.command()
 @click.argument("file", type=click.Path())
 @click.option("-o", "--output", type=click.Path(), help="The film: .mp4 (needs ffmpeg) or .gif [beside FILE].")
 @click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to show, counted from 0.")
@@ -35,10 +35,10 @@ def command(file, output, as_json, **options):
     from dynsim.plots import animate
 
     given = {name: value for name, value in options.items() if value is not None}
-    with Progress(0, 1, "film") as bar:
-        report = animate(file, output, progress=lambda done, count: bar(done / count), **given)
+    with ProgressBar("frame") as bar:
+        report = animate(file, output, progress=bar, **given)
     if as_json:
-        click.echo(json.dumps(report))
+        click.echo(to_json(report))
         return
     click.echo(report["output"])
     frames = f"{report['frames']:,} frames" + (f", every {report['stride']}." if report["stride"] > 1 else "")

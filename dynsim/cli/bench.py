@@ -1,65 +1,62 @@
-"""dynsim bench: this program beside its peers."""
+"""dynsim bench: measure this program beside its peers in one run."""
 
 from __future__ import annotations
 
-import json
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from ._progress import Count
+from dynsim._check import refusal
+from dynsim._files import to_json
+from dynsim.benchmarks import BENCHMARKS, DRAWN
 
-# As in dynsim.benchmarks, which a test compares.
-NAMES = ("pairs", "engine", "growth", "product", "fit", "sharing", "train")
-DRAWN = ("growth", "product")
+from ._progress_bars import ProgressBar
+
+_LIST = "\n".join(f"{name:8} {text}" for name, text in BENCHMARKS.items())
+_HELP = f"""Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
+
+\b
+{_LIST}
+
+A peer that is not installed is named in its place: pip install 'dynsim[bench]'.
+
+\b
+dynsim bench pairs
+dynsim bench train --json
+dynsim bench product --full --figure product.png
+dynsim bench growth --full --figure growth.png
+"""
 
 
-@click.command()
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+@click.command(help=_HELP)
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times each contestant runs.")
 @click.option("--full", is_flag=True, help="Also the largest sizes.")
-@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Who computes our pair sums (pairs).")
+@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="What computes our pair sums (pairs).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (of growth or product).")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(names, rounds, full, backend, figure, as_json):
-    """Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
+    """Run benchmarks; the help is put together above."""
+    from dynsim.benchmarks import draw, measure
 
-    \b
-    pairs    pair sums against KeOps
-    engine   integration against SciPy, jitcdde and ddeint
-    growth   time against the number of neurons
-    product  weight-free products against BLAS
-    fit      places fitted to weights, against Adam
-    sharing  neurons that layers have in common, against each its own
-    train    an epoch of LeNet-5 against PyTorch
-
-    A peer that is not installed is named in its place: pip install 'dynsim[bench]'.
-
-    \b
-    dynsim bench pairs
-    dynsim bench train --json
-    dynsim bench product --full --figure product.png
-    dynsim bench growth --full --figure growth.png
-    """
-    from dynsim.benchmarks import BENCHMARKS, run
-
-    names = names or NAMES
+    names = names or tuple(BENCHMARKS)
     for option, value, owners in (("--backend", backend, ("pairs",)), ("--figure", figure, DRAWN)):
         if value is not None and (len(names) != 1 or names[0] not in owners):
             named = " or ".join(owners)
-            raise click.UsageError(f"{option} belongs to {named}; expected: dynsim bench {owners[0]} {option} {value}")
+            wanted, do = f"{named} alone", f"as dynsim bench {owners[0]} {option} {value}"
+            raise refusal(option, f"it with {', '.join(names)}", wanted, do, error=click.UsageError)
     if figure is not None:
         from dynsim.plots import expect_format
 
         expect_format(figure)  # before the work, not after it
     for name in names:
         click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
-        with Count("run", delay=0.0) as progress:
-            found = run(name, rounds, full, progress, **({"backend": backend} if backend else {}))
-        click.echo(json.dumps(found) if as_json else _text(found))
+        with ProgressBar("run", delay=0.0) as bar:
+            options = {"backend": backend} if backend else {}
+            found = measure(name, rounds=rounds, full=full, progress=bar, **options)
+        click.echo(to_json(found) if as_json else _text(found))
         if figure is not None:
-            import_module(f"dynsim.benchmarks.{name}").figure(found, figure)
+            draw(found, figure)
             click.echo(f"written {figure}", err=True)
 
 

@@ -1,11 +1,12 @@
-"""dynsim cite: references for what a run used."""
+"""dynsim cite: print references for what a run used."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
+
+from dynsim._files import to_json
 
 from ._references import bibtex, text, used
 
@@ -27,7 +28,7 @@ def command(file, as_bibtex, as_json):
     references = used({} if file is None else _facts(file))
     if as_json:
         listed = [{"key": key, "for": why, "text": text(key), "bibtex": bibtex(key)} for key, why in references]
-        click.echo(json.dumps(listed))
+        click.echo(to_json(listed))
     elif as_bibtex:
         click.echo("\n\n".join(bibtex(key) for key, _ in references))
     else:

@@ -1,17 +1,19 @@
-"""dynsim convert: a trained network of PyTorch becomes particles."""
+"""dynsim convert: turn a trained network of PyTorch into particles."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._progress import Progress
+from dynsim._check import refusal
+from dynsim._files import to_json
+
+from ._computation import ComputingCommand
+from ._progress_bars import ProgressBar
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("model")
 @click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
 @click.option("--copies", type=int, help="Places of a neuron [2 or 4, what fits better; with --dim 2].")
@@ -38,18 +40,18 @@ def command(model, output, data_dir, as_json, include, exclude, **options):
     from dynsim.torch import convert, load_source, save_converted
 
     if output.suffix != ".h5":
-        raise click.UsageError(f"-o: got {output}; expected a name that ends in .h5.")
+        raise refusal("-o", output, "a name that ends in .h5", error=click.UsageError)
     if data_dir is not None and not Path(model).exists() and (data_dir / model).exists():
         model = data_dir / model
     module, source = load_source(model)
     fits = output.with_name(output.name + ".fits")
-    with Progress(0, 1, unit="fits") as bar:
+    with ProgressBar("fit") as bar:
         made, report = convert(
             module, include=list(include) or None, exclude=list(exclude) or None, checkpoint=fits,
-            progress=lambda done, total, name: bar(done / total), **options,
+            progress=bar, **options,
         )  # fmt: skip
     save_converted(made, output, source=source, report=report)
     fits.unlink(missing_ok=True)
     found = {**report.to_dict(), "seed": options["seed"], "bytes": output.stat().st_size}
-    click.echo(json.dumps(found) if as_json else str(report))
+    click.echo(to_json(found) if as_json else str(report))
     click.echo(f"{output}: {output.stat().st_size:,} bytes; seed {options['seed']}", err=True)

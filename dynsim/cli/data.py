@@ -1,13 +1,12 @@
-"""dynsim data: which data sets there are, and how to get them."""
+"""dynsim data: list and download data sets."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from ._progress import Count
+from dynsim._files import to_json
 
 
 @click.group()
@@ -33,7 +32,7 @@ def list_command(data_dir, as_json):
 
     found = {name: find(name, data_dir) for name in NAMES}
     if as_json:
-        click.echo(json.dumps({name: folder and str(folder) for name, folder in found.items()}))
+        click.echo(to_json({name: folder and str(folder) for name, folder in found.items()}))
         return
     for name, folder in found.items():
         where = "embedded" if name == "digits" else folder or f"not here; dynsim data fetch {name}"
@@ -55,6 +54,6 @@ def fetch_command(name, data_dir, mirrors):
     """
     from dynsim.datasets import fetch
 
-    with Count("B") as bar:
-        folder = fetch(name, data_dir, mirrors=mirrors or None, progress=lambda done, total, name: bar(done, total))
+    with ProgressBar("B") as bar:
+        folder = fetch(name, data_dir, mirrors=mirrors or None, progress=bar)
     click.echo(folder)

@@ -1,16 +1,17 @@
-"""dynsim demo: the tour, under a minute and offline."""
+"""dynsim demo: a tour in under a minute: simulate, train, look."""
 
 from __future__ import annotations
 
 import html
-import json
 import time
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._training import FIGURES, train_into
+from dynsim._files import to_json, write_whole
+
+from ._computation import ComputingCommand
+from ._training_folder import FIGURES, train_into
 
 # Simulations of the tour: preset, figures of it, and what a person sees on them.
 RUNS = {
@@ -48,7 +49,7 @@ NEXT = (
 )
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default="dynsim-demo", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
@@ -73,10 +74,10 @@ def command(output, seed, as_json):
     figures += [("training/training.h5", f"training/{FIGURES[kind]}", text) for kind, text in LEARNING.items()]
     players = [_player(output / file, text) for file, text in PLAYERS.items()]
     index = output / "index.html"
-    index.write_text(_page(output, figures, players, report, seed), encoding="utf-8")
+    write_whole(index, _page(output, figures, players, report, seed))
     seconds = time.perf_counter() - began
     if as_json:
-        click.echo(json.dumps({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
+        click.echo(to_json({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
         return
     accuracy, parameters = report["test_accuracy"], report["parameters"]
     click.echo(f"Done in {seconds:.0f} s. {accuracy:.1f} % of 360 digits never seen before, by places alone:")
@@ -123,7 +124,9 @@ def _train(folder, seed):
     from dynsim import datasets, models
 
     network = models.mlp(widths=(64, 32, 10), copies=4, dim=4, seed=seed)
-    return train_into(folder, network, datasets.load("digits"), epochs=20, batch=64, rate=0.02, seed=seed)
+    return train_into(
+        folder, network, datasets.load("digits"), overwrite=True, epochs=20, batch=64, rate=0.02, seed=seed
+    )
 
 
 def _page(output, figures, players, report, seed):

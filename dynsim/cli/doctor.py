@@ -1,12 +1,12 @@
-"""dynsim doctor: whether this installation is well."""
+"""dynsim doctor: check this installation and name remedies."""
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from ._doctor import BROKEN, examine
+from dynsim._files import to_json
+
+from ._installation_checks import BROKEN, examine
 
 
 @click.command()
@@ -24,7 +24,7 @@ def command(as_json):
     findings = list(examine())
     broken = [finding for finding in findings if finding.status == BROKEN]
     if as_json:
-        click.echo(json.dumps({"well": not broken, "findings": [finding.to_dict() for finding in findings]}))
+        click.echo(to_json({"well": not broken, "findings": [finding.to_dict() for finding in findings]}))
     else:
         click.echo(_text(findings))
         click.echo(f"\n{len(broken)} broken." if broken else "\nAll that is needed is there.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._progress import Count
+from dynsim._files import to_json
+
+from ._computation import ComputingCommand
+from ._progress_bars import ProgressBar
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -50,7 +51,7 @@ def command(model, data_name, data_dir, as_json, **options):
 
     network = load_model(model)
     data = datasets.load(data_name, data_dir)
-    with Count("image") as progress:
+    with ProgressBar("image") as progress:
         result = learning.evaluate(network, data.test_images, labels=data.test_labels, progress=progress, **options)
     report = {
         "test_accuracy": round(result["mean"], 4),
@@ -70,7 +71,7 @@ def command(model, data_name, data_dir, as_json, **options):
         report["predictions_as_dense"] = int((next(ways) == next(ways)).sum())
         report["images"] = len(data.test_images)
     if as_json:
-        click.echo(json.dumps(report))
+        click.echo(to_json(report))
         return
     low, high = report["interval"]
     draws = f"{report['draws']} draw{'s' * (report['draws'] > 1)}"

@@ -1,17 +1,17 @@
-"""dynsim experiment: tables of many trainings."""
+"""dynsim experiment: run the tables of many trainings."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
-from ._again import same_command
-from ._compiling import Computing
-from ._progress import Count
-from ._training import TrainingBar
+from dynsim._check import refusal
+from dynsim._files import read_json, to_json
+
+from ._computation import ComputingCommand, same_command
+from ._progress_bars import ProgressBar
 
 
 @click.group()
@@ -26,7 +26,7 @@ def command():
 
 @command.command("list")
 def list_command():
-    """Names of the experiments in ./experiments and beside the package.
+    """Names of the experiments in ./experiments and in the package.
 
     \b
     dynsim experiment list
@@ -38,7 +38,7 @@ def list_command():
         click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} tasks on {recipe.data}")
 
 
-@command.command("run", cls=Computing)
+@command.command("run", cls=ComputingCommand)
 @click.argument("name")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -62,57 +62,47 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
         _dry_run(recipe, output, data_dir, as_json)
         return
     if output is None:
-        raise click.UsageError("-o is missing: say which folder the results go into, as -o results.")
-    with _Bars() as bars:
-        try:
+        raise refusal("-o", "none", "the folder for the results, as -o results", error=click.UsageError)
+    try:
+        with _ExperimentBars() as bars:
             results = experiments.run(
-                recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.tell, training=bars.training
+                recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.progress, training=bars.training
             )
-        except KeyboardInterrupt:
-            bars.close()
-            click.echo(f"Interrupted; what is finished stays. Go on with: {same_command()}", err=True)
-            raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; what is finished stays. Go on with: {same_command()}", err=True)
+        raise SystemExit(130) from None
     text = recipe.report(results, output)
-    click.echo(json.dumps(json.loads((output / "report.json").read_text())) if as_json else text)
+    click.echo(to_json(read_json(output / "report.json")) if as_json else text)
 
 
-class _Bars:
-    """A line for every training that begins, a bar over all of them and one over the batches of the one that runs."""
+class _ExperimentBars:
+    """A line for every task that begins, a bar over all of them and one over the batches of the one that runs."""
 
     def __init__(self):
-        self.all, self.one, self.begun = Count("training", delay=0.0), None, None
+        self.tasks, self.batches = ProgressBar("task", delay=0.0), None
 
     def __enter__(self):
         return self
 
-    def tell(self, task, finished, tasks):
+    def progress(self, done, total, task=None):
         """A task begins, or (None) all are finished."""
-        if self.begun is None:
-            self.begun = finished  # by an earlier call: they say nothing of the rate
         if task is not None and not sys.stderr.isatty():
-            click.echo(f"{finished} of {tasks} finished; {task.name}", err=True)
-        self.all(finished - self.begun, tasks - self.begun)
+            click.echo(f"{done} of {total} finished; {task}", err=True)
+        self.tasks(done, total)
 
     def training(self, task):
-        """The progress of one training; of other work only the bar over all tells."""
-        self._end_one()
-        if not hasattr(task, "training"):
-            return None
-        self.one = TrainingBar(task.training.get("epochs", 3), task.name)
-        return self.one.progress
+        """Return the progress of one training."""
+        self._close_batches()
+        self.batches = ProgressBar("batch", delay=0.0, description=task.name, leave=False)
+        return self.batches
 
-    def close(self):
-        """Take the bars away."""
-        self._end_one()
-        self.all.__exit__()
-
-    def _end_one(self):
-        if self.one is not None:
-            self.one.__exit__()
-            self.one = None
+    def _close_batches(self):
+        if self.batches is not None:
+            self.batches.close()
 
     def __exit__(self, *_):
-        self.close()
+        self._close_batches()
+        self.tasks.close()
 
 
 def _dry_run(recipe, output, data_dir, as_json):
@@ -123,11 +113,11 @@ def _dry_run(recipe, output, data_dir, as_json):
         done = {task.name: output is not None and task.result(output) is not None for task in recipe.tasks()}
         rows = [{"name": name, "finished": finished} for name, finished in done.items()]
         lines = [f"{row['name']:28} {'finished' if row['finished'] else 'to do'}" for row in rows]
-        click.echo(json.dumps({"tasks": rows}) if as_json else "\n".join([recipe.title, *lines]))
+        click.echo(to_json({"tasks": rows}) if as_json else "\n".join([recipe.title, *lines]))
         return
     data, tasks, costs = datasets.load(recipe.data, data_dir), recipe.tasks(), {}
     rows = []
-    with Count("trial", delay=0.0) as progress:
+    with ProgressBar("trial", delay=0.0) as progress:
         for number, task in enumerate(tasks):
             finished = output is not None and task.result(output) is not None
             if (task.kind, task.row) not in costs:
@@ -139,7 +129,7 @@ def _dry_run(recipe, output, data_dir, as_json):
         settings = {
             kind: {**recipe.training.get("all", {}), **recipe.training.get(kind, {})} for kind in recipe.methods
         }
-        click.echo(json.dumps({"data": recipe.data, "training": settings, "trainings": rows, "seconds": left}))
+        click.echo(to_json({"data": recipe.data, "training": settings, "trainings": rows, "seconds": left}))
         return
     click.echo(f"{recipe.title}: {recipe.data}, {recipe.model} {recipe.options}")
     for kind in recipe.methods:

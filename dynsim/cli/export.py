@@ -1,4 +1,4 @@
-"""dynsim export: files for other programs."""
+"""dynsim export: write files for other programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import click
 
-from ._progress import Progress
+from dynsim._check import refusal
+from dynsim._files import expect_output
+
+from ._progress_bars import ProgressBar
 
 
 @click.command()
@@ -27,16 +30,16 @@ def command(file, form, packed, bits, materialized, output, overwrite):
     dynsim export model.h5 --packed --bits 5 -o model.safetensors
     """
     if packed and materialized:
-        raise click.UsageError("--packed and --materialized: got both; expected one of them.")
+        raise refusal("--packed, --materialized", "both", "one of them", error=click.UsageError)
     if packed or materialized or form == "onnx" or (form is None and output.suffix == ".onnx"):
         return _model(file, output, overwrite, bits if packed else None, materialized)
     from dynsim.trajectory import to_extxyz
 
     if form is None and output.suffix not in (".xyz", ".extxyz"):
         wanted = "a name that ends in .xyz or .onnx, --to, --packed or --materialized"
-        raise click.UsageError(f"-o: got {output}; expected {wanted}.")
-    with Progress(0, 1, unit="frames") as bar:
-        frames = to_extxyz(file, output, overwrite=overwrite, progress=lambda done, frames: bar(done / frames))
+        raise refusal("-o", output, wanted, error=click.UsageError)
+    with ProgressBar("frame") as bar:
+        frames = to_extxyz(file, output, overwrite=overwrite, progress=bar)
     click.echo(f"{output}: {frames} frames")
     return None
 
@@ -44,8 +47,7 @@ def command(file, form, packed, bits, materialized, output, overwrite):
 def _model(file, output, overwrite, bits, materialized):
     from dynsim import export
 
-    if output.exists() and not overwrite:
-        raise click.UsageError(f"-o: {output} exists; choose another name or give --overwrite.")
+    expect_output(output, overwrite)
     model = export.load_model(file)
     if bits is not None:
         size = export.save_packed(model, output, bits=bits)

@@ -1,13 +1,14 @@
-"""`dynsim info`: what a file is."""
-
-import json
+"""dynsim info: describe a trajectory or a model file."""
 
 import click
 
-from ._compiling import compiler_speaks
+from dynsim._check import refusal
+from dynsim._files import to_json
+
+from ._computation import compilation_messages
 
 
-@click.command(name="info")
+@click.command()
 @click.argument("file", type=click.Path())
 @click.option("--plan", is_flag=True, help="Of a model: how its layers would best answer here, by measured rates.")
 @click.option("--latency", is_flag=True, help="Of a model: measure how long an answer takes, batches of 1 and 64.")
@@ -26,14 +27,14 @@ def command(file, plan, latency, as_json):
     if str(file).endswith(".safetensors"):
         found = describe_export(file)
     elif file_kind(file) == "model":
-        with compiler_speaks():
+        with compilation_messages():
             found = describe_model(file, plan, latency)
     elif plan or latency:
-        raise click.UsageError(f"{file}: got a trajectory; --plan and --latency expect a model file.")
+        raise refusal(file, "a trajectory", "a model file with --plan and --latency", error=click.UsageError)
     else:
         found = describe_trajectory(file)
     if as_json:
-        click.echo(json.dumps(_strict(found)))
+        click.echo(to_json(found))
     else:
         click.echo(table({name: value for name, value in found.items() if name not in ("plan", "latency")}))
         click.echo("\n".join(_model_lines(found)), nl="latency" in found or "plan" in found)
@@ -133,7 +134,7 @@ def table(found):
 
 def _text(value):
     if isinstance(value, dict):
-        pairs = ((k, _text(v) if not isinstance(v, dict) else json.dumps(_strict(v))) for k, v in value.items())
+        pairs = ((k, _text(v) if not isinstance(v, dict) else to_json(v)) for k, v in value.items())
         return ", ".join(f"{key} {text}" for key, text in pairs)
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -146,16 +147,3 @@ def _text(value):
 
 def _shortened(text):
     return text if len(text) <= 200 else f"{text[:200]} ..."
-
-
-def _strict(value):
-    """JSON knows neither NaN nor infinity: they become null."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    if hasattr(value, "tolist"):
-        return _strict(value.tolist())
-    if isinstance(value, float) and not -float("inf") < value < float("inf"):
-        return None
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

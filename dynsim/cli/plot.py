@@ -1,4 +1,4 @@
-"""`dynsim plot`: figures of trajectories, models and trainings."""
+"""dynsim plot: draw a trajectory, a model or a training."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""dynsim resume: go on with a run that was stopped."""
+"""dynsim resume: continue a run that was stopped."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._progress import Progress
-from ._runs import finish, interruptible
+from ._computation import ComputingCommand, report_simulation, resumable_simulation
+from ._progress_bars import SimulationBar
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--until", type=float, help="A later end of the time span.")
 @click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
@@ -27,6 +26,7 @@ def command(file, until, checkpoint, as_json):
 
     with Trajectory(file) as trajectory:
         span = trajectory.parameters.get("config", {}).get("run", {"start": 0.0, "until": 1.0})
-    with Progress(span["start"], span["until"] if until is None else until) as bar, interruptible(file) as stop:
+    end = span["until"] if until is None else until
+    with SimulationBar(span["start"], end) as bar, resumable_simulation(file) as stop:
         solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
-    finish(file, solution, as_json)
+    report_simulation(file, solution, as_json)

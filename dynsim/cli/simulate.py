@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import tomllib
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._config import apply_settings
-from ._progress import Progress
-from ._runs import finish, interruptible
+from dynsim._check import refusal
+from dynsim._files import to_json
+
+from ._computation import ComputingCommand, report_simulation, resumable_simulation
+from ._progress_bars import SimulationBar
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @click.option("--preset", "name", help="pair, cluster, pulse, stable or echo instead of a file.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Trajectory file, run.h5.")
@@ -47,14 +48,15 @@ def command(config, name, output, until, settings, seed, dry_run, overwrite, che
     from dynsim.engine import configure
 
     settings = [*settings, *([] if until is None else [f"run.until={until!r}"])]
-    ready = configure(_settle(apply_settings(_configuration(config, name), settings), seed))
+    chosen = apply_settings(_configuration(config, name), settings)
+    ready = configure(chosen if seed is None else {**chosen, "seed": seed})
     if dry_run:
         return _dry_run(ready, as_json)
     if output is None:
-        raise click.UsageError("-o is missing: say where the trajectory goes, as -o run.h5.")
+        raise refusal("-o", "none", "the file for the trajectory, as -o run.h5", error=click.UsageError)
     from dynsim.trajectory import run
 
-    with Progress(*ready.span) as bar, interruptible(output) as stop:
+    with SimulationBar(*ready.span) as bar, resumable_simulation(output) as stop:
         solution = run(
             ready.system,
             ready.span,
@@ -68,13 +70,14 @@ def command(config, name, output, until, settings, seed, dry_run, overwrite, che
             callback=bar,
             **ready.options,
         )
-    finish(output, solution, as_json)
+    report_simulation(output, solution, as_json)
     return None
 
 
 def _configuration(path, name):
     if (path is None) == (name is None):
-        raise click.UsageError("give either a CONFIG.toml or --preset NAME.")
+        given = "none" if name is None else "both"
+        raise refusal("CONFIG.toml, --preset NAME", given, "one of them", error=click.UsageError)
     if path is not None:
         from dynsim.experiments import read_toml
 
@@ -84,18 +87,14 @@ def _configuration(path, name):
     return preset_config(name)
 
 
-def _settle(config, seed):
-    return config if seed is None else {**config, "seed": seed}
-
-
 def _dry_run(ready, as_json):
     from dynsim.engine import estimate
 
     costs = estimate(ready.system, ready.span, **ready.options)
     if as_json:
-        click.echo(json.dumps({"config": ready.config, "neurons": ready.system.neurons, **costs}))
+        click.echo(to_json({"config": ready.config, "neurons": ready.system.neurons, **costs}))
         return
-    click.echo(json.dumps(ready.config, indent=2))
+    click.echo(to_json(ready.config, indent=2))
     gain = costs.pop("echo_gain")
     for key, value in costs.items():
         text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
@@ -107,3 +106,53 @@ def _growth(gain):
     if gain > 1:
         return "above 1: signals grow with every delay, until an activation saturates"
     return "signals decay" if gain > 1e-12 else "nothing comes back"
+
+
+def apply_settings(config, settings):
+    """Change a configuration by settings such as `run.until=5` or `groups.0.neurons=10` (or a group's name).
+
+    >>> apply_settings({"groups": [{"name": "input"}]}, ["groups.input.neurons=3", "kernel.profile=linear"])
+    {'groups': [{'name': 'input', 'neurons': 3}], 'kernel': {'profile': 'linear'}}
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            wanted = "KEY=VALUE, as run.until=5 or kernel.softening=0.1"
+            raise refusal("--set", repr(setting), wanted, error=click.UsageError)
+        target = config
+        for part in parts[:-1]:
+            target = _step(target, part, setting)
+        last = parts[-1]
+        if isinstance(target, list):
+            target[_index(target, last, setting)] = _value(text)
+        elif isinstance(target, dict):
+            target[last] = _value(text)
+        else:
+            raise refusal("--set", repr(setting), f"{'.'.join(parts[:-1])} to be a table", error=click.UsageError)
+    return config
+
+
+def _step(target, part, setting):
+    if isinstance(target, list):
+        return target[_index(target, part, setting)]
+    if not isinstance(target, dict):
+        raise refusal("--set", repr(setting), f"a table that {part!r} is in", error=click.UsageError)
+    return target.setdefault(part, {})
+
+
+def _index(target, part, setting):
+    names = [entry.get("name") for entry in target if isinstance(entry, dict)]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(target):
+        return int(part)
+    known = ", ".join([str(k) for k in range(len(target))] + [name for name in names if name])
+    raise refusal("--set", f"{part!r} in {setting!r}", f"one of {known}", error=click.UsageError)
+
+
+def _value(text):
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()  # a bare word, as in kernel.profile=linear

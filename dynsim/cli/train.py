@@ -1,21 +1,23 @@
-"""dynsim train: a network learns by forces on its neurons."""
+"""dynsim train: train a network of particles (or the ordinary one) on a data set."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
-from ._training import dry_run_of, train_into
+from dynsim._check import refusal
+from dynsim._files import to_json
+
+from ._computation import ComputingCommand
+from ._training_folder import expect_training_folder, print_training_costs, train_into
 
 RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
 SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the same, others know a little
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
 @click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -57,11 +59,12 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 @click.option("--fit-images", type=int, default=0, show_default=True, help="Unlabelled images fit may see.")
 @click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing training.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-def command(model, data_name, data_dir, as_json, output, dry_run, **options):
+def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **options):
     """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
@@ -78,9 +81,9 @@ def command(model, data_name, data_dir, as_json, output, dry_run, **options):
     from dynsim import datasets
 
     if output is None and not dry_run:
-        raise click.UsageError("-o is missing: say which folder the results go into, as -o run.")
+        raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)
     if not dry_run:
-        output.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+        expect_training_folder(output, overwrite=overwrite, resume=options["resume"])  # before the work, not after it
     data = datasets.load(data_name, data_dir)
     if options["rate"] is None:
         options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
@@ -92,10 +95,13 @@ def command(model, data_name, data_dir, as_json, output, dry_run, **options):
     training = {name: options[name] for name in names}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:
-        return dry_run_of(network, data, options["method"], as_json, reference=reference, augment=augment, **training)
-    report = train_into(output, network, data, options["method"], reference=reference, augment=augment, **training)
+        return print_training_costs(
+            network, data, options["method"], as_json, reference=reference, augment=augment, **training
+        )
+    training |= {"reference": reference, "augment": augment}
+    report = train_into(output, network, data, options["method"], overwrite=overwrite, **training)
     if as_json:
-        click.echo(json.dumps(report))
+        click.echo(to_json(report))
         return None
     click.echo(f"test accuracy      {report['test_accuracy']:.2f} %")
     click.echo(f"seconds per epoch  {report['seconds_per_epoch']:.1f}")
@@ -157,5 +163,5 @@ def _hidden(text, number=None):
         hidden = None
     if hidden is None or number not in (None, len(hidden)):
         wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 96"
-        raise click.UsageError(f"--hidden: got {text!r}; expected {wanted}.")
+        raise refusal("--hidden", repr(text), wanted, error=click.UsageError)
     return hidden

@@ -1,13 +1,14 @@
-"""dynsim validate: whether a file is sound."""
+"""dynsim validate: check whether a file is sound."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from ._progress import Count
+from dynsim._files import to_json
+
+from ._progress_bars import ProgressBar
 
 
 @click.command()
@@ -28,10 +29,10 @@ def command(file, as_json):
         load_model(file)  # checks sizes, types and that all numbers are finite
         findings = []
     else:
-        with Count("frame") as progress:
+        with ProgressBar("frame") as progress:
             findings = validate(file, progress)
     if as_json:
-        click.echo(json.dumps({"file": str(file), "sound": not findings, "findings": findings}))
+        click.echo(to_json({"file": str(file), "sound": not findings, "findings": findings}))
     else:
         click.echo("\n".join(findings) if findings else "sound")
     if findings:

@@ -1,16 +1,17 @@
-"""dynsim verify: whether a model says the same after it was saved and reloaded."""
+"""dynsim verify: check that a model predicts the same after it was saved and reloaded."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from ._compiling import Computing
+from dynsim._files import to_json
+
+from ._computation import ComputingCommand
 
 
-@click.command(cls=Computing)
+@click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", "data_name", help="Ask it the test images of this data set, and say the accuracy.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
@@ -35,7 +36,7 @@ def command(model, data_name, data_dir, seed, as_json):
     same = all(entry["same"] is not False for entry in found)
     if as_json:
         asked = "noise" if data_name is None else data_name
-        click.echo(json.dumps({"file": str(model), "same": same, "data": asked, "seed": seed, "forms": found}))
+        click.echo(to_json({"file": str(model), "same": same, "data": asked, "seed": seed, "forms": found}))
     else:
         for entry in found:
             click.echo(f"{entry['form']:12}  {_line(entry)}")

@@ -1,14 +1,15 @@
-"""`dynsim view`: a page that plays a trajectory."""
+"""dynsim view: write a page that plays a trajectory in a browser."""
 
-import json
 from pathlib import Path
 
 import click
 
+from dynsim._files import to_json
+
 from .plot import numbers
 
 
-@click.command(name="view")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page: .html [beside FILE].")
 @click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to show [up to 2000 places].")
@@ -33,7 +34,7 @@ def command(file, output, as_json, **options):
     output = file.with_suffix(".html") if output is None else output
     report = view(file, output, **{name: value for name, value in options.items() if value is not None})
     if as_json:
-        click.echo(json.dumps({"output": str(output), **report}))
+        click.echo(to_json({"output": str(output), **report}))
         return
     click.echo(output)
     frames = f"{report['frames']:,} frames" + (

@@ -1,18 +1,19 @@
-"""`dynsim watch`: follow a run in progress."""
+"""dynsim watch: follow a run in progress."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
 
 import click
 
+from dynsim._files import to_json
+
 _NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "echo gain"}
 
 
-@click.command(name="watch")
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--once", is_flag=True, help="Say where the run is now, and end.")
 @click.option("--every", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between looks.")
@@ -72,7 +73,7 @@ class _Json:
     """Lines of JSON."""
 
     def line(self, report, final=False):
-        click.echo(json.dumps(report))
+        click.echo(to_json(report))
 
     def __enter__(self):
         return self

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from dynsim.trajectory import TrajectoryWriter
+
 
 def test_help_loads_nothing_heavy():
     code = (
@@ -26,6 +28,22 @@ def test_train_then_evaluate_then_info(run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["test_accuracy"] == pytest.approx(report["test_accuracy"])
     assert run("info", tmp_path / "out/training.h5", "--json") == 0
     assert json.loads(capsys.readouterr().out)["frames"] == 3
+
+
+def test_a_training_is_not_replaced_unasked(run, tmp_path, capsys):
+    options = ["train", "mlp", "--data", "digits", "--hidden", 8, "--epochs", 1, "--copies-fc", 2, "--dim", 3]
+    out = tmp_path / "out"
+    assert run(*options, "-o", out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run(*options, "--seed", 1, "-o", out) == 1
+    assert "--overwrite" in (message := capsys.readouterr().err) and "exists" in message
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    # One that another training has open is not replaced even if that is asked for.
+    with TrajectoryWriter(out / "training.h5", neurons=1, dimension=1, overwrite=True):
+        assert run(*options, "--seed", 1, "--overwrite", "-o", out) == 1
+        assert "open" in capsys.readouterr().err and (out / "training.checkpoint").exists()
+    assert run(*options, "--seed", 1, "--overwrite", "-o", out) == 0
+    assert (out / "model.h5").read_bytes() != before["model.h5"]
 
 
 def test_simulate_a_preset(run, tmp_path, capsys):

@@ -117,9 +117,9 @@ def test_wrong_files_are_one_sentence(run, tmp_path, capsys, old, new, words):
     [
         (["--preset", "pulse", "--set", "delay"], 2, "expected KEY=VALUE"),
         (["--preset", "pulse", "--set", "groups.layer7.neurons=1"], 2, "layer7"),
-        (["--preset", "pulse", "--set", "delay.x.y=1"], 2, "no table"),
-        (["--preset", "pulse"], 2, "-o is missing"),
-        ([], 2, "CONFIG.toml or --preset"),
+        (["--preset", "pulse", "--set", "delay.x.y=1"], 2, "a table"),
+        (["--preset", "pulse"], 2, "-o: got none"),
+        ([], 2, "CONFIG.toml, --preset NAME: got none"),
         (["nowhere.toml", "-o", "run.h5"], 1, "nowhere.toml: No such file"),
         (["--preset", "pulse", "-o", "no/such/run.h5"], 1, "no/such"),
     ],

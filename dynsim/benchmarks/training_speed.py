@@ -6,12 +6,12 @@ import os
 
 import numpy as np
 
-from ._measure import median_seconds, ratio, rounds_of
+from ._contestants import ratio, rounds_of
 
 BATCH, STEPS, EPOCH = 128, 60, 54_000 // 128
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """Copies (2, 3) and weights; `full` also (7, 7)."""
     contestants = {
         "dyn": (__name__, "ours", {"weights": False}),
@@ -59,6 +59,8 @@ def torch():
     """The same network in PyTorch with Adam, as fast as eager mode gets: data in tensors, no loader."""
     import torch
     from torch import nn
+
+    from dynsim.layers import median_seconds
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = (torch.from_numpy(array) for array in _data())

@@ -8,7 +8,7 @@ import resource
 
 import numpy as np
 
-from ._measure import median_seconds, ratio, rounds_of
+from ._contestants import ratio, rounds_of
 
 PUBLISHED = (36_864, 32_768)  # sources, targets: a layer of Indyk & Silwal's size
 SIZES = ((400, 120), (1_000, 1_000), (4_000, 4_000), (12_000, 12_000), PUBLISHED)
@@ -18,7 +18,7 @@ OTHERS_SIZE = 12_000
 LARGEST = 10**7
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """One vector and 256, from LeNet-5's sizes to the published one; other kernels; `full`: also 10^7 neurons."""
     rows = []
     for m, n in SIZES:
@@ -54,8 +54,8 @@ def break_even(rows, columns):
     return None
 
 
-def figure(found, output):
-    """Draw time and memory against size and save it; `found` is what `run` returned."""
+def draw(found, output):
+    """Draw time and memory against size and save it; `found` is what `measure` returned."""
     from dynsim.plots import product_figure, save
 
     return save(product_figure(found["rows"], found["break_even"]), output)
@@ -93,6 +93,7 @@ def _result(seconds, y, **more):
 def ours(m, n, d, columns, profile="linear", metric="l1", error=None):
     """The product without weights; the sorting, needed when places move, is timed beside it."""
     from dynsim.kernels import weight_free
+    from dynsim.layers import median_seconds
 
     sources, targets, x = _data(m, n, d, columns)
     kernel = _kernel(profile, metric)
@@ -111,6 +112,7 @@ def ours(m, n, d, columns, profile="linear", metric="l1", error=None):
 def blas(m, n, d, columns, profile="linear", metric="l1", error=None):
     """The matrix made once, then GEMV or GEMM."""
     from dynsim.kernels import pair_matrix
+    from dynsim.layers import median_seconds
 
     sources, targets, x = _data(m, n, d, columns)
     W = pair_matrix(_kernel(profile, metric), sources, targets)

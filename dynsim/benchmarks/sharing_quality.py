@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._measure import isolated
+from ._contestants import isolated
 
 # Sizes at which both come out at the same number of floats, but for lambdas.
 CHAINS = {"2 of 3 x 3, 64 channels": (2, 3, 64), "2 of 192 x 192": (2, 1, 192), "5 of 192 x 192": (5, 1, 192)}
@@ -12,7 +12,7 @@ COPIES, STEPS = (4, 8), 40
 LEAK = 0.05  # of its lambdas, with which a layer begins to feel the copies that the other one brought
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """Mean errors |W_places - W|^2 / |W|^2 over the layers of a chain, with places of their own and in common."""
     rows = []
     for name, (layers, sets, neurons) in CHAINS.items():

@@ -6,14 +6,14 @@ import time
 
 import numpy as np
 
-from ._measure import isolated
+from ._contestants import isolated
 
 SHAPES = {"full 128 x 128": (1, 1, 128, 128), "3 x 3, 32 to 32": (3, 3, 32, 32)}
 DECAYS = {"structureless": 0.0, "power law": 0.5}  # singular values fall as k^-decay
 DIM, COPIES, ADAM = 16, 2, 1500  # copies * dim numbers a neuron; steps of Adam
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """Errors |W_places - W|^2 / |W|^2 after the time that Adam takes, and when Gauss-Newton reached Adam's."""
     rows = []
     for name, shape in SHAPES.items():

@@ -6,13 +6,13 @@ import resource
 
 import numpy as np
 
-from ._measure import isolated
+from ._contestants import isolated
 
 DIRECT = (1_000, 3_000, 10_000, 30_000, 100_000)
 SORTED = (1_000, 10_000, 100_000, 1_000_000)
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """Direct up to 10^5 neurons, sorted up to 10^6; `full` up to 10^7. No peer, so no rounds."""
     rows = []
     for method, sizes in (("direct", DIRECT), ("sorted", (*SORTED, 10_000_000) if full else SORTED)):
@@ -45,8 +45,8 @@ def ours(n, method):
     return {"seconds": solution.wall_time / solution.nfev, "peak_gib": peak}
 
 
-def figure(found, output):
-    """Draw time per step against N and save it; `found` is what `run` returned."""
+def draw(found, output):
+    """Draw time per step against N and save it; `found` is what `measure` returned."""
     from dynsim.plots import compare, save
 
     series = {}

@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 
-from ._measure import ratio, rounds_of
+from ._contestants import ratio, rounds_of
 
 N, DELAY, END = 20, 0.5, 10.0
 
 
-def run(rounds, full):
+def measure(rounds, full):
     """RK4 with 5,000 neurons, d = 3, float64, seconds per evaluation; a delay system to its end; steps alone."""
     pairs = rounds_of({name: (__name__, name, {"n": 5_000}) for name in ("rk4", "scipy_numpy")}, rounds)
     rows = [

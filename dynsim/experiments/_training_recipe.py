@@ -1,4 +1,4 @@
-"""The recipe of an experiment: which networks, which ways of learning, which seeds."""
+"""The recipe of an experiment: which networks, which methods of learning, which seeds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import tomllib
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from dynsim import datasets
-from dynsim._check import as_count, expect_keys
+from dynsim._check import as_count, expect_keys, refusal
 
-from ._report import report
-from ._task import KINDS, Task
+from ._training_table import report
+from ._training_task import KINDS, Task
 
 LARGEST = 64 * 2**20  # bytes of a TOML file
 KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
@@ -25,7 +26,7 @@ OTHERS = {
     "imagenet": "dynsim.experiments.imagenet",
     "cifar10": "dynsim.experiments.cifar10",
 }  # kinds of experiments with recipes of their own
-FOLDERS = (Path("experiments"), Path(__file__).parents[2] / "experiments")
+FOLDERS = (Path("experiments"), Path(__file__).parent / "recipes")
 
 
 @dataclass
@@ -44,15 +45,15 @@ class Recipe:
     draws: int = 5
     kinds: tuple = KINDS  # of tasks: some begin with the networks of those before
 
-    def check(self, data_dir=None):
-        """Say what is missing before the work, not after it."""
+    def check(self, data_dir: str | Path | None = None) -> None:
+        """Refuse to begin without the data set; raises DataError."""
         datasets.load(self.data, data_dir)
 
-    def report(self, results, folder):
+    def report(self, results: dict, folder: str | Path) -> str:
         """Write the table and figures; returns the Markdown."""
         return report(self, results, folder)
 
-    def tasks(self):
+    def tasks(self) -> list[Task]:
         """All trainings, those that others build on first."""
         found = {}
         for kind in sorted(self.methods, key=KINDS.index):
@@ -70,7 +71,7 @@ class Recipe:
         return Task(kind, seed, number, self.data, self.model, options, training, list(self.deltas), self.draws)
 
 
-def read_toml(path):
+def read_toml(path: str | Path) -> dict:
     """Return what a TOML file says.
 
     Raises
@@ -80,35 +81,33 @@ def read_toml(path):
     """
     path = Path(path)
     if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path}: has {path.stat().st_size:,} bytes; expected a TOML file of at most {LARGEST:,}.")
+        raise refusal(path, f"{path.stat().st_size:,} bytes", f"a TOML file of at most {LARGEST:,}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not TOML: {error}.") from None
+        raise refusal(path, f"what is not TOML: {error}", "a TOML file") from None
 
 
-def names():
-    """Names of the experiments in ./experiments and beside the package.
+def names() -> list[str]:
+    """Names of the experiments in ./experiments and in the package.
 
-    >>> isinstance(names(), list)
+    >>> "mnist-lenet5" in names()
     True
     """
     found = {path.stem for folder in FOLDERS for path in folder.glob("*.toml") if "seeds" in read_toml(path)}
     return sorted(found)
 
 
-def find(name):
+def find(name: str | Path) -> Path:
     """The file of an experiment: a path, or a name that `names` lists."""
     candidates = [Path(name), *(folder / f"{name}.toml" for folder in FOLDERS)]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise ValueError(
-        f"experiment: got {name!r}; expected a TOML file or one of {', '.join(names()) or 'no names here'}."
-    )
+    raise refusal("experiment", repr(str(name)), f"a TOML file or one of {', '.join(names())}")
 
 
-def load(path):
+def load(path: str | Path | dict) -> Any:
     """Read and check a recipe; `path` is a file or a dict.
 
     Raises
@@ -128,7 +127,7 @@ def load(path):
     expect_keys(given, KEYS, "experiment")
     for key in ("data", "model", "rows"):
         if key not in given:
-            raise ValueError(f"experiment: {key} is missing.")
+            raise refusal("experiment", f"no {key}", f"{key} among the keys")
     recipe = Recipe(**{"title": given["model"], "seeds": [0], "methods": ["forces"], **given})
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
     for method in recipe.methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import platform
 import shutil
@@ -9,11 +10,10 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
-from ._compiling import compiler_speaks
-from ._requirements import installed, requirements
+from ._computation import compilation_messages
 
 OK, ABSENT, BROKEN = "ok", "absent", "broken"  # absent: only what needs it does not work
 
@@ -86,7 +86,7 @@ def _compute():
 
     generator = np.random.default_rng(0)
     q, E = generator.standard_normal((600, 3)), generator.standard_normal(600)
-    with compiler_speaks():
+    with compilation_messages():
         ours = pair_sum(Kernel(softening=1.0), q, q, E)
     plain = (1 / np.sqrt(((q[:, None] - q[None]) ** 2).sum(-1) + 1)) @ E
     # 600 terms of size 1 at most, each off by a few last places, summed in another order.
@@ -200,3 +200,32 @@ def _version(path):
         return path
     first = (done.stdout.splitlines() or [""])[0].split(" Copyright")[0]
     return f"{path} ({first})" if done.returncode == 0 and first else path
+
+
+def requirements():
+    """{extra, "" for what is always needed: [Requirement]}.
+
+    As the installed package says, or its setup.cfg where it runs from its source tree.
+    """
+    from packaging.requirements import Requirement
+
+    try:
+        extras = metadata.metadata("dynsim").get_all("Provides-Extra") or []
+        given = [Requirement(line) for line in metadata.requires("dynsim") or []]
+    except metadata.PackageNotFoundError:
+        config = configparser.ConfigParser()
+        config.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+        groups = {"": config["options"]["install_requires"], **config["options.extras_require"]}
+        return {name: [Requirement(line) for line in text.split("\n") if line.strip()] for name, text in groups.items()}
+    found = {"": [r for r in given if r.marker is None or r.marker.evaluate({"extra": ""})]}
+    for extra in extras:
+        found[extra] = [r for r in given if r not in found[""] and r.marker.evaluate({"extra": extra})]
+    return found
+
+
+def installed(name):
+    """Version of an installed distribution, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dynsim import datasets, learning, models
+from dynsim._check import refusal
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import Kernel
+
+from ._stored_result import store_result, stored_result
 
 # "fit" and "pruned" begin with the network of "weights" of the same seed.
 KINDS = ("weights", "forces", "fit", "alternating", "low-rank", "pruned")
@@ -32,19 +34,15 @@ class Task:
     draws: int
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of its folder."""
         return f"{self.kind}-seed{self.seed}" if self.row is None else f"{self.kind}-row{self.row}-seed{self.seed}"
 
-    def result(self, folder):
+    def result(self, folder: str | Path) -> dict | None:
         """What it came to, if it is finished and was the same task; else None."""
-        try:
-            stored = json.loads((Path(folder) / "runs" / self.name / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return stored["result"] if stored.get("task") == _plain(asdict(self)) else None
+        return stored_result(folder, self)
 
-    def run(self, folder, data_dir=None, progress=None):
+    def run(self, folder: str | Path, data_dir: str | Path | None = None, *, progress: Callable | None = None) -> dict:
         """Train, evaluate, and leave model.h5 and result.json in its folder; returns the result."""
         folder = Path(folder)
         place = folder / "runs" / self.name
@@ -62,13 +60,9 @@ class Task:
             "layers": trained.layers,
             "noise": self._noise(model, data),
         }
-        text = json.dumps({"task": asdict(self), "result": result}, default=_listed)
-        temporary = place / "result.json.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, place / "result.json")
-        return json.loads(text)["result"]
+        return store_result(folder, self, result)
 
-    def estimate(self, data):
+    def estimate(self, data: datasets.Dataset) -> dict:
         """What its training will cost (see `dynsim.learning.estimate`), without noise; nothing is left behind.
 
         A fit is counted to a network that is there already, and the epochs of pruning are those of ordinary training.
@@ -118,7 +112,9 @@ class Task:
     def _ordinary(self, folder):
         path = folder / "runs" / f"weights-seed{self.seed}" / "model.h5"
         if not path.exists():
-            raise DataError(f"{self.name}: it needs {path}; put weights among the methods.")
+            raise refusal(
+                self.name, f"no {path}", "the ordinary network", "put weights among the methods", error=DataError
+            )
         return models.load_model(path)
 
     def _floats(self):
@@ -154,11 +150,3 @@ class Task:
             )
             found[str(delta)] = outcome["accuracies"]
         return found
-
-
-def _plain(value):
-    return json.loads(json.dumps(value, default=_listed))
-
-
-def _listed(value):
-    return value.tolist() if hasattr(value, "tolist") else list(value)

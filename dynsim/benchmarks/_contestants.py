@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from importlib import metadata
+
+from dynsim._files import to_json
 
 CALL = (
     "import json, sys; from importlib import import_module; name, function, arguments = sys.argv[1:]; "
@@ -18,30 +20,30 @@ CALL = (
 )
 
 
-_listeners = []
+_reports = []
 
 
 @contextmanager
-def telling(progress):
-    """Within it, `progress(runs)` is called after every run of a contestant."""
-    runs = []
-    _listeners.append(lambda: (runs.append(None), progress(len(runs))))
+def reported(progress):
+    """Within it, `progress(done, None)` is called after every run of a contestant; a true answer stops."""
+    counter = itertools.count(1)
+    _reports.append(lambda: progress is not None and progress(next(counter), None))
     try:
         yield
     finally:
-        _listeners.pop()
+        _reports.pop()
 
 
 def isolated(module, function, **arguments):
     """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed."""
     done = subprocess.run(
-        [sys.executable, "-c", CALL, module, function, json.dumps(arguments)],
+        [sys.executable, "-c", CALL, module, function, to_json(arguments)],
         capture_output=True,
         text=True,
         check=False,
     )
-    for tell in _listeners:
-        tell()
+    if any([report() for report in _reports]):
+        raise KeyboardInterrupt
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         if "ModuleNotFoundError" in last or "ImportError" in last:
@@ -70,21 +72,6 @@ def ratio(slow, fast):
     if "seconds" not in slow or "seconds" not in fast:
         return None
     return slow["seconds"] / fast["seconds"]
-
-
-def median_seconds(function, repeats, warm=1):
-    """Median seconds of a call, after some that are not counted (they compile).
-
-    As in `dynsim.layers`, whose import sets up the threads: peers are timed without it.
-    """
-    for _ in range(warm):
-        function()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def machine():

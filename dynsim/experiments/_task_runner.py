@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from dynsim._check import refusal
 
 
-def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, training=None):
+def run(
+    recipe: Any,
+    folder: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    scheduler: str | None = None,
+    progress: Callable | None = None,
+    training: Callable | None = None,
+) -> dict[str, Any]:
     """Run what is not finished; returns {task name: result}.
 
     Parameters
@@ -18,7 +30,8 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, trainin
     scheduler : str, optional
         Address of a Dask scheduler; its workers need the folder and the data under the same paths.
     progress : callable, optional
-        Called with (task, number of finished tasks, number of tasks) before each task and at the end.
+        Called as progress(done, total, task=name) before each task, with the number of those that are finished, and
+        at the end with task=None. If it returns true, KeyboardInterrupt is raised.
     training : callable, optional
         What it returns for a task is the `progress` of its training (see `dynsim.train`); not on a cluster.
 
@@ -34,25 +47,26 @@ def run(recipe, folder, *, data_dir=None, scheduler=None, progress=None, trainin
     results = {task.name: task.result(folder) for task in tasks}
     left = [task for task in tasks if results[task.name] is None]
 
-    def tell(task):
-        if progress is not None:
-            progress(task, sum(result is not None for result in results.values()), len(tasks))
+    def report_progress(task=None):
+        done = sum(result is not None for result in results.values())
+        if progress is not None and progress(done, len(tasks), task=None if task is None else task.name):
+            raise KeyboardInterrupt
 
     if scheduler is not None:
-        _on_cluster(recipe.kinds, left, folder, data_dir, scheduler, results, tell)
+        _on_cluster(recipe.kinds, left, folder, data_dir, scheduler, results, report_progress)
     else:
         for task in left:
-            tell(task)
-            results[task.name] = task.run(folder, data_dir, None if training is None else training(task))
-    tell(None)
+            report_progress(task)
+            results[task.name] = task.run(folder, data_dir, progress=None if training is None else training(task))
+    report_progress()
     return results
 
 
-def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, tell):
+def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, report_progress):
     try:
         from distributed import Client, as_completed
     except ImportError:
-        raise ImportError("A scheduler needs Dask: pip install 'dynsim[sweep]'.") from None
+        raise refusal("scheduler", "an address", "Dask", "pip install 'dynsim[sweep]'", error=ImportError) from None
     with Client(scheduler) as client:
         # Kind after kind: some begin with the networks of others.
         for kind in kinds:
@@ -63,7 +77,7 @@ def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, tell):
             }
             for future in as_completed(list(futures)):
                 results[futures[future].name] = future.result()
-                tell(futures[future])
+                report_progress(futures[future])
 
 
 def _work(task, folder, data_dir):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._task import KINDS
+from dynsim._files import write_json, write_whole
+from dynsim.plots import compare, plot, save
+
+from ._training_task import KINDS
+
+if TYPE_CHECKING:
+    from ._training_recipe import Recipe
 
 TITLES = {
     "weights": "ordinary network",
@@ -19,16 +25,14 @@ TITLES = {
 }
 
 
-def report(recipe, results, folder):
+def report(recipe: Recipe, results: dict[str, Any], folder: str | Path) -> str:
     """Write report.md, report.json and figures into a folder from what is finished; returns the Markdown."""
     folder = Path(folder)
     cells = _cells(recipe, results)
     text = _markdown(recipe, cells)
-    (folder / "report.md").write_text(text, encoding="utf-8")
+    write_whole(folder / "report.md", text)
     listed = [{"method": kind, "row": row, **cell} for (kind, row), cell in cells.items()]
-    (folder / "report.json").write_text(
-        json.dumps({"title": recipe.title, "cells": listed}, indent=1), encoding="utf-8"
-    )
+    write_json(folder / "report.json", {"title": recipe.title, "cells": listed}, indent=1)
     _figures(recipe, cells, results, folder)
     return text
 
@@ -123,8 +127,6 @@ def _noise_table(recipe, cells):
 
 
 def _figures(recipe, cells, results, folder):
-    from dynsim.plots import compare, plot, save
-
     for count, label in (("memory", "numbers, counted as in the paper"), ("bytes", "bytes, float32")):
         series = {}
         for (kind, _), cell in cells.items():

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
+from contextlib import redirect_stdout
 
 import numpy as np
 
-from ._measure import clock_rate, isolated, median_seconds, ratio, rounds_of
+from ._contestants import clock_rate, isolated, ratio, rounds_of
 
 N = 20_000
 
 
-def run(rounds, full, backend="numba"):
+def measure(rounds, full, backend="numba"):
     """d = 3 and 9; `full` also 2 and 16. `backend` of ours, as for `pair_sum`."""
     from dynsim.kernels import find_backend
 
@@ -50,14 +52,14 @@ def _limit(d, pairs_per_second):
 def operations(d):
     """Vector operations of the compiled inner loop for one vector of pairs, counted in its assembly, and its lanes."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["NUMBA_CACHE_DIR"] = folder  # what comes from a cache has no assembly
+        # Numba prints the assembly of what it compiles; what comes from a cache has none.
+        os.environ |= {"NUMBA_CACHE_DIR": folder, "NUMBA_DUMP_ASSEMBLY": "1"}
         from dynsim.kernels import Kernel, pair_sum
-        from dynsim.kernels._block import specialisation
-        from dynsim.kernels._direct import _one_signal_loop
 
         sources, targets, x = (array[:8] for array in _data(d))
-        pair_sum(Kernel(), sources, targets, x)
-        text = "\n".join(_one_signal_loop(*specialisation(Kernel(), d)).inspect_asm().values())
+        with redirect_stdout(io.StringIO()) as printed:
+            pair_sum(Kernel(), sources, targets, x)
+        text = printed.getvalue()
     # The block with most reciprocal roots is the loop over the sources, four targets side by side.
     block = max(re.split(r"\n(?=\.LBB)", text), key=lambda part: len(re.findall(r"\tvrsqrt\w*ps", part)))
     roots = len(re.findall(r"\tvrsqrt\w*ps", block))
@@ -77,6 +79,7 @@ def _result(seconds, y):
 def ours(d, backend="numba"):
     """`pair_sum`; on a card, with the arrays' way there and back."""
     from dynsim.kernels import Kernel, pair_sum
+    from dynsim.layers import median_seconds
 
     sources, targets, x = _data(d)
     y = pair_sum(Kernel(), sources, targets, x, backend=backend)
@@ -87,6 +90,8 @@ def keops(d):
     """A LazyTensor of pykeops on the processor."""
     from pykeops.numpy import LazyTensor
 
+    from dynsim.layers import median_seconds
+
     sources, targets, x = _data(d)
     q_i, q_j, x_j = LazyTensor(targets[:, None]), LazyTensor(sources[None]), LazyTensor(x[None, :, None])
     product = (((q_i - q_j) ** 2).sum(-1).rsqrt() * x_j).sum(axis=1, call=False)
@@ -96,6 +101,8 @@ def keops(d):
 
 def matrix(d):
     """NumPy, in slices of targets that fit the cache, with |a - b|^2 = |a|^2 - 2 a b + |b|^2 by BLAS."""
+    from dynsim.layers import median_seconds
+
     sources, targets, x = _data(d)
     squares = (sources**2).sum(axis=1)
 

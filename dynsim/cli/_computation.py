@@ -1,0 +1,122 @@
+"""What commands that compute have in common: what is said of the compiler, how they are stopped, and how they go on."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from contextlib import contextmanager
+
+import click
+
+from dynsim._files import to_json
+
+
+class ComputingCommand(click.Command):
+    """A command that uses the kernels."""
+
+    def invoke(self, context):
+        """Run it, and say what the user should know of the compiler."""
+        with compilation_messages():
+            return super().invoke(context)
+
+
+@contextmanager
+def compilation_messages():
+    """One line on stderr at the first compilation (terminals only), one if there is no folder to keep kernels in."""
+    from dynsim import kernels
+
+    if kernels.TEMPORARY_CACHE is not None:
+        click.echo(
+            "No folder to keep compiled kernels in: every run compiles anew. Set NUMBA_CACHE_DIR to a folder that can "
+            "be written.",
+            err=True,
+        )
+    if not sys.stderr.isatty():
+        yield
+        return
+    from numba.core import event
+
+    with event.install_listener("numba:compile", _compilation_listener(event)):
+        yield
+
+
+def _compilation_listener(event):
+    class FirstCompilation(event.Listener):
+        """Prints a line at the first compilation."""
+
+        printed = False
+
+        def on_start(self, _):
+            if not self.printed:
+                self.printed = True
+                click.echo("Compiling kernels, once for this machine; the next run finds them ready ...", err=True)
+
+        def on_end(self, _):
+            """Nothing is printed."""
+
+    return FirstCompilation()
+
+
+def same_command(*more):
+    """The command line of this call with further words, as a person would type it."""
+    given = click.get_current_context().find_root().obj or []
+    return shlex.join(["dynsim", *given, *(word for word in more if word not in given)])
+
+
+def can_resume():
+    """Whether the command that runs has an option --resume."""
+    return any(parameter.name == "resume" for parameter in click.get_current_context().command.params)
+
+
+@contextmanager
+def stopped_by_signals():
+    """Yield a function that says whether Ctrl-C or SIGTERM asked to stop; a second signal ends the block at once."""
+    received = []
+
+    def handle(number, frame):
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def resumable_simulation(file):
+    """Yield a stop function for the simulation into `file`; if it was used, the command that goes on is printed."""
+    try:
+        with stopped_by_signals() as stop:
+            yield stop
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted after a checkpoint. Go on with: dynsim resume {shlex.quote(str(file))}", err=True)
+        raise SystemExit(130) from None
+
+
+def report_simulation(file, solution, as_json):
+    """Print what a simulation came to; exit code 3 if it diverged, 1 if it failed."""
+    from dynsim.trajectory import Trajectory
+
+    with Trajectory(file) as trajectory:
+        report = {
+            "status": solution.status,
+            "message": solution.message,
+            "neurons": trajectory.neurons,
+            "dimension": trajectory.dimension,
+            "frames": trajectory.frames,
+            "time": float(solution.t[-1]) if len(solution.t) else None,
+            "steps": solution.naccepted,
+            "echo_gain": solution.echo_gain,
+            "seed": trajectory.seed,
+            "seconds": round(solution.wall_time, 3),
+            "output": str(file),
+        }
+    click.echo(to_json(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items()))
+    if solution.status < 0:
+        click.echo(f"Error: {solution.message}", err=True)
+        raise SystemExit(3 if solution.status == -2 else 1)
