@@ -1,4 +1,4 @@
-"""The checks of `dynsim doctor`: each yields what it looked at, what it found, and what to do about it."""
+"""The checks of `dynsim doctor`: each yields what was checked, what was found, and a remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Finding:
 
 
 def examine():
-    """Yield all findings; a check that fails for another reason than it looks for is a finding, too."""
+    """Yield all findings; a check that fails with an unforeseen error is a finding, too."""
     for check in (_python, _needed, _compute, _cache, _threads, _extras, _gpu, _data, _tools):
         try:
             yield from check()
@@ -185,7 +185,7 @@ def _data():
 def _tools():
     for name, programs, purpose in (
         ("ffmpeg", ("ffmpeg",), "films (.mp4)"),
-        ("browser", ("chromium", "chromium-browser", "google-chrome", "firefox"), "looking at pages"),
+        ("browser", ("chromium", "chromium-browser", "google-chrome", "firefox"), "pages of dynsim view"),
     ):
         path = next((found for program in programs if (found := shutil.which(program))), None)
         remedy = None if path else f"Install {programs[0]} with the system's package manager; it is for {purpose}."

@@ -16,22 +16,28 @@ from ._progress_bars import ProgressBar
 @click.command(cls=ComputingCommand)
 @click.argument("model")
 @click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
-@click.option("--copies", type=int, help="Places of a neuron [2 or 4, what fits better; with --dim 2].")
+@click.option("--copies", type=int, help="Places of a neuron [2 or 4, whichever fits better; 2 with --dim].")
 @click.option("--dim", type=int, help="Dimension for every layer, instead of a budget.")
-@click.option("--rank", type=int, help="Rank of a part beside the particles; 0 with a budget: none.")
-@click.option("--sets", type=click.Choice(["half", "full"]), default="half", show_default=True, help="Of convolutions.")
+@click.option("--rank", type=int, help="Rank of a low-rank part beside the particles; 0 means none.")
+@click.option(
+    "--sets",
+    type=click.Choice(["half", "full"]),
+    default="half",
+    show_default=True,
+    help="Sets of places of a convolution.",
+)
 @click.option("--include", multiple=True, help="Convert layers of such names only, as 'layer1.*'.")
 @click.option("--exclude", multiple=True, help="Leave layers of such names.")
 @click.option("--steps", type=int, default=40, show_default=True, help="Gauss-Newton steps of a fit.")
 @click.option("--restarts", type=int, default=1, show_default=True, help="Starts of a fit.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="A folder in which MODEL.pt2 is looked for, too.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder that is searched for MODEL.pt2.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as model.h5.")
 def command(model, output, data_dir, as_json, include, exclude, **options):
     """Convert MODEL, a .pt2 file of torch.export.save or timm:NAME[:pretrained], and print every layer.
 
-    Finished fits are kept in OUTPUT.fits until all are done: what was interrupted goes on.
+    Finished fits are kept in OUTPUT.fits until all are done, so that an interrupted conversion goes on from them.
 
     \b
     dynsim convert resnet.pt2 -o model.h5 --budget 0.5

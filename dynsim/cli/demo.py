@@ -1,4 +1,4 @@
-"""dynsim demo: a tour in under a minute: simulate, train, look."""
+"""dynsim demo: take a tour in under a minute: simulate, train, look."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dynsim._files import to_json, write_whole
 from ._computation import ComputingCommand
 from ._training_folder import FIGURES, train_into
 
-# Simulations of the tour: preset, figures of it, and what a person sees on them.
+# Simulations of the tour: preset, figures of it, and their captions.
 RUNS = {
     "pulse": {
         "signals": "Six layers of eight neurons. A pulse given to the first layer reaches every next one a delay of 1 "
-        "later. Nobody set weights: the layers' distances alone say how strongly it arrives.",
+        "later. There are no weights: the distances between layers alone determine how strongly it arrives.",
     },
     "cluster": {
         "trajectories": "Sixty neurons with saturating signals. Each line is a path; they gather in a few corners.",
@@ -28,14 +28,14 @@ RUNS = {
         "phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop.",
     },
 }
-# Pages that play a run or the training, and what to do there.
+# Pages that play a run or the training, and what they show.
 PLAYERS = {
     "cluster.h5": "the sixty neurons gather: turn them with the mouse, click one to see its signals",
     "pulse.h5": "the pulse runs through the layers, coloured by what every neuron emits",
     "training/training.h5": "the network's neurons as they learn, epoch by epoch, coloured by layer",
 }
 LEARNING = {
-    "trajectories": "Learning by forces: every neuron of a network moves until its distances to others say what "
+    "trajectories": "Learning by forces: every neuron of a network moves until its distances to others do what "
     "weights would. Paths of the neurons over the epochs.",
     "observables": "Loss on the training images and accuracy on held-out ones, epoch by epoch.",
 }
@@ -43,7 +43,7 @@ NEXT = (
     ("dynsim simulate --preset pulse --set delay=0.5 --set run.until=5 -o half.h5", "the same pulse, faster"),
     ("dynsim simulate --preset echo -o echo.h5", "an echo gain above 1: why it diverges, in one sentence"),
     ("dynsim train mlp --data digits --hidden 64 --dim 8 --epochs 20 -o digits", "a larger network"),
-    ("dynsim evaluate {folder}/training/model.h5 --data digits --delta 0.1", "shake the neurons and look"),
+    ("dynsim evaluate {folder}/training/model.h5 --data digits --delta 0.1", "accuracy with displaced neurons"),
     ("dynsim plot {folder}/training/training.h5 --kind neurons -o neurons.png", "neurons before and after learning"),
     ("dynsim animate {folder}/cluster.h5 -o cluster.mp4", "a film"),
 )
@@ -56,7 +56,7 @@ NEXT = (
 def command(output, seed, as_json):
     """Take the tour: simulate neurons, see them move, train a network without weights on handwritten digits.
 
-    Everything is done here and now, offline: the digits are embedded. Files of an earlier tour are replaced.
+    Everything runs offline: the digits are embedded. Files of an earlier tour are replaced.
 
     \b
     dynsim demo
@@ -80,7 +80,7 @@ def command(output, seed, as_json):
         click.echo(to_json({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
         return
     accuracy, parameters = report["test_accuracy"], report["parameters"]
-    click.echo(f"Done in {seconds:.0f} s. {accuracy:.1f} % of 360 digits never seen before, by places alone:")
+    click.echo(f"Done in {seconds:.0f} s. {accuracy:.1f} % of 360 digits not used in training, by places alone:")
     click.echo(f"{parameters['stored_floats']:,} stored numbers, seed {seed}.\n")
     click.echo(f"Look at   {index}   (open it in a browser)\n\nTry next")
     for line, why in NEXT:
@@ -142,7 +142,7 @@ def _page(output, figures, players, report, seed):
     )
     parameters = report["parameters"]
     rows = {
-        "Test accuracy": f"{report['test_accuracy']:.2f} % of 360 digits never seen in training",
+        "Test accuracy": f"{report['test_accuracy']:.2f} % of 360 digits not used in training",
         "Stored numbers": f"{parameters['stored_floats']:,}",
         "The paper's counts": f"memory {parameters['memory']:,}, disk {parameters['disk']:,}",
         "Model file": f"training/model.h5, {parameters['bytes']:,} bytes of arrays",
@@ -165,8 +165,8 @@ figure {{ margin: 0; }} img {{ width: 100%; border: 1px solid #ddd; }} figcaptio
 th {{ text-align: left; padding-right: 1rem; font-weight: 600; }} code {{ background: #f3f3f3; padding: 0 .2em; }}
 </style></head><body>
 <h1>Neurons as particles</h1>
-<p>Each neuron has a place and no weights. What one does to another follows from where the two stand. These pictures
-were made just now on this machine; the numbers behind them lie beside this page as HDF5.</p>
+<p>Each neuron has a place and no weights: the influence of one on another follows from the distance between them. These
+pictures were made just now on this machine; their data lie beside this page as HDF5 files.</p>
 <h2>See them move</h2><ul>{played}</ul>
 <main>{figures}</main>
 <h2>The network that was trained</h2><table>{table}</table>

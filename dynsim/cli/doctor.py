@@ -12,10 +12,10 @@ from ._installation_checks import BROKEN, examine
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(as_json):
-    """Look at the installation: packages, kernels and their cache, threads, GPU, data sets, ffmpeg, browser.
+    """Check the installation: packages, kernels and their cache, threads, GPU, data sets, ffmpeg, browser.
 
-    What is missing is named with its remedy. Exit code 1 only if something is broken without which nothing works; what
-    is absent costs only the commands that need it.
+    What is missing is named with its remedy. The exit code is 1 only if something that every command needs is broken;
+    what is absent matters only to the commands that need it.
 
     \b
     dynsim doctor

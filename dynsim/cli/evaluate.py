@@ -1,4 +1,4 @@
-"""dynsim evaluate: accuracy of a saved model, ideal or perturbed."""
+"""dynsim evaluate: measure the accuracy of a saved model, ideal or perturbed."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from ._progress_bars import ProgressBar
     type=click.Choice(["auto", "dense", "tiled", "weight-free"]),
     default="dense",
     show_default=True,
-    help="How layers of particles answer: with weights, a tile of them at a time, or none.",
+    help="How layers of particles are evaluated: with all weights, with a tile of them at a time, or with none.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, data_name, data_dir, as_json, **options):
     """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
 
-    Of several draws the middle 90 % are printed beside the mean.
+    With several draws of noise, the middle 90 % are printed beside the mean.
 
     \b
     dynsim evaluate out/model.h5 --data mnist
@@ -67,8 +67,8 @@ def command(model, data_name, data_dir, as_json, **options):
         "parameters": count(network),
     }
     if options["inference"] != "dense" and not options["delta"]:
-        ways = (network.predict(data.test_images, way) for way in ("dense", options["inference"]))
-        report["predictions_as_dense"] = int((next(ways) == next(ways)).sum())
+        dense, other = (network.predict(data.test_images, way) for way in ("dense", options["inference"]))
+        report["predictions_as_dense"] = int((dense == other).sum())
         report["images"] = len(data.test_images)
     if as_json:
         click.echo(to_json(report))

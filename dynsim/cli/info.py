@@ -10,11 +10,13 @@ from ._computation import compilation_messages
 
 @click.command()
 @click.argument("file", type=click.Path())
-@click.option("--plan", is_flag=True, help="Of a model: how its layers would best answer here, by measured rates.")
-@click.option("--latency", is_flag=True, help="Of a model: measure how long an answer takes, batches of 1 and 64.")
+@click.option(
+    "--plan", is_flag=True, help="Of a model: the fastest way to evaluate each layer here, by measured rates."
+)
+@click.option("--latency", is_flag=True, help="Of a model: measure the time of a prediction, in batches of 1 and 64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def command(file, plan, latency, as_json):
-    """Say what FILE is: a trajectory (of a run or a training), a model, or an export of one as safetensors.
+    """Describe FILE: a trajectory (of a run or a training), a model, or an export of one as safetensors.
 
     \b
     Examples:
@@ -41,7 +43,7 @@ def command(file, plan, latency, as_json):
 
 
 def describe_model(path, plan=False, latency=False):
-    """Facts about a model file: what it says of itself, operations of an answer, and what is asked for beside."""
+    """Facts about a model file: its description, operations of a prediction, and plan and latency on request."""
     from dataclasses import asdict
 
     from dynsim import layers, models
@@ -57,7 +59,7 @@ def describe_model(path, plan=False, latency=False):
 
 
 def _model_lines(found):
-    """Lines of the plan and of the latencies, where they were asked for."""
+    """Lines of the plan and of the latencies, if there are any."""
     if "plan" in found:
         rates = dict(found["plan"]["rates"])
         yield f"\nplan, from rates a second kept in {rates.pop('file')}:"

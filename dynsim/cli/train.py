@@ -13,8 +13,8 @@ from dynsim._files import to_json
 from ._computation import ComputingCommand
 from ._training_folder import expect_training_folder, print_training_costs, train_into
 
-RATE, PARTICLES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that stand more
-SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the same, others know a little
+RATE, DYN_RATES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that tolerate more
+SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by themselves that a shifted image is the same
 
 
 @click.command(cls=ComputingCommand)
@@ -36,7 +36,12 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 @click.option("--width", type=int, default=64, show_default=True, help="Signals of a token of vit.")
 @click.option("--depth", type=int, default=4, show_default=True, help="Blocks of vit.")
 @click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
-@click.option("--pool", type=click.Choice(["mean", "class"]), default="mean", help="What vit tells the class from.")
+@click.option(
+    "--pool",
+    type=click.Choice(["mean", "class"]),
+    default="mean",
+    help="What vit classifies: the mean of the tokens or a class token.",
+)
 @click.option(
     "--kernel",
     default="inverse",
@@ -49,14 +54,24 @@ SHIFT = {"vit": 1.0}  # a transformer does not know that a shifted image is the 
 @click.option("--batch", type=int, default=128, show_default=True)
 @click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
 @click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
-@click.option("--smoothing", type=float, default=0.0, show_default=True, help="Share of the labels spread evenly.")
-@click.option("--decay", type=float, default=0.0, show_default=True, help="Share that weights shrink by.")
+@click.option(
+    "--smoothing",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Share of each label spread evenly over all classes.",
+)
+@click.option("--decay", type=float, default=0.0, show_default=True, help="Weight decay of ordinary weights.")
 @click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
 @click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
-@click.option("--rotation", type=float, default=0.0, show_default=True, help="Turn images at random, degrees at most.")
+@click.option(
+    "--rotation", type=float, default=0.0, show_default=True, help="Rotate images at random, degrees at most."
+)
 @click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
 @click.option("--fit-steps", type=int, help="Steps of a fit [1500; alternating 300].")
-@click.option("--fit-images", type=int, default=0, show_default=True, help="Unlabelled images fit may see.")
+@click.option(
+    "--fit-images", type=int, default=0, show_default=True, help="Unlabelled training images that fit may use."
+)
 @click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
 @click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing training.")
@@ -86,7 +101,7 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"])  # before the work, not after it
     data = datasets.load(data_name, data_dir)
     if options["rate"] is None:
-        options["rate"] = RATE if options["weights"] else PARTICLES.get(model, RATE)
+        options["rate"] = RATE if options["weights"] else DYN_RATES.get(model, RATE)
     if options["shift"] is None:
         options["shift"] = SHIFT.get(model, 0.0)
     network, reference = _begin(model, data, options)

@@ -13,12 +13,14 @@ from ._computation import ComputingCommand
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", "data_name", help="Ask it the test images of this data set, and say the accuracy.")
+@click.option("--data", "data_name", help="Predict the test images of this data set, and print the accuracy.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise that it is asked without data.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of the random images that are predicted without --data."
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, data_name, data_dir, seed, as_json):
-    """Save MODEL (model.h5 or an export) in every form, reload it, and compare what it says; exit 1 if it differs.
+    """Save MODEL (model.h5 or an export) in every form, reload it, and compare predictions; exit code 1 if they differ.
 
     \b
     dynsim verify out/model.h5 --data mnist
@@ -41,7 +43,7 @@ def command(model, data_name, data_dir, seed, as_json):
         for entry in found:
             click.echo(f"{entry['form']:12}  {_line(entry)}")
         if data_name is None:
-            click.echo(f"asked {found[0].get('predictions', 0)} images of noise, seed {seed}")
+            click.echo(f"{found[0].get('predictions', 0)} random images, seed {seed}")
     if not same:
         raise SystemExit(1)
 

@@ -15,14 +15,14 @@ _NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "ec
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--once", is_flag=True, help="Say where the run is now, and end.")
-@click.option("--every", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="Print the present state of the run, and end.")
+@click.option("--every", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between readings.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(file, once, every, as_json):
     """Follow the run into FILE until it ends: time, share done, root mean squares of |R| and |q'|, echo gain.
 
-    dynsim simulate and dynsim resume write what is read here into FILE.progress, a line of JSON a second; the
-    trajectory itself is not touched. Ctrl-C ends the watching, not the run.
+    dynsim simulate and dynsim resume write one line of JSON a second to FILE.progress, which is read here; the
+    trajectory itself is not opened. Ctrl-C ends this command, not the run.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def command(file, once, every, as_json):
     from dynsim.trajectory import Progress
 
     progress = Progress(file)
-    show = _Json() if as_json else _Terminal(sys.stdout.isatty() and not once)
+    show = _JsonLines() if as_json else _TextLines(sys.stdout.isatty() and not once)
     last = {}
     with show:
         while True:
@@ -53,7 +53,7 @@ def command(file, once, every, as_json):
 
 
 def _report(file, progress, entry, alive):
-    """All there is to say at an entry, as one dictionary."""
+    """The report at an entry, as one dictionary."""
     begun, ended = progress.begun or {}, progress.ended or {}
     report = {"file": str(file), "neurons": begun.get("neurons"), "running": alive}
     t, start, until = entry.get("t", begun.get("start")), begun.get("start"), begun.get("until")
@@ -66,11 +66,11 @@ def _report(file, progress, entry, alive):
 
 
 def _lost(file):
-    return f"The run ended without a word, as a killed one does; go on with: dynsim resume {file}"
+    return f"The run did not end properly, as after a kill; go on with: dynsim resume {file}"
 
 
-class _Json:
-    """Lines of JSON."""
+class _JsonLines:
+    """Prints every report as a line of JSON."""
 
     def line(self, report, final=False):
         click.echo(to_json(report))
@@ -82,8 +82,8 @@ class _Json:
         pass
 
 
-class _Terminal:
-    """One line that is written over, on a terminal; elsewhere a line every time."""
+class _TextLines:
+    """Prints one line that is overwritten, on a terminal; elsewhere a line every time."""
 
     def __init__(self, over):
         self.over, self.open = over, False

@@ -4,7 +4,18 @@
 matplotlib is loaded when the first figure is made, and its global state (pyplot, rcParams) is never touched.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._comparison import compare, product_figure
+    from ._figure import FILMS, FORMATS, available, expect_format, options_of, plot, save
+    from ._film import animate
+    from ._player import view
+
+    KINDS: dict[str, str]  # {name of a kind of figure: what it shows}
 
 _MODULES = {
     "FILMS": "_figure",
@@ -20,11 +31,24 @@ _MODULES = {
     "view": "_player",
 }
 
-__all__ = ["KINDS", *_MODULES]
+__all__ = [
+    "FILMS",
+    "FORMATS",
+    "KINDS",
+    "animate",
+    "available",
+    "compare",
+    "expect_format",
+    "options_of",
+    "plot",
+    "product_figure",
+    "save",
+    "view",
+]
 
 
 def __getattr__(name):
-    if name == "KINDS":  # {name: what it shows}
+    if name == "KINDS":
         from ._figure_kinds import figure_kinds
 
         value = {kind: entry.shows for kind, entry in figure_kinds().items()}
@@ -37,4 +61,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted([*globals(), "KINDS", *_MODULES])
+    return sorted({*globals(), *__all__})
