@@ -20,8 +20,13 @@ def expect_training_folder(output, *, overwrite=False, resume=False):
     another OSError if a file cannot be written or is open in another program.
     """
     output.mkdir(parents=True, exist_ok=True)
-    for name in RESULTS:
-        expect_output(output / name, overwrite or resume)
+    try:
+        for name in RESULTS:
+            expect_output(output / name, overwrite or resume)
+    except FileExistsError as error:
+        if (output / "training.checkpoint").exists():
+            raise FileExistsError(f"{error} --resume continues the training that is there.") from None
+        raise
 
 
 def train_into(output, network, data, method="forces", *, overwrite=False, **options):
@@ -34,20 +39,23 @@ def train_into(output, network, data, method="forces", *, overwrite=False, **opt
     trajectory = output / "training.h5" if moves else None
     checkpoint = output / "training.checkpoint"
     if not options.get("resume"):
-        for old in (checkpoint, output / "training.checkpoint.previous"):  # of the training that is replaced
-            old.unlink(missing_ok=True)
-    try:
-        with ProgressBar("batch", delay=0.0) as bar:
+        replaced = ["training.checkpoint", "training.checkpoint.previous"]
+        replaced += [] if moves else ["training.h5", *FIGURES.values()]  # which this training does not write
+        for name in replaced:
+            (output / name).unlink(missing_ok=True)
+    with ProgressBar("batch", delay=0.0) as bar:
+        try:
             paths = {"trajectory": trajectory, "checkpoint": checkpoint}
             result = learning.train(network, data, method=method, progress=bar, **paths, **options)
-    except KeyboardInterrupt:
-        if not can_resume():
-            click.echo("Interrupted.", err=True)
-        elif checkpoint.exists():
-            click.echo(f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}", err=True)
-        else:
-            click.echo("Interrupted before the first epoch was finished: nothing was kept.", err=True)
-        raise SystemExit(130) from None
+        except KeyboardInterrupt:
+            if checkpoint.exists():
+                message = f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}"
+            else:
+                message = "Interrupted before the first epoch was finished: nothing was kept."
+                if bar.bar is not None:  # it had begun, so the file is its own
+                    (output / "training.h5").unlink(missing_ok=True)
+            click.echo(message if can_resume() else "Interrupted.", err=True)
+            raise SystemExit(130) from None
     network.save(output / "model.h5")
     lines = "".join(to_json(entry) + "\n" for entry in result.metrics)
     write_whole(output / "metrics.jsonl", lines)

@@ -51,7 +51,7 @@ class Recipe:
 
     def report(self, results: dict, folder: str | Path) -> str:
         """Write the table and figures; returns the Markdown."""
-        return report(self, results, folder)
+        return report(self, results, folder=folder)
 
     def tasks(self) -> list[Task]:
         """All trainings, those that others build on first."""

@@ -25,7 +25,7 @@ TITLES = {
 }
 
 
-def report(recipe: Recipe, results: dict[str, Any], folder: str | Path) -> str:
+def report(recipe: Recipe, results: dict[str, Any], *, folder: str | Path) -> str:
     """Write report.md, report.json and figures into a folder from what is finished; returns the Markdown."""
     folder = Path(folder)
     cells = _cells(recipe, results)

@@ -23,7 +23,7 @@ from dynsim.experiments.cifar10._cifar_networks import (  # noqa: E402
     rounded,
 )
 
-RECIPE = Path(__file__).parents[2] / "experiments" / "cifar10.toml"
+RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/cifar10.toml"
 
 
 def records(count, seed):

@@ -40,7 +40,7 @@ def test_every_training_is_in_the_table(finished):
     folder, results = finished
     recipe = load(RECIPE)
     assert len(results) == 2 + 2 * 2 * 5 and None not in results.values()
-    text = report(recipe, results, folder)
+    text = report(recipe, results, folder=folder)
     assert text.count("not run") == 0 and "[99.00 ± 0.10]" in text and "copies 3" in text
     cells = json.loads((folder / "report.json").read_text())["cells"]
     forces = next(cell for cell in cells if cell["method"] == "forces" and cell["row"] == 0)
@@ -60,7 +60,7 @@ def test_every_training_is_in_the_table(finished):
 def test_seeds_that_are_missing_are_said_so(finished, tmp_path):
     _, results = finished
     found = {name: result for name, result in results.items() if name != "forces-row1-seed1"}
-    text = report(load(RECIPE), found, tmp_path)
+    text = report(load(RECIPE), found, folder=tmp_path)
     assert text.count("(1 of 2 seeds)") == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 from dynsim.errors import DataError
 from dynsim.experiments import load, run
 
-RECIPE = Path(__file__).parents[2] / "experiments/imagenet.toml"
+RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/imagenet.toml"
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
 
 
