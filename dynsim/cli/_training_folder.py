@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dynsim._files import expect_output, to_json, write_whole
+from dynsim._files import expect_claim, expect_output, to_json, write_whole
 
 from ._computation import can_resume, same_command
 from ._progress_bars import ProgressBar
@@ -23,6 +23,7 @@ def expect_training_folder(output, *, overwrite=False, resume=False):
     try:
         for name in RESULTS:
             expect_output(output / name, overwrite or resume)
+        expect_claim(output / "training.h5", overwrite or resume)
     except FileExistsError as error:
         if (output / "training.checkpoint").exists():
             raise FileExistsError(f"{error} --resume continues the training that is there.") from None
