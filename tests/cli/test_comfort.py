@@ -163,7 +163,8 @@ def test_compiling_is_announced_once_and_kept(tmp_path):
 
 
 def test_bars_show_rate_and_time_left_on_terminals_only(tmp_path):
-    arguments = ["train", "mlp", "--data", "digits", "--hidden", "8", "--epochs", "2", "-o", str(tmp_path / "out")]
+    arguments = ["train", "mlp", "--data", "digits", "--hidden", "8", "--epochs", "2", "--overwrite"]
+    arguments += ["-o", str(tmp_path / "out")]
     shown = on_a_terminal(arguments)
     assert "batch/s" in shown and "<" in shown and "epoch=2" in shown
     done = subprocess.run([sys.executable, "-c", MAIN, *arguments], capture_output=True, text=True, check=True)
