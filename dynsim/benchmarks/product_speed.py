@@ -99,9 +99,9 @@ def ours(m, n, d, columns, profile="linear", metric="l1", error=None):
     kernel = _kernel(profile, metric)
     product = weight_free(kernel, sources, targets, error)
     times, warm = (3, 1) if m < 10**6 else (1, 0)
-    more = {"sorting_seconds": median_seconds(lambda: weight_free(kernel, sources, targets, error), times, warm)}
+    more = {"sorting_seconds": median_seconds(lambda: weight_free(kernel, sources, targets, error), times, warm=warm)}
     if hasattr(product, "update"):
-        more["resorting_seconds"] = median_seconds(lambda: product.update(sources, targets), times, warm)
+        more["resorting_seconds"] = median_seconds(lambda: product.update(sources, targets), times, warm=warm)
     else:
         more["stated_error"] = product.error
     repeats = 50 if m * columns < 10**6 else 5

@@ -22,7 +22,7 @@ _NAMES = {"places": "places of neurons", "weights": "ordinary weights", "norm": 
     "weights",
     "the weights that places stand for",
     sources=("model",),
-    needs=lambda model: any(hasattr(layer, "materialize") for layer in model.layers),
+    needs=lambda model: any(layer.weighted for layer in model.layers),
     requires="a layer with weights",
 )
 def draw_weights(model, *, layer=None, title=None, size=None):
@@ -31,7 +31,7 @@ def draw_weights(model, *, layer=None, title=None, size=None):
     Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k)
     is drawn as n_out rows of all its kernels' numbers.
     """
-    found = {k: one for k, one in enumerate(model.layers) if hasattr(one, "materialize")}
+    found = {k: one for k, one in enumerate(model.layers) if one.weighted}
     if layer is not None and layer not in found:
         raise refusal("layer", repr(layer), f"one of {', '.join(map(str, found))}, which have weights")
     shown = [layer] if layer is not None else list(found)[:_MOST_PANELS]
