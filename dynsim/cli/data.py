@@ -8,6 +8,8 @@ import click
 
 from dynsim._files import to_json
 
+from ._progress_bars import ProgressBar
+
 
 @click.group()
 def command():

@@ -136,4 +136,4 @@ def test_the_commands(tmp_path, capsys):
     assert call("export", tmp_path / "model.h5", "--packed", "--bits", 3, "-o", packed) == 0
     assert f"{packed.stat().st_size:,} bytes" in capsys.readouterr().out
     assert call("evaluate", packed, "--data", "digits") == 0
-    assert call("export", tmp_path / "model.h5", "--packed", "-o", packed) == 2
+    assert call("export", tmp_path / "model.h5", "--packed", "-o", packed) == 1
