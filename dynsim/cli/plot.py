@@ -28,7 +28,7 @@ def pixels(context, parameter, value):
 
 
 class _PlotCommand(click.Command):
-    """Kinds of figures are found when they are asked for: finding them loads what draws them."""
+    """Lists the kinds of figures behind the options."""
 
     def format_options(self, context, formatter):
         """List the options, then the kinds."""

@@ -49,9 +49,9 @@ __all__ = [
 
 def __getattr__(name):
     if name == "KINDS":
-        from ._figure_kinds import figure_kinds
+        from ._figure_kinds import kind_summaries
 
-        value = {kind: entry.shows for kind, entry in figure_kinds().items()}
+        value = kind_summaries()
     elif name in _MODULES:
         value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     else:

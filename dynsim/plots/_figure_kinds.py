@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
+from pathlib import Path
 
 _REGISTERED = {}
 
@@ -25,8 +26,9 @@ class FigureKind:
 def figure_kind(name, shows, *, sources=("trajectory",), needs=lambda source: True, requires="a frame"):
     """Register the decorated function, `draw(source, *, title=None, size=None, ...)`, as a kind of figure.
 
-    `shows` is a line for lists of kinds; `sources` are some of "trajectory", "model" and "lines"; `needs(source)` says
-    whether such a source has enough to be drawn, and `requires` is what it needs, in words.
+    `name` and `shows`, a line for lists of kinds, are literal texts; `sources` are some of "trajectory", "model"
+    and "lines"; `needs(source)` says whether such a source has enough to be drawn, and `requires` is what it needs, in
+    words.
     """
 
     def register(draw):
@@ -39,9 +41,24 @@ def figure_kind(name, shows, *, sources=("trajectory",), needs=lambda source: Tr
 @cache
 def figure_kinds():
     """{name: FigureKind} of all modules of this folder, by name."""
-    for module in iter_modules(import_module(__package__).__path__):
-        import_module(f"{__package__}.{module.name}")
+    for path in _modules():
+        import_module(f"{__package__}.{path.stem}")
     return dict(sorted(_REGISTERED.items()))
+
+
+def kind_summaries():
+    """{name: what it shows} of all kinds, read from the decorators: nothing that draws is imported for a help text."""
+    found = {}
+    for path in _modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "figure_kind":
+                name, shows = (ast.literal_eval(argument) for argument in node.args)
+                found[name] = shows
+    return dict(sorted(found.items()))
+
+
+def _modules():
+    return Path(__file__).parent.glob("_[!_]*.py")
 
 
 def has_motion(trajectory):

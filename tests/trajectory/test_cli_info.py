@@ -58,7 +58,7 @@ def test_errors_are_left_to_the_root(tmp_path, write_run):
     assert isinstance(invoke(path).exception, FileError)
 
 
-@pytest.mark.parametrize("module", ["info", "animate"])
+@pytest.mark.parametrize("module", ["info", "animate", "plot"])
 def test_help_is_light(module):
     import subprocess
 
