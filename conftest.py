@@ -1,15 +1,133 @@
-"""Doctests of the bridges to other programs are collected only where those are installed; the header says so."""
+"""What all tests share: no test changes the checkout, and a program that is stopped cannot end before its signal."""
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from importlib.util import find_spec
+from pathlib import Path
 
-BRIDGES = {
+import pytest
+from hypothesis import configuration, settings
+
+ROOT = Path(__file__).parent
+# Doctests of what needs another program are collected only where that is installed.
+OPTIONAL = {
     "torch": ["dynsim/torch/*", "dynsim/experiments/cifar10/*", "dynsim/experiments/imagenet/*"],
     "sklearn": ["dynsim/sklearn.py"],
 }
-ABSENT = [name for name in BRIDGES if find_spec(name) is None]
-collect_ignore_glob = [pattern for name in ABSENT for pattern in BRIDGES[name]]
+ABSENT = [name for name in OPTIONAL if find_spec(name) is None]
+collect_ignore_glob = [pattern for name in ABSENT for pattern in OPTIONAL[name]]
+
+# No deadline, since a machine under load is slow; no database, since it would be written into the checkout.
+settings.register_profile("dynsim", deadline=None, database=None)
+settings.load_profile("dynsim")
+configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "dynsim-hypothesis")
+
+# Runs a command of dynsim that halts when it is about to give a file its name for the COUNT-th time, so that it can be
+# stopped but cannot end. It goes on when its standard input is closed.
+HALTING = """
+import signal, sys
+from dynsim.cli import main
+
+name, count, *arguments = sys.argv[1:]
+left = [int(count)]
+
+def halt(event, values):
+    if event == "os.rename" and str(values[1]).endswith(name):
+        left[0] -= 1
+        if left[0] == 0:
+            sys.stdin.buffer.read()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
+if name:
+    sys.addaudithook(halt)
+main(arguments)
+"""
+PATIENCE = 600.0  # seconds; only a program that hangs lets them pass
+INTERVAL = 0.01  # seconds between two looks
+
+
+class Program(subprocess.Popen):
+    """A program that runs beside the test."""
+
+    def wait_for(self, sign):
+        """Wait until `sign()` is true; fail with what the program wrote if it ends before."""
+        end = time.monotonic() + PATIENCE
+        while not sign():
+            if self.poll() is not None:
+                pytest.fail(f"ended with {self.returncode} before the sign came:\n{self.communicate()}")
+            assert time.monotonic() < end, "the sign did not come"
+            time.sleep(INTERVAL)
+
+    def stop(self, number=signal.SIGINT):
+        """Send a signal and return what the program wrote, (standard output, standard error)."""
+        self.send_signal(number)
+        return self.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def start():
+    """Start `dynsim ARGUMENTS`; `halt=(name, count)` halts it before the count-th time a file gets that name."""
+    started = []
+
+    def call(*arguments, halt=("", 0), command=None, **options):
+        if command is None:
+            command = [sys.executable, "-c", HALTING, *map(str, halt), *map(str, arguments)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(Program(command, **{**pipes, **options}))
+        return started[-1]
+
+    yield call
+    for program in started:
+        with program:  # closes the pipes
+            program.kill()
 
 
 def pytest_report_header(config):
     """Say what is left out."""
-    return [f"doctests of {', '.join(BRIDGES[name])} left out: {name} is not installed" for name in ABSENT]
+    return [f"doctests of {', '.join(OPTIONAL[name])} left out: {name} is not installed" for name in ABSENT]
+
+
+def _checkout():
+    """Every file of the checkout with its size and time of change, without what tools keep for themselves."""
+    found = {}
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = [n for n in inner if n[0] != "." and n != "__pycache__" and not n.endswith(".egg-info")]
+        for name in names:
+            if not name.startswith(".coverage"):
+                path = Path(folder, name)
+                status = path.lstat()
+                found[str(path.relative_to(ROOT))] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def pytest_sessionstart(session):
+    """Remember the checkout, in the process that starts the others."""
+    if not hasattr(session.config, "workerinput") and "DYNSIM_BASELINE" not in os.environ:
+        session.config.stash[CHECKOUT] = _checkout()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Fail the run if a test changed the checkout."""
+    before = session.config.stash.get(CHECKOUT, None)
+    if before is None:
+        return
+    after = _checkout()
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        session.config.stash[CHANGED] = changed
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Name the files that the tests changed."""
+    if changed := config.stash.get(CHANGED, []):
+        terminalreporter.section("the checkout changed while the tests ran; a test writes into tmp_path only", red=True)
+        terminalreporter.line("\n".join(changed))
+
+
+CHECKOUT, CHANGED = pytest.StashKey(), pytest.StashKey()

@@ -5,9 +5,9 @@ three small files (run.h5, model.h5, training.h5). Heavy lines are made small: t
 under the names mnist, fashion-mnist and kmnist, `--epochs` is capped, the experiments have one row and one seed.
 
 A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m slow;
-`# downloads`, run with -m network; `# needs onnx`, left out where that package is not installed. What a line sends into
-a file (`>> FILE`) is sent there. Lines with placeholders in capitals (FILE, NAME) are forms, not commands; they are
-parsed only.
+`# downloads`, run with -m network; `# needs onnx`, left out where that package or program is not installed. What a
+line sends into a file (`>> FILE`) is sent there. Lines with placeholders in capitals (FILE, NAME) are forms, not
+commands; they are parsed only.
 """
 
 import contextlib
@@ -62,9 +62,9 @@ def slow(line):
 
 
 def missing(line):
-    """Packages that a line needs and that are not installed."""
+    """Packages and programs that a line needs and that are not installed."""
     names = re.search(r"# needs ([\w ]+)", line)
-    return [name for name in names[1].split() if find_spec(name) is None] if names else []
+    return [name for name in names[1].split() if not (find_spec(name) or shutil.which(name))] if names else []
 
 
 def downloads(line):

@@ -225,7 +225,8 @@ def arguments():
 
 
 @pytest.mark.parametrize(("name", "parameter"), list(arguments()))
-def test_nonsense_is_refused_at_the_call(good, name, parameter):
+def test_nonsense_is_refused_at_the_call(good, name, parameter, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some texts are the name of a new file
     room, short = name.split(".")
     function = getattr(importlib.import_module(f"dynsim.{room}"), short)
     fine = MEANINGFUL.get(f"{short}.{parameter}", MEANINGFUL.get(parameter, set()))

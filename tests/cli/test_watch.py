@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -103,35 +99,25 @@ def test_half_a_line_is_left_for_the_next_look(tmp_path):
         progress.new()
 
 
-def test_watching_a_run_to_its_end(run, tmp_path, capsys):
-    path = tmp_path / "run.h5"
-    simulate = [sys.executable, "-m", "dynsim", "simulate", "--preset", "cluster", "--until", "1e5", "-o", str(path)]
-    process = subprocess.Popen(simulate, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    watcher = None
-    try:
-        while process.poll() is None and not (tmp_path / "run.h5.progress").exists():
-            time.sleep(0.05)
-        watch = [sys.executable, "-m", "dynsim", "watch", str(path), "--json", "--every", "0.1"]
-        watcher = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
-        first = json.loads(watcher.stdout.readline())
-        assert first["running"] and first["neurons"] == 60 and 0 < first["t"] < 1e5 and first["until"] == 1e5
-        assert run("watch", path, "--once", "--json") == 0
-        now = json.loads(capsys.readouterr().out)
-        assert now["running"] and now["t"] >= first["t"] and 0 < now["progress"] < 1 and now["echo_gain"] is not None
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-        last = json.loads(watcher.communicate(timeout=60)[0].splitlines()[-1])
-        assert watcher.returncode == 0 and not last["running"] and last["message"] == "Interrupted."
-        # Killed without a word, the run is told from one that goes on.
-        side = tmp_path / "run.h5.progress"
-        side.write_text("".join(side.read_text().splitlines(keepends=True)[:-1]))
-        assert run("watch", path, "--once") == 0
-        assert "t = " in (said := capsys.readouterr().out) and f"dynsim resume {path}" in said
-        assert run("watch", path) == 0
-    finally:
-        for one in filter(None, (process, watcher)):
-            if one.poll() is None:
-                one.kill()
+def test_watching_a_run_to_its_end(run, start, tmp_path, capsys):
+    path, side = tmp_path / "run.h5", tmp_path / "run.h5.progress"
+    endless = ["--until", "1e6", "--set", "run.method=rk4", "--set", "run.dt=1e-3"]
+    process = start("simulate", "--preset", "cluster", *endless, "-o", path)
+    process.wait_for(lambda: side.exists() and len(side.read_text().splitlines()) > 2)  # steps were made
+    watcher = start("watch", path, "--json", "--every", "0.1")
+    first = json.loads(watcher.stdout.readline())
+    assert first["running"] and first["neurons"] == 60 and 0 < first["t"] < 1e6 and first["until"] == 1e6
+    assert run("watch", path, "--once", "--json") == 0
+    now = json.loads(capsys.readouterr().out)
+    assert now["running"] and now["t"] >= first["t"] and 0 < now["progress"] < 1 and now["echo_gain"] is not None
+    process.stop()
+    last = json.loads(watcher.communicate()[0].splitlines()[-1])
+    assert watcher.returncode == 0 and not last["running"] and last["message"] == "Interrupted."
+    # A run that was killed has no last line; it is told from one that goes on.
+    side.write_text("".join(side.read_text().splitlines(keepends=True)[:-1]))
+    assert run("watch", path, "--once") == 0
+    assert "t = " in (said := capsys.readouterr().out) and f"dynsim resume {path}" in said
+    assert run("watch", path) == 0
 
 
 def test_what_cannot_be_watched(run, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from dynsim import experiments, models
 from dynsim.experiments import find, load, report, run
 
+INTERVAL = 0.05  # seconds between two looks
 RECIPE = {
     "title": "digits",
     "data": "digits",
@@ -143,7 +144,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(finished, tmp_path):
 
         def kill():
             while len(list(tmp_path.glob("runs/*/result.json"))) < 2:
-                time.sleep(0.05)
+                time.sleep(INTERVAL)
             next(iter(cluster.workers.values())).process.process._process.kill()
 
         killer = threading.Thread(target=kill)

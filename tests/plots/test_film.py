@@ -3,10 +3,7 @@
 import itertools
 import json
 import shutil
-import signal
 import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -128,16 +125,11 @@ def test_the_command(make_file, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", pytest.param("mp4", marks=needs_ffmpeg)])
-def test_ctrl_c_leaves_no_half_film(make_file, tmp_path, suffix):
+def test_ctrl_c_leaves_no_half_film(start, make_file, tmp_path, suffix):
     output = tmp_path / f"film.{suffix}"
     output.write_bytes(b"old")
-    film = [sys.executable, "-m", "dynsim", "animate", str(make_file(neurons=50, frames=4000)), "-o", str(output)]
-    # Where the tests run in the background, Ctrl-C is ignored from the start.
-    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    process = subprocess.Popen([*film, "--stride", "1"], stderr=subprocess.PIPE, text=True, **heed)
-    while process.poll() is None and not any(part.stat().st_size for part in tmp_path.glob(f".film-*.{suffix}")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
+    process = start("animate", make_file(neurons=50, frames=400), "-o", output, "--stride", "1", halt=(output.name, 1))
+    process.wait_for(lambda: any(half.stat().st_size for half in tmp_path.glob(f".film-*.{suffix}")))
+    error = process.stop()[1]
     assert process.returncode == 130 and "Traceback" not in error
     assert output.read_bytes() == b"old" and not list(tmp_path.glob(".film-*"))
