@@ -26,11 +26,11 @@ import pytest
 
 import dynsim
 from dynsim.cli import main
-from dynsim.cli._root import command_names, root
+from dynsim.cli._root import COMMANDS, root
 from dynsim.datasets import FILES
 
 FOLDER = Path(__file__).parent.parent
-DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md")), FOLDER / "experiments/README.md"]
+DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md")), *(FOLDER / "experiments").glob("*.md")]
 EPOCHS = 2
 ROW = {"copies": 2, "copies_fc": 2, "copies_conv": 2}
 
@@ -93,7 +93,7 @@ def stage(tmp_path_factory, data):
     """The folder that every document's own begins as."""
     folder = tmp_path_factory.mktemp("stage")
     (folder / "experiments").mkdir()
-    for recipe in [*(FOLDER / "experiments").glob("*.toml"), *(FOLDER / "dynsim/experiments/recipes").glob("*.toml")]:
+    for recipe in (FOLDER / "experiments").glob("*.toml"):
         (folder / "experiments" / recipe.name).write_text(small(recipe.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -229,9 +229,9 @@ def test_links_lead_somewhere(document):
 
 def test_every_command_is_in_the_docs():
     text = (FOLDER / "docs/command-line.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `dynsim ([a-z]+)", text, re.MULTILINE)) <= set(command_names())
-    assert ":command: root" in text  # the reference of all commands and options is made from the commands
-    for name in command_names():
+    assert all(f"`dynsim {name}" in text for name in COMMANDS)
+    assert ":command: root" in text  # the reference of every option is made from the commands
+    for name in COMMANDS:
         # A help text ends with examples that begin with the command's name.
         command = root.get_command(click.Context(root), name)
         assert re.search(rf"^ *dynsim {name}\b", command.help, re.MULTILINE), name
@@ -240,7 +240,10 @@ def test_every_command_is_in_the_docs():
 def test_citation_and_changelog_are_true():
     citation = (FOLDER / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {dynsim.__version__}\n" in citation
+    # The section of what comes, then the released versions with their dates, the newest first.
     changes = (FOLDER / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert changes.split("## ")[1].startswith(dynsim.__version__)
-    named = re.search(r"- Commands: (.*?)\.", changes, re.DOTALL)[1].replace("\n ", "").split(", ")
-    assert set(named) <= set(command_names())
+    titles = re.findall(r"^## (.*)$", changes, re.MULTILINE)
+    assert titles[0] == "Unreleased"
+    released = [re.fullmatch(r"(\d+\.\d+\.\d+) \((\d{4}-\d\d-\d\d)\)", title) for title in titles[1:]]
+    assert all(released) and released[0][1] == dynsim.__version__
+    assert f"date-released: {released[0][2]}\n" in citation
