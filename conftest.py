@@ -19,12 +19,16 @@ OPTIONAL = {
     "sklearn": ["dynsim/sklearn.py"],
 }
 ABSENT = [name for name in OPTIONAL if find_spec(name) is None]
+collect_ignore = ["tests/typing/consumer.py"]  # read by mypy only
 collect_ignore_glob = [pattern for name in ABSENT for pattern in OPTIONAL[name]]
 
 # No deadline, since a machine under load is slow; no database, since it would be written into the checkout.
 settings.register_profile("dynsim", deadline=None, database=None)
 settings.load_profile("dynsim")
 configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "dynsim-hypothesis")
+
+# Programs that tests start import what the tests import, not the folder that they are started in.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 # Runs a command of dynsim that halts when it is about to give a file its name for the COUNT-th time, so that it can be
 # stopped but cannot end. It goes on when its standard input is closed.
@@ -86,6 +90,20 @@ def start():
             program.kill()
 
 
+def pytest_addoption(parser):
+    """Declare --skipped."""
+    parser.addoption("--skipped", action="store_true", help="run the tests that the last run without it skipped")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With --skipped, keep what was skipped: tests, and files that skipped as a whole."""
+    if config.getoption("--skipped"):
+        skipped = set(config.cache.get("dynsim/skipped", []))
+        kept = [item for item in items if item.nodeid in skipped or item.nodeid.partition("::")[0] in skipped]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
 def pytest_report_header(config):
     """Say what is left out."""
     return [f"doctests of {', '.join(OPTIONAL[name])} left out: {name} is not installed" for name in ABSENT]
@@ -124,7 +142,9 @@ def pytest_sessionfinish(session):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Name the files that the tests changed."""
+    """Keep what was skipped; name the files that the tests changed."""
+    if not (config.getoption("--skipped") or hasattr(config, "workerinput")) and hasattr(config, "cache"):
+        config.cache.set("dynsim/skipped", [report.nodeid for report in terminalreporter.getreports("skipped")])
     if changed := config.stash.get(CHANGED, []):
         terminalreporter.section("the checkout changed while the tests ran; a test writes into tmp_path only", red=True)
         terminalreporter.line("\n".join(changed))

@@ -4,6 +4,29 @@ Everything is loaded when it is first used, so `import dynsim` is light.
 """
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if _TYPE_CHECKING:  # what __getattr__ loads
+    from . import datasets as datasets
+    from . import engine as engine
+    from . import errors as errors
+    from . import experiments as experiments
+    from . import export as export
+    from . import kernels as kernels
+    from . import layers as layers
+    from . import learning as learning
+    from . import models as models
+    from . import plots as plots
+    from . import sklearn as sklearn
+    from . import torch as torch
+    from . import trajectory as trajectory
+    from .engine import Operators as Operators
+    from .engine import System as System
+    from .export import load_model as load_model
+    from .kernels import Kernel as Kernel
+    from .learning import evaluate as evaluate
+    from .learning import train as train
+    from .trajectory import solve as solve
 
 __version__ = "0.1.0"
 
@@ -35,12 +58,14 @@ _ROOMS = (
 __all__ = ["__version__", *_FROM, *_ROOMS]
 
 
-def __getattr__(name):
-    if name in _ROOMS:
-        return _import_module(f"dynsim.{name}")
-    if name in _FROM:
-        return getattr(_import_module(f"dynsim.{_FROM[name]}"), name)
-    raise AttributeError(f"module 'dynsim' has no attribute {name!r}; it has {', '.join(__all__)}.")
+if not _TYPE_CHECKING:  # a type checker shall see a name that is misspelt
+
+    def __getattr__(name):
+        if name in _ROOMS:
+            return _import_module(f"dynsim.{name}")
+        if name in _FROM:
+            return getattr(_import_module(f"dynsim.{_FROM[name]}"), name)
+        raise AttributeError(f"module 'dynsim' has no attribute {name!r}; it has {', '.join(__all__)}.")
 
 
 def __dir__():

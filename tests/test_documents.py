@@ -4,7 +4,7 @@ Each document's indented `    dynsim ...` lines are run in order, in a folder of
 three small files (run.h5, model.h5, training.h5). Heavy lines are made small: the data sets are a few random images
 under the names mnist, fashion-mnist and kmnist, `--epochs` is capped, the experiments have one row and one seed.
 
-A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m slow;
+A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m bench;
 `# downloads`, run with -m network; `# needs onnx`, left out where that package or program is not installed. What a
 line sends into a file (`>> FILE`) is sent there. Lines with placeholders in capitals (FILE, NAME) are forms, not
 commands; they are parsed only.
@@ -57,8 +57,12 @@ def is_form(line):
 
 
 def slow(line):
-    # The tour has a test of its own among the fast ones.
-    return "# takes minutes" in line or line.startswith(("dynsim bench", "dynsim demo"))
+    return "# takes minutes" in line or line.startswith("dynsim bench")
+
+
+def is_tour(line):
+    # tests/cli/test_demo.py looks at what it leaves, and .ci/run begins and ends with it.
+    return line.startswith("dynsim demo")
 
 
 def missing(line):
@@ -150,13 +154,17 @@ def run_document(document, lines, stage, data, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("document", WITH_COMMANDS, ids=name_of)
 def test_the_documents_commands_run(document, stage, data, tmp_path, monkeypatch, capsys):
-    lines = [line for line in lines_of(document) if not (slow(line) or downloads(line) or is_form(line))]
+    lines = [
+        line for line in lines_of(document) if not (slow(line) or is_tour(line) or downloads(line) or is_form(line))
+    ]
     absent = sorted({name for line in lines for name in missing(line)})
     run_document(document, [line for line in lines if not missing(line)], stage, data, tmp_path, monkeypatch)
     if absent:
         pytest.skip(f"all lines ran but those that need {', '.join(absent)}")
 
 
+# What the benchmarks do is tested at small sizes in tests/benchmarks; here are the sizes that are worth timing.
+@pytest.mark.bench
 @pytest.mark.slow
 @pytest.mark.parametrize("line", [line for line in LINES if slow(line)])
 def test_commands_that_take_minutes_run(line, stage, data, tmp_path, monkeypatch, capsys):

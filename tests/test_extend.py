@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # kernels are compiled anew in the copy
 ROOT = Path(__file__).parent.parent
 PARTS = "dynsim tests docs experiments README.md CHANGELOG.md CITATION.cff conftest.py pyproject.toml setup.cfg".split()
 
