@@ -235,6 +235,15 @@ def test_links_lead_somewhere(document):
             assert anchor in headings or f'id="{anchor}"' in content, f"{target} in {document.name}"
 
 
+def test_every_file_of_the_results_is_shown():
+    linked = set()
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s#]+)", document.read_text(encoding="utf-8")):
+            linked.add((document.parent / target).resolve())
+    files = {path for path in (FOLDER / "docs/results").rglob("*") if path.is_file()}
+    assert files <= linked, sorted(map(name_of, files - linked))
+
+
 def test_every_command_is_in_the_docs():
     text = (FOLDER / "docs/command-line.md").read_text(encoding="utf-8")
     assert all(f"`dynsim {name}" in text for name in COMMANDS)
