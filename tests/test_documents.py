@@ -26,11 +26,12 @@ import pytest
 
 import dynsim
 from dynsim.cli import main
-from dynsim.cli._root import COMMANDS, root
+from dynsim.cli._root import root
 from dynsim.datasets import FILES
 
 FOLDER = Path(__file__).parent.parent
 DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md")), *(FOLDER / "experiments").glob("*.md")]
+COMMANDS = root.list_commands(click.Context(root))
 EPOCHS = 2
 ROW = {"copies": 2, "copies_fc": 2, "copies_conv": 2}
 
@@ -246,8 +247,8 @@ def test_every_file_of_the_results_is_shown():
 
 def test_every_command_is_in_the_docs():
     text = (FOLDER / "docs/command-line.md").read_text(encoding="utf-8")
-    assert all(f"`dynsim {name}" in text for name in COMMANDS)
-    assert ":command: root" in text  # the reference of every option is made from the commands
+    assert set(re.findall(r"^\| `dynsim ([a-z]+)", text, re.MULTILINE)) <= set(COMMANDS)
+    assert ":command: root" in text  # the reference of all commands and options is made from the commands
     for name in COMMANDS:
         # A help text ends with examples that begin with the command's name.
         command = root.get_command(click.Context(root), name)

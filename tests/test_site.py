@@ -8,9 +8,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
-from dynsim.cli._root import command_names
+from dynsim.cli._root import root
 
 FOLDER = Path(__file__).parent.parent
 ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "export", "errors")
@@ -26,7 +27,7 @@ def test_the_site_is_complete_and_asks_no_other_host(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     commands = (tmp_path / "command-line.html").read_text(encoding="utf-8")
-    assert all(f'id="dynsim-{name}"' in commands for name in command_names())
+    assert all(f'id="dynsim-{name}"' in commands for name in root.list_commands(click.Context(root)))
     assert 'id="dynsim-experiment-run"' in commands and "dynsim experiment run mnist-lenet5 -o results" in commands
     for room in ROOMS:
         page = (tmp_path / f"reference/{room}.html").read_text(encoding="utf-8")
