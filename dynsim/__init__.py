@@ -4,9 +4,9 @@ Everything is loaded when it is first used, so `import dynsim` is light.
 """
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-if _TYPE_CHECKING:  # what __getattr__ loads
+if TYPE_CHECKING:  # what __getattr__ loads
     from . import datasets as datasets
     from . import engine as engine
     from . import errors as errors
@@ -58,7 +58,7 @@ _ROOMS = (
 __all__ = ["__version__", *_FROM, *_ROOMS]
 
 
-if not _TYPE_CHECKING:  # a type checker shall see a name that is misspelt
+if not TYPE_CHECKING:  # a type checker shall see a name that is misspelt
 
     def __getattr__(name):
         if name in _ROOMS:

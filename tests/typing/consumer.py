@@ -46,7 +46,7 @@ def learn(folder: Path) -> float:
     result = dynsim.train(model, data, method="forces", epochs=10, batch=64)
     model.save(folder / "model.h5")
     again = dynsim.load_model(folder / "model.h5")
-    accuracy: float = dynsim.evaluate(again, data.test_images, data.test_labels)["mean"]
+    accuracy: float = dynsim.evaluate(again, data.test_images, labels=data.test_labels)["mean"]
     layer = dynsim.layers.Full(np.ones((1, 3, 2)), np.zeros((1, 2, 2)), [1.0], dynsim.Kernel())
     weights: npt.NDArray[np.floating] = layer.materialize()
     return result.test_accuracy + accuracy + float(weights[0, 0])
