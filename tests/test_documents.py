@@ -98,7 +98,7 @@ def stage(tmp_path_factory, data):
     """The folder that every document's own begins as."""
     folder = tmp_path_factory.mktemp("stage")
     (folder / "experiments").mkdir()
-    for recipe in (FOLDER / "experiments").glob("*.toml"):
+    for recipe in [*(FOLDER / "experiments").glob("*.toml"), *(FOLDER / "dynsim/experiments/recipes").glob("*.toml")]:
         (folder / "experiments" / recipe.name).write_text(small(recipe.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
