@@ -22,16 +22,7 @@ LARGEST_JSON = 2**28  # bytes
 # What h5py and json raise from inside a file whose bytes make no sense.
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, AttributeError)
 # What the system refuses, whatever the bytes are.
-_REFUSALS = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EPIPE,
-}
+_REFUSALS = {getattr(errno, name) for name in "EACCES EPERM EROFS EMFILE ENFILE ENOSPC EDQUOT EPIPE".split()}
 _FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
 
 
@@ -164,13 +155,7 @@ def _remove_leftovers(folder, start, host, suffix):
 
 
 def process_exists(process):
-    """Return whether a process of this number runs on this machine.
-
-    Examples
-    --------
-    >>> process_exists(os.getpid())
-    True
-    """
+    """Return whether a process of this number runs on this machine."""
     if os.name != "posix":  # elsewhere the question would end the process
         return True
     try:
@@ -430,15 +415,7 @@ def write_json(path, value, **options):
 
 
 def read_json(path):
-    """Return what the JSON file `path` holds.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    FileError
-        If it is no JSON, or too large.
-    """
+    """Return what the JSON file `path` holds; FileNotFoundError if there is none, FileError if it is no JSON."""
     path = _expect_input(path)
     if path.stat().st_size > LARGEST_JSON:
         raise FileError(f"{path} has {path.stat().st_size:,} bytes, more than a JSON file of dynsim; write it again.")
@@ -446,13 +423,7 @@ def read_json(path):
 
 
 def from_json(text, path):
-    """Return what a JSON text from the file `path` says; raises FileError if it is none.
-
-    Examples
-    --------
-    >>> from_json("[1, null]", "run.h5")
-    [1, None]
-    """
+    """Return what a JSON text from the file `path` says; raises FileError if it is none."""
     try:
         return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
