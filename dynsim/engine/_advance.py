@@ -58,8 +58,8 @@ def combine(h, weights, K, count, q, out):
 
 
 @cache
-def advancing(expression):
-    """The loop for a kernel written as an expression, or, for "", for all built-in kernels.
+def advancing(expressions):
+    """The loop for the expressions of kernels, one a line (see `dynsim.kernels.row_specialisation`).
 
     Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
     function is not. So this closes over the text, for which `_whole` gives the compiled parts.
@@ -67,27 +67,27 @@ def advancing(expression):
 
     @njit(cache=True, nogil=True)
     def loop(clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
-        return advance(expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries)
+        return advance(expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries)
 
     return loop
 
 
-def advance(expression, *arguments):
+def advance(expressions, *arguments):
     """The compiled loop for a kernel, called from compiled code with a constant text."""
-    return _whole(expression)(*arguments)
+    return _whole(expressions)(*arguments)
 
 
 @overload(advance, prefer_literal=True)
-def _advance(expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
-    whole = _whole(expression.literal_value)
-    return lambda expression, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries: whole(
+def _advance(expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
+    whole = _whole(expressions.literal_value)
+    return lambda expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries: whole(
         clock, counts, control, tableau, system, state, trial, pause_at, steps, tries
     )
 
 
 @cache
-def _whole(expression):
-    evaluate = compiled(expression)
+def _whole(expressions):
+    evaluate = compiled(expressions)
 
     @njit(nogil=True, error_model="numpy")
     def emit_nodes(t, h, system, tableau, q, E, trial, counts):

@@ -38,7 +38,7 @@ class Coupling:
         R = None
         for copy, source, target, strength, same in self.blocks:
             if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, True, backend=self.backend)
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, backend=self.backend)
                 R = _accumulate(R, part, strength)
                 continue
             R = np.zeros_like(E) if R is None else R

@@ -1,8 +1,8 @@
 """Equations (1') to (3) of a small system on arrays, compiled: one evaluation without a call of Python.
 
-`compiled(expression)` returns the function for a kernel written as an expression, or, for "", that for all built-in
-kernels. Tuples go in: `pairs` (groups, strengths (H, G, G), profile, metric, numbers), `operators` (a, A, M, G, b,
-rest, D, E, F, flags), `given` (drive times, drive values, free (N,), clamped E), `memory` (see `arguments`).
+`compiled(expressions)` returns the function for expressions of kernels, one a line; all built-in kernels share one.
+Tuples go in: `pairs` (groups, strengths (H, G, G), number of the expression, metric, numbers), `operators` (a, A, M, G,
+b, rest, D, E, F, flags), `given` (drive times, drive values, free (N,), clamped E), `memory` (see `arguments`).
 """
 
 from __future__ import annotations
@@ -168,13 +168,13 @@ def all_finite(values):
 
 
 @cache
-def compiled(expression):
+def compiled(expressions):
     """The evaluation of the right-hand side for a kernel, see above."""
 
     @njit(nogil=True, error_model="numpy")
     def evaluate(t, q, pairs, operators, given, memory, R, E, f):
         # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or SINGULAR.
-        groups, strengths, profile, metric, numbers = pairs
+        groups, strengths, number, metric, numbers = pairs
         times, ring_q, ring_E, firsts, current, origin, phases, quiet_q, quiet_E, x, barycentric = memory[:11]
         H, N, d = q.shape
         delayed = len(phases) > 0
@@ -198,7 +198,7 @@ def compiled(expression):
                 for k in range(d):
                     Q[i, k] += q[h, i, k]
             for i in range(N):
-                fill_row(q[h, i], axes, expression, profile, metric, numbers, row)
+                fill_row(q[h, i], axes, expressions, number, metric, numbers, row)
                 for j in range(N):
                     strength = strengths[h, groups[j], groups[i]]
                     if strength != 0.0:  # 0 means no effect at all, where phi is infinite too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim.kernels import constants, specialisation
+from dynsim.kernels import constants, row_specialisation
 
 from ._activation import ACTIVATIONS
 from ._advance import ACCEPTED, EVALUATIONS, LAST, NOW, PENDING, REFUSED, advancing
@@ -46,13 +46,11 @@ class SmallSteps:
         numbers = np.array([tableau.adaptive, options.rtol, options.atol, tableau.error_order + 1,
                             tableau.first_same_as_last], dtype=float)  # fmt: skip
         self.tableau = tuple(array.copy() for array in (tableau.A, tableau.b, tableau.c, b_error, tableau.P, numbers))
-        profile, metric, _, _ = specialisation(system.kernel, d)
-        expression = profile if isinstance(profile, str) else ""
+        expressions, number, metric = row_specialisation(system.kernel)
         groups = np.zeros(N, np.int64) if system.groups is None else system.groups
-        self.pairs = (groups, system.strengths, 0 if expression else profile, metric,
-                      constants(system.kernel, np.float64))  # fmt: skip
+        self.pairs = groups, system.strengths, number, metric, constants(system.kernel, np.float64)
         self.operators, self.given = _operators(system), _given(system)
-        self.loop = advancing(expression)
+        self.loop = advancing(expressions)
         self.bind()
 
     def bind(self):

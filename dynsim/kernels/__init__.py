@@ -1,20 +1,18 @@
-"""Ground floor: phi and everything pairwise. Arrays in, arrays out; imports nothing else of the project."""
+"""The coupling phi of two neurons and everything pairwise: arrays in, arrays out."""
 
-from ._cache import TEMPORARY as TEMPORARY_CACHE  # first: nothing can be declared before
+from ._compilation import TEMPORARY_CACHE, launch, widest_vectors  # first: no function can be declared before
 
 # isort: split
-from ._block import constants, fill_row, specialisation
-from ._direct import pair_force, pair_matrix, pair_sum
-from ._exponential import ExponentialProduct
-from ._inverse import InverseProduct
-from ._kernel import METRICS, PROFILES, Kernel
-from ._normal import relation_normal, relation_tangent
-from ._plan import BACKENDS, find_backend
-from ._relation import relation, relation_forces
-from ._sliced import SlicedProduct
-from ._sorted import SortedProduct
-from ._threads import launch
-from ._weight_free import weight_free
+from ._backend import BACKENDS, find_backend
+from ._block import constants, fill_row, row_specialisation
+from ._exponential_sums import ExponentialProduct, InverseProduct
+from ._formula import array_functions
+from ._kernel import METRICS, Kernel
+from ._pair_sums import pair_force, pair_matrix, pair_sum, pair_sum_assembly
+from ._profiles import PROFILES
+from ._relation import relation, relation_forces, relation_normal, relation_tangent
+from ._sorted_sums import SortedProduct
+from ._weight_free import SlicedProduct, weight_free
 
 __all__ = [
     "BACKENDS",
@@ -26,6 +24,7 @@ __all__ = [
     "Kernel",
     "SlicedProduct",
     "SortedProduct",
+    "array_functions",
     "constants",
     "fill_row",
     "find_backend",
@@ -33,10 +32,12 @@ __all__ = [
     "pair_force",
     "pair_matrix",
     "pair_sum",
+    "pair_sum_assembly",
     "relation",
     "relation_forces",
     "relation_normal",
     "relation_tangent",
-    "specialisation",
+    "row_specialisation",
     "weight_free",
+    "widest_vectors",
 ]

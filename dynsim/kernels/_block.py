@@ -1,47 +1,139 @@
-"""The pairwise mathematics, once: distance, phi and its slope between one target and a block of sources.
+"""The pairwise mathematics: distance, phi and its slope between one target and a block of sources.
 
-Everything pairwise in the project is a loop around the functions below. `profile`, `metric`, `soft` and `d` are
-compile-time constants at every call (closures over ints in `_direct` and `_relation`), so that LLVM folds the
+Everything pairwise in the project is a loop around the functions below. `expression`, `metric`, `soft` and `d` are
+compile-time constants at every call (closures over texts and ints in the loops' makers), so that LLVM drops the
 branches, unrolls the loop over axes and vectorises over the sources, which lie axis by axis: (d, n).
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
-from ._functions import FLAGS as MATH
-from ._functions import user_slope, user_value
-from ._kernel import METRICS, PROFILES
+from ._compilation import MATH, widest_vectors
+from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
+from ._kernel import METRICS
+from ._profiles import PROFILES
 
 BLOCK = 512
 SPECIALISED = 9
 
-INVERSE, LINEAR, GAUSSIAN, EXPONENTIAL, INVERSE_SQUARE = range(len(PROFILES))
 L2, L1 = range(len(METRICS))
 
 
 def constants(kernel, dtype):
     """Return the numbers of a kernel in the working precision; a float64 literal would promote float32 loops."""
-    c, eta, length = kernel.scale, kernel.softening, kernel.length
-    return np.array([c, eta**2, 1 / length, 0, -0.5 / length**2, -1 / length**2, -2 * c, eta, length, 1], dtype=dtype)
+    with np.errstate(over="ignore"):
+        return np.array(numbers_of(kernel), dtype=dtype)
 
 
 def specialisation(kernel, d):
-    """Return the compile-time constants (profile, metric, soft, d); d = 0 stands for any dimension.
+    """Return the compile-time constants (expression, metric, soft, d); d = 0 stands for any dimension.
 
-    `profile` is a number, or the text of an expression: both are part of what Numba's cache knows a loop by.
+    The expression's text is part of what Numba's cache on the disk knows a loop by.
     """
-    profile = PROFILES.index(kernel.profile) if kernel.profile in PROFILES else kernel.profile
+    return kernel.expression, METRICS.index(kernel.metric), int(kernel.softening > 0), d if d <= SPECIALISED else 0
+
+
+def row_specialisation(kernel):
+    """Return (expressions, number, metric) for `fill_row`: expressions, one a line, and which of them is the kernel's.
+
+    All built-in kernels are lines of one text, so that what is compiled around `fill_row` serves them all.
+    """
     metric = METRICS.index(kernel.metric)
-    return profile, metric, int(kernel.softening > 0), d if d <= SPECIALISED else 0
+    if kernel.profile in PROFILES:
+        texts = "\n".join(expression for expression, _ in PROFILES.values())
+        return texts, list(PROFILES).index(kernel.profile), metric
+    return " ".join(kernel.profile.split()), 0, metric
+
+
+# The functions of expressions on one number.
+
+
+@njit(cache=True, fastmath=MATH)
+def _sign(x):
+    return x - x if x == 0 else x / abs(x)
+
+
+@njit(cache=True, fastmath=MATH)
+def _minimum(x, y):
+    return x if x < y or x != x else y
+
+
+@njit(cache=True, fastmath=MATH)
+def _maximum(x, y):
+    return x if x > y or x != x else y
+
+
+SCALAR = {name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
+SCALAR |= {"arctan": math.atan, "erf": math.erf, "abs": abs, "pow": math.pow}
+SCALAR |= {"sign": _sign, "minimum": _minimum, "maximum": _maximum}
+
+
+@cache
+def _scalar_functions(expression):
+    return python_functions(expression, SCALAR)
+
+
+def value_of(r2, expression, numbers):
+    """phi at a squared softened distance, compiled where `expression` is a constant."""
+    return _scalar_functions(expression)[0](r2, numbers)
+
+
+def slope_of(r2, expression, numbers):
+    """phi'(r) / r at a squared softened distance, compiled where `expression` is a constant."""
+    return _scalar_functions(expression)[1](r2, numbers)
+
+
+def _compiled(expression, which):
+    formula = njit(fastmath=MATH, inline="always")(_scalar_functions(expression.literal_value)[which])
+    return lambda r2, expression, numbers: formula(r2, numbers)
+
+
+@overload(value_of, jit_options={"fastmath": MATH}, inline="always", prefer_literal=True)
+def _value_of(r2, expression, numbers):
+    return _compiled(expression, 0)
+
+
+@overload(slope_of, jit_options={"fastmath": MATH}, inline="always", prefer_literal=True)
+def _slope_of(r2, expression, numbers):
+    return _compiled(expression, 1)
+
+
+@cache
+def _rows(expressions):
+    """apply(out, number, numbers) writes phi, by expression number `number`, over squared distances; a loop each."""
+    lines = ["def apply(out, number, numbers):"]
+    for number, expression in enumerate(expressions.split("\n")):
+        body, result = write(expression, "python").value
+        lines += [f"    if number == {number}:", "        for j in range(len(out)):"]
+        body = f"r2 = out[j] + numbers[{ETA2_PLACE}]", *body, f"out[j] = {result}"
+        lines += [*(f"            {line}" for line in body), "        return"]
+    lines += ["    raise IndexError('no such expression')"]
+    names = {f"f_{name}": function for name, function in SCALAR.items()}
+    exec(compile("\n".join(lines), "<expressions of kernels>", "exec"), names)
+    return names["apply"]
+
+
+def apply_row(out, expressions, number, numbers):
+    """Write phi over squared metric distances, not softened; compiled where `expressions` is a constant."""
+    _rows(expressions)(out, number, numbers)
+
+
+@overload(apply_row, prefer_literal=True)
+def _apply_row(out, expressions, number, numbers):
+    apply = njit(fastmath=MATH, error_model="numpy")(_rows(expressions.literal_value))
+    return lambda out, expressions, number, numbers: apply(out, number, numbers)
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
 def squared_distances(target, sources, start, stop, metric, d, numbers, out):
     """Fill out[: stop - start] with squared metric distances (not softened) to sources start..stop."""
+    widest_vectors()
     if d > 0:
         for j in range(start, stop):
             first = target[0] - sources[0, j]
@@ -58,7 +150,7 @@ def squared_distances(target, sources, start, stop, metric, d, numbers, out):
                 out[j - start] = total * total
     else:
         for j in range(stop - start):
-            out[j] = numbers[3]
+            out[j] = numbers[ZERO_PLACE]
         for k in range(target.shape[0]):
             place = target[k]
             for j in range(start, stop):
@@ -89,27 +181,16 @@ def squared_distance(target, sources, j, metric, d):
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
-def phi(rho2, profile, soft, numbers):
+def phi(rho2, expression, soft, numbers):
     """phi at a squared metric distance rho^2, softened here."""
     r2 = rho2
     if soft:
-        r2 = rho2 + numbers[1]
-    value = user_value(r2, profile, numbers)  # an expression; without one the next lines decide
-    if profile == INVERSE:
-        value = numbers[0] / math.sqrt(r2)
-    elif profile == LINEAR:
-        value = numbers[0] * math.sqrt(r2)
-    elif profile == GAUSSIAN:
-        value = numbers[0] * math.exp(numbers[4] * r2)
-    elif profile == EXPONENTIAL:
-        value = numbers[0] * math.exp(-math.sqrt(r2) * numbers[2])
-    elif profile == INVERSE_SQUARE:
-        value = numbers[0] / r2
-    return value
+        r2 = rho2 + numbers[ETA2_PLACE]
+    return value_of(r2, expression, numbers)
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
-def slope(rho2, profile, soft, numbers):
+def slope(rho2, expression, soft, numbers):
     """phi'(r) / r at a squared metric distance; 0 where r = 0, where phi has no gradient.
 
     The gradient with respect to the target is slope * (target - source) for l2 and
@@ -117,21 +198,9 @@ def slope(rho2, profile, soft, numbers):
     """
     r2 = rho2
     if soft:
-        r2 = rho2 + numbers[1]
-    value = user_slope(r2, profile, numbers)  # an expression; without one the next lines decide
-    if profile == INVERSE:
-        inverse = numbers[9] / math.sqrt(r2)
-        value = -numbers[0] * inverse * inverse * inverse
-    elif profile == LINEAR:
-        value = numbers[0] / math.sqrt(r2)
-    elif profile == GAUSSIAN:
-        value = numbers[5] * numbers[0] * math.exp(numbers[4] * r2)
-    elif profile == EXPONENTIAL:
-        r = math.sqrt(r2)
-        value = -numbers[0] * numbers[2] * math.exp(-r * numbers[2]) / r
-    elif profile == INVERSE_SQUARE:
-        value = numbers[6] / (r2 * r2)
-    zero = numbers[3]
+        r2 = rho2 + numbers[ETA2_PLACE]
+    value = slope_of(r2, expression, numbers)
+    zero = numbers[ZERO_PLACE]
     return value if r2 > zero else zero  # chosen afterwards: a branch about the quotient would not vectorise
 
 
@@ -154,35 +223,24 @@ def add_force(target, sources, start, stop, metric, d, weights, force):
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
-def fill_row(target, sources, expression, profile, metric, numbers, out):
+def fill_row(target, sources, expressions, number, metric, numbers, out):
     """out[j] = phi(source_j, target), sources (d, n), for loops that are compiled elsewhere.
 
-    `expression` is a constant of the loop: the text of an expression, or "" for a built-in profile, told by its number.
+    `expressions`, a constant of the loop, and `number` are those of `row_specialisation`.
     """
     n = sources.shape[1]
     if metric == L2:
         squared_distances(target, sources, 0, n, L2, 0, numbers, out)
     else:
         squared_distances(target, sources, 0, n, L1, 0, numbers, out)
-    if expression != "":
-        for j in range(n):
-            out[j] = phi(out[j], expression, 1, numbers)
-    elif profile == INVERSE:
-        for j in range(n):
-            out[j] = phi(out[j], INVERSE, 1, numbers)
-    elif profile == LINEAR:
-        for j in range(n):
-            out[j] = phi(out[j], LINEAR, 1, numbers)
-    else:
-        for j in range(n):
-            out[j] = phi(out[j], profile, 1, numbers)
+    apply_row(out, expressions, number, numbers)
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
 def along_direction(target, dtarget, sources, dsources, metric, numbers, out):
     """out_j = sum_k (target - source_j)_k (dtarget - dsource_j)_k for l2; the sign of the difference for l1."""
     for j in range(sources.shape[1]):
-        out[j] = numbers[3]
+        out[j] = numbers[ZERO_PLACE]
     for k in range(target.shape[0]):
         place, move = target[k], dtarget[k]
         for j in range(sources.shape[1]):

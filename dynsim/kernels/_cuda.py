@@ -1,6 +1,6 @@
 """Pair sums and pair forces on a CUDA card through CuPy: one thread a target, the sources in shared tiles.
 
-The C of a profile comes from a tree, as an expression's (`_formula`), and its slope from the tree's derivative.
+The C of a profile and its slope is written by `_formula`.
 Each target's sum belongs to one thread and is added in a fixed order; tiles are summed in the working precision, their
 sums in float64.
 """
@@ -12,17 +12,9 @@ from functools import cache
 import numpy as np
 
 from ._block import constants
-from ._formula import c_functions
+from ._formula import write
 
 TILE, COLUMNS = 128, 4  # sources in shared memory, threads of a block; signals that one thread sums
-# The built-in profiles (see Kernel) as expressions.
-BUILT_IN = {
-    "inverse": "c / r",
-    "linear": "c * r",
-    "gaussian": "c * exp(-r**2 / (2 * length**2))",
-    "exponential": "c * exp(-r / length)",
-    "inverse-square": "c / r**2",
-}
 
 HELPERS = """
 #define f_sqrt sqrt
@@ -129,13 +121,13 @@ extern "C" __global__ void pair_force(const real* sources, const real* targets, 
 
 def source(kernel, d, dtype):
     """The CUDA C++ of a kernel in d dimensions, float or double."""
-    value, slope = c_functions(BUILT_IN.get(kernel.profile, kernel.profile))
+    formula = write(kernel.expression, "c")
     real = "float" if np.dtype(dtype) == np.float32 else "double"
     head = f"#define D {d}\n#define L1 {int(kernel.metric == 'l1')}\n#define TILE {TILE}\n#define COLUMNS {COLUMNS}\n"
-    functions = "".join(
-        f"__device__ inline real {name}(real r2, const real* numbers) {{\n{body}\n}}\n"
-        for name, body in (("value", value), ("slope", slope))
-    )
+    functions = ""
+    for name, (lines, result) in (("value", formula.value), ("slope", formula.slope)):
+        body = "\n    ".join([*lines, f"return {result};"])
+        functions += f"__device__ inline real {name}(real r2, const real* numbers) {{\n    {body}\n}}\n"
     return f"typedef {real} real;\n{head}{HELPERS}{functions}{LOOPS}"
 
 
@@ -147,12 +139,12 @@ def _module(code):
 
 
 def pair_sum(kernel, sources, targets, strengths, exclude_self):
-    """As `_direct.pair_sum`, of checked arrays of one type, strengths (n, s); returns (m, s) in the host's memory."""
+    """As `_pair_sums.pair_sum`, of checked arrays of one type, strengths (n, s); returns a NumPy array (m, s)."""
     return _launch("pair_sum", kernel, sources, targets, (strengths,), exclude_self, strengths.shape[1])
 
 
 def pair_force(kernel, sources, targets, given, taken, exclude_self):
-    """As `_direct.pair_force`, of checked arrays of one type, strengths (n, s) and (m, s)."""
+    """As `_pair_sums.pair_force`, of checked arrays of one type, strengths (n, s) and (m, s)."""
     return _launch("pair_force", kernel, sources, targets, (given, taken), exclude_self, sources.shape[1])
 
 

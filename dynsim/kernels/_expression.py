@@ -1,7 +1,15 @@
-"""Profiles that a user writes as an expression in r: read, checked, and differentiated. Nothing here is executed.
+"""Profiles as expressions in r: read, checked, brought into a normal form, and differentiated. Nothing is executed.
 
-A checked expression is a tree of tuples: ("number", 2.0), ("name", "r"), ("negative", x), ("add", x, y) or
-("call", "exp", x). Only what is listed below gets in; `_formula` writes code from such trees.
+An expression becomes a tree of tuples:
+
+    ("number", 2.0)
+    ("name", "r")                      r, c, eta or length
+    ("add", x, y)
+    ("product", 2.0, ((x, n), ...))    a number times whole powers of trees that are neither numbers nor products
+    ("power", x, y)                    the exponent is not a whole number
+    ("call", "exp", x)
+
+Only what is listed below is accepted. `_formula` writes code from such trees.
 """
 
 from __future__ import annotations
@@ -11,9 +19,10 @@ import math
 from difflib import get_close_matches
 from functools import cache
 
+from dynsim._check import refusal
+
 LONGEST, DEEPEST, HIGHEST = 400, 40, 64  # characters; nested operations; power of a number
 NAMES = ("r", "c", "eta", "length", "pi")
-OPERATIONS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power"}
 # Functions and their numbers of arguments.
 FUNCTIONS = {
     **dict.fromkeys(("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan", "erf", "abs"), 1),
@@ -36,52 +45,51 @@ def parse(text):
 
     Examples
     --------
-    >>> parse("c / r")
-    ('divide', ('name', 'c'), ('name', 'r'))
+    >>> parse("3 * c / r")
+    ('product', 3.0, ((('name', 'c'), 1), (('name', 'r'), -1)))
     """
     if len(text) > LONGEST:
-        raise ValueError(f"kernel profile: got an expression of {len(text)} characters; expected at most {LONGEST}.")
+        raise _refusal(f"an expression of {len(text)} characters", f"at most {LONGEST}")
     try:
         body = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = getattr(error, "msg", None) or "too deep, or with characters that are not text"
-        raise ValueError(
-            f"kernel profile: got {_short(text)}, which is no expression ({reason}); expected one such as "
-            f"'c / (1 + r)'."
-        ) from None
+        raise _refusal(f"{_short(text)}, which is no expression ({reason})", "one such as 'c / (1 + r)'") from None
     return _read(body, text.strip(), DEEPEST)
 
 
 def _read(node, text, depth):
     if not depth:
-        raise ValueError(f"kernel profile: {_short(text)} is nested too deeply; expected at most {DEEPEST} levels.")
+        raise _refusal(f"{_short(text)}, which is nested too deeply", f"at most {DEEPEST} levels")
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return _number(value, node, text)
         case ast.Name(id=name):
             if name not in NAMES:
-                raise ValueError(_unknown(name, "name", NAMES, text))
+                raise _unknown(name, "name", NAMES, text)
             return ("number", math.pi) if name == "pi" else ("name", name)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return _read(operand, text, depth - 1)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return negative(_read(operand, text, depth - 1))
         case ast.BinOp(op=op, left=left, right=right) if type(op) in OPERATIONS:
-            tree = _join(OPERATIONS[type(op)], _read(left, text, depth - 1), _read(right, text, depth - 1))
-            _expect_bounded(tree, node, text)
+            x, y = _read(left, text, depth - 1), _read(right, text, depth - 1)
+            if isinstance(op, ast.Pow) and x[0] != "number" and y[0] == "number" and abs(y[1]) > HIGHEST:
+                raise _refusal(f"the power {y[1]:g} in {_part(node, text)}", f"at most {HIGHEST}")
+            tree = OPERATIONS[type(op)](x, y)
+            if not math.isfinite(as_product(tree)[0]):
+                raise _refusal(f"{_part(node, text)}, which is not a finite number", "one below 1.8e308")
             return tree
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
             if name not in FUNCTIONS:
-                raise ValueError(_unknown(name, "function", FUNCTIONS, text))
+                raise _unknown(name, "function", FUNCTIONS, text)
             if len(arguments) != FUNCTIONS[name]:
-                raise ValueError(
-                    f"kernel profile: got {_part(node, text)} with {len(arguments)} argument(s); "
-                    f"expected {FUNCTIONS[name]}."
-                )
-            return ("call", name, *(_read(argument, text, depth - 1) for argument in arguments))
-    raise ValueError(
-        f"kernel profile: got {_part(node, text)}, which is not allowed; expected numbers, the names "
-        f"{', '.join(NAMES)}, + - * / ** and the functions {', '.join(FUNCTIONS)}."
+                got = f"{_part(node, text)} with {len(arguments)} argument(s)"
+                raise _refusal(got, f"{FUNCTIONS[name]}")
+            return call(name, *(_read(argument, text, depth - 1) for argument in arguments))
+    raise _refusal(
+        f"{_part(node, text)}, which is not allowed",
+        f"numbers, the names {', '.join(NAMES)}, + - * / ** and the functions {', '.join(FUNCTIONS)}",
     )
 
 
@@ -91,17 +99,12 @@ def _number(value, node, text):
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ValueError(f"kernel profile: got the number {_part(node, text)}; expected one below 1.8e308.")
+        raise _refusal(f"the number {_part(node, text)}", "one below 1.8e308")
     return ("number", number)
 
 
-def _expect_bounded(tree, node, text):
-    if tree[0] == "number" and not math.isfinite(tree[1]):
-        raise ValueError(f"kernel profile: {_part(node, text)} is not a finite number.")
-    if tree[0] == "power" and tree[2][0] == "number" and abs(tree[2][1]) > HIGHEST:
-        raise ValueError(
-            f"kernel profile: got the power {tree[2][1]:g} in {_part(node, text)}; expected at most {HIGHEST}."
-        )
+def _refusal(found, expected, do=""):
+    return refusal("kernel profile", found, expected, do)
 
 
 def _part(node, text):
@@ -114,80 +117,90 @@ def _short(text):
 
 def _unknown(name, what, known, text):
     near = get_close_matches(name, known, 1, 0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"kernel profile: got the unknown {what} {name!r} in {_short(text)}; {hint}Known are {', '.join(known)}."
-
-
-def _join(operation, x, y):
-    return {"add": add, "subtract": subtract, "multiply": multiply, "divide": divide, "power": power}[operation](x, y)
-
-
-# What makes a tree also makes it small: numbers are computed, and 0 and 1 leave no trace.
-
-
-def negative(x):
-    """-x."""
-    if x[0] == "number":
-        return ("number", -x[1])
-    return x[1] if x[0] == "negative" else ("negative", x)
+    hint = f"perhaps {near[0]!r} is meant" if near else ""
+    return _refusal(f"the unknown {what} {name!r} in {_short(text)}", f"one of {', '.join(known)}", hint)
 
 
 def add(x, y):
     """x + y."""
     if x[0] == y[0] == "number":
         return ("number", x[1] + y[1])
-    if x == ZERO or y == ZERO:
+    if ZERO in (x, y):
         return y if x == ZERO else x
-    return ("subtract", x, y[1]) if y[0] == "negative" else ("add", x, y)
+    return ("add", x, y)
 
 
 def subtract(x, y):
     """x - y."""
-    if x[0] == y[0] == "number":
-        return ("number", x[1] - y[1])
-    if y == ZERO:
-        return x
-    return negative(y) if x == ZERO else ("subtract", x, y)
+    return add(x, negative(y))
+
+
+def negative(x):
+    """-x."""
+    return multiply(("number", -1.0), x)
 
 
 def multiply(x, y):
     """x y."""
-    if x[0] == y[0] == "number":
-        return ("number", x[1] * y[1])
-    if ZERO in (x, y):
-        return ZERO
-    if ONE in (x, y):
-        return y if x == ONE else x
-    if x[0] == "negative":
-        return negative(multiply(x[1], y))
-    return negative(multiply(x, y[1])) if y[0] == "negative" else ("multiply", x, y)
+    a, factors = as_product(x)
+    b, more = as_product(y)
+    factors = dict(factors)
+    for base, n in more:
+        factors[base] = factors.get(base, 0) + n
+    return product(a * b, factors.items())
 
 
 def divide(x, y):
     """x / y."""
-    if x[0] == y[0] == "number":
-        return ("number", x[1] / y[1] if y[1] else math.nan)
-    if y == ONE or (x == ZERO and y != ZERO):
-        return x
-    return negative(divide(x[1], y)) if x[0] == "negative" else ("divide", x, y)
+    return multiply(x, power(y, ("number", -1.0)))
 
 
 def power(x, y):
     """x ** y."""
-    if x[0] == y[0] == "number":
-        try:
-            value = x[1] ** y[1]
-        except (OverflowError, ZeroDivisionError):
-            value = math.inf
-        return ("number", math.nan if isinstance(value, complex) else value)
-    if y == ZERO:
-        return ONE
-    return x if y == ONE else ("power", x, y)
+    if y == ("number", 0.5) and x[0] != "number":
+        return call("sqrt", x)
+    if y[0] != "number" or (x[0] != "number" and y[1] != int(y[1])):
+        return ("power", x, y)
+    coefficient, factors = as_product(x)
+    try:
+        coefficient **= y[1]
+    except (OverflowError, ZeroDivisionError):
+        coefficient = math.inf
+    if isinstance(coefficient, complex):
+        coefficient = math.nan
+    return product(coefficient, [(base, n * int(y[1])) for base, n in factors])
 
 
 def call(name, *arguments):
     """A function of trees."""
     return ("call", name, *arguments)
+
+
+OPERATIONS = {ast.Add: add, ast.Sub: subtract, ast.Mult: multiply, ast.Div: divide, ast.Pow: power}
+
+
+def as_product(tree):
+    """Return a tree as a number and its factors, pairs of a base and a whole exponent."""
+    if tree[0] == "number":
+        return tree[1], ()
+    return tree[1:] if tree[0] == "product" else (1.0, ((tree, 1),))
+
+
+def product(coefficient, factors):
+    """The tree of a number times factors, of which each base occurs once."""
+    factors = tuple(sorted((factor for factor in factors if factor[1]), key=repr))
+    if not factors or coefficient == 0:
+        return ("number", coefficient)
+    if coefficient == 1 and len(factors) == 1 and factors[0][1] == 1:
+        return factors[0][0]
+    return ("product", coefficient, factors)
+
+
+def depends_on_r(tree):
+    """Whether a tree contains r."""
+    if tree[0] == "product":
+        return any(depends_on_r(base) for base, _ in tree[2])
+    return tree == R or any(depends_on_r(part) for part in tree[1:] if isinstance(part, tuple))
 
 
 def derivative(tree):
@@ -196,29 +209,49 @@ def derivative(tree):
     Examples
     --------
     >>> derivative(parse("c * r ** 2"))
-    ('multiply', ('name', 'c'), ('multiply', ('number', 2.0), ('name', 'r')))
+    ('product', 2.0, ((('name', 'c'), 1), (('name', 'r'), 1)))
     """
-    kind = tree[0]
-    if kind == "number":
+    if tree == R:
+        return ONE
+    if not depends_on_r(tree):
         return ZERO
-    if kind == "name":
-        return ONE if tree == R else ZERO
-    if kind == "negative":
-        return negative(derivative(tree[1]))
+    kind = tree[0]
     if kind == "call":
         return _chain(tree)
-    x, y = tree[1:]
-    dx, dy = derivative(x), derivative(y)
     if kind == "add":
-        return add(dx, dy)
-    if kind == "subtract":
-        return subtract(dx, dy)
-    if kind == "multiply":
-        return add(multiply(dx, y), multiply(x, dy))
-    if kind == "divide":
-        return subtract(divide(dx, y), divide(multiply(x, dy), power(y, TWO)))
-    along = multiply(multiply(y, power(x, subtract(y, ONE))), dx)
-    return along if dy == ZERO else add(along, multiply(multiply(tree, call("log", x)), dy))
+        return add(derivative(tree[1]), derivative(tree[2]))
+    if kind == "product":
+        total = ZERO
+        for base, n in tree[2]:
+            rest = multiply(tree, product(float(n), [(base, -1)]))
+            total = add(total, multiply(rest, derivative(base)))
+        return total
+    x, y = tree[1:]
+    along = multiply(multiply(y, power(x, subtract(y, ONE))), derivative(x))
+    return add(along, multiply(multiply(tree, call("log", x)), derivative(y)))
+
+
+def slope(tree):
+    """(d tree / dr) / r: times a difference of places it is a gradient.
+
+    Examples
+    --------
+    >>> slope(parse("3 / r"))
+    ('product', -3.0, ((('name', 'r'), -3),))
+    """
+    return _over_r(derivative(tree))
+
+
+def _over_r(tree):
+    if tree[0] == "add" and _has_factor_r(tree):  # no division is left, and nothing is infinite at r = 0
+        return add(_over_r(tree[1]), _over_r(tree[2]))
+    return divide(tree, R)
+
+
+def _has_factor_r(tree):
+    if tree[0] == "add":
+        return _has_factor_r(tree[1]) and _has_factor_r(tree[2])
+    return dict(as_product(tree)[1]).get(R, 0) > 0
 
 
 def _chain(tree):

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_choice, as_number, expect_keys
+from dynsim._check import as_choice, as_number, describe, expect_keys, refusal
 
 from ._expression import NAMES, parse
-from ._formula import value
+from ._formula import NUMPY, array_functions
+from ._profiles import PROFILES
 
-PROFILES = ("inverse", "linear", "gaussian", "exponential", "inverse-square")
 METRICS = ("l2", "l1")
 
 
@@ -22,27 +23,16 @@ class Kernel:
     """Coupling of two neurons as a function of their places.
 
     With rho = |q_j - q_i|_2 (metric "l2") or |q_j - q_i|_1 ("l1"), softened distance
-    r = sqrt(rho^2 + softening^2) and c = scale:
+    r = sqrt(rho^2 + softening^2) and c = scale, phi is one of the expressions in `PROFILES` or any other.
 
-    ================  =============================
-    profile           phi
-    ================  =============================
-    inverse           c / r  (the paper's)
-    linear            c r
-    gaussian          c exp(-(r / length)^2 / 2)
-    exponential       c exp(-r / length)
-    inverse-square    c / r^2
-    an expression     such as "c / (1 + r ** 2)"
-    ================  =============================
-
-    An expression is made of r (the softened distance, as in the table), c, eta = softening, length, pi, numbers,
-    + - * / ** and the functions sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh, arctan, erf, abs, sign, minimum and
-    maximum. It is read, never executed; its gradient is derived exactly; it is compiled once, as fast as the others.
+    An expression consists of r (the softened distance), c, eta = softening, length, pi, numbers, + - * / ** and the
+    functions sqrt, exp, log, sin, cos, tan, sinh, cosh, tanh, arctan, erf, abs, sign, minimum and maximum. It is read,
+    never executed; its gradient is derived exactly, and both are compiled as those of the built-in profiles are.
 
     Parameters
     ----------
     profile : str
-        One of the table, or an expression.
+        A name from `PROFILES`, or an expression.
     metric : {"l2", "l1"}
         Distance between two places.
     scale : float
@@ -79,17 +69,28 @@ class Kernel:
 
     def __post_init__(self):
         if not isinstance(self.profile, str):
-            raise TypeError(f"kernel: got profile {self.profile!r}; expected {_known()}.")
+            raise refusal("kernel profile", describe(self.profile), _known(), error=TypeError)
         if self.profile not in PROFILES:
             if re.fullmatch(r"[A-Za-z][A-Za-z_-]+|\s*", self.profile) and self.profile not in NAMES:
-                raise ValueError(f"kernel: got profile {self.profile!r}; {_near(self.profile)}expected {_known()}.")
+                raise refusal("kernel profile", repr(self.profile), _known(), _near(self.profile))
             parse(self.profile)
         as_choice(self.metric, METRICS, "kernel metric")
         object.__setattr__(self, "scale", as_number(self.scale, "kernel scale"))
         object.__setattr__(self, "softening", as_number(self.softening, "kernel softening", minimum=0))
         object.__setattr__(self, "length", as_number(self.length, "kernel length", above=0))
 
-    def value(self, distance):
+    @property
+    def expression(self) -> str:
+        """The profile as an expression in r.
+
+        Examples
+        --------
+        >>> Kernel("inverse").expression
+        'c / r'
+        """
+        return PROFILES[self.profile][0] if self.profile in PROFILES else self.profile
+
+    def value(self, distance: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return phi at metric distances rho (any shape, not yet softened), as NumPy float64.
 
         Examples
@@ -97,23 +98,12 @@ class Kernel:
         >>> float(Kernel("linear", softening=3.0).value(4.0))
         5.0
         """
-        r = np.sqrt(np.square(np.asarray(distance, dtype=np.float64)) + self.softening**2)
-        with np.errstate(divide="ignore"):
-            if self.profile == "inverse":
-                return self.scale / r
-            if self.profile == "linear":
-                return self.scale * r
-            if self.profile == "gaussian":
-                return self.scale * np.exp(-0.5 * np.square(r / self.length))
-            if self.profile == "exponential":
-                return self.scale * np.exp(-r / self.length)
-            if self.profile == "inverse-square":
-                return self.scale / np.square(r)
+        r2 = np.square(np.asarray(distance, dtype=np.float64)) + self.softening**2
+        phi, _ = array_functions(self, NUMPY)
         with np.errstate(all="ignore"):
-            names = {"c": self.scale, "eta": self.softening, "length": self.length}
-            return value(parse(self.profile), r, names) + np.zeros_like(r)
+            return phi(r2) + np.zeros_like(r2)
 
-    def to_dict(self):
+    def to_dict(self) -> dict:
         """Return the parameters as plain numbers and strings, for files.
 
         Examples
@@ -124,7 +114,7 @@ class Kernel:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, parameters):
+    def from_dict(cls, parameters: dict) -> Kernel:
         """Build a kernel from what `to_dict` returned; unknown keys raise ValueError.
 
         Examples
@@ -142,4 +132,15 @@ def _known():
 
 def _near(name):
     near = get_close_matches(name, PROFILES, 1, 0.5)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return f"perhaps {near[0]!r} is meant" if near else ""
+
+
+def _add_table():
+    """Put the built-in profiles into the documentation of `Kernel`, above its parameters."""
+    width = max(map(len, PROFILES))
+    lines = [f"        {name:{width}}  {expression}  ({note})" for name, (expression, note) in PROFILES.items()]
+    text, start = Kernel.__doc__ or "", "    Parameters\n"
+    Kernel.__doc__ = text.replace(start, "    The built-in profiles::\n\n" + "\n".join(lines) + "\n\n" + start, 1)
+
+
+_add_table()

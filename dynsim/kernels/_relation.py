@@ -1,6 +1,7 @@
-"""The relation of two subsystems: all weights between them, and the forces that a gradient in the weights exerts.
+"""The relation of two subsystems: all weights between them and their derivatives in places and lambdas.
 
 A full layer is one relation; a k x k convolution is k target sets (kernel rows) related to k source sets (columns).
+Forces (the transposed derivative), tangents and normal matrices are what Gauss-Newton methods need.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import math
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_array, as_instance
 
-from ._block import L1, MATH, add_both_forces, constants, phi, slope, specialisation, squared_distances
-from ._direct import axes_first
+from ._block import L1, add_both_forces, along_direction, constants, phi, slope, specialisation, squared_distances
+from ._compilation import MATH, launch
+from ._formula import ZERO_PLACE
 from ._kernel import Kernel
-from ._threads import launch
+from ._pair_sums import axes_first
 
 ROWS = 16  # targets that share the sources in the cache
 TILE = 256  # sources whose places and forces stay in the nearest cache, 16 KiB in nine dimensions
@@ -24,7 +27,7 @@ TASKS = 16  # of the forces, at least: what can be shared among threads
 LONGEST_SUM = 512  # targets whose pulls on a source are summed in the working precision
 
 
-def relation(kernel, sources, targets, strengths):
+def relation(kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, strengths: npt.ArrayLike) -> npt.NDArray:
     """Weights between sets: W[t, s, o, i] = sum_h strengths[t, s, h] phi(sources[s, h, i], targets[t, h, o]).
 
     Parameters
@@ -60,7 +63,13 @@ def relation(kernel, sources, targets, strengths):
     return weights
 
 
-def relation_forces(kernel, sources, targets, strengths, gradient):
+def relation_forces(
+    kernel: Kernel,
+    sources: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    strengths: npt.ArrayLike,
+    gradient: npt.ArrayLike,
+) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
     """Turn dL/dW (T, S, n, m) into dL/dsources, dL/dtargets and dL/dstrengths (the force is minus the gradient).
 
     Parameters as `relation`. Where two neurons meet without softening the gradient is taken as 0.
@@ -88,6 +97,81 @@ def relation_forces(kernel, sources, targets, strengths, gradient):
     return on_sources, on_targets, products.sum(axis=2).transpose(0, 2, 1).astype(dtype)
 
 
+def relation_tangent(
+    kernel: Kernel,
+    sources: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    strengths: npt.ArrayLike,
+    dsources: npt.ArrayLike,
+    dtargets: npt.ArrayLike,
+    dstrengths: npt.ArrayLike,
+) -> npt.NDArray:
+    """Derivative of `relation` along a direction: how the weights (T, S, n, m) change with places and lambdas.
+
+    Parameters as `relation`; the direction's three arrays have the shapes of the three that it moves.
+
+    Returns
+    -------
+    numpy.ndarray, (T, S, n, m)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit or a number is not finite.
+
+    Examples
+    --------
+    >>> from dynsim.kernels import Kernel
+    >>> relation_tangent(Kernel("linear"), [[[[0.0]]]], [[[[3.0]]]], [[[2.0]]], [[[[1.0]]]], [[[[0.0]]]], [[[1.0]]])
+    array([[[[1.]]]])
+    """
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
+    dtype = strengths.dtype
+    dsources = as_array(dsources, "dsources", sources.shape, dtype=dtype)
+    dtargets = as_array(dtargets, "dtargets", targets.shape, dtype=dtype)
+    dstrengths = as_array(dstrengths, "dstrengths", strengths.shape, dtype=dtype)
+    change = np.empty((len(targets), len(sources), targets.shape[2], sources.shape[2]), dtype)
+    loop = _tangent_loop(*specialisation(kernel, 0))  # for any dimension: one compilation serves all fits
+    work = 2 * change.size * sources.shape[1] * sources.shape[3]
+    launch(loop, work, axes_first(sources, dtype), axes_first(dsources, dtype), targets, dtargets, strengths,
+           dstrengths, constants(kernel, dtype), change)  # fmt: skip
+    return change
+
+
+def relation_normal(
+    kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, strengths: npt.ArrayLike
+) -> npt.NDArray:
+    """Normal matrix of every target neuron: J^T J with J = dW / d(its H places), the sources held.
+
+    Parameters as `relation`. Swap sources and targets (and the first two axes of the strengths) for the sources'.
+
+    Returns
+    -------
+    numpy.ndarray, (T, n, H d, H d)
+        J has a row for each of the S m weights of the neuron.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit or a number is not finite.
+
+    Examples
+    --------
+    >>> from dynsim.kernels import Kernel
+    >>> relation_normal(Kernel("linear"), [[[[0.0], [1.0]]]], [[[[3.0]]]], [[[2.0]]])
+    array([[[[8.]]]])
+    """
+    sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
+    dtype = strengths.dtype
+    sets, copies, m, d = sources.shape
+    unknowns = copies * d
+    normal = np.empty((len(targets), targets.shape[2], unknowns, unknowns), dtype)
+    loop = _normal_loop(*specialisation(kernel, 0))
+    work = normal.size * sets * m // 2
+    launch(loop, work, axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), normal)
+    return normal
+
+
 def _subsystems(kernel, sources, targets, strengths):
     as_instance(kernel, Kernel, "kernel")
     sources = as_array(sources, "sources", ("S", "H", "m", "d"))
@@ -98,7 +182,7 @@ def _subsystems(kernel, sources, targets, strengths):
 
 
 @cache
-def _relation_loop(profile, metric, soft, d):
+def _relation_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, weights):
         sets, copies, _, m = sources.shape
@@ -109,20 +193,20 @@ def _relation_loop(profile, metric, soft, d):
             last = min(n, first + ROWS)
             values = np.empty(m, sources.dtype)
             for s in range(sets):
-                weights[t, s, first:last] = numbers[3]
+                weights[t, s, first:last] = numbers[ZERO_PLACE]
                 for h in range(copies):  # the copy's sources stay in the cache for all targets of the block
                     strength = strengths[t, s, h]
                     for o in range(first, last):
                         out = weights[t, s, o]
                         squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
                         for j in range(m):
-                            out[j] += strength * phi(values[j], profile, soft, numbers)
+                            out[j] += strength * phi(values[j], expression, soft, numbers)
 
     return loop
 
 
 @cache
-def _forces_loop(profile, metric, soft, d):
+def _forces_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, gradient, numbers, on_sources, on_targets, products):
         sets, copies, _, m = sources.shape
@@ -138,10 +222,10 @@ def _forces_loop(profile, metric, soft, d):
                         for o in range(part, n, parts):
                             target, signal = targets[t, h, o], gradient[t, s, o, start:stop]
                             squared_distances(target, sources[s, h], start, stop, metric, d, numbers, values)
-                            product = numbers[3]
+                            product = numbers[ZERO_PLACE]
                             for j in range(stop - start):
-                                product += signal[j] * phi(values[j], profile, soft, numbers)
-                                weight = slope(values[j], profile, soft, numbers) * signal[j] * strength
+                                product += signal[j] * phi(values[j], expression, soft, numbers)
+                                weight = slope(values[j], expression, soft, numbers) * signal[j] * strength
                                 if metric == L1:
                                     weight = weight * math.sqrt(values[j])
                                 values[j] = weight
@@ -150,5 +234,67 @@ def _forces_loop(profile, metric, soft, d):
                                 target, sources[s, h], start, stop, metric, d, values, on_targets[t, h, o],
                                 on_sources[part, s, h],
                             )  # fmt: skip
+
+    return loop
+
+
+@cache
+def _tangent_loop(expression, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, dsources, targets, dtargets, strengths, dstrengths, numbers, change):
+        sets, copies, _, m = sources.shape
+        n = targets.shape[2]
+        for row in prange(targets.shape[0] * n):
+            t, o = row // n, row % n
+            values, along = np.empty(m, sources.dtype), np.empty(m, sources.dtype)
+            for s in range(sets):
+                out = change[t, s, o]
+                out[:] = numbers[ZERO_PLACE]
+                for h in range(copies):
+                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                    along_direction(targets[t, h, o], dtargets[t, h, o], sources[s, h], dsources[s, h], metric, numbers,
+                                  along)  # fmt: skip
+                    strength, dstrength = strengths[t, s, h], dstrengths[t, s, h]
+                    for j in range(m):
+                        weight = strength * slope(values[j], expression, soft, numbers) * along[j]
+                        if metric == L1:
+                            weight = weight * math.sqrt(values[j])
+                        out[j] += weight + dstrength * phi(values[j], expression, soft, numbers)
+
+    return loop
+
+
+@cache
+def _normal_loop(expression, metric, soft, d):
+    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    def loop(sources, targets, strengths, numbers, normal):
+        sets, copies, axes, m = sources.shape
+        n = targets.shape[2]
+        for row in prange(targets.shape[0] * n):
+            t, o = row // n, row % n
+            values = np.empty(m, sources.dtype)
+            jacobian = np.empty((copies * axes, sets * m), sources.dtype)
+            for h in range(copies):
+                for s in range(sets):
+                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                    for j in range(m):
+                        weight = strengths[t, s, h] * slope(values[j], expression, soft, numbers)
+                        if metric == L1:
+                            weight = weight * math.sqrt(values[j])
+                        values[j] = weight
+                    for k in range(axes):
+                        place, line = targets[t, h, o, k], jacobian[h * axes + k]
+                        for j in range(m):
+                            difference = place - sources[s, h, k, j]
+                            if metric == L1:
+                                difference = np.sign(difference)
+                            line[s * m + j] = values[j] * difference
+            for a in range(copies * axes):
+                for b in range(a + 1):
+                    total = numbers[ZERO_PLACE]
+                    for j in range(sets * m):
+                        total += jacobian[a, j] * jacobian[b, j]
+                    normal[t, o, a, b] = total
+                    normal[t, o, b, a] = total
 
     return loop

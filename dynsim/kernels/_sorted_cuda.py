@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_signals
+from dynsim._check import as_array, as_number, as_signals
 
-from ._side import middle
-
-
-def cupy():
-    """CuPy, if it is installed and a device answers.
-
-    Raises
-    ------
-    ValueError
-        If not, with the remedy.
-    """
-    try:
-        import cupy as found
-    except ImportError:
-        raise ValueError(
-            "backend: got cupy, which is not installed; pip install 'dynsim[gpu]', or use backend numba."
-        ) from None
-    try:
-        found.zeros(1).sum()
-    except (
-        found.cuda.runtime.CUDARuntimeError,
-        found.cuda.memory.OutOfMemoryError,
-        ImportError,
-        RuntimeError,
-    ) as error:
-        raise ValueError(
-            f"backend: got cupy, but no CUDA device answers ({error}); see that one is visible, or use backend numba."
-        ) from None
-    return found
+from ._backend import find_backend
+from ._sorted_sums import middle
 
 
 class CudaSortedProduct:
@@ -48,8 +22,11 @@ class CudaSortedProduct:
 
     error = 0.0
 
-    def __init__(self, sources, targets, scale=1.0):
-        self._cupy, self.scale = cupy(), float(scale)
+    def __init__(self, sources: npt.ArrayLike, targets: npt.ArrayLike, *, scale: float = 1.0):
+        find_backend("cupy")
+        import cupy
+
+        self._cupy, self.scale = cupy, as_number(scale, "scale")
         self.update(sources, targets)
 
     def update(self, sources, targets):

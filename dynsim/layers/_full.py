@@ -151,7 +151,7 @@ class Full(Linear):
         if how == "weight-free":
             y = np.zeros((n, len(x)), x.dtype)
             for h in range(copies):
-                y += strengths[h] * SortedProduct(sources[h], targets[h], self.kernel.scale).forward(x.T)
+                y += strengths[h] * SortedProduct(sources[h], targets[h], scale=self.kernel.scale).forward(x.T)
             return y.T
         y = np.empty((len(x), n), x.dtype)
         rows = max(1, TILE // m)

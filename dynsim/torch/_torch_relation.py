@@ -1,9 +1,9 @@
 """The relation of two subsystems as a function of torch tensors, with forces as its gradient.
 
 On the processor, in float32 and float64, it is `dynsim.kernels` on the memory of the tensors. On a graphics card and in
-half precision, which Numba does not serve, the same formulas run as torch operations. There copies and axes are summed
-one after the other, so that no array is larger than the weights, and differences are taken before they are squared:
-the product form of a distance loses all digits for neurons that lie close together.
+half precision, which Numba does not serve, the kernel's expression runs as torch operations. There copies and axes are
+summed one after the other, so that no array is larger than the weights, and differences are taken before they are
+squared: the product form of a distance loses all digits for neurons that lie close together.
 """
 
 from __future__ import annotations
@@ -78,12 +78,24 @@ def _arrays(*tensors):
     return [tensor.detach().numpy() for tensor in tensors]
 
 
+def _smaller(x, y):
+    return x.clamp(max=y) if torch.is_tensor(x) else y.clamp(max=x)
+
+
+def _larger(x, y):
+    return x.clamp(min=y) if torch.is_tensor(x) else y.clamp(min=x)
+
+
+NAMES = ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arctan", "erf", "abs", "sign", "pow")
+FUNCTIONS = {name: getattr(torch, name) for name in NAMES} | {"minimum": _smaller, "maximum": _larger}
+
+
 def torch_relation(kernel, sources, targets, strengths):
     """As `dynsim.kernels.relation`, in float32 inside where the tensors have less."""
     dtype, (sources, targets, strengths) = strengths.dtype, _widened(sources, targets, strengths)
-    total = None
+    phi, total = kernels.array_functions(kernel, FUNCTIONS)[0], None
     for h in range(sources.shape[1]):
-        part = strengths[:, :, h, None, None] * _phi(kernel, _softened(kernel, sources[:, h], targets[:, h]))
+        part = strengths[:, :, h, None, None] * _at(_softened(kernel, sources[:, h], targets[:, h]), phi)
         total = part if total is None else total.add_(part)
     return total.to(dtype)
 
@@ -94,11 +106,13 @@ def torch_relation_forces(kernel, sources, targets, strengths, gradient):
     sources, targets, strengths, gradient = _widened(sources, targets, strengths, gradient)
     on_sources, on_targets = torch.zeros_like(sources), torch.zeros_like(targets)
     on_strengths = torch.zeros_like(strengths)
+    phi, slope = kernels.array_functions(kernel, FUNCTIONS)
     for h in range(sources.shape[1]):
         p, q = sources[:, h], targets[:, h]
         r2 = _softened(kernel, p, q)
-        on_strengths[:, :, h] = (gradient * _phi(kernel, r2)).sum((2, 3))
-        weight = gradient * strengths[:, :, h, None, None] * _slope(kernel, r2)
+        on_strengths[:, :, h] = (gradient * _at(r2, phi)).sum((2, 3))
+        # Where two neurons meet phi has no gradient; it is taken as 0.
+        weight = gradient * strengths[:, :, h, None, None] * torch.where(r2 > 0, _at(r2, slope), 0.0)
         if kernel.metric == "l1":
             weight = weight * (r2 - kernel.softening**2).clamp_min(0).sqrt()
         for k in range(p.shape[-1]):
@@ -114,6 +128,11 @@ def _widened(*tensors):
     return [tensor.detach().float() if half else tensor.detach() for tensor in tensors]
 
 
+def _at(r2, function):
+    """A function of r^2 as a tensor, also where it is a constant."""
+    return torch.as_tensor(function(r2), dtype=r2.dtype, device=r2.device).expand_as(r2)
+
+
 def _softened(kernel, sources, targets):
     """rho^2 + eta^2 of sources (S, m, d) and targets (T, n, d) as (T, S, n, m)."""
     total = 0
@@ -122,36 +141,6 @@ def _softened(kernel, sources, targets):
         total = total + (difference.square() if kernel.metric == "l2" else difference.abs())
     rho2 = total if kernel.metric == "l2" else total.square()
     return rho2 + kernel.softening**2
-
-
-def _phi(kernel, r2):
-    c, length = kernel.scale, kernel.length
-    if kernel.profile == "inverse":
-        return c * r2.rsqrt()
-    if kernel.profile == "linear":
-        return c * r2.sqrt()
-    if kernel.profile == "gaussian":
-        return c * torch.exp(-0.5 / length**2 * r2)
-    if kernel.profile == "exponential":
-        return c * torch.exp(-r2.sqrt() / length)
-    return c / r2
-
-
-def _slope(kernel, r2):
-    """phi'(r) / r, and 0 where two neurons meet."""
-    c, length = kernel.scale, kernel.length
-    if kernel.profile == "inverse":
-        value = -c * r2.pow(-1.5)
-    elif kernel.profile == "linear":
-        value = c * r2.rsqrt()
-    elif kernel.profile == "gaussian":
-        value = -c / length**2 * torch.exp(-0.5 / length**2 * r2)
-    elif kernel.profile == "exponential":
-        r = r2.sqrt()
-        value = -c / length * torch.exp(-r / length) / r
-    else:
-        value = -2 * c / r2.square()
-    return torch.where(r2 > 0, value, 0.0)
 
 
 def product_without_weights(layer, x):
@@ -191,7 +180,7 @@ def product_without_weights(layer, x):
 class _SortedProduct(torch.autograd.Function):
     @staticmethod
     def forward(context, scale, sources, targets, x):
-        context.product = kernels.SortedProduct(*_arrays(sources, targets), scale)
+        context.product = kernels.SortedProduct(*_arrays(sources, targets), scale=scale)
         context.save_for_backward(x)
         return torch.from_numpy(np.ascontiguousarray(context.product.forward(_columns(x)).T))
 

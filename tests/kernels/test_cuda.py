@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dynsim.engine import Operators, System, solve
-from dynsim.kernels import METRICS, PROFILES, Kernel, _plan, find_backend, pair_force, pair_sum
+from dynsim.kernels import METRICS, PROFILES, Kernel, _backend, find_backend, pair_force, pair_sum
 from dynsim.kernels._block import constants
 from dynsim.kernels._cuda import source
 
@@ -65,8 +65,8 @@ def test_the_same_source_on_the_processor(kernel, d, dtype, tmp_path):
         common = [pointer(numbers), n, m, s, int(own)]
         run.run_sum(*map(pointer, (sources, targets, given)), *common, pointer(sums))
         run.run_force(*map(pointer, (sources, targets, given, taken)), *common, pointer(force))
-        expected = pair_sum(kernel, sources, targets, given, own, "direct", "numba")
-        forces = pair_force(kernel, sources, targets, given, taken, own, "numba")
+        expected = pair_sum(kernel, sources, targets, given, exclude_self=own, method="direct", backend="numba")
+        forces = pair_force(kernel, sources, targets, given, taken, exclude_self=own, backend="numba")
         # n terms of some 20 roundings each, of pairs as close as 1e-2 for which phi and its slope are steep.
         error = 1e4 * np.finfo(dtype).eps
         np.testing.assert_allclose(sums, expected, rtol=0, atol=error * np.abs(expected).max())
@@ -98,11 +98,11 @@ def test_auto_says_which_and_why():
 
 
 def test_a_card_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
-    monkeypatch.setattr(_plan, "_trouble", lambda: "no CUDA card answers (CUDARuntimeError: none)")
+    monkeypatch.setattr(_backend, "_trouble", lambda: "no CUDA card answers (CUDARuntimeError: none)")
     q, system = np.eye(3), System(np.eye(3), operators=Operators(F=-1.0))
     calls = [
-        lambda: pair_sum(Kernel(), q, q, q, True, backend="cupy"),
-        lambda: pair_force(Kernel(), q, q, q, q, True, backend="cupy"),
+        lambda: pair_sum(Kernel(), q, q, q, exclude_self=True, backend="cupy"),
+        lambda: pair_force(Kernel(), q, q, q, q, exclude_self=True, backend="cupy"),
         lambda: System(q, backend="cupy"),
         lambda: solve(system, (0.0, 1.0), backend="cupy"),
     ]
@@ -110,7 +110,10 @@ def test_a_card_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
         with pytest.raises(ValueError, match=r"got 'cupy', but no CUDA card.*dynsim\[gpu\].*backend='numba'"):
             call()
     assert find_backend() == ("numba", "no CUDA card answers (CUDARuntimeError: none)")
-    for call in (lambda: System(q, backend="gpu"), lambda: pair_sum(Kernel(), q, q, q, True, backend="gpu")):
+    for call in (
+        lambda: System(q, backend="gpu"),
+        lambda: pair_sum(Kernel(), q, q, q, backend="gpu"),
+    ):
         with pytest.raises(ValueError, match="backend: got 'gpu'; expected one of auto, numba, cupy"):
             call()
     assert solve(system, (0.0, 0.1), backend="numba").success
@@ -127,9 +130,9 @@ def test_a_broken_cupy_does_no_harm(monkeypatch):
 
     broken.arange = arange
     monkeypatch.setitem(sys.modules, "cupy", broken)
-    assert _plan._trouble.__wrapped__() == "no CUDA card answers (RuntimeError: driver too old)"
+    assert _backend._trouble.__wrapped__() == "no CUDA card answers (RuntimeError: driver too old)"
     monkeypatch.setitem(sys.modules, "cupy", None)
-    assert _plan._trouble.__wrapped__() == "CuPy is not installed"
+    assert _backend._trouble.__wrapped__() == "CuPy is not installed"
 
 
 @pytest.mark.gpu

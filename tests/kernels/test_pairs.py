@@ -129,7 +129,9 @@ def test_same_bits_on_any_number_of_threads():
     try:
         for threads in sorted({1, min(2, most), most}):
             numba.set_num_threads(threads)
-            results.append((pair_sum(PAPER, q, q, signals, True), pair_force(PAPER, q, q, signals, signals)))
+            results.append(
+                (pair_sum(PAPER, q, q, signals, exclude_self=True), pair_force(PAPER, q, q, signals, signals))
+            )
     finally:
         numba.set_num_threads(most)
     for other in results[1:]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynsim.kernels import Kernel, SortedProduct, _sorted_many
+from dynsim.kernels import Kernel, SortedProduct, _sorted_sums
 from dynsim.layers import Conv, Full
 from dynsim.models import lenet5, operations
 from dynsim.models._count import layer_operations
@@ -62,21 +62,34 @@ class Counting:
 @pytest.fixture
 def counted(monkeypatch):
     """SortedProduct's loops in plain Python on counting numbers; returns the operations of one column."""
-    for name in ("_sweep", "_take", "_pass"):
-        monkeypatch.setattr(_sorted_many, name, getattr(_sorted_many, name).py_func)
-    monkeypatch.setattr(_sorted_many, "prange", range)
-    monkeypatch.setattr(_sorted_many, "np", Counting)
+    for name in ("_sum_columns", "_copy_block", "_sweep_axis"):
+        monkeypatch.setattr(_sorted_sums, name, getattr(_sorted_sums, name).py_func)
+    monkeypatch.setattr(_sorted_sums, "prange", range)
+    monkeypatch.setattr(_sorted_sums, "widest_vectors", lambda: None)
 
     def count(sources, targets, x):
         product = SortedProduct(sources, targets)
         s, t = product._sources, product._targets
         out = np.empty((t.count, x.shape[1]), object)
-        values, totals = (np.empty((1, side.count, _sorted_many.COLUMNS), object) for side in (s, t))
-        begin = numbers(np.zeros((1, len(s.axes) + 1, _sorted_many.COLUMNS)))
+        values, totals = (np.empty((1, side.count, _sorted_sums.COLUMNS), object) for side in (s, t))
+        begin = numbers(np.zeros((1, len(s.axes) + 1, _sorted_sums.COLUMNS)))
         before = Number.count
-        _sorted_many._sweep(
-            s.axes, s.order, s.sorted, t.order, t.sorted, t.upto, numbers(x), 2.0, values, _Zeroed(totals), begin, out
-        )
+        with monkeypatch.context() as patch:
+            patch.setattr(_sorted_sums, "np", Counting)
+            _sorted_sums._sum_columns(
+                s.axes,
+                s.order,
+                s.sorted,
+                t.order,
+                t.sorted,
+                t.upto,
+                numbers(x),
+                2.0,
+                values,
+                _Zeroed(totals),
+                begin,
+                out,
+            )
         np.testing.assert_allclose(out.astype(float), np.abs(targets[:, None] - sources).sum(axis=2) @ x, rtol=1e-12)
         return (Number.count - before) / x.shape[1]
 
@@ -84,7 +97,7 @@ def counted(monkeypatch):
 
 
 class _Zeroed:
-    """`totals[hand] = 0` on counting numbers."""
+    """`totals[copy] = 0` on counting numbers."""
 
     def __init__(self, array):
         self.array = array

@@ -1,15 +1,15 @@
-"""Who computes pair sums: Numba on the processor, or CuPy on a CUDA card where one answers."""
+"""Which backend computes pair sums: Numba on the processor, or CuPy on a CUDA card where one works."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import NamedTuple
 
-from dynsim._check import as_choice
+from dynsim._check import as_choice, refusal
 
 BACKENDS = ("auto", "numba", "cupy")
-# Pairs times axes from which a card pays although the arrays travel there and back; estimated, not measured.
-WORTH_THE_WAY = 3e8
+# Pairs times axes from which a card pays although arrays are copied there and back; estimated, not measured.
+LARGE_SUM = 3e8
 
 
 class Backend(NamedTuple):
@@ -19,23 +19,23 @@ class Backend(NamedTuple):
     reason: str
 
 
-def find_backend(backend="auto"):
-    """Decide who computes.
+def find_backend(backend: str = "auto") -> Backend:
+    """Choose the backend.
 
     Parameters
     ----------
     backend : {"auto", "numba", "cupy"}
-        "auto" takes CuPy if a card can be given an array, and Numba otherwise, and says why.
+        "auto" is CuPy if an array can be made on a card, and Numba otherwise.
 
     Returns
     -------
     Backend
-        `name`, "numba" or "cupy", and `reason`.
+        `name`, "numba" or "cupy", and the `reason` for it.
 
     Raises
     ------
     ValueError
-        If the backend is not known, or CuPy is asked for and there is no card for it; with the remedy.
+        If the backend is not known, or CuPy is asked for and cannot be used.
 
     Examples
     --------
@@ -49,9 +49,8 @@ def find_backend(backend="auto"):
     if trouble is None:
         return Backend("cupy", "asked for" if backend == "cupy" else "a CUDA card answered")
     if backend == "cupy":
-        raise ValueError(
-            f"backend: got 'cupy', but {trouble}; expected a CUDA card and CuPy (pip install 'dynsim[gpu]'), "
-            f"or backend='numba'."
+        raise refusal(
+            "backend", f"'cupy', but {trouble}", "a CUDA card and CuPy (pip install 'dynsim[gpu]'), or backend='numba'"
         )
     return Backend("numba", trouble)
 

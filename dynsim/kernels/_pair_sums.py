@@ -10,15 +10,16 @@ import math
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_array, as_choice, as_flag, as_instance
+from dynsim._check import as_array, as_choice, as_flag, as_instance, refusal
 
 from . import _cuda
+from ._backend import BACKENDS, LARGE_SUM, find_backend
 from ._block import (
     BLOCK,
     L1,
-    MATH,
     SPECIALISED,
     add_force,
     constants,
@@ -28,10 +29,10 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
+from ._compilation import MATH, launch, widest_vectors
+from ._formula import ZERO_PLACE
 from ._kernel import Kernel
-from ._plan import BACKENDS, WORTH_THE_WAY, find_backend
-from ._sorted import SortedProduct
-from ._threads import launch
+from ._sorted_sums import SortedProduct
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
@@ -42,7 +43,16 @@ METHODS = ("auto", "direct", "sorted")
 PAIRS_PER_NEURON = 600
 
 
-def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="auto", backend="auto"):
+def pair_sum(
+    kernel: Kernel,
+    sources: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    strengths: npt.ArrayLike,
+    *,
+    exclude_self: bool = False,
+    method: str = "auto",
+    backend: str = "auto",
+) -> npt.NDArray:
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
     Parameters
@@ -58,8 +68,8 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
         Every pair; or, for the linear kernel of l1 distances without softening, sums along sorted axes in
         O((m + n) log(m + n)). "auto" sorts where it can and pays.
     backend : {"auto", "numba", "cupy"}
-        Who computes every pair: Numba on the processor, or CuPy on a CUDA card. "auto" takes a card that answers for
-        sums large enough (`find_backend` says why).
+        Numba on the processor, or CuPy on a CUDA card. "auto" uses a card, if there is one, for large sums
+        (`find_backend` gives the reason).
 
     Returns
     -------
@@ -80,11 +90,11 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     sources, targets = _places(kernel, sources, targets, exclude_self)
     strengths = as_array(strengths, "strengths")
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
-        raise ValueError(f"strengths: got shape {strengths.shape}; expected ({len(sources)},) or ({len(sources)}, s).")
+        raise refusal("strengths", f"shape {strengths.shape}", f"({len(sources)},) or ({len(sources)}, s)")
     dtype = np.result_type(sources, targets, strengths)
     if _sorts(kernel, method, len(sources), len(targets)):
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
-        return SortedProduct(sources, targets, kernel.scale).forward(strengths).astype(dtype, copy=False)
+        return SortedProduct(sources, targets, scale=kernel.scale).forward(strengths).astype(dtype, copy=False)
     work = len(sources) * len(targets) * sources.shape[1]
     if _on_card(backend, work):
         arrays = _as(dtype, sources, targets, strengths.reshape(len(sources), -1))
@@ -92,7 +102,7 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
         return out.reshape(len(targets)) if strengths.ndim == 1 else out
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
-    # One signal, and a dimension known to the compiler: nothing but sums, in registers.
+    # One signal and a dimension known to the compiler: all sums stay in registers.
     maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
     loop = maker(*specialisation(kernel, sources.shape[1]))
     work += len(sources) * len(targets) * len(columns)
@@ -101,7 +111,9 @@ def pair_sum(kernel, sources, targets, strengths, exclude_self=False, method="au
     return out.reshape(len(targets)) if strengths.ndim == 1 else out
 
 
-def pair_matrix(kernel, sources, targets, exclude_self=False):
+def pair_matrix(
+    kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, *, exclude_self: bool = False
+) -> npt.NDArray:
     """Return the matrix phi(sources_j, targets_i), shape (m, n); with exclude_self its diagonal is exactly 0.
 
     Parameters, precision and errors as `pair_sum`.
@@ -122,7 +134,16 @@ def pair_matrix(kernel, sources, targets, exclude_self=False):
     return out
 
 
-def pair_force(kernel, sources, targets, source_strengths, target_strengths, exclude_self=False, backend="auto"):
+def pair_force(
+    kernel: Kernel,
+    sources: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    source_strengths: npt.ArrayLike,
+    target_strengths: npt.ArrayLike,
+    *,
+    exclude_self: bool = False,
+    backend: str = "auto",
+) -> npt.NDArray:
     """Gradient of sum_ij target_strengths_i . source_strengths_j phi(sources_j, targets_i) in the targets' places.
 
     Strengths are (n,) and (m,), or (n, s) and (m, s). Returns (m, d). The gradient in the sources' places is the same
@@ -139,10 +160,8 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     given = as_array(source_strengths, "source strengths")
     taken = as_array(target_strengths, "target strengths")
     if given.ndim not in (1, 2) or len(given) != len(sources) or taken.shape != (len(targets), *given.shape[1:]):
-        raise ValueError(
-            f"strengths: got shapes {given.shape} and {taken.shape}; expected ({len(sources)}, s) and "
-            f"({len(targets)}, s), or both without s."
-        )
+        expected = f"({len(sources)}, s) and ({len(targets)}, s), or both without s"
+        raise refusal("strengths", f"shapes {given.shape} and {taken.shape}", expected)
     dtype = np.result_type(sources, targets, given, taken)
     if _on_card(backend, len(sources) * len(targets) * sources.shape[1]):
         flat = given.reshape(len(sources), -1), taken.reshape(len(targets), -1)
@@ -157,8 +176,18 @@ def pair_force(kernel, sources, targets, source_strengths, target_strengths, exc
     return out
 
 
+def pair_sum_assembly(kernel: Kernel, dimension: int) -> str:
+    """Return the assembly of the loop of `pair_sum` for one signal in float32, for benchmarks.
+
+    There is none where the loop comes from Numba's cache on the disk.
+    """
+    places = np.ones((8, dimension), np.float32)
+    pair_sum(kernel, places, places, places[:, 0], backend="numba")
+    return "\n".join(_one_signal_loop(*specialisation(kernel, dimension)).inspect_asm().values())
+
+
 def _on_card(backend, work):
-    if as_choice(backend, BACKENDS, "backend") == "auto" and work < WORTH_THE_WAY:
+    if as_choice(backend, BACKENDS, "backend") == "auto" and work < LARGE_SUM:
         return False
     return find_backend(backend).name == "cupy"
 
@@ -171,7 +200,7 @@ def _sorts(kernel, method, n, m):
     as_choice(method, METHODS, "method")
     able = kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
     if method == "sorted" and not able:
-        raise ValueError(f"method: sorted sums need the linear kernel of l1 distances without softening; got {kernel}.")
+        raise refusal("method", f"'sorted' for {kernel}", "the linear kernel of l1 distances without softening")
     return able and (method == "sorted" or (method == "auto" and n * m > PAIRS_PER_NEURON * (n + m)))
 
 
@@ -186,18 +215,15 @@ def _places(kernel, sources, targets, exclude_self):
     sources = as_array(sources, "sources", ("n", "d"))
     targets = as_array(targets, "targets", ("m", "d"))
     if sources.shape[1] != targets.shape[1] or not sources.shape[1]:
-        raise ValueError(
-            f"targets: got shape {targets.shape}; expected the sources' dimension, (m, {sources.shape[1]}), at least 1."
-        )
+        expected = f"the sources' dimension, (m, {sources.shape[1]}), at least 1"
+        raise refusal("targets", f"shape {targets.shape}", expected)
     if exclude_self and len(sources) != len(targets):
-        raise ValueError(
-            f"exclude_self: got {len(targets)} targets and {len(sources)} sources; expected the same neurons."
-        )
+        raise refusal("exclude_self", f"{len(targets)} targets and {len(sources)} sources", "the same neurons")
     return sources, targets
 
 
 @cache
-def _sum_loop(profile, metric, soft, d):
+def _sum_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
@@ -211,11 +237,11 @@ def _sum_loop(profile, metric, soft, d):
                     stop = min(n, start + BLOCK)
                     squared_distances(target, sources, start, stop, metric, d, numbers, values)
                     for j in range(stop - start):
-                        values[j] = phi(values[j], profile, soft, numbers)
+                        values[j] = phi(values[j], expression, soft, numbers)
                     if exclude_self and start <= i < stop:
-                        values[i - start] = numbers[3]
+                        values[i - start] = numbers[ZERO_PLACE]
                     for column in range(strengths.shape[0]):
-                        total = numbers[3]
+                        total = numbers[ZERO_PLACE]
                         for j in range(start, stop):
                             total += values[j - start] * strengths[column, j]
                         sums[column] += total
@@ -227,16 +253,17 @@ def _sum_loop(profile, metric, soft, d):
 
 # A function of the module: a closure over a compiled function would never be found in Numba's cache on the disk.
 @njit(cache=True, fastmath=MATH, inline="always")
-def pair(target, sources, strengths, j, profile, metric, soft, d, numbers):
-    return phi(squared_distance(target, sources, j, metric, d), profile, soft, numbers) * strengths[0, j]
+def pair(target, sources, strengths, j, expression, metric, soft, d, numbers):
+    return phi(squared_distance(target, sources, j, metric, d), expression, soft, numbers) * strengths[0, j]
 
 
 @cache
-def _one_signal_loop(profile, metric, soft, d):
+def _one_signal_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
         for group in prange((m + 3) // 4):
+            widest_vectors()
             # Four targets share the sources that are in registers; the last ones may be the same target again.
             first, last = 4 * group, m - 1
             a, b = targets[first], targets[min(first + 1, last)]
@@ -246,24 +273,24 @@ def _one_signal_loop(profile, metric, soft, d):
             start = 0
             while start < n:
                 stop = min(start + LONG_BLOCK, own if start < own else n)
-                s, t, u, v = numbers[3], numbers[3], numbers[3], numbers[3]
+                s = t = u = v = numbers[ZERO_PLACE]
                 if start == own:
                     stop = min(own + 4, n)
                     for j in range(start, stop):
                         if j != first:
-                            s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
+                            s += pair(a, sources, strengths, j, expression, metric, soft, d, numbers)
                         if j != first + 1:
-                            t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
+                            t += pair(b, sources, strengths, j, expression, metric, soft, d, numbers)
                         if j != first + 2:
-                            u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
+                            u += pair(c, sources, strengths, j, expression, metric, soft, d, numbers)
                         if j != first + 3:
-                            v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
+                            v += pair(e, sources, strengths, j, expression, metric, soft, d, numbers)
                 else:
                     for j in range(start, stop):
-                        s += pair(a, sources, strengths, j, profile, metric, soft, d, numbers)
-                        t += pair(b, sources, strengths, j, profile, metric, soft, d, numbers)
-                        u += pair(c, sources, strengths, j, profile, metric, soft, d, numbers)
-                        v += pair(e, sources, strengths, j, profile, metric, soft, d, numbers)
+                        s += pair(a, sources, strengths, j, expression, metric, soft, d, numbers)
+                        t += pair(b, sources, strengths, j, expression, metric, soft, d, numbers)
+                        u += pair(c, sources, strengths, j, expression, metric, soft, d, numbers)
+                        v += pair(e, sources, strengths, j, expression, metric, soft, d, numbers)
                 sums[0] += s
                 sums[1] += t
                 sums[2] += u
@@ -276,7 +303,7 @@ def _one_signal_loop(profile, metric, soft, d):
 
 
 @cache
-def _matrix_loop(profile, metric, soft, d):
+def _matrix_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, numbers, exclude_self, out):
         n = sources.shape[1]
@@ -284,15 +311,15 @@ def _matrix_loop(profile, metric, soft, d):
             row = out[i]
             squared_distances(targets[i], sources, 0, n, metric, d, numbers, row)
             for j in range(n):
-                row[j] = phi(row[j], profile, soft, numbers)
+                row[j] = phi(row[j], expression, soft, numbers)
             if exclude_self:
-                row[i] = numbers[3]
+                row[i] = numbers[ZERO_PLACE]
 
     return loop
 
 
 @cache
-def _force_loop(profile, metric, soft, d):
+def _force_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, given, taken, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
@@ -306,16 +333,16 @@ def _force_loop(profile, metric, soft, d):
                     stop = min(n, start + BLOCK)
                     squared_distances(target, sources, start, stop, metric, d, numbers, values)
                     for j in range(stop - start):
-                        signal = numbers[3]
+                        signal = numbers[ZERO_PLACE]
                         for column in range(given.shape[0]):
                             signal += given[column, start + j] * taken[i, column]
                         rho2 = values[j]
-                        weight = slope(rho2, profile, soft, numbers) * signal
+                        weight = slope(rho2, expression, soft, numbers) * signal
                         if metric == L1:
                             weight = weight * math.sqrt(rho2)
                         values[j] = weight
                     if exclude_self and start <= i < stop:
-                        values[i - start] = numbers[3]
+                        values[i - start] = numbers[ZERO_PLACE]
                     add_force(target, sources, start, stop, metric, d, values, force)
                 out[i, :] = force
 

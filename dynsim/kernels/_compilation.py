@@ -1,0 +1,112 @@
+"""How the package's loops are compiled, where they are kept between runs, and on how many threads they run."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+# An idle thread of OpenMP spins for long unless told otherwise, and takes the core from BLAS, whose products alternate
+# with the kernels' loops in training: on two cores a batch of LeNet-5 then took ten times as long. To sleep at once
+# costs 50 microseconds a loop, so it spins a little. It must be said before the first loop.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+import numba
+from numba import types
+from numba.core.caching import CompileResultCacheImpl
+from numba.extending import intrinsic
+
+# Reassociation lets sums vectorise; NaN and infinity keep their meaning, so that a singular pair is seen.
+MATH = {"reassoc", "contract", "arcp", "afn", "nsz"}
+SMALL = 100_000  # elementary operations, about as long as waking a sleeping thread takes
+HERE = Path(__file__).parent
+
+
+class PackageLocator:
+    """Says where Numba keeps the compiled functions of this package, and what makes them out of date.
+
+    The folder is the one that Numba finds by itself: NUMBA_CACHE_DIR, beside the package, or in the user's cache. Where
+    none of them can be written Numba would refuse to declare a function at all; then it is a temporary folder, and
+    every run compiles anew. Numba knows a function by its own file. Ours are made from other files, too, so a function
+    is out of date if any file of its folder or of this one has changed. Nothing changes for functions of others.
+    """
+
+    @staticmethod
+    def from_function(function, file):
+        """Return a locator for a function of this package, None for any other."""
+        if HERE.parent not in Path(file).parents:
+            return None
+        kinds = [kind for kind in CompileResultCacheImpl._locator_classes if kind is not PackageLocator]
+        found = next(filter(None, (kind.from_function(function, file) for kind in kinds)), None)
+        if found is None:
+            found = kinds[1](function, file)
+            found.get_cache_path = _temporary_folder
+        found.get_source_stamp = lambda: _digest(Path(file).parent) + _digest(HERE)
+        return found
+
+
+@cache
+def _temporary_folder():
+    folder = tempfile.mkdtemp(prefix="dynsim-kernels-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _digest(folder):
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sorted(folder.glob("*.py")))).hexdigest()
+
+
+CompileResultCacheImpl._locator_classes.insert(0, PackageLocator)
+_found = PackageLocator.from_function(_digest.__wrapped__, __file__).get_cache_path()
+TEMPORARY_CACHE = _found if _temporary_folder.cache_info().currsize else None
+
+
+def widest_vectors():
+    """Called in a compiled function: let LLVM use vectors of 512 bits in it where the processor has some.
+
+    By itself LLVM stays at 256, at half the pairs a second. This concerns the one function, not others of the process.
+    Whoever has set NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is obeyed.
+    """
+
+
+if not numba.config.DISABLE_JIT:
+
+    @intrinsic
+    def widest_vectors(typing_context):
+        """As above, compiled."""
+
+        def generate(context, builder, signature, arguments):
+            if not (numba.config.CPU_NAME or numba.config.CPU_FEATURES):
+                # llvmlite's own `add` takes the attributes that it knows only; any is written out as it is.
+                set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+            return context.get_dummy_value()
+
+        return types.void(), generate
+
+
+def launch(loop, work, *arguments):
+    """Call a parallel loop on `arguments`; `work` is a count of its elementary operations, such as pairs times axes.
+
+    Where waking the other threads costs more than they save it runs on one. Results do not depend on this: every sum in
+    the project belongs to one thread.
+
+    Examples
+    --------
+    >>> launch(print, 10, "done")
+    done
+    """
+    threads = numba.get_num_threads()
+    if work >= SMALL or threads == 1:
+        loop(*arguments)
+        return
+    numba.set_num_threads(1)
+    try:
+        loop(*arguments)
+    finally:
+        numba.set_num_threads(threads)

@@ -1,0 +1,456 @@
+"""Products with the l1 linear kernel by sorted sums: exact, without the pairs.
+
+On each axis k, with the sources sorted along it, p the number of sources at or below q_o, and C_p and S_p the sums of
+x_i and x_i q_ik over the first p of them (Indyk & Silwal, NeurIPS 2022)::
+
+    sum_i |q_ok - q_ik| x_i = q_ok (2 C_p - C_n) + S_n - 2 S_p
+    sum_i sign(q_ok - q_ik) x_i = C_less + C_p - C_n,    C_less: the sum over the sources strictly below
+
+so a product of m sources and n targets costs O((m + n) d) once both are sorted. Sums are kept in float64 and
+coordinates are counted from the sources' middle, since the terms cancel. All splits are fixed: results have the same
+bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from dynsim._check import as_array, as_number, as_signals
+
+from ._compilation import launch, widest_vectors
+
+RUN = 256  # sources in one run of a prefix sum; a run is summed in float64 and kept as counted from its start
+CHAINS = 4  # runs that one task sums side by side, since each addition waits for the one before it
+TARGETS = 2048  # targets of one task
+SHIFT = np.uint64(8)  # from an A to its B
+LOW = np.uint64(7)
+COLUMNS = 16  # right-hand sides that are swept together: a row of float32 is a cache line
+GROUPS = 4  # parts in which the right-hand sides of a force are summed
+
+
+class Side:
+    """m neurons sorted along each of d axes, and their ranks among the neurons of another side.
+
+    `axes` (d, m): coordinates in the order of the arrays; `order` (d, m): indices, sorted (equal places by index);
+    `sorted` (d, m): coordinates in this order. After `rank`: `less` and `upto` (d, m) say, in sorted order, how many of
+    the other side lie below and at or below; `ranks` (d, m) is `upto` in the order of the arrays.
+    The order of an old side of the same shape is taken over, which is repaired: linear where little moved.
+    """
+
+    def __init__(self, places, before=None):
+        self.axes = np.ascontiguousarray(places.T, dtype=np.float64)
+        self.dimension, self.count = self.axes.shape
+        # Memory of the last products, written over by the next: `tables` of one vector, `blocks` of many.
+        self.tables, self.blocks, self.kept = [], [], {}
+        if before is not None and before.axes.shape == self.axes.shape:
+            self.order = before.order
+            launch(_repair, 32 * self.axes.size, self.axes, self.order)
+        else:
+            self.order = np.empty(self.axes.shape, np.int32)
+            launch(_sort, 32 * self.axes.size, self.axes, self.order)
+        self.sorted = np.take_along_axis(self.axes, self.order, axis=1)
+
+    def rank(self, other):
+        shape = self.order.shape
+        self.less, self.upto, self.ranks = (np.empty(shape, np.int32) for _ in range(3))
+        self.kept = {}
+        launch(_ranks, 8 * self.order.size, self.order, self.sorted, other.sorted, self.less, self.upto, self.ranks)
+
+    def derived(self, name, function):
+        """What a product derives from this side, made at its first call and kept until places move."""
+        if name not in self.kept:
+            self.kept[name] = function(self)
+        return self.kept[name]
+
+
+def middle(places):
+    """The middle of the box that places (m, d) lie in, (d,)."""
+    return 0.5 * (places.min(axis=0) + places.max(axis=0)) if len(places) else np.zeros(places.shape[1])
+
+
+class SortedProduct:
+    """The pairs of m sources and n targets under phi = scale |q_o - q_i|_1, sorted once, multiplied often.
+
+    Parameters
+    ----------
+    sources : array_like, (m, d)
+    targets : array_like, (n, d)
+    scale : float
+        c of the kernel.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit or a number is not finite.
+
+    References
+    ----------
+    Indyk & Silwal, "Faster linear algebra for distance matrices", NeurIPS 2022.
+
+    Examples
+    --------
+    >>> product = SortedProduct([[0.0, 0.0], [3.0, 1.0]], [[1.0, 0.0]])
+    >>> product.forward([1.0, 2.0])
+    array([7.])
+    """
+
+    error = 0.0
+
+    def __init__(self, sources: npt.ArrayLike, targets: npt.ArrayLike, *, scale: float = 1.0):
+        self.scale = as_number(scale, "scale")
+        self._sources = self._targets = None
+        self.update(sources, targets)
+
+    def update(self, sources, targets):
+        """Take over new places; an old order is repaired where the numbers stay, linear if little moved."""
+        sources = as_array(sources, "sources", ("m", "d"))
+        targets = as_array(targets, "targets", ("n", sources.shape[1]))
+        self.dtype = np.result_type(sources, targets)
+        center = middle(sources if len(sources) else targets)
+        self._sources = Side(sources - center, self._sources)
+        self._targets = Side(targets - center, self._targets)
+        # Ranks in the order of the own side, for sweeps, and in the order of the arrays, for a single vector.
+        self._targets.rank(self._sources)
+        self._sources.rank(self._targets)
+
+    @property
+    def shape(self):
+        """(n, m), as of the matrix that is not there."""
+        return self._targets.count, self._sources.count
+
+    def forward(self, x):
+        """y_o = sum_i phi(q_i, q_o) x_i for x (m,) or (m, s); returns (n,) or (n, s)."""
+        return self._product(self._sources, self._targets, x, "x")
+
+    def transposed(self, y):
+        """x_i = sum_o phi(q_i, q_o) y_o for y (n,) or (n, s); the gradient in x is this of the gradient in y."""
+        return self._product(self._targets, self._sources, y, "y")
+
+    def forces(self, x, y):
+        """Gradients of sum_oi y_o . x_i phi(q_i, q_o) in the sources' (m, d) and targets' places (n, d).
+
+        Where two neurons have a coordinate in common its gradient is taken as 0, the middle of its two sides.
+        """
+        x = as_signals(x, "x", self._sources.count)
+        y = as_signals(y, "y", self._targets.count, x.shape[1:])
+        on_targets = _sum_forces(self._sources, self._targets, x, y)
+        on_sources = _sum_forces(self._targets, self._sources, y, x)
+        dtype = np.result_type(self.dtype, x, y)
+        return tuple((self.scale * force).astype(dtype, copy=False) for force in (on_sources, on_targets))
+
+    def _product(self, sources, targets, x, name):
+        signals = as_signals(x, name, sources.count, finite=False)
+        dtype = np.result_type(self.dtype, signals)
+        if signals.ndim == 2 and signals.shape[1] != 1:
+            y, finite = _multiply_columns(sources, targets, signals, self.scale, dtype)
+        else:
+            y, finite = _multiply_vector(sources, targets, signals.reshape(-1), self.scale, dtype)
+        if not finite:  # a sum is not finite if one of its terms is not: only then these are looked through
+            as_signals(x, name, sources.count)
+        return y.reshape(targets.count, *signals.shape[1:])
+
+
+# Sorting.
+
+
+@njit(cache=True, parallel=True)
+def _sort(axes, order):
+    for k in prange(axes.shape[0]):
+        order[k] = np.argsort(axes[k], kind="mergesort")  # stable: equal places keep the order of their indices
+
+
+@njit(cache=True, parallel=True)
+def _repair(axes, order):
+    """Insertion sort of an old order by (place, index), which has one answer; a full sort where too much moved."""
+    count = axes.shape[1]
+    for k in prange(axes.shape[0]):
+        row, places, moves = order[k], axes[k], 0
+        for j in range(1, count):
+            index = row[j]
+            place = places[index]
+            i = j - 1
+            while i >= 0 and (places[row[i]] > place or (places[row[i]] == place and row[i] > index)):
+                row[i + 1] = row[i]
+                i -= 1
+            row[i + 1] = index
+            moves += j - 1 - i
+            if moves > 16 * count:
+                break
+        if moves > 16 * count:
+            order[k] = np.argsort(places, kind="mergesort")
+
+
+@njit(cache=True, parallel=True)
+def _ranks(order, own, other, less, upto, ranks):
+    """For each neuron of this side, how many of the other side are below it, and at or below it: one merge an axis."""
+    for k in prange(own.shape[0]):
+        low = high = 0
+        count = other.shape[1]
+        for i in range(own.shape[1]):
+            while low < count and other[k, low] < own[k, i]:
+                low += 1
+            high = max(high, low)
+            while high < count and other[k, high] <= own[k, i]:
+                high += 1
+            less[k, i], upto[k, i] = low, high
+            ranks[k, order[k, i]] = high
+
+
+# One vector: a table of A_p and B_p along each axis, then two numbers of it for each target and axis.
+#
+# With A_p = C_p - C_m / 2, B_p = S_m / 2 - S_p a target of rank p takes 2 (q A_p + B_p). The table
+# lies in lines of eight A and eight B: the two that a target needs share a cache line, and vectors can be added to it.
+
+
+def _multiply_vector(sources, targets, x, scale, dtype):
+    """y (n,) for x (m,) of sides that are ranked, and whether the sums over x are finite."""
+    # Fresh memory is slow at first touch: the last product's table is written over (a list's pop is atomic, so products
+    # at the same time do not share it).
+    table = sources.tables.pop() if sources.tables else None
+    if table is None or table.dtype != dtype:
+        table = np.empty((sources.dimension, sources.count // 8 + 1, 16), dtype).reshape(sources.dimension, -1)
+    starts = np.zeros((sources.dimension, sources.count // RUN + 1, 2))
+    out = np.empty(targets.count, dtype)
+    places = sources.derived(("sorted", dtype), lambda side: side.sorted.astype(dtype, copy=False))
+    axes = targets.derived(("axes", dtype), lambda side: side.axes.astype(dtype, copy=False))
+    where = targets.derived("where", lambda side: (2 * side.ranks - (side.ranks & 7)).astype(np.uint32))
+    work = 4 * (sources.order.size + targets.order.size)
+    launch(_sum_vector, work, sources.order, places, x, table, starts, axes, where, dtype.type(2.0 * scale), out)
+    sources.tables.append(table)
+    return out, bool(np.isfinite(starts).all())
+
+
+@njit(cache=True, inline="always")
+def _place(j):
+    """Where A of rank j lies in its row of the table."""
+    return np.uint64(2) * j - (j & LOW)
+
+
+@njit(cache=True, parallel=True, fastmath={"contract"})
+def _sum_vector(order, places, x, table, starts, axes, where, scale, out):
+    dimension, m = order.shape
+    n = out.size
+    # Each run's own prefix sums, exclusive: entry j is the sum over the run's sources before the j-th.
+    tasks = m // (CHAINS * RUN) + 1
+    for task in prange(dimension * tasks):
+        k, first = task // tasks, task % tasks * CHAINS * RUN
+        if first + CHAINS * RUN <= m:
+            _four_runs(order[k], places[k], x, table[k], starts[k], first)
+        else:
+            for begin in range(first, m + 1, RUN):
+                _run(order[k], places[k], x, table[k], starts[k], begin, min(m, begin + RUN))
+    for k in range(dimension):  # the sum before each run, less half of all
+        A = B = 0.0
+        for r in range(starts.shape[1]):
+            starts[k, r, 0], A = A, A + starts[k, r, 0]
+            starts[k, r, 1], B = B, B + starts[k, r, 1]
+        for r in range(starts.shape[1]):
+            starts[k, r, 0] -= 0.5 * A
+            starts[k, r, 1] -= 0.5 * B
+    for task in prange(dimension * tasks):
+        widest_vectors()
+        k, first = task // tasks, task % tasks * CHAINS
+        for r in range(first, min(first + CHAINS, starts.shape[1])):
+            A, B = table.dtype.type(starts[k, r, 0]), table.dtype.type(starts[k, r, 1])
+            part = table[k, 2 * r * RUN : 2 * (r + 1) * RUN]
+            for i in range(part.size):
+                part[i] += B if i & 8 else A
+    for task in prange((n + TARGETS - 1) // TARGETS):
+        widest_vectors()
+        first, stop = task * TARGETS, min(n, (task + 1) * TARGETS)
+        out[first:stop] = 0
+        k = 0
+        while k + 2 < dimension:  # three look-ups at a time wait for memory together
+            q0, q1, q2, t0, t1, t2 = axes[k], axes[k + 1], axes[k + 2], table[k], table[k + 1], table[k + 2]
+            w0, w1, w2 = where[k], where[k + 1], where[k + 2]
+            for o_signed in range(first, stop):
+                o = np.uint64(o_signed)  # an index without a sign needs no look whether it counts from the end
+                a, b, c = np.uint64(w0[o]), np.uint64(w1[o]), np.uint64(w2[o])
+                out[o] += (
+                    (q0[o] * t0[a] + t0[a + SHIFT]) + (q1[o] * t1[b] + t1[b + SHIFT]) + (q2[o] * t2[c] + t2[c + SHIFT])
+                )
+            k += 3
+        while k < dimension:
+            q0, t0, w0 = axes[k], table[k], where[k]
+            for o_signed in range(first, stop):
+                o = np.uint64(o_signed)
+                a = np.uint64(w0[o])
+                out[o] += q0[o] * t0[a] + t0[a + SHIFT]
+            k += 1
+        for o in range(first, stop):
+            out[o] *= scale
+
+
+@njit(cache=True, inline="always")
+def _enter(order, places, x, table, j, A, B):
+    """Write the sums so far, then count source j in."""
+    e = _place(j)
+    table[e], table[e + SHIFT] = A, B
+    value = np.float64(x[np.uint64(order[j])])
+    return A + value, B - value * places[j]
+
+
+@njit(cache=True)
+def _run(order, places, x, table, starts, first, stop):
+    A = B = 0.0
+    for j in range(first, stop):
+        A, B = _enter(order, places, x, table, np.uint64(j), A, B)
+    if stop < first + RUN:  # the last run ends with the entry for rank m
+        e = _place(np.uint64(stop))
+        table[e], table[e + SHIFT] = A, B
+    starts[first // RUN, 0], starts[first // RUN, 1] = A, B
+
+
+@njit(cache=True, fastmath={"contract"})
+def _four_runs(order, places, x, table, starts, first):
+    A0 = A1 = A2 = A3 = B0 = B1 = B2 = B3 = 0.0
+    for i in range(first, first + RUN):
+        j = np.uint64(i)
+        A0, B0 = _enter(order, places, x, table, j, A0, B0)
+        A1, B1 = _enter(order, places, x, table, j + np.uint64(RUN), A1, B1)
+        A2, B2 = _enter(order, places, x, table, j + np.uint64(2 * RUN), A2, B2)
+        A3, B3 = _enter(order, places, x, table, j + np.uint64(3 * RUN), A3, B3)
+    r = first // RUN
+    starts[r, 0], starts[r + 1, 0], starts[r + 2, 0], starts[r + 3, 0] = A0, A1, A2, A3
+    starts[r, 1], starts[r + 1, 1], starts[r + 2, 1], starts[r + 3, 1] = B0, B1, B2, B3
+
+
+# Many vectors: a block of columns at a time, sources and targets passed once along each axis.
+
+
+def _multiply_columns(sources, targets, x, scale, dtype):
+    """y (n, s) for x (m, s) of sides that are ranked, and whether the sums over x are finite."""
+    out = np.empty((targets.count, x.shape[1]), dtype)
+    blocks = -(-x.shape[1] // COLUMNS)
+    copies = max(1, min(blocks, numba.get_num_threads()))
+    # One copy of a block for each thread. NumPy's large arrays lie in large pages, and rows are visited at random.
+    shapes = ((copies, sources.count, COLUMNS), (copies, targets.count, COLUMNS))
+    values, totals = targets.blocks.pop() if targets.blocks else (None, None)
+    if values is None or (values.shape, totals.shape) != shapes or values.dtype != dtype:
+        values, totals = (np.empty(shape, dtype) for shape in shapes)
+    begin = np.zeros((blocks, sources.dimension + 1, COLUMNS))
+    work = 4 * (sources.order.size + targets.order.size) * x.shape[1]
+    launch(_sum_columns, work, sources.axes, sources.order, sources.sorted, targets.order, targets.sorted,
+           targets.upto, x, 2.0 * scale, values, totals, begin, out)  # fmt: skip
+    targets.blocks.append((values, totals))
+    return out, bool(np.isfinite(begin).all())
+
+
+@njit(cache=True, parallel=True, fastmath={"contract"})
+def _sum_columns(axes, order, places, target_order, target_places, upto, x, scale, values, totals, begin, out):
+    """Sums are float64: A = C - C_m / 2, B = S_m / 2 - S. A block's are the same whichever copy holds it."""
+    columns = out.shape[1]
+    copies, blocks = len(values), (columns + COLUMNS - 1) // COLUMNS
+    for copy in prange(copies):
+        widest_vectors()
+        sums = np.empty(2 * COLUMNS)
+        for block in range(blocks * copy // copies, blocks * (copy + 1) // copies):
+            first = block * COLUMNS
+            width = min(COLUMNS, columns - first)
+            _copy_block(axes, x, first, width, values[copy], begin[block])
+            totals[copy] = 0
+            for k in range(len(axes)):
+                for c in range(width):
+                    sums[c], sums[COLUMNS + c] = -0.5 * begin[block, 0, c], 0.5 * begin[block, k + 1, c]
+                _sweep_axis(order[k], places[k], values[copy], target_order[k], target_places[k], upto[k], width, sums,
+                      totals[copy])  # fmt: skip
+            for o in range(out.shape[0]):
+                for c in range(width):
+                    out[o, first + c] = scale * totals[copy, o, c]
+
+
+@njit(cache=True, fastmath={"contract"})
+def _copy_block(axes, x, first, width, values, begin):
+    """Copy a block; begin[0] = its sum over the sources, begin[k + 1] = the sum times their places."""
+    width = min(width, COLUMNS)
+    for i_signed in range(len(values)):
+        i = np.uint64(i_signed)
+        row = values[i]
+        for c in range(width):
+            row[c] = x[i, first + c]
+            begin[0, c] += row[c]
+        for k in range(len(axes)):
+            place, moment = axes[k, i], begin[k + 1]
+            for c in range(width):
+                moment[c] += row[c] * place
+
+
+@njit(cache=True, fastmath={"contract"})
+def _sweep_axis(order, places, values, target_order, target_places, upto, width, sums, totals):
+    """Along one axis: every source is counted in before the targets at or above it are served."""
+    width = min(width, COLUMNS)  # or LLVM does not know that a row is short, and makes loops for long ones
+    j = 0
+    for i_signed in range(len(target_order)):
+        i = np.uint64(i_signed)
+        stop = upto[i]
+        while j < stop:
+            row, place = values[np.uint64(order[np.uint64(j)])], places[np.uint64(j)]
+            for c in range(width):
+                value = np.float64(row[c])
+                sums[c] += value
+                sums[COLUMNS + c] -= value * place
+            j += 1
+        row, place = totals[np.uint64(target_order[i])], target_places[i]
+        for c in range(width):
+            row[c] += place * sums[c] + sums[COLUMNS + c]
+
+
+# Gradients in the places: sum_i sign(q_ok - q_ik) x_i = C_less + C_p - C_m.
+
+
+def _sum_forces(sources, targets, x, y):
+    """sum over the columns of y_o sum_i sign(q_ok - q_ik) x_i, (n, d), for x (m,) or (m, s) and y alike."""
+    if x.ndim == 1:
+        x, y = x[:, None], y[:, None]
+    parts = np.zeros((GROUPS, targets.dimension, targets.count))
+    launch(
+        _sweep_signs,
+        4 * (sources.order.size + targets.order.size) * x.shape[1],
+        sources.order,
+        targets.order,
+        targets.less,
+        targets.upto,
+        x,
+        y,
+        parts,
+    )
+    return parts.sum(axis=0).T
+
+
+@njit(cache=True, parallel=True)
+def _sweep_signs(order, target_order, less, upto, x, y, parts):
+    """parts[g, k, o] = sum over the columns of group g of y_o sum_i sign(q_ok - q_ik) x_i."""
+    groups, dimension, n = parts.shape
+    m, columns = x.shape
+    for task in prange(groups * dimension):
+        g, k = task // dimension, task % dimension
+        first, stop = columns * g // groups, columns * (g + 1) // groups
+        if first == stop:
+            continue
+        total, below, tied = np.zeros(stop - first), np.zeros(stop - first), np.zeros(stop - first)
+        for i in range(m):
+            for c in range(stop - first):
+                total[c] += x[i, first + c]
+        j, seen = 0, -1
+        for i in range(n):
+            while j < less[k, i]:
+                row = x[order[k, j]]
+                for c in range(stop - first):
+                    below[c] += row[first + c]
+                j += 1
+            if seen != less[k, i]:
+                tied[:] = 0.0
+            if upto[k, i] > less[k, i] and seen != less[k, i]:
+                for t in range(less[k, i], upto[k, i]):
+                    row = x[order[k, t]]
+                    for c in range(stop - first):
+                        tied[c] += row[first + c]
+            seen = less[k, i] if upto[k, i] > less[k, i] else -1
+            o = target_order[k, i]
+            force = 0.0
+            for c in range(stop - first):
+                force += y[o, first + c] * (2.0 * below[c] + tied[c] - total[c])
+            parts[g, k, o] = force
