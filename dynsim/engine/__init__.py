@@ -1,11 +1,11 @@
 """The engine: neurons as particles, equations (1) to (3), solved in time."""
 
 from . import presets
-from ._config import Configured, configure
-from ._echo import echo_gain
-from ._estimate import estimate
+from ._configuration import Configured, configure
+from ._echo_gain import echo_gain
 from ._operators import Operators
-from ._record import EveryStep, LastOnly, Times
+from ._recorder import EveryStep, LastOnly, Times
+from ._run_cost import estimate
 from ._solution import Solution
 from ._solve import solve
 from ._system import System

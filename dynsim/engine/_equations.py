@@ -1,72 +1,105 @@
-"""Equations (1') to (3) of a small system on arrays, compiled: one evaluation without a call of Python.
+"""Equations (2) and (3) on arrays, compiled, and the evaluation of the whole right-hand side.
 
-`compiled(expressions)` returns the function for expressions of kernels, one a line; all built-in kernels share one.
-Tuples go in: `pairs` (groups, strengths (H, G, G), number of the expression, metric, numbers), `operators` (a, A, M, G,
-b, rest, D, E, F, flags), `given` (drive times, drive values, free (N,), clamped E), `memory` (see `arguments`).
+Tuples of arrays go in: `operators` (a, A, M, G, b, rest, D, E, F, flags) as `Resolved.arrays`, `given` as
+`GivenSignals.arrays`, `memory` as `DelayMemory.arrays`. An operator is (1, rows, columns) for all neurons, (N, rows,
+columns) for one each, or (0, rows, columns) where it is zero.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
-from dynsim.kernels import fill_row
+from ._delay_memory import fill, recall
 
-from . import _ring
-from ._activation import ACTIVATIONS
-
-OK, NOT_FINITE, SINGULAR = 0, 1, 2
+OK, NOT_FINITE, UNSOLVED = 0, 1, 2
 ACTIVATION, LINEAR, ECHOES = range(3)
-IDENTITY, RELU, TANH, SIGMOID, SOFTPLUS, SILU, GELU, SIN = range(len(ACTIVATIONS))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def activate(kind, x):
-    """The activation number `kind`, in the order of ACTIVATIONS, of one number."""
-    if kind == RELU:
-        return max(x, 0.0)
-    if kind == TANH:
-        return math.tanh(x)
-    if kind == SIGMOID:
-        return _expit(x)
-    if kind == SOFTPLUS:
-        return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-    if kind == SILU:
-        return x * _expit(x)
-    if kind == GELU:
-        return x * 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
-    if kind == SIN:
-        return math.sin(x)
-    return x
+class Activation(NamedTuple):
+    """An elementwise function of x and its slope as expressions, and the x where the slope is steepest."""
+
+    value: str
+    slope: str
+    steepest_at: float
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _expit(x):
+# In expressions: x, the functions of `math`, and those that follow. A new activation is a new line.
+ACTIVATIONS = {
+    "identity": Activation("x", "1.0", 0.0),
+    # At 0 the one-sided slope 0 is taken; Newton's method stays semismooth there.
+    "relu": Activation("max(x, 0.0)", "1.0 if x > 0.0 else 0.0", 1.0),
+    "tanh": Activation("tanh(x)", "1.0 - tanh(x) ** 2", 0.0),
+    "sigmoid": Activation("logistic(x)", "logistic(x) * (1.0 - logistic(x))", 0.0),
+    "softplus": Activation("max(x, 0.0) + log1p(exp(-abs(x)))", "logistic(x)", math.inf),
+    # x tanh(x / 2) = 2
+    "silu": Activation("x * logistic(x)", "logistic(x) * (1.0 + x * (1.0 - logistic(x)))", 2.399357280520),
+    "gelu": Activation("x * normal(x)", "normal(x) + x * exp(-0.5 * x * x) / sqrt(2.0 * pi)", math.sqrt(2.0)),
+    "sin": Activation("sin(x)", "cos(x)", 0.0),
+}
+
+
+@register_jitable
+def logistic(x):
+    """1 / (1 + exp(-x)) without overflow."""
     small = math.exp(-abs(x))
     return (1.0 if x >= 0.0 else small) / (1.0 + small)
 
 
-@njit(cache=True, nogil=True)
-def fill(target, source):
-    """Copy one contiguous array into another of its size, whatever their shapes: far less to compile than slices."""
-    to, of = target.ravel(), source.ravel()
-    for j in range(len(to)):
-        to[j] = of[j]
+@register_jitable
+def normal(x):
+    """The distribution function of the normal distribution."""
+    return 0.5 * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def _choosing(field):
+    """A function (kind, x) -> the expression of activation number `kind` at x."""
+    lines = ["def choose(kind, x):"]
+    for kind, activation in enumerate(ACTIVATIONS.values()):
+        lines.append(f"    if kind == {kind}: return {getattr(activation, field)}")
+    names = {**vars(math), "logistic": logistic, "normal": normal}
+    # The source is made of the table above and nothing else.
+    exec("\n".join([*lines, "    return x"]), names)
+    return names["choose"]
+
+
+activation_value, activation_slope = _choosing("value"), _choosing("slope")
+_activate = njit(nogil=True, error_model="numpy")(activation_value)
+_slope = njit(nogil=True, error_model="numpy")(activation_slope)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def activate(kind, values):
+    """Apply the activation number `kind`, in the order of ACTIVATIONS, to (N, s) numbers in place."""
+    for i in range(values.shape[0]):
+        for k in range(values.shape[1]):
+            values[i, k] = _activate(kind, values[i, k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def activation_slopes(kind, values):
+    """Replace (N, s) numbers by the slopes of the activation number `kind` there."""
+    for i in range(values.shape[0]):
+        for k in range(values.shape[1]):
+            values[i, k] = _slope(kind, values[i, k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def add_product(operator, x, out):
-    """out (N, rows) += operator x: one matrix (1, rows, columns) for all neurons or one each, x (N, columns)."""
+    """out (N, rows) += operator x, x (N, columns)."""
+    if len(operator) == 0:
+        return
     for i in range(len(x)):
         matrix = operator[i if len(operator) > 1 else 0]
         for row in range(matrix.shape[0]):
-            total = out[i, row]
+            total = 0.0
             for column in range(matrix.shape[1]):
                 total += matrix[row, column] * x[i, column]
-            out[i, row] = total
+            out[i, row] += total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -80,9 +113,7 @@ def emit(R, Q, operators, given, E):
         fill(E, np.zeros_like(E))
         inner = np.zeros_like(E)
         add_product(A, R, inner)
-        for i in range(inner.shape[0]):
-            for k in range(inner.shape[1]):
-                inner[i, k] = activate(flags[ACTIVATION], inner[i, k])
+        activate(flags[ACTIVATION], inner)
         add_product(M, inner, E)
         add_product(G, R, E)
     add_product(b, Q, E)
@@ -94,67 +125,14 @@ def emit(R, Q, operators, given, E):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def add_drive(t, given, R):
-    """R += I(t), from samples: linear between, held outside; one sample is a constant, none is no drive."""
-    times, values = given[0], given[1]
-    if len(times) == 0:
-        return
-    k = np.searchsorted(times, t, side="right") - 1
-    later, weight = min(k + 1, len(times) - 1), 0.0
-    if k < 0:
-        k = later
-    elif later > k:
-        weight = (t - times[k]) / (times[later] - times[k])
-    for i in range(R.shape[0]):
-        for j in range(R.shape[1]):
-            R[i, j] += (1.0 - weight) * values[k, i, j] + weight * values[later, i, j]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def eliminate(matrix, x):
-    """Solve matrix y = x in place by Gaussian elimination with partial pivoting; False if a pivot is 0."""
-    n = len(x)
-    for k in range(n):
-        pivot = k
-        for i in range(k + 1, n):
-            if abs(matrix[i, k]) > abs(matrix[pivot, k]):
-                pivot = i
-        if matrix[pivot, k] == 0.0:
-            return False
-        if pivot != k:
-            for j in range(k, n):
-                matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
-            x[k], x[pivot] = x[pivot], x[k]
-        for i in range(k + 1, n):
-            factor = matrix[i, k] / matrix[k, k]
-            if factor != 0.0:
-                for j in range(k + 1, n):
-                    matrix[i, j] -= factor * matrix[k, j]
-                x[i] -= factor * x[k]
-    for k in range(n - 1, -1, -1):
-        total = x[k]
-        for j in range(k + 1, n):
-            total -= matrix[k, j] * x[j]
-        x[k] = total / matrix[k, k]
-    return True
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def echo_matrix(Phi, operators, free):
-    """I - Phi a with a = 0 for clamped neurons: row (i, r), column (j, c)."""
-    a = operators[0]
-    n, s = len(Phi), a.shape[1]
-    matrix = np.zeros((n * s, n * s))
-    for i in range(n):
-        for j in range(n):
-            if free[j]:
-                block = a[j if len(a) > 1 else 0]
-                for r in range(s):
-                    for c in range(s):
-                        matrix[i * s + r, j * s + c] = -Phi[i, j] * block[r, c]
-        for r in range(s):
-            matrix[i * s + r, i * s + r] += 1.0
-    return matrix
+def move(q, R, E, D, by_E, F, f):
+    """f = q' of (3) for every copy, (H, N, d)."""
+    moved = np.zeros(f.shape[1:])
+    add_product(D, R, moved)
+    add_product(by_E, E, moved)
+    for h in range(len(q)):
+        fill(f[h], moved)
+        add_product(F, q[h], f[h])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -167,69 +145,40 @@ def all_finite(values):
     return True
 
 
-@cache
-def compiled(expressions):
-    """The evaluation of the right-hand side for a kernel, see above."""
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_copies(q, Q):
+    """Q (N, d) += sum of q (H, N, d) over the copies."""
+    for h in range(q.shape[0]):
+        for i in range(q.shape[1]):
+            for k in range(q.shape[2]):
+                Q[i, k] += q[h, i, k]
 
-    @njit(nogil=True, error_model="numpy")
+
+def right_hand_side(receive, build):
+    """Return the evaluation of equations (1') to (3), of which `receive` does (1').
+
+    `build` is njit where `receive` is compiled, else the evaluation is Python that calls compiled parts.
+    """
+
+    @build
     def evaluate(t, q, pairs, operators, given, memory, R, E, f):
-        # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or SINGULAR.
-        groups, strengths, number, metric, numbers = pairs
-        times, ring_q, ring_E, firsts, current, origin, phases, quiet_q, quiet_E, x, barycentric = memory[:11]
-        H, N, d = q.shape
-        delayed = len(phases) > 0
-        past_q, past_E = q, np.zeros_like(E)
-        if delayed:
+        # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or UNSOLVED.
+        past_q, past_E, Q = q, np.zeros_like(E), np.zeros(q.shape[1:])
+        if len(memory[6]) > 0:
             past_q = np.empty_like(q)
-            past, _ = _ring.past_time(t, current[0], origin, phases)
-            if current[0] < len(phases):
-                fill(past_q, quiet_q)
-                fill(past_E, quiet_E)
-            else:
-                _ring.look_up(past, times, ring_q, ring_E, firsts, x, barycentric, past_q.ravel(), past_E.ravel())
+            recall(t, memory, past_q, past_E)
         if not (all_finite(q) and all_finite(past_q) and all_finite(past_E)):
+            fill(E, past_E)
             return NOT_FINITE
-        Phi, row, axes, Q = np.zeros((N, N)), np.empty(N), np.empty((d, N)), np.zeros((N, d))
-        for h in range(H):
-            for j in range(N):
-                for k in range(d):
-                    axes[k, j] = past_q[h, j, k]
-            for i in range(N):
-                for k in range(d):
-                    Q[i, k] += q[h, i, k]
-            for i in range(N):
-                fill_row(q[h, i], axes, expressions, number, metric, numbers, row)
-                for j in range(N):
-                    strength = strengths[h, groups[j], groups[i]]
-                    if strength != 0.0:  # 0 means no effect at all, where phi is infinite too
-                        Phi[i, j] += strength * row[j]
-        for i in range(N):
-            Phi[i, i] = 0.0
-        fill(R, np.zeros_like(R))
-        if not delayed:
-            emit(R, Q, operators, given, past_E)
-        for i in range(N):
-            for j in range(N):
-                weight = Phi[i, j]
-                if weight != 0.0:
-                    for k in range(R.shape[1]):
-                        R[i, k] += weight * past_E[j, k]
-        add_drive(t, given, R)
-        if not delayed and operators[9][ECHOES]:
-            if not all_finite(R):
-                return NOT_FINITE
-            if not eliminate(echo_matrix(Phi, operators, given[2]), R.ravel()):
-                return SINGULAR
+        add_copies(q, Q)
+        code = receive(t, q, Q, past_q, past_E, pairs, operators, given, memory, R)
+        if code != OK:
+            return code
         emit(R, Q, operators, given, E)
         if not (all_finite(R) and all_finite(E)):
             return NOT_FINITE
         if f.size:
-            moved = np.zeros((N, d))
-            add_product(operators[6], R, moved)
-            add_product(operators[7], E, moved)
-            for h in range(H):
-                fill(f[h], moved)
-                add_product(operators[8], q[h], f[h])
+            move(q, R, E, operators[6], operators[7], operators[8], f)
         return OK
 
     return evaluate

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+SINGULAR_FIELD = "I - Phi a is singular, so the received signals at delay 0 are not determined"
+
 
 class NotFinite(ArithmeticError):
     """A place or signal became infinite or not a number."""
 
-    def __init__(self, q, E=None, R=None):
+    def __init__(self, q=None, E=None, R=None):
         self.neuron, self.what = _first(q, E, R)
         super().__init__(f"the {self.what} of neuron {self.neuron} is not finite")
 

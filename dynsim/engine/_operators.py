@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim._check import as_array
+from dynsim._check import as_array, as_choice, refusal
 
-from ._activation import find_activation
-from ._linear import Linear
+from ._equations import ACTIVATIONS, activation_slope, activation_slopes, activation_value
 
 # Operator -> (rows, columns) in the letters of section (1)-(3): s signals, d axes of space.
 SHAPES = {"A": "ss", "B": "sd", "C": "sd", "D": "ds", "E": "ds", "F": "dd"}
@@ -56,14 +55,12 @@ class Operators:
     activation: str = "identity"
 
     def __post_init__(self):
-        find_activation(self.activation)
+        as_choice(self.activation, ACTIVATIONS, "activation")
         for name in SHAPES:
             value = as_array(getattr(self, name), f"operator {name}", dtype=np.float64)
             if value.ndim > 3:
-                raise ValueError(
-                    f"operator {name}: got shape {value.shape}; expected a number, (N,), {_wanted(name)} "
-                    f"or (N, {_wanted(name)[1:]}."
-                )
+                wanted = f"a number, (N,), {_wanted(name)} or (N, {_wanted(name)[1:]}"
+                raise refusal(f"operator {name}", f"shape {value.shape}", wanted)
             object.__setattr__(self, name, value)
         self._sizes()
 
@@ -86,15 +83,94 @@ class Operators:
             for letter, size in zip(letters, value.shape[-2:], strict=True):
                 first, known = found.setdefault(letter, (name, size))
                 if known != size:
-                    raise ValueError(
-                        f"operators: {name} {value.shape} says {letter} = {size} but {first} says "
-                        f"{letter} = {known}; expected {_wanted(name)} with one {letter}."
+                    raise refusal(
+                        "operators",
+                        f"{name} {value.shape}, which says {letter} = {size}, but {first} says {letter} = {known}",
+                        f"{_wanted(name)} with one {letter}",
                     )
         return {letter: size for letter, (_, size) in found.items()}
 
 
 def _wanted(name):
     return "({}, {})".format(*SHAPES[name])
+
+
+class Linear:
+    """A map applied to the last axis of an (..., N, columns) array.
+
+    `value` is (rows, columns) or (N, rows, columns); `number` is c if the map is c times the identity, else None.
+    """
+
+    __slots__ = ("number", "value", "zero")
+
+    def __init__(self, value, zero=None, number=None):
+        self.value = value
+        self.zero = not value.any() if zero is None else zero
+        if number is None and value.ndim == 2 and value.shape[0] == value.shape[1]:
+            first = value[0, 0]
+            number = float(first) if np.array_equal(value, first * np.eye(len(value))) else None
+        self.number = number
+
+    @classmethod
+    def identity(cls, size):
+        """The identity of this size."""
+        return cls(np.eye(size))
+
+    @classmethod
+    def build(cls, value, name, rows, columns, neurons):
+        """Make operator `name` from what the user gave: number, (N,), (rows, columns) or (N, rows, columns)."""
+        wanted = f"a number (where square), ({rows}, {columns}) or ({neurons}, {rows}, {columns})"
+        if value.ndim < 2:
+            if value.ndim == 1 and len(value) != neurons:
+                raise refusal(f"operator {name}", f"shape {value.shape}", f"{wanted}, or ({neurons},)")
+            if rows != columns and value.any():
+                raise refusal(
+                    f"operator {name}",
+                    f"the number {value.flat[0]:g}, which means a multiple of the identity, but {name} is "
+                    f"({rows}, {columns})",
+                    "a matrix of this shape, 0, or as many signals as axes of space (signals=d)",
+                )
+            return cls(value[..., None, None] * np.eye(rows, columns))
+        if value.shape not in ((rows, columns), (neurons, rows, columns)):
+            raise refusal(f"operator {name}", f"shape {value.shape}", wanted)
+        return cls(value)
+
+    @property
+    def is_identity(self):
+        """Whether the map changes nothing."""
+        return self.number == 1.0
+
+    def apply(self, x):
+        """Apply to x (..., N, columns) -> (..., N, rows); the scalar 0.0 if the map is zero."""
+        if self.zero:
+            return 0.0
+        if self.number is not None:
+            return x if self.number == 1.0 else self.number * x
+        if self.value.ndim == 2:
+            return x @ self.value.T
+        return np.matmul(self.value, x[..., None])[..., 0]
+
+    def array(self):
+        """The matrices for compiled loops, (1 or N, rows, columns); (0, rows, columns) if the map is zero."""
+        value = self.value if self.value.ndim == 3 else self.value[None]
+        return np.ascontiguousarray(value[:0] if self.zero else value).copy()
+
+    def scale_rows(self, factors):
+        """The map with row r of neuron i multiplied by factors[i, r]."""
+        return Linear(self.value * factors[..., None])
+
+    def times(self, factor):
+        """The map multiplied by a number."""
+        return Linear(self.value * factor)
+
+    def __matmul__(self, other):
+        return Linear(np.matmul(self.value, other.value))
+
+    def __add__(self, other):
+        return Linear(self.value + other.value)
+
+    def __sub__(self, other):
+        return Linear(self.value - other.value)
 
 
 class Resolved:
@@ -112,7 +188,7 @@ class Resolved:
             name: Linear.build(getattr(operators, name), name, sizes[letters[0]], sizes[letters[1]], neurons)
             for name, letters in SHAPES.items()
         }
-        self.activation = find_activation(operators.activation)
+        self.kind, self.size = list(ACTIVATIONS).index(operators.activation), (neurons, signals)
         self.A, self.D, self.E, self.F = op["A"], op["D"], op["E"], op["F"]
         self.M = _invert(Linear.identity(signals) - (op["C"] @ op["E"]).times(copies), copies)
         self.G = (self.M @ (op["C"] @ op["D"])).times(copies)
@@ -120,31 +196,27 @@ class Resolved:
         self.linear = operators.activation == "identity" or self.A.zero
         # Linear case: E = a R + b Q + e0; e0 = M act(0) is not 0 only for an activation that nothing feeds.
         self.a = self.M @ self.A + self.G if operators.activation == "identity" else self.G
-        rest = self.activation.value(np.zeros(signals))
-        self.rest = self.M.apply(np.broadcast_to(rest, (neurons, signals)))
+        self.act_of_zero = activation_value(self.kind, 0.0)
+        self.rest = self.M.apply(np.full(self.size, self.act_of_zero))
         self.echoes = not (self.a.zero if self.linear else (self.A.zero and self.G.zero))
         self.B = op["B"]
 
-    def emitted(self, R, Q):
-        """E of (2), with (3) put in for q'."""
-        if self.linear:
-            E = self.a.apply(R) + self.b.apply(Q)
-            return E + self.rest
-        E = self.M.apply(self.activation.value(self.A.apply(R)))
-        return E + self.G.apply(R) + self.b.apply(Q)
+    def arrays(self):
+        """The operators for compiled loops: a, A, M, G, b, rest, D, E, F and flags."""
+        before, after = (self.a, self.A, self.M, self.G, self.b), (self.D, self.E, self.F)
+        flags = np.array([self.kind, self.linear, self.echoes], np.int64)
+        return (*(op.array() for op in before), np.array(self.rest), *(op.array() for op in after), flags)
 
     def slope(self, R=None):
         """dE/dR as a Linear; R = None takes the activation at its steepest."""
         if self.linear:
             return self.a
         if R is None:
-            return (self.M @ self.A).times(self.activation.steepest) + self.G
-        return self.M @ self.A.scale_rows(self.activation.slope(self.A.apply(R))) + self.G
-
-    def velocity(self, R, E, q):
-        """q'^h of (3) for every copy, shape (H, N, d)."""
-        moved = self.F.apply(q) + (self.D.apply(R) + self.E.apply(E))
-        return moved if np.shape(moved) == q.shape else np.broadcast_to(moved, q.shape)
+            steepest_at = list(ACTIVATIONS.values())[self.kind].steepest_at
+            return (self.M @ self.A).times(activation_slope(self.kind, steepest_at)) + self.G
+        slopes = np.array(self.A.apply(R), order="C")
+        activation_slopes(self.kind, slopes)
+        return self.M @ self.A.scale_rows(slopes) + self.G
 
 
 def _invert(matrix, copies):
@@ -157,6 +229,6 @@ def _invert(matrix, copies):
         times = "" if copies == 1 else f"{copies} "
         raise ValueError(
             f"operators: I - {times}C E is singular{where}, so equations (2) and (3) contradict each other; "
-            f"expected operators C and E for which it can be inverted."
+            f"choose operators C and E for which it can be inverted."
         )
     return matrix if matrix.is_identity else Linear(np.linalg.inv(dense), False)

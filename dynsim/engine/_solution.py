@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ._echo import echo_gain
+from ._echo_gain import echo_gain
 
 STATUS = {
     0: "reached the end",

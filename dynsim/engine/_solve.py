@@ -9,8 +9,8 @@ import numpy as np
 from dynsim._check import as_array, as_count, as_number
 
 from ._events import Events
-from ._loop import Run
-from ._record import EveryStep, LastOnly, Times
+from ._integration import Integration
+from ._recorder import EveryStep, LastOnly, Times
 from ._system import System
 from .integrators import METHODS, Tableau
 
@@ -166,7 +166,7 @@ def solve(
         raise ValueError("history: got one for a system of delay 0; expected none, nothing looks back.")
     if resume is not None and resume["method"] != tableau.name:
         raise ValueError(f"resume: got a state of method {resume['method']}; expected {tableau.name}.")
-    return Run(system, options).go()
+    return Integration(system, options).go()
 
 
 def expect_span(span):

@@ -9,9 +9,9 @@ import numpy as np
 from dynsim._check import as_array, as_count, as_number
 from dynsim.kernels import Kernel, find_backend
 
-from ._coupling import Coupling
+from ._given_signals import Given, implied_signals
 from ._operators import Operators, Resolved
-from ._signals import Given, implied_signals
+from ._received_signals import Coupling
 
 
 class System:
@@ -136,11 +136,6 @@ class System:
         for value in (self.drive, *self.clamped.values()):
             implied = implied_signals(value) if implied is None else implied
         return 1 if implied is None else implied
-
-    def _clamp(self, E, t):
-        for members, signal in self._clamps:
-            E[members] = signal(t)
-        return E
 
     def _places(self, q):
         """Places as (H, N, d), whatever the user's shape."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from ._config import configure
+from ._configuration import configure
 
 PRESETS = {
     "pair": "two neurons that circle and push each other onto an orbit; delay 0",

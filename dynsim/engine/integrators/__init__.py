@@ -1,8 +1,13 @@
-"""Runge-Kutta methods, one file each; METHODS is the table of their names."""
+"""Runge-Kutta methods, one file each, which are found by listing this folder; METHODS is the table of their names."""
 
-from . import bs32, dopri5, euler, heun, rk4, tsit5
+from importlib import import_module
+from pkgutil import iter_modules
+
 from ._tableau import Tableau
 
-METHODS = {module.METHOD.name: module.METHOD for module in (euler, heun, rk4, bs32, dopri5, tsit5)}
+_FOUND = [import_module(f"{__name__}.{name}").METHOD for _, name, _ in iter_modules(__path__) if name[0] != "_"]
+METHODS = {
+    method.name: method for method in sorted(_FOUND, key=lambda method: (method.adaptive, method.order, method.name))
+}
 
 __all__ = ["METHODS", "Tableau"]

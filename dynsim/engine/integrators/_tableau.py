@@ -105,3 +105,9 @@ class Tableau:
     def stages(self):
         """Number of stages S."""
         return len(self.b)
+
+    def arrays(self, rtol, atol):
+        """What the loop over steps works on: A, b, c, b_error, P and (adaptive, tolerances, error order + 1, same)."""
+        numbers = [self.adaptive, rtol, atol, self.error_order + 1, self.first_same_as_last]
+        b_error = self.b_error if self.adaptive else np.zeros(self.stages)
+        return tuple(np.array(a, float) for a in (self.A, self.b, self.c, b_error, self.P, numbers))

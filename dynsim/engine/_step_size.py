@@ -10,14 +10,6 @@ from numba import njit
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 
-def error_norm(error, size, rtol, atol):
-    """Root mean square of error / (atol + rtol size); infinite if anything is not finite."""
-    with np.errstate(all="ignore"):
-        ratio = error / (atol + rtol * size)
-        norm = math.sqrt(np.mean(ratio * ratio))
-    return norm if math.isfinite(norm) else math.inf
-
-
 # A controller is four numbers, so that compiled loops can go on with them: step (dt, or the next length h), and
 # for a fixed step where it is counted from and how many were taken; else the last error, whether the last try was
 # refused, and the length of the last try.
@@ -123,13 +115,14 @@ class AdaptiveSteps:
         self.numbers[:3] = float(state["h"]), float(state["last_error"]), bool(state["rejected"])
 
 
-def first_step(field, t0, q, f, longest, order, rtol, atol):
+def first_step(machine, longest, order, rtol, atol):
     """Hairer's starting step: compares the sizes of q, q' and a difference of q'."""
+    t0, q, f = machine.t, machine.q, machine.f
     scale = atol + rtol * np.abs(q)
     d0, d1 = _rms(q / scale), _rms(f / scale)
     h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, longest)
     try:
-        f1, _, _ = field.evaluate(t0 + h0, q + h0 * f)
+        f1, _, _ = machine.evaluate(t0 + h0, q + h0 * f)
     except ArithmeticError:
         return h0 * 1e-3
     d2 = _rms((f1 - f) / scale) / h0

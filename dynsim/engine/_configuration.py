@@ -7,20 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim._check import as_count, as_number, expect_keys
+from dynsim._check import as_array, as_count, as_number, expect_keys
 from dynsim.kernels import Kernel
 
-from ._echo import echo_gain
+from ._echo_gain import echo_gain
+from ._given_signals import SignalsOfParts, waveform
 from ._operators import SHAPES, Operators
-from ._places import draw_places
-from ._record import EveryStep, Times
+from ._recorder import EveryStep, Times
 from ._system import System
-from ._waveform import waveform
 from .integrators import METHODS
 
 TOP = ("seed", "dimension", "copies", "signals", "delay", "echo_gain", "kernel", "operators", "groups", "strengths")
 GROUP = ("name", "neurons", "places", "drive", "clamped")
 RUN = ("start", "until", "method", "dt", "rtol", "atol", "max_steps", "frames", "every")
+
+PLACES = {
+    "normal": {"center": 0.0, "spread": 1.0},
+    "uniform": {"low": -1.0, "high": 1.0},
+}
 
 
 @dataclass(eq=False)
@@ -182,10 +186,49 @@ def _drive(groups, signals):
     if not parts:
         return None
 
-    def drive(t):
-        total = np.zeros((start, signals))
-        for members, signal in parts:
-            total[members] = signal(t)
-        return total
+    return SignalsOfParts(parts, start, signals)
 
-    return drive
+
+def draw_places(value, name, generator, copies, neurons, dimension):
+    """Return places (H, n, d) as a configuration describes them.
+
+    Either the places themselves, (n, d) for all copies or (H, n, d), or a table: ``kind = "normal"`` with `center`
+    and `spread`, or ``kind = "uniform"`` between `low` and `high`; each a number, (d,) or (n, d).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key is unknown or a shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = {"kind": "uniform", "low": 2.0, "high": 2.0}
+    >>> draw_places(table, "places", np.random.default_rng(0), 1, 2, 1)
+    array([[[2.],
+            [2.]]])
+    """
+    shape = (copies, neurons, dimension)
+    if not isinstance(value, dict):
+        return _fit(value, name, [shape, shape[1:]], shape)
+    kind = value.get("kind")
+    if kind not in PLACES:
+        raise ValueError(f"{name}: got kind {kind!r}; expected one of {', '.join(PLACES)}.")
+    expect_keys(value, ["kind", *PLACES[kind]], f"{name} ({kind})")
+    allowed = [shape[1:], shape[2:], ()]
+    first, second = (
+        _fit(value.get(key, default), f"{name} {key}", allowed, shape) for key, default in PLACES[kind].items()
+    )
+    if kind == "normal":
+        return first + second * generator.standard_normal(shape)
+    if np.any(second < first):
+        raise ValueError(f"{name}: got a high below the low; expected low <= high.")
+    return generator.uniform(first, second, shape)
+
+
+def _fit(value, name, allowed, shape):
+    array = as_array(value, name, dtype=np.float64)
+    if array.shape not in allowed:
+        wanted = " or ".join(str(option) if option else "a number" for option in allowed)
+        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+    return np.broadcast_to(array, shape)

@@ -8,8 +8,8 @@ from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator
 from dynsim._check import as_array, as_instance
 
 from ._failure import NotFinite
-from ._instant import InstantSolver
 from ._system import System
+from ._zero_delay import ZeroDelaySolver
 
 EIGENVALUES_LIMIT = 1000  # N * s up to which all eigenvalues are computed
 
@@ -45,14 +45,14 @@ def echo_gain(system, q=None, R=None):
     as_instance(system, System, "system")
     q = system.q if q is None else as_array(q, "q", system.q.shape, np.float64)
     R = None if R is None else as_array(R, "R", (system.neurons, system.signals), np.float64)
-    solver = InstantSolver(system)
+    solver = ZeroDelaySolver(system)
     if not solver.echoes:
         return 0.0
     q = system._places(q)
     slope = system._equations.slope(R)
     size = system.neurons * system.signals
     if size <= EIGENVALUES_LIMIT:
-        echo = np.eye(size) - solver._matrix(system._coupling.matrix(q, q), slope)
+        echo = np.eye(size) - solver._matrix(system._coupling.matrix(q), slope)
         return float(np.abs(np.linalg.eigvals(echo)).max()) if np.isfinite(echo).all() else float("inf")
 
     def apply(E):

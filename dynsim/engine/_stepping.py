@@ -1,4 +1,4 @@
-"""The stepping loop of a small system, compiled whole: as many steps in one call as nobody in Python wants to see.
+"""The loop over steps, written once: compiled whole for small systems, else Python that calls compiled parts.
 
 What is compiled is one function, so a run has the same bits whether it is called for every step or for thousands.
 """
@@ -12,11 +12,12 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from . import _ring
-from ._controller import STEP, step_accepted, step_end, step_refused, step_restart
-from ._equations import NOT_FINITE, OK, all_finite, compiled, fill
+from ._delay_memory import begin_interval, cut_time, fill, keep_step
+from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
+from ._received_signals import receive_directly
+from ._step_size import STEP, step_accepted, step_end, step_refused, step_restart
 
-# Why `advance` returned, besides NOT_FINITE and SINGULAR of an evaluation.
+# Why the loop returned, besides NOT_FINITE and UNSOLVED of an evaluation.
 ENOUGH, PAUSED, FULL, TOO_SMALL = 3, 4, 5, 6
 # Places in `counts`; and in `clock`: now, begin and end of the last step, end of the span, error norm.
 ACCEPTED, REFUSED, EVALUATIONS, PENDING, CUT = range(5)
@@ -35,18 +36,18 @@ def scaled_norm(error, before, after, rtol, atol):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def next_stop(clock, current, origin, phases):
-    """The time that the next step may not pass, and whether it is a cut of the delay."""
-    last = clock[LAST]
+def next_stop(last, memory):
+    """The time that the next step may not pass, at most `last`, and whether it is a cut of the delay."""
+    current, origin, phases = memory[4], memory[5], memory[6]
     if len(phases) == 0:
         return last, False
-    cut = _ring.cut_time(current[0] + 1, origin, phases)
+    cut = cut_time(current[0] + 1, origin, phases)
     if abs(cut - last) <= 8 * np.spacing(max(abs(last), abs(origin[0]))):
         return last, True
     return (cut, True) if cut < last else (last, False)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def combine(h, weights, K, count, q, out):
     """out = q + h sum_k weights_k K_k over the first `count` stages."""
     for j in range(len(q)):
@@ -57,42 +58,37 @@ def combine(h, weights, K, count, q, out):
         out[j] = q[j] + total
 
 
-@cache
-def advancing(expressions):
-    """The loop for the expressions of kernels, one a line (see `dynsim.kernels.row_specialisation`).
-
-    Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
-    function is not. So this closes over the text, for which `_whole` gives the compiled parts.
-    """
-
-    @njit(cache=True, nogil=True)
-    def loop(clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
-        return advance(expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries)
-
-    return loop
+@njit(cache=True, nogil=True, error_model="numpy")
+def interpolate_step(theta, h, P, K, q, out):
+    """Places at t + theta h by the method's interpolant."""
+    weights = np.empty(len(P))
+    for i in range(len(P)):
+        power, total = 1.0, 0.0
+        for degree in range(P.shape[1]):
+            power *= theta
+            total += P[i, degree] * power
+        weights[i] = total
+    combine(h, weights, K, len(P), q, out)
 
 
-def advance(expressions, *arguments):
-    """The compiled loop for a kernel, called from compiled code with a constant text."""
-    return _whole(expressions)(*arguments)
+@njit(cache=True, nogil=True, error_model="numpy")
+def interpolation_error(E_nodes, defect, rtol, atol):
+    """How badly the polynomial through all nodes but one gives E there, as an error norm."""
+    largest, missed = np.zeros(E_nodes.shape[1]), np.zeros(E_nodes.shape[1])
+    for k in range(len(defect)):
+        for j in range(len(largest)):
+            largest[j] = max(largest[j], abs(E_nodes[k, j]))
+            missed[j] += defect[k] * E_nodes[k, j]
+    return scaled_norm(missed, largest, largest, rtol, atol)
 
 
-@overload(advance, prefer_literal=True)
-def _advance(expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
-    whole = _whole(expressions.literal_value)
-    return lambda expressions, clock, counts, control, tableau, system, state, trial, pause_at, steps, tries: whole(
-        clock, counts, control, tableau, system, state, trial, pause_at, steps, tries
-    )
+def machine(evaluate, build):
+    """Return the loop over steps with an evaluation of the right-hand side; `build` is njit where that is compiled."""
 
-
-@cache
-def _whole(expressions):
-    evaluate = compiled(expressions)
-
-    @njit(nogil=True, error_model="numpy")
-    def emit_nodes(t, h, system, tableau, q, E, trial, counts):
+    @build
+    def emit_nodes(t, h, parameters, tableau, q, E, trial, counts):
         # q and E at the Lobatto nodes of the step; returns a code and how badly E is interpolated.
-        pairs, operators, given, memory = system
+        pairs, operators, given, memory = parameters
         P, numbers = tableau[4], tableau[5]
         new_q, new_R, new_E, _, K, q_nodes, E_nodes = trial
         x, defect = memory[9], memory[11]
@@ -101,35 +97,27 @@ def _whole(expressions):
         fill(q_nodes[last], new_q)
         fill(E_nodes[0], E)
         fill(E_nodes[last], new_E)
-        weights, R, none = np.empty(len(P)), np.empty_like(new_R), np.empty((0, 0, 0))
+        R, none = np.empty_like(new_R), np.empty((0, 0, 0))
         for k in range(1, last):
-            for i in range(len(P)):
-                power, total = 1.0, 0.0
-                for degree in range(P.shape[1]):
-                    power *= x[k]
-                    total += P[i, degree] * power
-                weights[i] = total
-            combine(h, weights, K, len(P), q.ravel(), q_nodes[k])
+            interpolate_step(x[k], h, P, K, q.ravel(), q_nodes[k])
             counts[EVALUATIONS] += 1
             code = evaluate(t + x[k] * h, q_nodes[k].reshape(shape), pairs, operators, given, memory, R,
                             E_nodes[k].reshape(E.shape), none)  # fmt: skip
             if code != OK:
+                fill(new_q, q_nodes[k])  # what is to be named
+                fill(new_R, R)
+                fill(new_E, E_nodes[k])
                 return code, math.inf
         if numbers[0] == 0.0 or len(x) < 3:
             return OK, 0.0
-        largest, missed = np.zeros(E_nodes.shape[1]), np.zeros(E_nodes.shape[1])
-        for k in range(len(x)):
-            for j in range(len(largest)):
-                largest[j] = max(largest[j], abs(E_nodes[k, j]))
-                missed[j] += defect[k] * E_nodes[k, j]
-        error = scaled_norm(missed, largest, largest, numbers[1], numbers[2])
+        error = interpolation_error(E_nodes, defect, numbers[1], numbers[2])
         # The node left out lowers the order by one, h^(n - 1); the controller expects h^(error order + 1).
         return OK, error ** (numbers[3] / (len(x) - 1)) if math.isfinite(error) else error
 
-    @njit(nogil=True, error_model="numpy")
-    def attempt(t, end, system, tableau, q, f, E, trial, counts):
+    @build
+    def attempt(t, end, parameters, tableau, q, f, E, trial, counts):
         # One step; returns a code and the error norm. Leaves the new state in `trial`.
-        pairs, operators, given, memory = system
+        pairs, operators, given, memory = parameters
         A, b, c, b_error, _, numbers = tableau
         new_q, new_R, new_E, new_f, K, _, _ = trial
         h, S, flat = end - t, len(b), q.ravel()
@@ -150,38 +138,42 @@ def _whole(expressions):
             wrong = np.zeros(len(flat))
             combine(h, b_error, K, S, np.zeros(len(flat)), wrong)
             error = scaled_norm(wrong, flat, new_q.ravel(), numbers[1], numbers[2])
-        if len(memory[6]) and error < 1.0:
+        if len(memory[6]) > 0 and error < 1.0:
             if not same:
                 counts[EVALUATIONS] += 1
                 code = evaluate(end, new_q, pairs, operators, given, memory, new_R, new_E, new_f)
                 if code != OK:
                     return code, math.inf
-            code, missed = emit_nodes(t, h, system, tableau, q, E, trial, counts)
+            code, missed = emit_nodes(t, h, parameters, tableau, q, E, trial, counts)
             if code != OK:
                 return code, math.inf
             error = max(error, missed)
         return (OK, error) if all_finite(new_q) and math.isfinite(error) else (NOT_FINITE, math.inf)
 
-    @njit(nogil=True, error_model="numpy")
-    def whole(clock, counts, control, tableau, system, state, trial, pause_at, steps, tries):
-        # Goes on until `steps` steps are finished, `tries` are made, or a step that reaches `pause_at` is accepted:
-        # it waits (PENDING) for whoever wants to look at it before what follows.
-        pairs, operators, given, memory = system
-        times, ring_q, ring_E, firsts, current, origin, phases = memory[:7]
+    @build
+    def loop(arguments):
+        # Goes on until `steps` steps are finished, `tries` are made, or a step that reaches `pause_at` is accepted,
+        # which is then PENDING until the next call. With no steps to take only R, E and q' of the state are computed.
+        clock, counts, control, tableau, parameters, state, trial, pause_at, steps, tries = arguments
+        pairs, operators, given, memory = parameters
         numbers = tableau[5]
+        times, firsts, delayed = memory[0], memory[3], len(memory[6]) > 0
         adaptive, k = numbers[0] != 0.0, numbers[3]
         q, f, R, E = state
         new_q, new_R, new_E, new_f, _, q_nodes, E_nodes = trial
+        if steps == 0:
+            counts[EVALUATIONS] += 1
+            return evaluate(clock[NOW], q, pairs, operators, given, memory, R, E, f)
         while steps > 0:
             if not counts[PENDING]:
                 if clock[NOW] >= clock[LAST] or tries <= 0:
                     return ENOUGH
-                if len(phases) and firsts[-1] - firsts[0] >= len(times):
+                if delayed and firsts[-1] - firsts[0] >= len(times):
                     return FULL
                 tries -= 1
-                stop, cut = next_stop(clock, current, origin, phases)
+                stop, cut = next_stop(clock[LAST], memory)
                 clock[BEGIN], clock[END] = clock[NOW], step_end(adaptive, control, clock[NOW], stop)
-                code, error = attempt(clock[BEGIN], clock[END], system, tableau, q, f, E, trial, counts)
+                code, error = attempt(clock[BEGIN], clock[END], parameters, tableau, q, f, E, trial, counts)
                 clock[ERROR] = error
                 if code != OK and not adaptive:
                     return code
@@ -192,16 +184,16 @@ def _whole(expressions):
                         return code if code != OK else TOO_SMALL
                     continue
                 counts[ACCEPTED] += 1
-                if len(phases):
-                    _ring.keep(clock[BEGIN], clock[END] - clock[BEGIN], q_nodes, E_nodes, times, ring_q, ring_E, firsts)
+                if delayed:
+                    keep_step(clock[BEGIN], clock[END], q_nodes, E_nodes, memory)
                 step_accepted(adaptive, control, error, k)
                 counts[CUT], counts[PENDING] = cut and clock[END] == stop, 1
                 if clock[END] >= pause_at:
                     return PAUSED
-            known = numbers[4] != 0.0 or len(phases) > 0  # q', R and E at the end
+            known = numbers[4] != 0.0 or delayed  # q', R and E at the end
             if counts[CUT]:
                 # At a cut q' and E jump: the last stage was the limit from the left, what follows needs the right.
-                _ring.turn(current, firsts)
+                begin_interval(memory)
                 step_restart(adaptive, control, clock[END])
             if counts[CUT] or not known:
                 counts[EVALUATIONS] += 1
@@ -218,4 +210,36 @@ def _whole(expressions):
             steps -= 1
         return ENOUGH
 
-    return whole
+    return loop
+
+
+@cache
+def compiled_machine(expression, tables=str(ACTIVATIONS)):
+    """The compiled loop for a kernel written as an expression, or, for "", for all built-in kernels.
+
+    Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
+    function is not. So this closes over texts, for the first of which `_machine` gives the compiled parts.
+    """
+
+    @njit(cache=True, nogil=True)
+    def loop(arguments):
+        return run_machine(expression, tables, arguments)
+
+    return loop
+
+
+def run_machine(expression, tables, arguments):
+    """The compiled loop for a kernel, called from compiled code with constant texts."""
+    return _machine(expression)(arguments)
+
+
+@overload(run_machine, prefer_literal=True)
+def _run_machine(expression, tables, arguments):
+    loop = _machine(expression.literal_value)
+    return lambda expression, tables, arguments: loop(arguments)
+
+
+@cache
+def _machine(expression):
+    build = njit(nogil=True, error_model="numpy")
+    return machine(right_hand_side(receive_directly(expression), build), build)

@@ -6,16 +6,17 @@ import numpy as np
 from scipy.linalg.lapack import dgesv
 from scipy.sparse.linalg import LinearOperator, gmres
 
-from ._failure import NoConvergence, NotFinite
+from ._equations import emit
+from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
+from ._given_signals import add_signal
 
 DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72 MB, about a second
 TOLERANCE = 1e-12  # of R, relative; far below any rtol in use, above the rounding of a sum over 10^4 neurons
 NEWTON_TOLERANCE = 1e-6
 NEWTON_STEPS = 200
-SINGULAR_FIELD = "I - Phi a is singular, so the received signals at delay 0 are not determined"
 
 
-class InstantSolver:
+class ZeroDelaySolver:
     """Solves (1') and (2) for R and E at delay 0.
 
     Linear activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
@@ -32,11 +33,12 @@ class InstantSolver:
         self.dense = system.neurons * system.signals <= DENSE_LIMIT
         self.R = None  # the last solution, where the iterations start
 
-    def solve(self, t, q, Q, drive):
-        """R and E, both (N, s)."""
-        drive = np.zeros(self.size) if drive is None else drive
+    def solve(self, t, q, Q, operators, given):
+        """R (N, s)."""
+        drive = np.zeros(self.size)
+        add_signal(t, given[0], given[1], drive)
         if self.dense and self.echoes:
-            Phi = self.system._coupling.matrix(q, q)
+            Phi = self.system._coupling.matrix(q)
             act = Phi.__matmul__
         else:
             Phi = None
@@ -44,22 +46,23 @@ class InstantSolver:
             def act(E):
                 return self.system._coupling.received(q, q, E)
 
-        zero = np.zeros(self.size)
-        if self.equations.linear:
-            source = drive + act(self._emitted(zero, Q, t))
-            R = self._linear(Phi, act, self.equations.slope(), source, self.R) if self.echoes else source
-        else:
-            R = self._newton(t, Q, drive, Phi, act)
-        self.R = R
-        return R, self._emitted(R, Q, t)
+        def answer(R):
+            """I + Phi E(R)."""
+            E = np.empty(self.size)
+            emit(R, Q, operators, given, E)
+            return drive + act(E)
 
-    def _emitted(self, R, Q, t):
-        return self.system._clamp(np.array(self.equations.emitted(R, Q)), t)
+        if not self.equations.linear:
+            self.R = self._newton(answer, Phi, act)
+        else:
+            source = answer(np.zeros(self.size))
+            self.R = self._linear(Phi, act, self.equations.slope(), source, self.R) if self.echoes else source
+        return self.R
 
     def _linear(self, Phi, act, slope, source, start, tolerance=TOLERANCE):
         """Solve (I - Phi a) R = source, a = 0 for clamped neurons."""
         if not np.isfinite(source).all():
-            raise NotFinite(source, source, source)
+            raise NotFinite(R=source)
         if Phi is not None:
             _, _, R, info = dgesv(self._matrix(Phi, slope), source.reshape(-1))
             if info > 0:
@@ -83,18 +86,18 @@ class InstantSolver:
             raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 in 1200 products")
         return R.reshape(self.size)
 
-    def _newton(self, t, Q, drive, Phi, act):
-        R = drive + act(self._emitted(np.zeros(self.size), Q, t)) if self.R is None else self.R
+    def _newton(self, answer, Phi, act):
+        R = answer(np.zeros(self.size)) if self.R is None else self.R
 
         def defect(R):
-            return R - drive - act(self._emitted(R, Q, t))
+            return R - answer(R)
 
         f = defect(R)
         norm = np.abs(f).max()
         inertia = 0.0  # 0: Newton; otherwise implicit steps of R' = -f(R), each 1 / inertia long
         for _ in range(NEWTON_STEPS):
             if not np.isfinite(norm):
-                raise NotFinite(Q, None, R)
+                raise NotFinite(R=R)
             if norm <= TOLERANCE * (1.0 + np.abs(R).max()):
                 return R
             try:

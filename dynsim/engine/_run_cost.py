@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ._echo import echo_gain
-from ._record import EveryStep, LastOnly, Times
+from ._echo_gain import echo_gain
+from ._recorder import EveryStep, LastOnly, Times
 from ._solve import solve
 from .integrators import METHODS
 

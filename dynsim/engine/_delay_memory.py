@@ -1,0 +1,254 @@
+"""What a delay looks back at: a ring of steps that reaches one delay back, and the history before the start.
+
+`arrays` of a DelayMemory is what compiled loops work on: `times` (rooms, 2), `q` and `E` (rooms, nodes, numbers), of
+which segment number k lies in slot k mod rooms; `firsts` (m + 2,), the number of the first segment of each kept
+interval and, last, of the next segment; `current` (1,), the interval; `origin`, (t0, eps); `phases` (m,), the cuts of
+one delay; places and signals of a constant history; nodes, barycentric weights and defect of the interpolation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from dynsim._check import as_array, describe, refusal
+
+from ._interpolation import lagrange, lobatto
+
+FIRST_ROOMS = 64  # segments
+
+
+@njit(cache=True, nogil=True)
+def cut_time(n, origin, phases):
+    """Time at which interval n begins."""
+    k = n // len(phases)
+    return origin[0] + k * origin[1] + phases[n - k * len(phases)]
+
+
+@njit(cache=True, nogil=True)
+def past_time(t, interval, origin, phases):
+    """The time t - eps, kept within its interval, and that interval's end."""
+    n = interval - len(phases)
+    left, right = cut_time(n, origin, phases), cut_time(n + 1, origin, phases)
+    return min(max(left + (t - cut_time(interval, origin, phases)), left), right), right
+
+
+@njit(cache=True, nogil=True)
+def fill(target, source):
+    """Copy one contiguous array into another of its size, whatever their shapes: far less to compile than slices."""
+    to, of = target.ravel(), source.ravel()
+    for j in range(len(to)):
+        to[j] = of[j]
+
+
+@njit(cache=True, nogil=True)
+def recall(t, memory, q, E):
+    """Fill q and E with the places and emitted signals one delay before t, a time in the current interval."""
+    current, origin, phases = memory[4], memory[5], memory[6]
+    if current[0] < len(phases):
+        fill(q, memory[7])
+        fill(E, memory[8])
+        return
+    times, ring_q, ring_E, firsts = memory[0], memory[1], memory[2], memory[3]
+    past, _ = past_time(t, current[0], origin, phases)
+    low, high, rooms = firsts[0], firsts[1], len(times)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if times[middle % rooms, 0] <= past:
+            low = middle
+        else:
+            high = middle
+    slot = low % rooms
+    theta = min(max((past - times[slot, 0]) / times[slot, 1], 0.0), 1.0)
+    weights = lagrange(theta, memory[9], memory[10])
+    _interpolate(weights, ring_q[slot], q.ravel())
+    _interpolate(weights, ring_E[slot], E.ravel())
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(weights, values, out):
+    for j in range(len(out)):
+        out[j] = 0.0
+    for k in range(len(weights)):
+        if weights[k] != 0.0:
+            for j in range(len(out)):
+                out[j] += weights[k] * values[k, j]
+
+
+@njit(cache=True, nogil=True)
+def keep_step(t, end, q_nodes, E_nodes, memory):
+    """Store the step [t, end]; there must be room."""
+    times, ring_q, ring_E, firsts = memory[0], memory[1], memory[2], memory[3]
+    slot = firsts[-1] % len(times)
+    times[slot, 0], times[slot, 1] = t, end - t
+    fill(ring_q[slot], q_nodes)
+    fill(ring_E[slot], E_nodes)
+    firsts[-1] += 1
+
+
+@njit(cache=True, nogil=True)
+def begin_interval(memory):
+    """Begin the next interval; the oldest one is given up."""
+    firsts, current = memory[3], memory[4]
+    current[0] += 1
+    for k in range(len(firsts) - 2):
+        firsts[k] = firsts[k + 1]
+    firsts[-2] = firsts[-1]
+
+
+class DelayMemory:
+    """Keeps q and E for one delay; of a system of delay 0 it is empty.
+
+    E may jump at t0 + k eps, so time is cut there; a history that jumps itself adds the same cuts at its own phase,
+    so that there are m >= 1 intervals in one delay. Steps never cross a cut, and a stage in interval n looks into the
+    segments of interval n - m only, clipped to it: at the left end of a step it sees the limit from the right, at
+    the right end the limit from the left. m + 1 intervals of segments are kept in a ring; older ones are written over,
+    so the memory's size does not depend on the time span.
+    """
+
+    def __init__(self, system, t0, nodes, history=None):
+        self.shapes = (system.copies, system.neurons, system.dimension), (system.neurons, system.signals)
+        self.origin, self.history = np.array([t0, system.delay]), None
+        self.history_q, self.history_E = (np.zeros(shape) for shape in self.shapes)
+        phases, lobatto_nodes = [], None
+        if system.delay:
+            lobatto_nodes, phases = lobatto(nodes), [0.0]
+            for anchor in getattr(getattr(history, "sol", None), "anchors", ()):
+                phase = (anchor - t0) % system.delay
+                if all(abs(phase - known) > 1e-9 * system.delay for known in (*phases, system.delay)):
+                    phases.append(phase)
+            if history is None:
+                self.history_q[...] = system._places(system.q)
+                self.history_E[...] = resting_signals(system, self.history_q, t0)
+            else:
+                self.history = as_history(history, system, t0)
+        none = np.empty(0)
+        self.interpolation = (
+            (none, none, none)
+            if lobatto_nodes is None
+            else (lobatto_nodes.x, lobatto_nodes.barycentric, lobatto_nodes.defect)
+        )
+        self._begin(sorted(phases), 0)
+
+    def _begin(self, phases, interval):
+        self.phases, self.current = np.array(phases, dtype=float), np.array([interval])
+        self.firsts = np.zeros(len(phases) + 2, np.int64)
+        self.times, self.q, self.E = np.empty((0, 2)), np.empty((0, 0, 0)), np.empty((0, 0, 0))
+        if phases:
+            self.make_room()
+
+    @property
+    def arrays(self):
+        """What compiled loops work on; `times`, `q` and `E` are new after `make_room`."""
+        return (self.times, self.q, self.E, self.firsts, self.current, self.origin, self.phases, self.history_q,
+                self.history_E, *self.interpolation)  # fmt: skip
+
+    @property
+    def nodes(self):
+        """Number of nodes in a segment."""
+        return len(self.interpolation[0])
+
+    @property
+    def anchors(self):
+        """Times t0 such that E may jump at t0 + k eps."""
+        return tuple(float(self.origin[0] + phase) for phase in self.phases)
+
+    def make_room(self):
+        """Make sure that one more segment fits: the ring is doubled until it holds m + 1 intervals."""
+        used, rooms = np.arange(self.firsts[0], self.firsts[-1]), len(self.times)
+        if len(used) < rooms:
+            return
+        more = max(FIRST_ROOMS, 2 * rooms)
+        times = np.empty((more, 2))
+        q, E = (np.empty((more, self.nodes, int(np.prod(shape)))) for shape in self.shapes)
+        if rooms:
+            for old, new in ((self.times, times), (self.q, q), (self.E, E)):
+                new[used % more] = old[used % rooms]
+        self.times, self.q, self.E = times, q, E
+
+    def look_before_start(self, t):
+        """Ask a history that is a function for the places and signals one delay before t, for `recall`."""
+        if self.history is not None and self.current[0] < len(self.phases):
+            past, right = past_time(t, self.current[0], self.origin, self.phases)
+            self.history_q[...], self.history_E[...] = self.history(past, past == right)
+
+    def state(self):
+        """Everything but the history, as plain numbers and arrays; None at delay 0."""
+        if not len(self.phases):
+            return None
+        slots = np.arange(self.firsts[0], self.firsts[-1]) % len(self.times)
+        q_shape, E_shape = self.shapes
+        return {
+            "t0": float(self.origin[0]),
+            "phases": self.phases.copy(),
+            "interval": int(self.current[0]),
+            "counts": np.diff(self.firsts),
+            "steps": self.times[slots],
+            "q": self.q[slots].reshape(-1, self.nodes, *q_shape),
+            "E": self.E[slots].reshape(-1, self.nodes, *E_shape),
+        }
+
+    def restore(self, state):
+        """Take over what `state` returned."""
+        if state is None:
+            return
+        self._begin([float(phase) for phase in state["phases"]], int(state["interval"]))
+        for step, q, E in zip(state["steps"], state["q"], state["E"], strict=True):
+            self.make_room()
+            slot = self.firsts[-1]
+            self.times[slot], self.q[slot], self.E[slot] = (
+                step,
+                np.reshape(q, (self.nodes, -1)),
+                np.reshape(E, (self.nodes, -1)),
+            )
+            self.firsts[-1] += 1
+        self.firsts[1:] = np.cumsum(state["counts"])
+
+
+def resting_signals(system, q, t0):
+    """E of silent neurons at rest, R = 0 and q' = 0: act(0) + B Q; clamped groups as at t0."""
+    equations = system._equations
+    E = equations.act_of_zero + np.zeros(equations.size) + equations.B.apply(q.sum(axis=0))
+    for members, signal in system._clamps:
+        E[members] = signal(t0)
+    return E
+
+
+def as_history(history, system, t0):
+    """Return a function (t, left) -> (q (H, N, d), E (N, s)) for t0 - eps <= t <= t0; left asks for a left limit.
+
+    The history is a callable t -> q or (q, E), or an earlier Solution with dense output that covers the delay.
+    """
+    if callable(history):
+        return lambda t, left: _past(history(t), system, t0, t)
+    dense = getattr(history, "sol", None)
+    if dense is None:
+        raise refusal(
+            "history",
+            describe(history),
+            "None, a function t -> q or (q, E), or an earlier Solution made with dense_output=True",
+            error=TypeError,
+        )
+    if dense(dense.t_max).shape != system.q.shape:
+        raise refusal("history", f"places {dense(dense.t_max).shape}", f"{system.q.shape}, the system's")
+    slack = 1e-9 * max(system.delay, abs(t0))
+    if dense.t_min > t0 - system.delay + slack or dense.t_max < t0 - slack:
+        raise refusal(
+            "history",
+            f"a Solution over [{dense.t_min:g}, {dense.t_max:g}]",
+            f"one that covers one delay before the start, [{t0 - system.delay:g}, {t0:g}]",
+        )
+
+    def earlier(t, left):
+        t = min(max(t, dense.t_min), dense.t_max)
+        return _past((dense(t), dense.emitted(t, left=left)), system, t0, t)
+
+    return earlier
+
+
+def _past(value, system, t0, t):
+    q, E = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
+    q = system._places(as_array(q, f"history places at t = {t:.9g}", system.q.shape, np.float64))
+    if E is None:
+        return q, resting_signals(system, q, t0)
+    return q, as_array(E, f"history signals at t = {t:.9g}", (system.neurons, system.signals), np.float64)

@@ -1,0 +1,195 @@
+"""Signals given from outside, the drive I(t) of (1') and clamped groups: numbers, functions, samples, waveforms."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numba import njit
+
+from dynsim._check import as_array, as_choice, as_number, expect_keys, refusal
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_signal(t, times, values, out):
+    """out += samples (K, N, s) at times (K,): linear between, held outside; one is a constant, none is nothing."""
+    if len(times) == 0:
+        return
+    k = np.searchsorted(times, t, side="right") - 1
+    later, weight = min(k + 1, len(times) - 1), 0.0
+    if k < 0:
+        k = later
+    elif later > k:
+        weight = (t - times[k]) / (times[later] - times[k])
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] += (1.0 - weight) * values[k, i, j] + weight * values[later, i, j]
+
+
+class Given:
+    """A signal (n, s) as a function of time: constant, callable, or sampled with linear interpolation.
+
+    `times` and `values` are its samples, held outside their times; a constant has one, and for a callable there is
+    room for one, which `__call__` computes. `constant` says whether the signal never changes.
+    """
+
+    def __init__(self, value, name, neurons, signals):
+        self.name, self.shape = name, (neurons, signals)
+        self.function = value if callable(value) else None
+        if is_sampled(value):
+            self._sample(*value)
+        else:
+            self.times, self.values = np.zeros(1), np.zeros((1, *self.shape))
+            if self.function is None:
+                self.values[0] = self._spread(value)
+        self.constant = self.function is None and len(self.times) == 1
+
+    def __call__(self, t):
+        if self.function is not None:
+            return self._spread(self.function(t))
+        if self.constant:
+            return self.values[0]
+        out = np.zeros(self.shape)
+        add_signal(float(t), self.times, self.values, out)
+        return out
+
+    def _spread(self, value):
+        array = as_array(value, self.name, dtype=np.float64)
+        n, s = self.shape
+        if array.shape == (n,) and s == 1:
+            array = array[:, None]
+        if array.shape not in ((), (s,), (n, s)):
+            raise refusal(self.name, f"shape {array.shape}", f"{self.shape}, ({s},) or a number")
+        return np.broadcast_to(array, self.shape)
+
+    def _sample(self, times, values):
+        self.times = as_array(times, f"{self.name} times", ("K",), np.float64).copy()
+        if len(self.times) < 2 or np.any(np.diff(self.times) <= 0):
+            raise refusal(f"{self.name} times", f"{len(self.times)} times", "at least 2, increasing")
+        self.values = as_array(values, f"{self.name} values", (len(self.times), *self.shape), np.float64).copy()
+
+
+def is_sampled(value):
+    """Whether a drive is the pair (times (K,), values (K, n, s))."""
+    return isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) == 1 and np.ndim(value[1]) == 3
+
+
+def implied_signals(value):
+    """Number of signals that a drive or clamp of two axes implies, or None."""
+    if value is None or callable(value):
+        return None
+    shape = np.shape(value[1] if is_sampled(value) else value)
+    return shape[-1] if len(shape) >= 2 else None
+
+
+class GivenSignals:
+    """All given signals of a system during a run, as arrays for compiled loops.
+
+    `arrays` is (times, values) of the drive, which of the neurons are free (N,), and E of the others (N, s).
+    """
+
+    def __init__(self, system):
+        shape = system.neurons, system.signals
+        drive, self.clamps = system._drive, system._clamps
+        times, values = (np.empty(0), np.empty((0, *shape))) if drive is None else (drive.times, drive.values.copy())
+        self.arrays = times, values, np.ones(system.neurons, bool), np.zeros(shape)
+        self.function = drive if drive is not None and drive.function is not None else None
+        self.changing = [(members, signal) for members, signal in self.clamps if not signal.constant]
+        self.constant = not self.changing and self.function is None
+        for members, signal in self.clamps:
+            self.arrays[2][members] = False
+            if signal.constant:
+                self.arrays[3][members] = signal.values[0]
+
+    def update(self, t):
+        """Ask what only Python can tell: a drive that is a function, clamped signals that change."""
+        if self.function is not None:
+            self.arrays[1][0] = self.function(t)
+        for members, signal in self.changing:
+            self.arrays[3][members] = signal(t)
+
+
+def _pulse(t, offset, height, at, width):
+    return offset + height * np.exp(-0.5 * ((t - at) / width) ** 2)
+
+
+def _sine(t, offset, height, frequency, phase):
+    return offset + height * np.sin(2 * np.pi * frequency * t + phase)
+
+
+def _step(t, offset, height, at):
+    return offset + height if t >= at else offset
+
+
+# Kind -> its function, and its keys with their defaults; None marks what must be given.
+WAVEFORMS = {
+    "pulse": (_pulse, {"at": None, "width": None, "height": 1.0, "offset": 0.0}),
+    "sine": (_sine, {"frequency": None, "phase": 0.0, "height": 1.0, "offset": 0.0}),
+    "step": (_step, {"at": None, "height": 1.0, "offset": 0.0}),
+    "samples": (None, {"times": None, "values": None}),
+}
+
+
+def waveform(value, name, neurons, signals):
+    """Return the function t -> (neurons, signals) that a configuration describes.
+
+    A number or (s,) or (n, s) is constant. A table has a `kind`:
+
+    ========  ===============================================================
+    pulse     offset + height exp(-((t - at) / width)^2 / 2)
+    sine      offset + height sin(2 pi frequency t + phase)
+    step      offset before `at`, offset + height from it on
+    samples   `values` (K,), (K, s) or (K, n, s) at `times` (K,), linear between, held outside
+    ========  ===============================================================
+
+    Heights and offsets are numbers, (s,) or (n, s).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a key is unknown or missing, or a shape does not fit.
+
+    Examples
+    --------
+    >>> waveform({"kind": "step", "at": 1.0, "height": 2.0}, "drive", 1, 1)(1.5)
+    array([[2.]])
+    """
+    shape = neurons, signals
+    if not isinstance(value, dict):
+        return Given(value, name, *shape)
+    kind = as_choice(value.get("kind"), WAVEFORMS, f"{name} kind")
+    function, keys = WAVEFORMS[kind]
+    expect_keys(value, ["kind", *keys], f"{name} ({kind})")
+    for key, default in keys.items():
+        if default is None and key not in value:
+            raise ValueError(f"{name}: {key} is missing; a {kind} needs it.")
+    given = {**keys, **value}
+
+    def spread(value, key):
+        return Given(value, f"{name} {key}", *shape)(0.0)
+
+    if kind == "samples":
+        values = as_array(given["values"], f"{name} values", dtype=np.float64)
+        if values.ndim == 0:
+            raise refusal(f"{name} values", "a number", "(K,), (K, s) or (K, n, s), one for each of `times`")
+        return Given((given["times"], np.stack([spread(value, "values") for value in values])), name, *shape)
+    options = {}
+    for key in keys:
+        if key in ("height", "offset"):
+            options[key] = spread(given[key], key)
+        else:
+            options[key] = as_number(given[key], f"{name} {key}", above=0 if key == "width" else None)
+    return partial(function, **options)
+
+
+class SignalsOfParts:
+    """A function t -> (neurons, signals) that is given for some slices of the neurons, and zero for the others."""
+
+    def __init__(self, parts, neurons, signals):
+        self.parts, self.shape = parts, (neurons, signals)
+
+    def __call__(self, t):
+        total = np.zeros(self.shape)
+        for members, signal in self.parts:
+            total[members] = signal(t)
+        return total

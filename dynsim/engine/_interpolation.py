@@ -1,0 +1,109 @@
+"""Interpolation in time: Lobatto nodes within a step, and steps as polynomials."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import njit
+from numpy.polynomial import legendre
+
+from dynsim._check import as_array, as_flag, as_number, refusal
+
+
+@njit(cache=True, nogil=True)
+def lagrange(at, x, barycentric):
+    """Weights of the values at nodes x in the polynomial's value at one place."""
+    weights = np.zeros(len(x))
+    for k in range(len(x)):
+        if at == x[k]:
+            weights[k] = 1.0
+            return weights
+    total = 0.0
+    for k in range(len(x)):
+        weights[k] = barycentric[k] / (at - x[k])
+        total += weights[k]
+    for k in range(len(x)):
+        weights[k] /= total
+    return weights
+
+
+class Nodes:
+    """n Gauss-Lobatto nodes on [0, 1] with barycentric weights; both ends are nodes."""
+
+    def __init__(self, n):
+        interior = legendre.legroots(legendre.legder([0.0] * (n - 1) + [1.0])) if n > 2 else []
+        self.x = np.concatenate([[0.0], 0.5 + 0.5 * np.sort(np.real(interior)), [1.0]])
+        self.barycentric = _barycentric(self.x)
+        # Error estimate: the node next to the middle against the polynomial through all the others.
+        left_out = int(np.argmin(np.abs(self.x - 0.5)))
+        others = np.delete(self.x, left_out)
+        self.defect = np.ones(n)
+        self.defect[np.arange(n) != left_out] = -lagrange(self.x[left_out], others, _barycentric(others))
+
+    def weights(self, x):
+        """Values at the nodes times these weights sum to the polynomial's value at x."""
+        return lagrange(float(x), self.x, self.barycentric)
+
+
+@cache
+def lobatto(n):
+    """The n Lobatto nodes, made once."""
+    return Nodes(n)
+
+
+def _barycentric(x):
+    difference = x[:, None] - x
+    np.fill_diagonal(difference, 1.0)
+    return 1.0 / difference.prod(axis=1)
+
+
+class Step:
+    """One accepted step as a polynomial: q(t + theta h) = q0 + h sum_k coefficients_k theta^(k + 1)."""
+
+    __slots__ = ("E", "coefficients", "end", "h", "q0", "t")
+
+    def __init__(self, t, end, q0, K, P, E=None):
+        self.t, self.h, self.end, self.q0, self.E = t, end - t, end, q0, E
+        self.coefficients = (P.T @ K).reshape(-1, *q0.shape)
+
+    def places(self, t):
+        """q (H, N, d) at one time."""
+        theta = (t - self.t) / self.h
+        powers = self.h * theta ** np.arange(1, len(self.coefficients) + 1)
+        return self.q0 + np.tensordot(powers, self.coefficients, 1)
+
+
+class DenseOutput:
+    """Places and emitted signals at any time of a run: `solution.sol`.
+
+    Calling it with a time gives q (N, d), or (H, N, d) with copies; with times (K,), one more axis in front.
+    `emitted(t)` gives E (N, s) at one time; where a delay ends, E is the limit from the right (from the left with
+    left=True and at the run's last time). `anchors` are times t0 such that E may jump at t0 + k eps.
+    """
+
+    def __init__(self, shape, signals, steps, t_max, anchors=()):
+        self._shape, self._signals, self._steps = shape, signals, steps
+        self._starts = np.array([step.t for step in steps])
+        self.t_min, self.t_max, self.anchors = steps[0].t, t_max, tuple(anchors)
+
+    def __call__(self, t):
+        times = as_array(t, "t", dtype=np.float64, finite=False)
+        if times.ndim > 1:
+            raise refusal("t", f"shape {times.shape}", "one time or (K,)")
+        places = [self._find(time).places(time) for time in times.reshape(-1).tolist()]
+        return np.array(places).reshape(*times.shape, *self._shape)
+
+    def emitted(self, t, *, left=False):
+        """E (N, s) at one time."""
+        t = as_number(t, "t")
+        step = self._find(t, "left" if as_flag(left, "left") else "right")
+        if step.E is None:
+            return self._signals(t, step.places(t))[1]
+        weights = lobatto(len(step.E)).weights((t - step.t) / step.h)
+        return np.tensordot(weights, step.E, 1)
+
+    def _find(self, t, side="right"):
+        if not self.t_min <= t <= self.t_max:
+            raise refusal("t", f"{t:g}", f"a time of the run, {self.t_min:g} to {self.t_max:g}")
+        return self._steps[max(int(np.searchsorted(self._starts, t, side=side)) - 1, 0)]

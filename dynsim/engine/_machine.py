@@ -1,0 +1,144 @@
+"""A system in motion: its arrays, and the loop that steps them, compiled for small systems."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
+from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
+from ._given_signals import GivenSignals, add_signal
+from ._received_signals import pair_arrays
+from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, compiled_machine, machine, next_stop
+from ._zero_delay import ZeroDelaySolver
+
+# Above, Python's share of a step is small and pair sums are divided among threads: H N^2 (d + s).
+LARGEST_WORK = 100_000
+LARGEST_ECHO = 64  # N s up to which Gaussian elimination without blocks is as fast as LAPACK
+
+
+def is_small(system, memory):
+    """Whether the loop can be compiled: few pairs, no function of Python in the equations, no iterations at delay 0."""
+    work = system.copies * system.neurons**2 * (system.dimension + system.signals)
+    equations = system._equations
+    direct = system.delay or (
+        equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
+    )
+    constant = memory.history is None and GivenSignals(system).constant
+    return bool(work <= LARGEST_WORK and constant and direct and system._coupling.backend != "cupy")
+
+
+class Machine:
+    """The state of a run, q (H, N, d), velocities f, R and E (N, s) at time t, and what moves it on.
+
+    All arrays keep their place: the loop works on them.
+    """
+
+    def __init__(self, system, memory, tableau, *, t, t1, rtol, atol):
+        self.system, self.memory, self.trouble = system, memory, None
+        H, N, d, s, S = system.copies, system.neurons, system.dimension, system.signals, tableau.stages
+        self.clock, self.counts, self.control = np.zeros(5), np.zeros(5, np.int64), np.zeros(4)
+        self.clock[NOW], self.clock[LAST] = t, t1
+        self.q, self.f = system._places(system.q).copy(), np.zeros((H, N, d))
+        self.R, self.E = np.zeros((N, s)), np.zeros((N, s))
+        self.K, self.E_nodes = np.zeros((S, H * N * d)), np.zeros((memory.nodes, N * s))
+        self.new_q, self.new_R, self.new_E = np.zeros((H, N, d)), np.zeros((N, s)), np.zeros((N, s))
+        self.trial = (self.new_q, self.new_R, self.new_E, np.zeros((H, N, d)), self.K,
+                      np.zeros((memory.nodes, H * N * d)), self.E_nodes)  # fmt: skip
+        self.tableau = tableau.arrays(rtol, atol)
+        expression, self.pairs = pair_arrays(system)
+        self.operators, self.given = system._equations.arrays(), GivenSignals(system)
+        self.solver = None
+        if is_small(system, memory):
+            self.loop = compiled_machine(expression)
+        else:
+            self.solver = None if system.delay else ZeroDelaySolver(system)
+            self.equations = right_hand_side(self._receive, _as_it_is)
+            self.loop = machine(self._evaluate, _as_it_is)
+        self.bind()
+
+    def bind(self):
+        """Take over the memory's arrays, which are new after it has grown."""
+        self.parameters = self.pairs, self.operators, self.given.arrays, self.memory.arrays
+
+    def _evaluate(self, t, *arguments):
+        self.trouble = None
+        self.given.update(t)
+        self.memory.look_before_start(t)
+        return self.equations(t, *arguments)
+
+    def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, memory, R):
+        """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
+        try:
+            if self.solver is None:
+                R[...] = self.system._coupling.received(past_q, q, past_E)
+                add_signal(t, given[0], given[1], R)
+            else:
+                R[...] = self.solver.solve(t, q, Q, operators, given)
+        except (NotFinite, NoConvergence) as trouble:
+            self.trouble = trouble
+            return NOT_FINITE if isinstance(trouble, NotFinite) else UNSOLVED
+        return OK
+
+    def _call(self, clock, state, pause_at, steps, tries):
+        with np.errstate(all="ignore"):  # what is not finite is found and named
+            return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial,
+                              pause_at, steps, tries))  # fmt: skip
+
+    def evaluate(self, t, q, *, velocities=True):
+        """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence."""
+        q, f = np.array(q, order="C"), np.zeros(self.q.shape if velocities else (0, 0, 0))
+        R, E = np.zeros_like(self.R), np.zeros_like(self.E)
+        code = self._call(np.full(5, float(t)), (q, f, R, E), 0.0, 0, 0)
+        if code != OK:
+            raise self._failure(code, q, R, E)
+        return f, R, E
+
+    def signals(self, t, q):
+        """R and E at a time and places."""
+        return self.evaluate(t, q, velocities=False)[1:]
+
+    def advance(self, pause_at, steps, tries):
+        """Go on as the loop says; returns why it stopped, and how many steps were finished."""
+        before = self.counts[ACCEPTED] - self.counts[PENDING]
+        code = self._call(self.clock, (self.q, self.f, self.R, self.E), pause_at, steps, tries)
+        return code, int(self.counts[ACCEPTED] - self.counts[PENDING] - before)
+
+    def place(self, t, q, f, R, E):
+        """Set the state."""
+        self.clock[NOW] = t
+        self.q[...], self.f[...], self.R[...], self.E[...] = q, f, R, E
+
+    def failure(self, code):
+        """The NotFinite or NoConvergence that a code of `advance` stands for, or None."""
+        return self._failure(code, self.new_q, self.new_R, self.new_E) if code in (NOT_FINITE, UNSOLVED) else None
+
+    def _failure(self, code, q, R, E):
+        return self.trouble or (NotFinite(q, E, R) if code == NOT_FINITE else NoConvergence(SINGULAR_FIELD))
+
+    def stop(self):
+        """The time that the next step may not pass, and whether it is a cut of the delay."""
+        return next_stop(self.clock[LAST], self.memory.arrays)
+
+    @property
+    def t(self):
+        """The time of the state."""
+        return float(self.clock[NOW])
+
+    @property
+    def end(self):
+        """The end of the last try: later than t while it is looked at, or where it failed."""
+        return float(self.clock[END])
+
+    @property
+    def numbers(self):
+        """Steps accepted and refused, evaluations."""
+        return [int(self.counts[place]) for place in (ACCEPTED, REFUSED, EVALUATIONS)]
+
+    @property
+    def pending(self):
+        """Whether a step was accepted whose end is not reached yet."""
+        return bool(self.counts[PENDING])
+
+
+def _as_it_is(function):
+    return function

@@ -1,0 +1,182 @@
+"""Equation (1') in its two forms: over all pairs in a compiled loop, or by the pair sums of `dynsim.kernels`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import njit
+
+from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, specialisation
+
+from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, emit, fill
+from ._failure import NotFinite
+from ._given_signals import add_signal
+
+
+def pair_arrays(system):
+    """The text of a kernel that is an expression, else "", and arrays: groups, strengths, profile, metric, numbers."""
+    profile, metric, _, _ = specialisation(system.kernel, system.dimension)
+    expression = profile if isinstance(profile, str) else ""
+    groups = np.zeros(system.neurons, np.int64) if system.groups is None else system.groups
+    numbers = constants(system.kernel, np.float64)
+    return expression, (groups, system.strengths, 0 if expression else profile, metric, numbers)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def eliminate(matrix, x):
+    """Solve matrix y = x in place by Gaussian elimination with partial pivoting; False if a pivot is 0."""
+    n = len(x)
+    for k in range(n):
+        pivot = k
+        for i in range(k + 1, n):
+            if abs(matrix[i, k]) > abs(matrix[pivot, k]):
+                pivot = i
+        if matrix[pivot, k] == 0.0:
+            return False
+        if pivot != k:
+            for j in range(k, n):
+                matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
+            x[k], x[pivot] = x[pivot], x[k]
+        for i in range(k + 1, n):
+            factor = matrix[i, k] / matrix[k, k]
+            if factor != 0.0:
+                for j in range(k + 1, n):
+                    matrix[i, j] -= factor * matrix[k, j]
+                x[i] -= factor * x[k]
+    for k in range(n - 1, -1, -1):
+        total = x[k]
+        for j in range(k + 1, n):
+            total -= matrix[k, j] * x[j]
+        x[k] = total / matrix[k, k]
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def echo_matrix(Phi, a, free):
+    """I - Phi a with a = 0 for clamped neurons: row (i, r), column (j, c)."""
+    n, s = len(Phi), a.shape[1]
+    matrix = np.zeros((n * s, n * s))
+    for i in range(n):
+        for j in range(n):
+            if free[j]:
+                block = a[j if len(a) > 1 else 0]
+                for r in range(s):
+                    for c in range(s):
+                        matrix[i * s + r, j * s + c] = -Phi[i, j] * block[r, c]
+        for r in range(s):
+            matrix[i * s + r, i * s + r] += 1.0
+    return matrix
+
+
+@cache
+def receive_directly(expression):
+    """(1') as a compiled loop over all pairs, for a kernel written as an expression or, for "", any built-in one."""
+
+    @njit(nogil=True, error_model="numpy", inline="always")
+    def receive(t, q, Q, past_q, past_E, pairs, operators, given, memory, R):
+        groups, strengths, profile, metric, numbers = pairs
+        H, N, d = q.shape
+        Phi, row, axes = np.zeros((N, N)), np.empty(N), np.empty((d, N))
+        for h in range(H):
+            for j in range(N):
+                for k in range(d):
+                    axes[k, j] = past_q[h, j, k]
+            for i in range(N):
+                fill_row(q[h, i], axes, expression, profile, metric, numbers, row)
+                for j in range(N):
+                    strength = strengths[h, groups[j], groups[i]]
+                    if strength != 0.0:  # 0 means no effect at all, where phi is infinite too
+                        Phi[i, j] += strength * row[j]
+        for i in range(N):
+            Phi[i, i] = 0.0
+        delayed = len(memory[6]) > 0
+        fill(R, np.zeros_like(R))
+        if not delayed:
+            emit(R, Q, operators, given, past_E)
+        for i in range(N):
+            for j in range(N):
+                weight = Phi[i, j]
+                if weight != 0.0:
+                    for k in range(R.shape[1]):
+                        R[i, k] += weight * past_E[j, k]
+        add_signal(t, given[0], given[1], R)
+        if not delayed and operators[9][ECHOES]:
+            if not all_finite(R):
+                return NOT_FINITE
+            if not eliminate(echo_matrix(Phi, operators[0], given[2]), R.ravel()):
+                return UNSOLVED
+        return OK
+
+    return receive
+
+
+class Coupling:
+    """Phi of (1'): Phi_ij = sum_h lambda_h[g(j), g(i)] phi(q_j^h, q_i^h), its diagonal exactly zero.
+
+    Sources may be places at an earlier time than targets. Only blocks of groups with a strength other than 0 are
+    summed; one call where all strengths of a copy agree.
+    """
+
+    def __init__(self, kernel, groups, strengths, backend="auto"):
+        self.kernel, self.backend = kernel, backend
+        members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
+        self.blocks = []
+        for h, table in enumerate(strengths):
+            if np.all(table == table.flat[0]):
+                self._add(h, None, None, table.flat[0])
+                continue
+            for source, target in np.argwhere(table != 0.0):
+                self._add(h, members[source], members[target], table[source, target], source == target)
+
+    def _add(self, copy, source, target, strength, same=True):
+        if strength != 0.0 and not (_empty(source) or _empty(target)):
+            self.blocks.append((copy, source, target, float(strength), same))
+
+    def received(self, sources, targets, E):
+        """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s)."""
+        if not np.isfinite(E).all():
+            raise NotFinite(targets, E)
+        R = None
+        for copy, source, target, strength, same in self.blocks:
+            if source is None:
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, True, backend=self.backend)
+                R = _accumulate(R, part, strength)
+                continue
+            R = np.zeros_like(E) if R is None else R
+            R[target] += strength * pair_sum(
+                self.kernel, sources[copy][source], targets[copy][target], E[source], same, backend=self.backend
+            )
+        return np.zeros_like(E) if R is None else R
+
+    def matrix(self, places):
+        """Phi as a dense (N, N) array, [to, from]."""
+        n = places.shape[1]
+        Phi = np.zeros((n, n))
+        for copy, source, target, strength, same in self.blocks:
+            if source is None:
+                Phi += strength * pair_matrix(self.kernel, places[copy], places[copy], exclude_self=True)
+                continue
+            rows = np.arange(n)[target]
+            Phi[np.ix_(rows, np.arange(n)[source])] += strength * pair_matrix(
+                self.kernel, places[copy][source], places[copy][target], exclude_self=same
+            )
+        return Phi
+
+
+def _accumulate(R, part, strength):
+    if strength != 1.0:
+        part *= strength
+    return part if R is None else np.add(R, part, out=R)
+
+
+def _members(groups, g):
+    """The neurons of group g: a slice where they are neighbours (no copies are made then), else their indices."""
+    index = np.flatnonzero(groups == g)
+    if len(index) and index[-1] - index[0] + 1 == len(index):
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
+
+
+def _empty(members):
+    return isinstance(members, np.ndarray) and len(members) == 0
