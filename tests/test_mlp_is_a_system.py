@@ -40,8 +40,8 @@ def as_system(layers, kernel, x, activation, delay):
         drive[groups == k + 1] = layer.bias.value[:, None]
     return System(
         np.concatenate([places.value for places in subsystems], axis=1),
-        kernel,
-        Operators(A=1.0, activation=activation),
+        kernel=kernel,
+        operators=Operators(A=1.0, activation=activation),
         delay=delay,
         groups=groups,
         strengths=strengths,
@@ -62,7 +62,7 @@ def test_an_mlp_is_a_system_of_particles(kernel, activation, delay, method, dt):
         expected = layer.forward(expected if k == 0 else ACTIVATIONS[activation](expected))
     system = as_system(layers, kernel, x, activation, delay)
     end = len(layers) * delay or 1.0
-    solution = solve(system, (0.0, end), method, dt=dt)
+    solution = solve(system, (0.0, end), method=method, dt=dt)
     received = solution.R[-1, -4:].T
     np.testing.assert_allclose(received, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
     np.testing.assert_allclose(solution.E[-1, -4:], ACTIVATIONS[activation](received.T), rtol=1e-15)

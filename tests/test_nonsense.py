@@ -139,6 +139,7 @@ def good(tmp_path_factory):
         "engine.configure": {"config": {"groups": [{"neurons": 2}], "run": {"until": 1.0}}},
         "engine.echo_gain": {"system": System(q, operators=Operators(A=0.5))},
         "engine.estimate": span,
+        "engine.expect_span": {"span": (0.0, 1.0)},
         "engine.solve": {**span, "method": "dopri5"},
         "layers.BatchNorm": {"channels": 2},
         "layers.Conv": {"places_in": np.ones((3, 1, 2, 2)), "places_out": np.zeros((3, 1, 2, 2)),

@@ -36,7 +36,9 @@ def ours(n, method):
         # A softening far below any distance changes no number, but a softened sum cannot be sorted.
         kernel = Kernel("linear", "l1", softening=1e-12 if method == "direct" else 0.0)
         operators = Operators(B=[[1.0, 0.5, 0.2]], D=np.full((3, 1), -1e-3 / n), F=-0.1)
-        return solve(System(q, kernel, operators), (0.0, 0.2), "euler", dt=0.1, record=LastOnly())
+        return solve(
+            System(q, kernel=kernel, operators=operators), (0.0, 0.2), method="euler", dt=0.1, record=LastOnly()
+        )
 
     run(2_000)  # compiles
     solution = run(n)

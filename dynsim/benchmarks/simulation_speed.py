@@ -41,7 +41,9 @@ def _system(n, delay=0.0):
     from dynsim.kernels import Kernel
 
     q = np.random.default_rng(0).normal(size=(n, 3))
-    return System(q, Kernel(softening=0.1), Operators(B=1.0, D=-1.0 / n, F=-0.1), delay=delay, signals=3)
+    return System(
+        q, kernel=Kernel(softening=0.1), operators=Operators(B=1.0, D=-1.0 / n, F=-0.1), delay=delay, signals=3
+    )
 
 
 def rk4(n):
@@ -49,9 +51,9 @@ def rk4(n):
     from dynsim.engine import solve
 
     system = _system(n)
-    solve(system, (0.0, 0.01), "rk4", dt=0.01)
+    solve(system, (0.0, 0.01), method="rk4", dt=0.01)
     began = time.perf_counter()
-    solution = solve(system, (0.0, 0.05), "rk4", dt=0.01)
+    solution = solve(system, (0.0, 0.05), method="rk4", dt=0.01)
     return {"seconds": (time.perf_counter() - began) / solution.nfev, "evaluations": solution.nfev}
 
 

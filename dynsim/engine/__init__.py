@@ -7,7 +7,7 @@ from ._operators import Operators
 from ._recorder import EveryStep, LastOnly, Times
 from ._run_cost import estimate
 from ._solution import Solution
-from ._solve import solve
+from ._solve import expect_span, solve
 from ._system import System
 from .integrators import METHODS, Tableau
 
@@ -24,6 +24,7 @@ __all__ = [
     "configure",
     "echo_gain",
     "estimate",
+    "expect_span",
     "presets",
     "solve",
 ]

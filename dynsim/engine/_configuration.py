@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim._check import as_array, as_count, as_number, expect_keys
+from dynsim._check import as_array, as_choice, as_count, as_number, expect_keys, refusal
 from dynsim.kernels import Kernel
 
 from ._echo_gain import echo_gain
@@ -37,12 +37,12 @@ class Configured:
     config: dict
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """Seed of the random places."""
         return self.config["seed"]
 
 
-def configure(config):
+def configure(config: dict) -> Configured:
     """Build a system and the arguments of `solve` from a configuration.
 
     Parameters
@@ -102,13 +102,15 @@ def configure(config):
     }
     kernel, operators = Kernel.from_dict(config["kernel"]), Operators(**config["operators"])
     start = q[0] if copies == 1 else q
-    system = System(start, kernel, operators, strengths=strengths, **settings)
+    system = System(start, kernel=kernel, operators=operators, strengths=strengths, **settings)
     if "echo_gain" in config:
         wanted, found = as_number(config["echo_gain"], "echo_gain", above=0), echo_gain(system)
         if not 0 < found < np.inf:
-            raise ValueError(f"echo_gain: got {wanted:g}, but the system's own is {found:g}; expected A or C above 0.")
+            raise refusal("echo_gain", f"{wanted:g}, but the system's own is {found:g}", "A or C above 0")
         # rho(a Phi) is linear in the strengths.
-        system = System(start, kernel, operators, strengths=system.strengths * (wanted / found), **settings)
+        system = System(
+            start, kernel=kernel, operators=operators, strengths=system.strengths * (wanted / found), **settings
+        )
     return Configured(system, span, options, config)
 
 
@@ -121,12 +123,11 @@ def _run(config):
     run.setdefault("method", "dopri5")
     span = as_number(run["start"], "run start"), as_number(run["until"], "run until")
     if not span[0] < span[1]:
-        raise ValueError(f"run: got start {span[0]:g} and until {span[1]:g}; expected start < until.")
-    if run["method"] not in METHODS:
-        raise ValueError(f"run method: got {run['method']!r}; expected one of {', '.join(METHODS)}.")
+        raise refusal("run", f"start {span[0]:g} and until {span[1]:g}", "start < until")
+    as_choice(run["method"], METHODS, "run method")
     options = {key: run[key] for key in ("method", "dt", "rtol", "atol", "max_steps") if key in run}
     if "frames" in run and "every" in run:
-        raise ValueError("run: got frames and every; expected one of them.")
+        raise refusal("run", "frames and every", "one of them")
     if "frames" in run:
         options["record"] = Times(np.linspace(*span, as_count(run["frames"], "run frames", minimum=2)))
     elif "every" in run:
@@ -142,7 +143,7 @@ def _groups(groups):
         expect_keys(group, GROUP, f"groups[{k}]")
         group = {"name": f"group{k}", "places": {"kind": "normal"}, **group}
         if not isinstance(group["name"], str) or group["name"] in names:
-            raise ValueError(f"groups[{k}]: got the name {group['name']!r}; expected a text that no other group has.")
+            raise refusal(f"groups[{k}]", f"the name {group['name']!r}", "a text that no other group has")
         if "neurons" not in group and not isinstance(group["places"], dict):
             group["neurons"] = np.shape(group["places"])[-2] if np.ndim(group["places"]) > 1 else 0
         if "neurons" not in group:
@@ -155,7 +156,7 @@ def _groups(groups):
 
 def _expect_memory(numbers):
     if numbers > 2**31:
-        raise ValueError(f"groups: got {numbers:,} coordinates; expected at most 2**31 = 16 GiB of them.")
+        raise refusal("groups", f"{numbers:,} coordinates", "at most 2**31 = 16 GiB of them")
 
 
 def _strengths(strengths, names, copies):
@@ -171,7 +172,7 @@ def _strengths(strengths, names, copies):
         start, end = (names.index(part.strip()) for part in arrow.split("->"))
         values = value if isinstance(value, list) else [value]
         if len(values) not in (1, copies):
-            raise ValueError(f"strengths {arrow}: got {len(values)} numbers; expected 1 or {copies}, one a copy.")
+            raise refusal(f"strengths {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")
         matrix[:, start, end] = [as_number(number, f"strengths {arrow}") for number in values]
     return matrix
 
@@ -211,9 +212,7 @@ def draw_places(value, name, generator, copies, neurons, dimension):
     shape = (copies, neurons, dimension)
     if not isinstance(value, dict):
         return _fit(value, name, [shape, shape[1:]], shape)
-    kind = value.get("kind")
-    if kind not in PLACES:
-        raise ValueError(f"{name}: got kind {kind!r}; expected one of {', '.join(PLACES)}.")
+    kind = as_choice(value.get("kind"), PLACES, f"{name} kind")
     expect_keys(value, ["kind", *PLACES[kind]], f"{name} ({kind})")
     allowed = [shape[1:], shape[2:], ()]
     first, second = (
@@ -222,7 +221,7 @@ def draw_places(value, name, generator, copies, neurons, dimension):
     if kind == "normal":
         return first + second * generator.standard_normal(shape)
     if np.any(second < first):
-        raise ValueError(f"{name}: got a high below the low; expected low <= high.")
+        raise refusal(name, "a high below the low", "low <= high")
     return generator.uniform(first, second, shape)
 
 
@@ -230,5 +229,5 @@ def _fit(value, name, allowed, shape):
     array = as_array(value, name, dtype=np.float64)
     if array.shape not in allowed:
         wanted = " or ".join(str(option) if option else "a number" for option in allowed)
-        raise ValueError(f"{name}: got shape {array.shape}; expected {wanted}.")
+        raise refusal(name, f"shape {array.shape}", wanted)
     return np.broadcast_to(array, shape)

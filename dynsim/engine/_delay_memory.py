@@ -1,7 +1,7 @@
 """What a delay looks back at: a ring of steps that reaches one delay back, and the history before the start.
 
-`arrays` of a DelayMemory is what compiled loops work on: `times` (rooms, 2), `q` and `E` (rooms, nodes, numbers), of
-which segment number k lies in slot k mod rooms; `firsts` (m + 2,), the number of the first segment of each kept
+`arrays` of a DelayMemory is what compiled loops work on: `times` (capacity, 2), `q` and `E` (capacity, nodes, numbers),
+of which segment number k lies in slot k mod capacity; `firsts` (m + 2,), the number of the first segment of each kept
 interval and, last, of the next segment; `current` (1,), the interval; `origin`, (t0, eps); `phases` (m,), the cuts of
 one delay; places and signals of a constant history; nodes, barycentric weights and defect of the interpolation.
 """
@@ -15,7 +15,7 @@ from dynsim._check import as_array, describe, refusal
 
 from ._interpolation import lagrange, lobatto
 
-FIRST_ROOMS = 64  # segments
+FIRST_CAPACITY = 64  # segments
 
 
 @njit(cache=True, nogil=True)
@@ -51,14 +51,14 @@ def recall(t, memory, q, E):
         return
     times, ring_q, ring_E, firsts = memory[0], memory[1], memory[2], memory[3]
     past, _ = past_time(t, current[0], origin, phases)
-    low, high, rooms = firsts[0], firsts[1], len(times)
+    low, high, capacity = firsts[0], firsts[1], len(times)
     while high - low > 1:
         middle = (low + high) // 2
-        if times[middle % rooms, 0] <= past:
+        if times[middle % capacity, 0] <= past:
             low = middle
         else:
             high = middle
-    slot = low % rooms
+    slot = low % capacity
     theta = min(max((past - times[slot, 0]) / times[slot, 1], 0.0), 1.0)
     weights = lagrange(theta, memory[9], memory[10])
     _interpolate(weights, ring_q[slot], q.ravel())
@@ -77,7 +77,7 @@ def _interpolate(weights, values, out):
 
 @njit(cache=True, nogil=True)
 def keep_step(t, end, q_nodes, E_nodes, memory):
-    """Store the step [t, end]; there must be room."""
+    """Store the step [t, end]; there must be a free slot."""
     times, ring_q, ring_E, firsts = memory[0], memory[1], memory[2], memory[3]
     slot = firsts[-1] % len(times)
     times[slot, 0], times[slot, 1] = t, end - t
@@ -135,11 +135,11 @@ class DelayMemory:
         self.firsts = np.zeros(len(phases) + 2, np.int64)
         self.times, self.q, self.E = np.empty((0, 2)), np.empty((0, 0, 0)), np.empty((0, 0, 0))
         if phases:
-            self.make_room()
+            self.grow()
 
     @property
     def arrays(self):
-        """What compiled loops work on; `times`, `q` and `E` are new after `make_room`."""
+        """What compiled loops work on; `times`, `q` and `E` are new after `grow`."""
         return (self.times, self.q, self.E, self.firsts, self.current, self.origin, self.phases, self.history_q,
                 self.history_E, *self.interpolation)  # fmt: skip
 
@@ -153,17 +153,17 @@ class DelayMemory:
         """Times t0 such that E may jump at t0 + k eps."""
         return tuple(float(self.origin[0] + phase) for phase in self.phases)
 
-    def make_room(self):
+    def grow(self):
         """Make sure that one more segment fits: the ring is doubled until it holds m + 1 intervals."""
-        used, rooms = np.arange(self.firsts[0], self.firsts[-1]), len(self.times)
-        if len(used) < rooms:
+        used, capacity = np.arange(self.firsts[0], self.firsts[-1]), len(self.times)
+        if len(used) < capacity:
             return
-        more = max(FIRST_ROOMS, 2 * rooms)
+        more = max(FIRST_CAPACITY, 2 * capacity)
         times = np.empty((more, 2))
         q, E = (np.empty((more, self.nodes, int(np.prod(shape)))) for shape in self.shapes)
-        if rooms:
+        if capacity:
             for old, new in ((self.times, times), (self.q, q), (self.E, E)):
-                new[used % more] = old[used % rooms]
+                new[used % more] = old[used % capacity]
         self.times, self.q, self.E = times, q, E
 
     def look_before_start(self, t):
@@ -194,7 +194,7 @@ class DelayMemory:
             return
         self._begin([float(phase) for phase in state["phases"]], int(state["interval"]))
         for step, q, E in zip(state["steps"], state["q"], state["E"], strict=True):
-            self.make_room()
+            self.grow()
             slot = self.firsts[-1]
             self.times[slot], self.q[slot], self.E[slot] = (
                 step,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
 from dynsim._check import as_array, as_instance
@@ -14,7 +15,7 @@ from ._zero_delay import ZeroDelaySolver
 EIGENVALUES_LIMIT = 1000  # N * s up to which all eigenvalues are computed
 
 
-def echo_gain(system, q=None, R=None):
+def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLike | None = None) -> float:
     """Spectral radius rho(a Phi) of what a system's own signals come back as.
 
     E(t) = a Phi E(t - eps) + ...: with a delay, a gain above 1 makes the field grow geometrically, whatever the
@@ -37,8 +38,7 @@ def echo_gain(system, q=None, R=None):
     --------
     >>> import numpy as np
     >>> from dynsim.engine import Operators, System, echo_gain
-    >>> from dynsim.kernels import Kernel
-    >>> pair = System(np.array([[0.0], [2.0]]), Kernel("inverse"), Operators(A=3.0), delay=1.0)
+    >>> pair = System(np.array([[0.0], [2.0]]), operators=Operators(A=3.0), delay=1.0)
     >>> round(echo_gain(pair), 12)
     1.5
     """
@@ -74,7 +74,7 @@ def echo_gain(system, q=None, R=None):
     return _power_iteration(apply, start)
 
 
-def _power_iteration(apply, x, products=200):
+def _power_iteration(apply, x, *, products=200):
     """Growth of a vector under repeated products, the mean over the second half: a last resort."""
     logs = []
     for _ in range(products):

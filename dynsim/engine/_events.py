@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
+from dynsim._check import describe, refusal
+
 
 class Events:
     """Watches functions event(t, q) with the attributes `terminal` (bool or a count) and `direction`."""
@@ -17,10 +19,10 @@ class Events:
         try:
             self.functions = tuple(events)
         except TypeError:
-            raise TypeError(f"events: got {type(events).__name__}; expected a function or a list of them.") from None
+            raise refusal("events", describe(events), "a function or a list of them", error=TypeError) from None
         for event in self.functions:
             if not callable(event):
-                raise TypeError(f"events: got {type(event).__name__}; expected functions event(t, q).")
+                raise refusal("events", describe(event), "functions event(t, q)", error=TypeError)
         self.limits = [_limit(event) for event in self.functions]
         self.directions = [float(getattr(event, "direction", 0)) for event in self.functions]
         self.shape = system.q.shape
@@ -60,7 +62,7 @@ class Events:
     def _value(self, event, t, q):
         value = event(t, q.reshape(self.shape))
         if np.size(value) != 1 or not np.isfinite(np.asarray(value, dtype=float)).all():
-            raise ValueError(f"events: {_name(event)} gave {value!r} at t = {t:.9g}; expected one finite number.")
+            raise refusal("events", f"{value!r} from {_name(event)} at t = {t:.9g}", "one finite number")
         return float(np.asarray(value, dtype=float).reshape(()))
 
     def _root(self, k, step, old, new):
@@ -84,7 +86,7 @@ def _limit(event):
         return 1 if terminal else 0
     if int(terminal) == terminal and terminal >= 0:
         return int(terminal)
-    raise ValueError(f"events: {_name(event)} has terminal = {terminal!r}; expected True, False or a whole number.")
+    raise refusal("events", f"terminal = {terminal!r} of {_name(event)}", "True, False or a whole number")
 
 
 def _name(event):

@@ -100,7 +100,7 @@ class Integration:
                 return self._end_inside(step, at)
             code, finished = machine.advance(math.inf, 1, 0)
         if code == FULL:
-            self.memory.make_room()
+            self.memory.grow()
             machine.bind()
         elif code != ENOUGH:
             return self._failed(machine.failure(code), machine.end)
@@ -151,7 +151,7 @@ class Integration:
 
     def _gain(self):
         machine = self.machine
-        return echo_gain(self.system, machine.q.reshape(self.system.q.shape), machine.R if self.started else None)
+        return echo_gain(self.system, machine.q.reshape(self.system.q.shape), R=machine.R if self.started else None)
 
     def state(self):
         """Everything that the rest of the run depends on, as a dict of numbers, arrays and such dicts."""

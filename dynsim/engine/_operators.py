@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dynsim._check import as_array, as_choice, refusal
 
@@ -14,7 +15,7 @@ from ._equations import ACTIVATIONS, activation_slope, activation_slopes, activa
 SHAPES = {"A": "ss", "B": "sd", "C": "sd", "D": "ds", "E": "ds", "F": "dd"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Operators:
     """The six operators of a system.
 
@@ -46,12 +47,12 @@ class Operators:
     1
     """
 
-    A: object = 0.0
-    B: object = 0.0
-    C: object = 0.0
-    D: object = 0.0
-    E: object = 0.0
-    F: object = 0.0
+    A: npt.ArrayLike = 0.0
+    B: npt.ArrayLike = 0.0
+    C: npt.ArrayLike = 0.0
+    D: npt.ArrayLike = 0.0
+    E: npt.ArrayLike = 0.0
+    F: npt.ArrayLike = 0.0
     activation: str = "identity"
 
     def __post_init__(self):
@@ -65,12 +66,12 @@ class Operators:
         self._sizes()
 
     @property
-    def signals(self):
+    def signals(self) -> int | None:
         """Number of signals s that the matrices imply, or None if all operators are numbers."""
         return self._sizes().get("s")
 
     @property
-    def dimension(self):
+    def dimension(self) -> int | None:
         """Number of axes d that the matrices imply, or None if all operators are numbers."""
         return self._sizes().get("d")
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dynsim._check import as_array, as_count
 
@@ -38,7 +39,7 @@ class Times:
     array([0. , 0.5])
     """
 
-    times: object
+    times: npt.ArrayLike
 
     def __post_init__(self):
         times = as_array(self.times, "times", ("T",), np.float64).copy()

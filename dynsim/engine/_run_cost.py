@@ -9,12 +9,13 @@ import numpy as np
 from ._echo_gain import echo_gain
 from ._recorder import EveryStep, LastOnly, Times
 from ._solve import solve
+from ._system import System
 from .integrators import METHODS
 
 TRIAL_STEPS = 30
 
 
-def estimate(system, span, **options):
+def estimate(system: System, span: tuple[float, float], **options) -> dict:
     """Return steps, seconds, memory, file size and echo gain of a run that has not begun, as a dict.
 
     A trial of 30 steps is made and scaled to the span; where steps grow or shrink later, so do the true numbers.

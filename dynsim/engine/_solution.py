@@ -81,15 +81,15 @@ class Solution:
     _last: tuple = field(default=(), repr=False)
 
     @property
-    def success(self):
+    def success(self) -> bool:
         """Whether the run ended as it was meant to: status 0, 1 or 2."""
         return self.status >= 0
 
     @cached_property
-    def echo_gain(self):
+    def echo_gain(self) -> float:
         """rho(a Phi) at the last good state; 0 if a = 0."""
         system, q, R = self._last
-        return echo_gain(system, q, R)
+        return echo_gain(system, q, R=R)
 
     @property
     def system(self):
@@ -98,7 +98,7 @@ class Solution:
 
     def plot(self, kind="trajectories", output=None, **options):
         """Draw a figure of the run, of the kinds of `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim  # the top of the house knows where figures are drawn; the engine does not
+        import dynsim  # the engine itself draws nothing
 
         return dynsim.plots.plot(self, kind, output=output, **options)
 

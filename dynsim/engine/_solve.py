@@ -1,16 +1,19 @@
-"""The door of the engine: arguments are checked here, then the run begins."""
+"""The public function that integrates a system: it checks the arguments and begins the run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_number
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_instance, as_number, describe, refusal
 
 from ._events import Events
 from ._integration import Integration
 from ._recorder import EveryStep, LastOnly, Times
+from ._solution import Solution
 from ._system import System
 from .integrators import METHODS, Tableau
 
@@ -38,26 +41,26 @@ class Options:
 
 
 def solve(
-    system,
-    span,
-    method="dopri5",
+    system: System,
+    span: tuple[float, float],
     *,
-    dt=None,
-    rtol=1e-6,
-    atol=1e-9,
-    t_eval=None,
-    events=None,
-    dense_output=False,
-    history=None,
-    callback=None,
-    max_steps=None,
-    record=None,
-    sink=None,
-    keep=None,
-    checkpoint=None,
-    resume=None,
-    backend=None,
-):
+    method: str | Tableau = "dopri5",
+    dt: float | None = None,
+    rtol: float = 1e-6,
+    atol: float = 1e-9,
+    t_eval: npt.ArrayLike | None = None,
+    events: Callable | Sequence[Callable] | None = None,
+    dense_output: bool = False,
+    history: Callable | Solution | None = None,
+    callback: Callable | None = None,
+    max_steps: int | None = None,
+    record: EveryStep | Times | LastOnly | None = None,
+    sink: Callable | None = None,
+    keep: bool | None = None,
+    checkpoint: Callable | None = None,
+    resume: dict | None = None,
+    backend: str | None = None,
+) -> Solution:
     """Integrate equations (1') to (3) from span[0] to span[1].
 
     With a delay eps the steps land on every t0 + k eps, where signals may jump, and are never longer than eps; the
@@ -106,7 +109,7 @@ def solve(
         Such a state, or Solution.state: the run goes on from it, bit for bit as if it had not been interrupted (with
         the same system, method, history and options). span[0] is then ignored.
     backend : {"auto", "numba", "cupy"}, optional
-        Who computes the pair sums; default what the system says.
+        What computes the pair sums; default the system's own.
 
     Returns
     -------
@@ -132,13 +135,12 @@ def solve(
     >>> solution.q.shape, solution.success
     ((3, 2, 1), True)
     """
-    if not isinstance(system, System):
-        raise TypeError(f"system: got {type(system).__name__}; expected a System.")
+    as_instance(system, System, "system")
     if backend is not None:
         system = system._on(backend)
     t0, t1 = expect_span(span)
     if resume is not None:
-        t0 = _check_state(resume, system, t1)
+        t0 = _start_of(resume, system, t1)
     tableau = _method(method)
     options = Options(
         t0=t0,
@@ -148,99 +150,87 @@ def solve(
         rtol=as_number(rtol, "rtol", minimum=0),
         atol=as_number(atol, "atol", minimum=0),
         events=Events(events, system),
-        dense_output=_flag(dense_output, "dense_output"),
+        dense_output=as_flag(dense_output, "dense_output"),
         history=history,
-        callback=_callable(callback, "callback"),
+        callback=as_callable(callback, "callback"),
         max_steps=None if max_steps is None else as_count(max_steps, "max_steps"),
         record=_record(record, t_eval, t0, t1),
-        sink=_callable(sink, "sink"),
-        keep=sink is None if keep is None else _flag(keep, "keep"),
-        checkpoint=_callable(checkpoint, "checkpoint"),
+        sink=as_callable(sink, "sink"),
+        keep=sink is None if keep is None else as_flag(keep, "keep"),
+        checkpoint=as_callable(checkpoint, "checkpoint"),
         resume=resume,
     )
     if options.rtol == 0 and options.atol == 0:
-        raise ValueError("rtol, atol: got 0 and 0; expected at least one above 0.")
+        raise refusal("rtol, atol", "0 and 0", "at least one above 0")
     if tableau.adaptive and options.rtol and options.rtol < 1e-13:
-        raise ValueError(f"rtol: got {options.rtol:g}; expected at least 1e-13, the rounding of a step, or 0.")
+        raise refusal("rtol", f"{options.rtol:g}", "at least 1e-13, the rounding of a step, or 0")
     if history is not None and not system.delay:
-        raise ValueError("history: got one for a system of delay 0; expected none, nothing looks back.")
+        raise refusal("history", "one for a system of delay 0", "None, as such a system does not look back")
     if resume is not None and resume["method"] != tableau.name:
-        raise ValueError(f"resume: got a state of method {resume['method']}; expected {tableau.name}.")
+        raise refusal("resume", f"a state of method {resume['method']}", tableau.name)
     return Integration(system, options).go()
 
 
-def expect_span(span):
-    """Return the span as two floats, t0 < t1; raises ValueError or TypeError."""
+def expect_span(span: tuple[float, float]) -> tuple[float, float]:
+    """Return the span as two floats, t0 < t1; raises ValueError or TypeError.
+
+    Examples
+    --------
+    >>> expect_span((0, 2))
+    (0.0, 2.0)
+    """
     array = as_array(span, "span", (2,), np.float64)
     t0, t1 = float(array[0]), float(array[1])
     if not t0 < t1:
-        raise ValueError(f"span: got ({t0:g}, {t1:g}); expected t0 < t1.")
+        raise refusal("span", f"({t0:g}, {t1:g})", "t0 < t1")
     return t0, t1
 
 
 def _method(method):
-    if isinstance(method, Tableau):
-        return method
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f"method: got {method!r}; expected one of {', '.join(METHODS)}, or a Tableau.")
-    return METHODS[method]
+    return method if isinstance(method, Tableau) else METHODS[as_choice(method, METHODS, "method")]
 
 
 def _dt(dt, tableau):
     if tableau.adaptive:
         if dt is not None:
-            raise ValueError(
-                f"dt: got {dt!r} with {tableau.name}, which chooses its own steps; expected rtol and atol instead, or "
-                f"one of the methods of fixed step, {_fixed()}."
+            fixed = ", ".join(name for name, tableau in METHODS.items() if not tableau.adaptive)
+            raise refusal(
+                "dt",
+                f"{dt!r} with {tableau.name}, which chooses its own steps",
+                f"rtol and atol instead, or one of the methods of fixed step, {fixed}",
             )
         return None
     if dt is None:
-        raise ValueError(f"dt: got none; expected a step above 0, which {tableau.name} needs.")
+        raise refusal("dt", "None", f"a step above 0, which {tableau.name} needs")
     return as_number(dt, "dt", above=0)
-
-
-def _fixed():
-    return ", ".join(name for name, tableau in METHODS.items() if not tableau.adaptive)
 
 
 def _record(record, t_eval, t0, t1):
     if t_eval is not None and record is not None:
-        raise ValueError("t_eval, record: got both; expected one of them.")
+        raise refusal("t_eval, record", "both", "one of them")
     if t_eval is not None:
         record = Times(as_array(t_eval, "t_eval", ("T",), np.float64))
     if record is None:
         return EveryStep()
     if not isinstance(record, EveryStep | Times | LastOnly):
-        raise TypeError(f"record: got {type(record).__name__}; expected EveryStep, Times or LastOnly.")
+        raise refusal("record", describe(record), "EveryStep, Times or LastOnly", error=TypeError)
     if isinstance(record, Times):
         outside = record.times[(record.times < t0) | (record.times > t1)]
         if len(outside):
-            raise ValueError(f"t_eval: got {outside[0]:g}; expected times within the span, {t0:g} to {t1:g}.")
+            raise refusal("t_eval", f"{outside[0]:g}", f"times within the span, {t0:g} to {t1:g}")
     return record
 
 
-def _callable(value, name):
-    if value is not None and not callable(value):
-        raise TypeError(f"{name}: got {type(value).__name__}; expected a function.")
-    return value
-
-
-def _flag(value, name):
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: got {type(value).__name__}; expected True or False.")
-    return bool(value)
-
-
-def _check_state(state, system, t1):
+def _start_of(state, system, t1):
     keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
     if not isinstance(state, dict) or not keys <= set(state):
-        raise TypeError(f"resume: got {type(state).__name__}; expected a state of `checkpoint` or Solution.state.")
+        raise refusal("resume", type(state).__name__, "a state of `checkpoint` or Solution.state", error=TypeError)
     H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
     for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
         as_array(state[name], f"resume {name}", shape, np.float64)
     if (state["memory"] is None) != (not system.delay):
-        raise ValueError(f"resume: got a state of another delay; expected one of delay {system.delay:g}.")
+        raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
     t = as_number(float(state["t"]), "resume t")
     if not t < t1:
-        raise ValueError(f"resume: got a state at t = {t:g}; expected one before the span's end, {t1:g}.")
+        raise refusal("resume", f"a state at t = {t:g}", f"one before the span's end, {t1:g}")
     return t

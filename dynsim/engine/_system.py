@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_number
+from dynsim._check import as_array, as_count, as_instance, as_number, describe, refusal
 from dynsim.kernels import Kernel, find_backend
 
 from ._given_signals import Given, implied_signals
@@ -47,7 +49,7 @@ class System:
     signals : int, optional
         s; default what the operators' matrices, the drive or the clamps imply, else 1.
     backend : {"auto", "numba", "cupy"}
-        Who computes the pair sums, see `dynsim.kernels.find_backend`; "auto" takes a CUDA card for large systems only.
+        What computes the pair sums, see `dynsim.kernels.find_backend`; "auto" takes a CUDA card for large systems only.
 
     Attributes
     ----------
@@ -74,26 +76,26 @@ class System:
 
     def __init__(
         self,
-        q,
-        kernel=None,
-        operators=None,
+        q: npt.ArrayLike,
         *,
-        delay=0.0,
-        groups=None,
-        strengths=None,
-        drive=None,
-        clamped=None,
-        signals=None,
-        backend="auto",
-    ):
+        kernel: Kernel | None = None,
+        operators: Operators | None = None,
+        delay: float = 0.0,
+        groups: npt.ArrayLike | None = None,
+        strengths: npt.ArrayLike | None = None,
+        drive: npt.ArrayLike | Callable | tuple | None = None,
+        clamped: dict | None = None,
+        signals: int | None = None,
+        backend: str = "auto",
+    ) -> None:
         q = as_array(q, "q", dtype=np.float64)
         if q.ndim not in (2, 3) or 0 in q.shape:
-            raise ValueError(f"q: got shape {q.shape}; expected (N, d) or (H, N, d), none of them 0.")
+            raise refusal("q", f"shape {q.shape}", "(N, d) or (H, N, d), none of them 0")
         self.q = q.copy()
         self.neurons, self.dimension = q.shape[-2:]
         self.copies = q.shape[0] if q.ndim == 3 else 1
-        self.kernel = _instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
-        self.operators = _instance(Operators() if operators is None else operators, Operators, "operators")
+        self.kernel = as_instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
+        self.operators = as_instance(Operators() if operators is None else operators, Operators, "operators")
         self.delay = _one_delay(delay)
         self.groups = None if groups is None else _groups(groups, self.neurons)
         self.strengths = _strengths(strengths, self.groups, self.copies)
@@ -131,7 +133,7 @@ class System:
         if signals is not None:
             signals = as_count(signals, "signals")
             if implied not in (None, signals):
-                raise ValueError(f"signals: got {signals}; expected {implied}, the operators' number of signals.")
+                raise refusal("signals", signals, f"{implied}, the operators' number of signals")
             return signals
         for value in (self.drive, *self.clamped.values()):
             implied = implied_signals(value) if implied is None else implied
@@ -142,17 +144,10 @@ class System:
         return q.reshape(self.copies, self.neurons, self.dimension)
 
 
-def _instance(value, kind, name):
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: got {type(value).__name__}; expected a {kind.__name__}.")
-    return value
-
-
 def _one_delay(delay):
     if np.ndim(delay):
-        raise ValueError(
-            f"delay: got an array of shape {np.shape(delay)}; several delays in one system are not supported, "
-            f"give one number for all pairs."
+        raise refusal(
+            "delay", f"an array of shape {np.shape(delay)}", "one number for all pairs, as several are not supported"
         )
     return as_number(delay.item() if isinstance(delay, np.ndarray) else delay, "delay", minimum=0)
 
@@ -161,7 +156,7 @@ def _groups(groups, neurons):
     given = as_array(groups, "groups", (neurons,))
     array = given.astype(np.int64)
     if np.any(array != given) or array.min() < 0:
-        raise ValueError(f"groups: got {given[(array != given) | (array < 0)][0]:g}; expected whole numbers from 0.")
+        raise refusal("groups", f"{given[(array != given) | (array < 0)][0]:g}", "whole numbers from 0")
     return array
 
 
@@ -175,9 +170,10 @@ def _strengths(strengths, groups, copies):
     G = array.shape[-1] if array.ndim else 0
     allowed = G >= least and array.shape in ((G, G), (copies, G, G)) and not (groups is None and G != 1)
     if not allowed:
-        raise ValueError(
-            f"strengths: got shape {np.shape(strengths)}; expected ({least}, {least}) or ({copies}, {least}, {least}), "
-            f"[from, to], for {least} group(s) and {copies} copies."
+        raise refusal(
+            "strengths",
+            f"shape {np.shape(strengths)}",
+            f"({least}, {least}) or ({copies}, {least}, {least}), [from, to], for {least} group(s) and {copies} copies",
         )
     return np.array(np.broadcast_to(array, (copies, G, G)))
 
@@ -186,8 +182,8 @@ def _clamps(clamped, groups):
     if clamped is None:
         return {}
     if not isinstance(clamped, dict):
-        raise TypeError(f"clamped: got {type(clamped).__name__}; expected a dict {{group: signal}}.")
+        raise refusal("clamped", describe(clamped), "a dict {group: signal}", error=TypeError)
     for group in clamped:
         if isinstance(group, bool) or not isinstance(group, int | np.integer) or not 0 <= group < groups:
-            raise ValueError(f"clamped: got group {group!r}; expected one of the groups 0 to {groups - 1}.")
+            raise refusal("clamped", f"group {group!r}", f"one of the groups 0 to {groups - 1}")
     return dict(clamped)

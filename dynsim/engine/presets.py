@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from dynsim._check import as_choice
+
 from ._configuration import configure
+from ._system import System
 
 PRESETS = {
     "pair": "two neurons that circle and push each other onto an orbit; delay 0",
@@ -15,7 +18,7 @@ PRESETS = {
 }
 
 
-def preset_config(name):
+def preset_config(name: str) -> dict:
     """Return the configuration of a preset, to be changed and given to `configure`.
 
     Raises
@@ -28,12 +31,10 @@ def preset_config(name):
     >>> preset_config("pulse")["delay"]
     1.0
     """
-    if not isinstance(name, str) or name not in PRESETS:
-        raise ValueError(f"preset: got {name!r}; expected one of {', '.join(PRESETS)}.")
-    return deepcopy(_CONFIGS[name])
+    return deepcopy(_CONFIGS[as_choice(name, PRESETS, "preset")])
 
 
-def preset(name, seed=0):
+def preset(name: str, seed: int = 0) -> tuple[System, tuple, dict]:
     """Return a ready-made (system, span, options); options go to `solve` as keywords.
 
     Parameters

@@ -241,6 +241,6 @@ def _gains(trajectory):
     for k in some:
         q, R = trajectory.q[int(k)].astype(float), trajectory.R[int(k)].astype(float)
         finite = np.isfinite(q).all() and np.isfinite(R).all()
-        gains.append(echo_gain(system, q.reshape(system.q.shape), R) if finite else np.nan)
+        gains.append(echo_gain(system, q.reshape(system.q.shape), R=R) if finite else np.nan)
     gains = np.array(gains)
     return (trajectory.time[some], gains) if np.nanmax(gains, initial=0.0) > 1e-12 else None

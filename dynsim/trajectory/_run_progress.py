@@ -69,7 +69,7 @@ class ProgressWriter:
             from dynsim.engine import echo_gain
 
             before = clock.monotonic()
-            self.gain_value = echo_gain(self.system, np.reshape(state["q"], np.shape(self.system.q)), state["R"])
+            self.gain_value = echo_gain(self.system, np.reshape(state["q"], np.shape(self.system.q)), R=state["R"])
             self.gain_due = clock.monotonic() + _GAIN_SHARE * (clock.monotonic() - before)
         line = {"t": float(t), "frames": frames, "seconds": round(clock.monotonic() - self.began, 3)}
         line |= {name: _size(state[key]) for name, key in (("received", "R"), ("emitted", "E"), ("speed", "velocity"))}

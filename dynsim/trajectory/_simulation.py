@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table
 from dynsim._files import expect_claim, expect_output, to_json
-from dynsim.engine import EveryStep, Solution, System, Times, configure
+from dynsim.engine import EveryStep, Solution, System, Tableau, Times, configure, expect_span
 from dynsim.engine import solve as engine_solve
-from dynsim.engine._solve import expect_span
 from dynsim.errors import DataError
 from dynsim.kernels import find_backend
 
@@ -27,8 +26,8 @@ from ._writer import TrajectoryWriter
 def solve(
     system: System,
     span: npt.ArrayLike,
-    method: str = "dopri5",
     *,
+    method: str | Tableau = "dopri5",
     path: str | os.PathLike | None = None,
     **options,
 ) -> Solution:
@@ -43,7 +42,7 @@ def solve(
     """
     if path is not None:
         return run(system, span, path=path, method=method, **options)
-    return engine_solve(system, span, method, **options)
+    return engine_solve(system, span, method=method, **options)
 
 
 def run(
@@ -212,7 +211,7 @@ class _Stream:
             options = {**options, "checkpoint": self.checkpoint}
         self.begun = system, span, make
         try:
-            solution = engine_solve(system, span, method, sink=self.write, **options)
+            solution = engine_solve(system, span, method=method, sink=self.write, **options)
             self.begin()  # where there was neither a frame nor a step
             self.writer.record("outcome", _outcome(solution))
             if self.progress is not None:

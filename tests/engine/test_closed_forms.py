@@ -19,7 +19,7 @@ def test_one_neuron(method, delay):
     # q' = (F + E B) / (1 - E C) q; at rtol 1e-12 per step, a few hundred steps stay below 1e-9.
     B, C, E, F = 0.7, -0.4, 1.3, -2.0
     system = System([[1.5]], operators=Operators(A=3.0, B=B, C=C, E=E, F=F), delay=delay)
-    solution = solve(system, (0.0, 2.0), method, rtol=1e-12, atol=1e-14)
+    solution = solve(system, (0.0, 2.0), method=method, rtol=1e-12, atol=1e-14)
     rate = (F + E * B) / (1 - E * C)
     assert abs(solution.q[:, 0, 0] - 1.5 * np.exp(rate * solution.t)).max() < 1e-9
     # (2) holds in every frame, with the q' of (3).
@@ -71,7 +71,7 @@ def test_network_of_layers_is_a_system(activation):
             q[:, order], operators=Operators(A=1.0, activation=activation), delay=delay, groups=groups[order],
             strengths=strengths, drive=drive[order], clamped={0: x[members]}, signals=2,
         )  # fmt: skip
-        solution = solve(system, (0.0, layers * delay), "rk4", dt=delay)
+        solution = solve(system, (0.0, layers * delay), method="rk4", dt=delay)
         last = groups[order] == layers
         found = order[last] - sum(sizes[:-1])
         # Sums of at most 21 products of numbers of order 1, three layers deep.
@@ -97,11 +97,11 @@ def test_linear_delay_equation_by_the_method_of_steps(C, method, dt):
     # Two neurons that act on each other with phi = 1. Piece k has degree k + 1; rk4's lookups are exact up to degree
     # 3, and its step up to q' of degree 3, so that the first three pieces hold to rounding; so do five for order 5.
     delay, intervals = 0.5, 3
-    system = System([[1.0], [1.0]], UNIT, Operators(B=1.0, C=C, D=-1.3), delay=delay)
+    system = System([[1.0], [1.0]], kernel=UNIT, operators=Operators(B=1.0, C=C, D=-1.3), delay=delay)
     exact = pieces(1.0, C, -1.3, delay, intervals)
     options = {"dt": dt} if dt else {}
     times = np.linspace(0, intervals * delay, 31)
-    solution = solve(system, (0.0, intervals * delay), method, t_eval=times, **options)
+    solution = solve(system, (0.0, intervals * delay), method=method, t_eval=times, **options)
     for t, q in zip(solution.t, solution.q[:, 0, 0], strict=True):
         k = min(int(t / delay), intervals - 1)
         assert abs(q - exact[k](t - k * delay)) < 1e-14 * 50
@@ -111,8 +111,8 @@ def test_linear_delay_equation_by_the_method_of_steps(C, method, dt):
 def test_frames_where_a_delay_ends_hold_the_limit_from_the_right():
     # E = C q' with q' = D R: interval 0 has R = E_history = B = 1, then E = q + C D: a jump at every k eps.
     delay, C, D = 0.5, 0.6, -1.3
-    system = System([[1.0], [1.0]], UNIT, Operators(B=1.0, C=C, D=D), delay=delay)
-    solution = solve(system, (0.0, 3 * delay), "rk4", dt=0.25, dense_output=True)
+    system = System([[1.0], [1.0]], kernel=UNIT, operators=Operators(B=1.0, C=C, D=D), delay=delay)
+    solution = solve(system, (0.0, 3 * delay), method="rk4", dt=0.25, dense_output=True)
     q = pieces(1.0, C, D, delay, 4)
     for k in range(4):
         frame = int(np.flatnonzero(np.isclose(solution.t, k * delay))[0])
@@ -129,13 +129,13 @@ def test_field_between_frozen_places_is_a_power_of_the_matrix(reference):
     q, kernel = generator.uniform(-1, 1, (9, 3)), Kernel("inverse", metric="l1")
     drive = generator.standard_normal((9, 1))
     B = generator.standard_normal((1, 3))
-    system = System(q, kernel, Operators(A=0.2, B=B), delay=0.3, drive=drive)
+    system = System(q, kernel=kernel, operators=Operators(A=0.2, B=B), delay=0.3, drive=drive)
     Phi = reference.coupling_matrix(kernel, q, q)
     E = q @ B.T
     for _ in range(7):
         R = drive + Phi @ E
         E = 0.2 * R + q @ B.T
-    solution = solve(system, (0.0, 6 * 0.3), "heun", dt=0.3)
+    solution = solve(system, (0.0, 6 * 0.3), method="heun", dt=0.3)
     np.testing.assert_allclose(solution.R[-1], R, rtol=1e-12)
     np.testing.assert_allclose(solution.E[-1], E, rtol=1e-12)
 
@@ -144,7 +144,7 @@ def test_field_between_frozen_places_is_a_power_of_the_matrix(reference):
 def test_growth_rate_is_lambert_w(strength):
     # q' = c q(t - 1) with history e^(lambda t), lambda = W(c): the solution is e^(lambda t) for ever.
     root = complex(lambertw(strength))
-    system = System([[1.0], [1.0]], UNIT, Operators(B=1.0, D=strength), delay=1.0)
+    system = System([[1.0], [1.0]], kernel=UNIT, operators=Operators(B=1.0, D=strength), delay=1.0)
 
     def history(t):
         return np.full((2, 1), np.exp(root * t).real)
@@ -166,7 +166,7 @@ def test_root_of_the_neutral_equation():
     def history(t):
         return np.full((2, 1), np.exp(root * t).real), np.full((2, 1), ((B + C * root) * np.exp(root * t)).real)
 
-    system = System([[1.0], [1.0]], UNIT, Operators(B=B, C=C, D=D), delay=1.0)
+    system = System([[1.0], [1.0]], kernel=UNIT, operators=Operators(B=B, C=C, D=D), delay=1.0)
     solution = solve(system, (0.0, 6.0), history=history, rtol=1e-10, atol=1e-12)
     exact = np.exp(root * solution.t).real
     assert abs(solution.q[:, 0, 0] - exact).max() < 1e-6
@@ -178,12 +178,13 @@ def test_delay_to_zero_agrees_with_delay_zero(reference):
     q = generator.uniform(-1, 1, (5, 2))
     operators = Operators(A=0.1, B=generator.standard_normal((1, 2)), D=generator.standard_normal((2, 1)), F=-0.5)
     kernel = Kernel("gaussian")
-    at_once = solve(System(q, kernel, operators), (0.0, 1.0), rtol=1e-11, atol=1e-12)
+    at_once = solve(System(q, kernel=kernel, operators=operators), (0.0, 1.0), rtol=1e-11, atol=1e-12)
     assert 0 < at_once.echo_gain < 1
     delays = np.array([0.02, 0.01, 0.005])
     differences = [
         abs(
-            solve(System(q, kernel, operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1] - at_once.q[-1]
+            solve(System(q, kernel=kernel, operators=operators, delay=eps), (0.0, 1.0), rtol=1e-9, atol=1e-11).q[-1]
+            - at_once.q[-1]
         ).max()
         for eps in delays
     ]
@@ -199,7 +200,9 @@ def test_twenty_neurons_at_delay_zero_against_scipy(activation, reference):
     kernel = Kernel("inverse", softening=1.0)
     act = np.tanh if activation == "tanh" else lambda x: x
     matrices = (A, B, C, D, E, F)
-    system = System(q, kernel, Operators(*matrices, activation=activation))
+    system = System(
+        q, kernel=kernel, operators=Operators(**dict(zip("ABCDEF", matrices, strict=True)), activation=activation)
+    )
 
     def velocity(t, y):
         places = y.reshape(q.shape)

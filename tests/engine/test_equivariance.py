@@ -23,9 +23,9 @@ def draw(seed, neurons=7, d=3, s=2):
 
 def run(q, operators, delay, **options):
     return solve(
-        System(q, KERNEL, Operators(**operators, activation="tanh"), delay=delay, **options),
+        System(q, kernel=KERNEL, operators=Operators(**operators, activation="tanh"), delay=delay, **options),
         (0.0, 0.6),
-        "rk4",
+        method="rk4",
         dt=0.07,
     )
 

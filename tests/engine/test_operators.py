@@ -95,10 +95,10 @@ def test_a_number_is_a_multiple_of_the_identity():
     numbers = Operators(A=0.1, B=0.2, C=0.3, D=0.4, E=0.5, F=-0.6)
     one = np.eye(3)
     matrices = Operators(A=0.1 * one, B=0.2 * one, C=0.3 * one, D=0.4 * one, E=0.5 * one, F=-0.6 * one)
-    each = Operators(*(np.full(5, c) for c in (0.1, 0.2, 0.3, 0.4, 0.5, -0.6)))
+    each = Operators(**{name: getattr(numbers, name) * np.ones(5) for name in "ABCDEF"})
     kernel = Kernel("gaussian")
     results = [
-        solve(System(q, kernel, operators, signals=3), (0.0, 0.5), "rk4", dt=0.1).q
+        solve(System(q, kernel=kernel, operators=operators, signals=3), (0.0, 0.5), method="rk4", dt=0.1).q
         for operators in (numbers, matrices, each)
     ]
     np.testing.assert_allclose(results[1], results[0], rtol=1e-13)
@@ -165,7 +165,9 @@ def test_echo_gain_is_the_spectral_radius(reference, monkeypatch):
     q = generator.uniform(-1, 1, (30, 3))
     operators = Operators(A=generator.standard_normal((2, 2)), activation="identity")
     groups, strengths = np.repeat([0, 1, 2], 10), generator.standard_normal((3, 3))
-    system = System(q, Kernel("gaussian"), operators, groups=groups, strengths=strengths, clamped={2: 1.0})
+    system = System(
+        q, kernel=Kernel("gaussian"), operators=operators, groups=groups, strengths=strengths, clamped={2: 1.0}
+    )
     Phi = reference.coupling_matrix(system.kernel, q, q) * strengths[groups][:, groups].T
     Phi[:, groups == 2] = 0.0
     expected = np.abs(np.linalg.eigvals(np.kron(Phi, operators.A))).max()
@@ -196,14 +198,16 @@ def test_krylov_and_direct_solutions_agree_at_delay_zero(activation, each, monke
     generator = np.random.default_rng(4)
     q = generator.uniform(-1, 1, (12, 3))
     small = random_operators(5, each=each)
-    operators = Operators(*(0.05 * getattr(small, name) for name in "ABCDE"), 0.1 * small.F, activation=activation)
+    operators = Operators(
+        **{name: 0.05 * getattr(small, name) for name in "ABCDE"}, F=0.1 * small.F, activation=activation
+    )
     system = System(
-        q, Kernel("inverse", softening=0.4), operators, groups=np.repeat([0, 1, 2], 4),
+        q, kernel=Kernel("inverse", softening=0.4), operators=operators, groups=np.repeat([0, 1, 2], 4),
         strengths=generator.standard_normal((3, 3)), drive=generator.standard_normal((12, 2)), clamped={1: 0.3},
     )  # fmt: skip
-    direct = solve(system, (0.0, 0.5), "rk4", dt=0.1)
+    direct = solve(system, (0.0, 0.5), method="rk4", dt=0.1)
     monkeypatch.setattr("dynsim.engine._zero_delay.DENSE_LIMIT", 1)
-    krylov = solve(system, (0.0, 0.5), "rk4", dt=0.1)
+    krylov = solve(system, (0.0, 0.5), method="rk4", dt=0.1)
     assert direct.success and direct.echo_gain > 0.01
     # R is solved to 1e-12 relative; a well-conditioned system of gain below 1, 20 evaluations.
     np.testing.assert_allclose(krylov.R, direct.R, rtol=0, atol=1e-9)
@@ -215,9 +219,9 @@ def test_newton_beyond_gain_one(reference):
     generator = np.random.default_rng(6)
     q = generator.uniform(-1, 1, (10, 2))
     drive = generator.standard_normal((10, 1))
-    system = System(q, Kernel("gaussian"), Operators(A=-2.0, activation="tanh"), drive=drive)
+    system = System(q, kernel=Kernel("gaussian"), operators=Operators(A=-2.0, activation="tanh"), drive=drive)
     assert echo_gain(system) > 5
-    solution = solve(system, (0.0, 0.1), "euler", dt=0.1)
+    solution = solve(system, (0.0, 0.1), method="euler", dt=0.1)
     R = solution.R[0]
     defect = R - drive - reference.coupling_matrix(system.kernel, q, q) @ np.tanh(-2.0 * R)
     assert np.abs(defect).max() < 1e-11

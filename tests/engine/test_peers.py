@@ -13,7 +13,9 @@ SOFTENING = 0.5
 
 def ours():
     """q' = -q / 10 - R / 2 with E = q: retarded, so every program can do it."""
-    system = System(Q0, Kernel(softening=SOFTENING), Operators(B=1.0, D=-0.5, F=-0.1), delay=DELAY, signals=2)
+    system = System(
+        Q0, kernel=Kernel(softening=SOFTENING), operators=Operators(B=1.0, D=-0.5, F=-0.1), delay=DELAY, signals=2
+    )
     return solve(system, (0.0, END), rtol=1e-11, atol=1e-13, record=LastOnly()).q[-1]
 
 

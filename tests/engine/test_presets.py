@@ -1,5 +1,7 @@
 """The ready-made systems do what their lines say."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,11 @@ def test_stable_settles_and_echo_says_why_it_does_not():
     system, span, options = preset("echo", 1)
     solution = solve(system, span, record=LastOnly(), **options)
     assert solution.status == -2 and "echo gain rho(a Phi) = 3 per delay" in solution.message
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_systems_of_configurations_can_be_pickled(name):
+    system, span, options = preset(name)
+    again = pickle.loads(pickle.dumps(system))
+    first, second = (solve(made, span, **{**options, "max_steps": 5}) for made in (system, again))
+    assert np.array_equal(first.q, second.q) and np.array_equal(first.E, second.E)

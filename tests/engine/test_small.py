@@ -24,8 +24,8 @@ def system(delay, activation="identity", kernel=None, **options):
     strengths[:, 0, 1] = 0.0
     values = generator.standard_normal((3, 6, 2))
     given = {"drive": ([0.2, 0.5, 1.0], values), "clamped": {2: values[0, :2]}, **options}
-    return System(q, kernel or Kernel("inverse", softening=0.4), Operators(**operators, activation=activation),
-                  delay=delay, groups=groups, strengths=strengths, **given)  # fmt: skip
+    kernel, operators = kernel or Kernel("inverse", softening=0.4), Operators(**operators, activation=activation)
+    return System(q, kernel=kernel, operators=operators, delay=delay, groups=groups, strengths=strengths, **given)
 
 
 def fits(run, history=None):
@@ -56,9 +56,9 @@ def test_the_same_as_array_by_array(monkeypatch, delay, activation, options):
 @pytest.mark.parametrize("profile", ["inverse", "linear", "gaussian", "exponential", "inverse-square", "c/r"])
 def test_every_kernel(monkeypatch, profile, metric):
     run = system(0.3, kernel=Kernel(profile, metric, 0.3, 0.4, 0.8))
-    ours = solve(run, (0.0, 0.7), "rk4", dt=0.1)
+    ours = solve(run, (0.0, 0.7), method="rk4", dt=0.1)
     monkeypatch.setattr(_machine, "is_small", lambda system, memory: False)
-    np.testing.assert_allclose(ours.E, solve(run, (0.0, 0.7), "rk4", dt=0.1).E, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.E, solve(run, (0.0, 0.7), method="rk4", dt=0.1).E, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("delay", "activation"), CASES[:3])
@@ -88,8 +88,8 @@ def test_the_same_bits_in_any_portions(monkeypatch, delay, activation, method):
 
 def test_the_ring_grows_with_the_steps_in_a_delay_only():
     run = system(0.3)
-    many = solve(run, (0.0, 0.95), "rk4", dt=0.001, record=LastOnly())  # 300 segments in a delay, 64 at first
-    single = solve(run, (0.0, 0.95), "rk4", dt=0.001)
+    many = solve(run, (0.0, 0.95), method="rk4", dt=0.001, record=LastOnly())  # 300 segments in a delay, 64 at first
+    single = solve(run, (0.0, 0.95), method="rk4", dt=0.001)
     assert np.array_equal(many.q[-1], single.q[-1]) and many.naccepted == single.naccepted > 900
     assert len(many.state["memory"]["steps"]) <= 2 * 300 + 2
 
@@ -101,7 +101,7 @@ def test_max_steps_and_callbacks_count_as_always():
     rest = solve(run, (0.0, 1.25), resume=part.state, record=LastOnly())
     assert np.array_equal(rest.q[-1], solve(run, (0.0, 1.25), record=LastOnly()).q[-1])
     kept = []
-    solve(run, (0.0, 0.5), "rk4", dt=0.1, callback=lambda t, q: kept.append(q) or q.fill(0.0))
+    solve(run, (0.0, 0.5), method="rk4", dt=0.1, callback=lambda t, q: kept.append(q) or q.fill(0.0))
     assert len(kept) >= 5 and not any(np.any(q) for q in kept)  # its own copies
 
 

@@ -26,7 +26,7 @@ def crowd(delay=0.3, n=6, activation="identity", copies=1, **options):
         F=-0.5,
         activation=activation,
     )
-    return System(q, Kernel("gaussian"), operators, delay=delay, **options)
+    return System(q, kernel=Kernel("gaussian"), operators=operators, delay=delay, **options)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3])
@@ -67,12 +67,12 @@ def test_what_to_record(method):
 
 
 def test_steps_land_where_delays_end():
-    solution = solve(crowd(delay=0.3), (0.5, 2.0), "rk4", dt=0.08)
+    solution = solve(crowd(delay=0.3), (0.5, 2.0), method="rk4", dt=0.08)
     for k in range(6):
         assert np.abs(solution.t - (0.5 + 0.3 * k)).min() < 1e-15
     assert np.diff(solution.t).max() < 0.08 + 1e-12
     # A step longer than the delay is cut to it.
-    assert solve(crowd(delay=0.3), (0.0, 0.9), "rk4", dt=5.0).naccepted == 3
+    assert solve(crowd(delay=0.3), (0.0, 0.9), method="rk4", dt=5.0).naccepted == 3
 
 
 @pytest.mark.parametrize("terminal", [None, True, 2])
@@ -126,15 +126,15 @@ def test_a_true_callback_stops():
         seen.append((t, q.shape))
         return len(seen) == 4
 
-    solution = solve(crowd(), (0.0, 2.0), "rk4", dt=0.1, callback=callback)
+    solution = solve(crowd(), (0.0, 2.0), method="rk4", dt=0.1, callback=callback)
     assert solution.status == 2 and solution.success and "callback" in solution.message
     assert len(solution.t) == 5 and solution.t[-1] == seen[-1][0] and seen[0][1] == (6, 2)
-    last = solve(crowd(), (0.0, 2.0), "rk4", dt=0.1, callback=lambda t, q: t > 0.35, record=LastOnly())
+    last = solve(crowd(), (0.0, 2.0), method="rk4", dt=0.1, callback=lambda t, q: t > 0.35, record=LastOnly())
     assert len(last.t) == 1 and last.t[0] == pytest.approx(0.4)
 
 
 def test_max_steps_gives_the_part_that_was_run():
-    solution = solve(crowd(), (0.0, 2.0), "rk4", dt=0.1, max_steps=7)
+    solution = solve(crowd(), (0.0, 2.0), method="rk4", dt=0.1, max_steps=7)
     assert solution.status == -1 and not solution.success and len(solution.t) == 8
     assert "max_steps = 7" in solution.message
 
@@ -194,7 +194,7 @@ def test_an_earlier_solution_as_history(split):
     options = {"rtol": 1e-10, "atol": 1e-12}
     whole = solve(system, (0.0, 1.5), **options)
     first = solve(system, (0.0, split), dense_output=True, **options)
-    later = System(first.q[-1], system.kernel, system.operators, delay=0.3)
+    later = System(first.q[-1], kernel=system.kernel, operators=system.operators, delay=0.3)
     second = solve(later, (split, 1.5), history=first, **options)
     np.testing.assert_allclose(second.q[-1], whole.q[-1], atol=1e-9)
     np.testing.assert_allclose(second.E[-1], whole.E[-1], atol=1e-8)
@@ -204,7 +204,7 @@ def test_an_earlier_solution_as_history(split):
 
 
 def test_the_delay_memory_does_not_grow_with_the_span():
-    short, long = (solve(crowd(delay=0.3), (0.0, T), "rk4", dt=0.1).state["memory"] for T in (3.05, 30.05))
+    short, long = (solve(crowd(delay=0.3), (0.0, T), method="rk4", dt=0.1).state["memory"] for T in (3.05, 30.05))
     assert short["q"].shape == long["q"].shape and short["E"].shape == long["E"].shape
 
 
@@ -218,7 +218,7 @@ def test_the_same_bits_on_any_number_of_threads():
     try:
         for count in (1, 2):
             numba.set_num_threads(count)
-            results.append(solve(system, (0.0, 0.5), "rk4", dt=0.1))
+            results.append(solve(system, (0.0, 0.5), method="rk4", dt=0.1))
             assert numba.get_num_threads() == count
     finally:
         numba.set_num_threads(threads)
@@ -247,7 +247,7 @@ def test_divergence_names_the_echo(options):
 @pytest.mark.parametrize("delay", [0.0, 0.4])
 def test_a_place_that_runs_away_diverges(delay):
     system = System([[1.0], [3.0]], operators=Operators(F=5.0), delay=delay)
-    solution = solve(system, (0.0, 1000.0), "rk4", dt=0.2)
+    solution = solve(system, (0.0, 1000.0), method="rk4", dt=0.2)
     assert solution.status == -2 and "place of neuron" in solution.message
     assert np.isfinite(solution.q).all() and len(solution.t) > 100
     assert solve(system, (0.0, 1000.0), record=LastOnly()).status == -2
@@ -287,7 +287,7 @@ def test_a_sampled_drive_is_interpolated():
     # q' = I(t), I the triangle 0, 1, 0 at 0, 1, 3: q(3) = 1.5; Heun's rule is exact on straight lines.
     values = np.array([0.0, 1.0, 0.0])[:, None, None]
     system = System([[0.0]], operators=Operators(D=1.0), drive=([0.0, 1.0, 3.0], values))
-    solution = solve(system, (-1.0, 4.0), "heun", dt=0.5)
+    solution = solve(system, (-1.0, 4.0), method="heun", dt=0.5)
     assert solution.q[-1, 0, 0] == pytest.approx(1.5, abs=1e-14)
     assert solution.R[:, 0, 0].max() == 1.0 and solution.R[-1, 0, 0] == 0.0
 
@@ -298,7 +298,7 @@ def test_a_clamped_group_emits_what_is_given_and_still_moves():
         [[0.0], [1.0], [2.0]], operators=Operators(A=0.5, D=1.0), delay=0.25, groups=groups,
         clamped={0: lambda t: np.full((1, 1), np.cos(t))},
     )  # fmt: skip
-    solution = solve(system, (0.0, 1.0), "rk4", dt=0.05)
+    solution = solve(system, (0.0, 1.0), method="rk4", dt=0.05)
     np.testing.assert_allclose(solution.E[:, 0, 0], np.cos(solution.t), atol=1e-15)
     assert abs(solution.q[-1, 0, 0]) > 0.01
     at_once = solve(System(system.q, operators=system.operators, groups=groups, clamped={0: 2.0}), (0.0, 0.5))
@@ -319,7 +319,7 @@ def test_doubling_the_tolerance_of_a_neutral_run_keeps_its_signals():
     generator = np.random.default_rng(4)
     q = generator.uniform(-1, 1, (5, 2))
     operators = Operators(A=0.3, B=[[1.0, -1.0]], C=[[0.3, 0.2]], D=[[0.5], [0.7]], F=[[-0.1, -4.0], [4.0, -0.1]])
-    system = System(q, Kernel("gaussian"), operators, delay=0.5)
+    system = System(q, kernel=Kernel("gaussian"), operators=operators, delay=0.5)
     exact = solve(system, (0.0, 2.0), rtol=1e-12, atol=1e-13)
     for rtol in (1e-4, 1e-6, 1e-8):
         solution = solve(system, (0.0, 2.0), rtol=rtol, atol=rtol * 1e-3)

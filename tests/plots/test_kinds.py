@@ -74,7 +74,7 @@ def test_energy_of_known_motion(tmp_path):
 
 def test_energy_shows_the_echo_gain_of_what_can_be_made_again(tmp_path):
     operators = dynsim.Operators(A=3.0, B=1.0)
-    system = dynsim.System(np.array([[0.0], [2.0]]), dynsim.Kernel("inverse"), operators, delay=1.0)
+    system = dynsim.System(np.array([[0.0], [2.0]]), kernel=dynsim.Kernel("inverse"), operators=operators, delay=1.0)
     solution = dynsim.solve(system, (0.0, 2.0), method="rk4", dt=0.25)
     panels = solution.plot("energy").axes
     # Two neurons at distance 2, phi = 1 / 2, a = 3, at rest: rho = 1.5, an eigenvalue of a symmetric 2 x 2 matrix.

@@ -74,9 +74,9 @@ def test_paths_are_checked_before_the_engine_starts(engine, tmp_path):
 
 
 def test_solve_writes_only_with_a_path(engine, tmp_path):
-    assert solve(system(), (0.0, 1.0), "rk4", dt=0.5).nfev == 7
+    assert solve(system(), (0.0, 1.0), method="rk4", dt=0.5).nfev == 7
     assert not list(tmp_path.iterdir())
-    solve(system(), (0.0, 1.0), "rk4", dt=0.5, path=tmp_path / "run.h5", seed=4)
+    solve(system(), (0.0, 1.0), method="rk4", dt=0.5, path=tmp_path / "run.h5", seed=4)
     assert engine == [{"method": "rk4", "dt": 0.5}] * 2
     assert Trajectory(tmp_path / "run.h5").seed == 4
 

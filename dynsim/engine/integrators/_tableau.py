@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance
+from dynsim._check import as_array, as_count, as_instance, refusal
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +44,19 @@ class Tableau:
 
     Examples
     --------
-    >>> midpoint = Tableau("midpoint", 2, [[0, 0], [0.5, 0]], [0, 1], [0, 0.5], [[1, -1], [0, 1]], nodes=2)
+    >>> midpoint = Tableau("midpoint", 2, A=[[0, 0], [0.5, 0]], b=[0, 1], c=[0, 0.5], P=[[1, -1], [0, 1]])
     >>> midpoint.adaptive
     False
     """
 
     name: str
     order: int
-    A: object
-    b: object
-    c: object
-    P: object
-    b_error: object = None
+    _: KW_ONLY
+    A: npt.ArrayLike
+    b: npt.ArrayLike
+    c: npt.ArrayLike
+    P: npt.ArrayLike
+    b_error: npt.ArrayLike | None = None
     error_order: int = 0
     nodes: int = 2
     reference: str = ""
@@ -92,17 +94,17 @@ class Tableau:
                 f"tableau {self.name}: expected b_error ({S},) summing to 0 and an error_order of at least 1."
             )
         if self.nodes < max(2, self.order):
-            raise ValueError(f"tableau {self.name}: got {self.nodes} nodes; expected at least max(2, order).")
+            raise refusal(f"tableau {self.name}", f"{self.nodes} nodes", f"at least {max(2, self.order)}")
         last = bool(S > 1 and self.c[-1] == 1.0 and np.array_equal(self.A[-1, :-1], self.b[:-1]) and self.b[-1] == 0)
         object.__setattr__(self, "first_same_as_last", last)
 
     @property
-    def adaptive(self):
+    def adaptive(self) -> bool:
         """Whether the method estimates its error and so chooses its steps."""
         return self.b_error is not None
 
     @property
-    def stages(self):
+    def stages(self) -> int:
         """Number of stages S."""
         return len(self.b)
 
