@@ -41,7 +41,7 @@ def fill(target, source):
         to[j] = of[j]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")  # a call would hand over all of the memory's arrays
 def recall(t, memory, q, E):
     """Fill q and E with the places and emitted signals one delay before t, a time in the current interval."""
     current, origin, phases = memory[4], memory[5], memory[6]

@@ -88,6 +88,14 @@ def activation_slopes(kind, values):
             values[i, k] = _slope(kind, values[i, k])
 
 
+@njit(cache=True, nogil=True)
+def clear(values):
+    """Set all numbers to 0."""
+    flat = values.ravel()
+    for j in range(len(flat)):
+        flat[j] = 0.0
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def add_product(operator, x, out):
     """out (N, rows) += operator x, x (N, columns)."""
@@ -110,7 +118,7 @@ def emit(R, Q, operators, given, E):
         fill(E, rest)
         add_product(a, R, E)
     else:
-        fill(E, np.zeros_like(E))
+        clear(E)
         inner = np.zeros_like(E)
         add_product(A, R, inner)
         activate(flags[ACTIVATION], inner)
@@ -124,14 +132,16 @@ def emit(R, Q, operators, given, E):
                 E[i, k] = clamped[i, k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def move(q, R, E, D, by_E, F, f):
     """f = q' of (3) for every copy, (H, N, d)."""
-    moved = np.zeros(f.shape[1:])
+    moved = f[0]
+    clear(moved)
     add_product(D, R, moved)
     add_product(by_E, E, moved)
-    for h in range(len(q)):
-        fill(f[h], moved)
+    for h in range(len(q) - 1, -1, -1):  # the first copy last: it holds what all have in common
+        if h > 0:
+            fill(f[h], moved)
         add_product(F, q[h], f[h])
 
 
@@ -145,7 +155,7 @@ def all_finite(values):
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def add_copies(q, Q):
     """Q (N, d) += sum of q (H, N, d) over the copies."""
     for h in range(q.shape[0]):
@@ -163,15 +173,18 @@ def right_hand_side(receive, build):
     @build
     def evaluate(t, q, pairs, operators, given, memory, R, E, f):
         # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or UNSOLVED.
-        past_q, past_E, Q = q, np.zeros_like(E), np.zeros(q.shape[1:])
-        if len(memory[6]) > 0:
-            past_q = np.empty_like(q)
+        past_q, past_E, Q = q, E, np.zeros(q.shape[1:])
+        delayed = len(memory[6]) > 0
+        if delayed:
+            past_q, past_E = np.empty_like(q), np.empty_like(E)
             recall(t, memory, past_q, past_E)
-        if not (all_finite(q) and all_finite(past_q) and all_finite(past_E)):
-            fill(E, past_E)
+            if not (all_finite(past_q) and all_finite(past_E)):
+                fill(E, past_E)
+                return NOT_FINITE
+        if not all_finite(q):
             return NOT_FINITE
         add_copies(q, Q)
-        code = receive(t, q, Q, past_q, past_E, pairs, operators, given, memory, R)
+        code = receive(t, q, Q, past_q, past_E, pairs, operators, given, delayed, R)
         if code != OK:
             return code
         emit(R, Q, operators, given, E)

@@ -64,12 +64,13 @@ class Machine:
         self.trouble = None
         self.given.update(t)
         self.memory.look_before_start(t)
-        return self.equations(t, *arguments)
+        with np.errstate(all="ignore"):  # what is not finite is found and named
+            return self.equations(t, *arguments)
 
-    def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, memory, R):
+    def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
         """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
         try:
-            if self.solver is None:
+            if delayed:
                 R[...] = self.system._coupling.received(past_q, q, past_E)
                 add_signal(t, given[0], given[1], R)
             else:
@@ -80,9 +81,8 @@ class Machine:
         return OK
 
     def _call(self, clock, state, pause_at, steps, tries):
-        with np.errstate(all="ignore"):  # what is not finite is found and named
-            return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial,
-                              pause_at, steps, tries))  # fmt: skip
+        return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial, pause_at,
+                          steps, tries))  # fmt: skip
 
     def evaluate(self, t, q, *, velocities=True):
         """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence."""

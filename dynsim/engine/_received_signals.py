@@ -9,7 +9,7 @@ from numba import njit
 
 from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, specialisation
 
-from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, emit, fill
+from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, clear, emit
 from ._failure import NotFinite
 from ._given_signals import add_signal
 
@@ -74,7 +74,7 @@ def receive_directly(expression):
     """(1') as a compiled loop over all pairs, for a kernel written as an expression or, for "", any built-in one."""
 
     @njit(nogil=True, error_model="numpy", inline="always")
-    def receive(t, q, Q, past_q, past_E, pairs, operators, given, memory, R):
+    def receive(t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
         groups, strengths, profile, metric, numbers = pairs
         H, N, d = q.shape
         Phi, row, axes = np.zeros((N, N)), np.empty(N), np.empty((d, N))
@@ -90,8 +90,7 @@ def receive_directly(expression):
                         Phi[i, j] += strength * row[j]
         for i in range(N):
             Phi[i, i] = 0.0
-        delayed = len(memory[6]) > 0
-        fill(R, np.zeros_like(R))
+        clear(R)
         if not delayed:
             emit(R, Q, operators, given, past_E)
         for i in range(N):
