@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
+from dynsim.kernels import PROFILES
+
 from ._delay_memory import begin_interval, cut_time, fill, keep_step
 from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
 from ._received_signals import receive_directly
@@ -214,11 +216,12 @@ def machine(evaluate, build):
 
 
 @cache
-def compiled_machine(expression, tables=str(ACTIVATIONS)):
+def compiled_machine(expression, tables=f"{ACTIVATIONS} {PROFILES}"):
     """The compiled loop for a kernel written as an expression, or, for "", for all built-in kernels.
 
     Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
-    function is not. So this closes over texts, for the first of which `_machine` gives the compiled parts.
+    function is not. So this closes over texts: the expression, for which `_machine` gives the compiled parts, and the
+    tables that these were made of, so that a longer table is compiled anew.
     """
 
     @njit(cache=True, nogil=True)
