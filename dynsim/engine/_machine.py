@@ -45,11 +45,11 @@ class Machine:
         self.trial = (self.new_q, self.new_R, self.new_E, np.zeros((H, N, d)), self.K,
                       np.zeros((memory.nodes, H * N * d)), self.E_nodes)  # fmt: skip
         self.tableau = tableau.arrays(rtol, atol)
-        expression, self.pairs = pair_arrays(system)
+        expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
         self.solver = None
         if is_small(system, memory):
-            self.loop = compiled_machine(expression)
+            self.loop = compiled_machine(expressions)
         else:
             self.solver = None if system.delay else ZeroDelaySolver(system)
             self.equations = right_hand_side(self._receive, _as_it_is)

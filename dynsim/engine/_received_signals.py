@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numba import njit
 
-from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, specialisation
+from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, row_specialisation
 
 from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, clear, emit
 from ._failure import NotFinite
@@ -15,12 +15,10 @@ from ._given_signals import add_signal
 
 
 def pair_arrays(system):
-    """The text of a kernel that is an expression, else "", and arrays: groups, strengths, profile, metric, numbers."""
-    profile, metric, _, _ = specialisation(system.kernel, system.dimension)
-    expression = profile if isinstance(profile, str) else ""
+    """The expressions among which the kernel is, and arrays: groups, strengths, its number there, metric, constants."""
+    expressions, number, metric = row_specialisation(system.kernel)
     groups = np.zeros(system.neurons, np.int64) if system.groups is None else system.groups
-    numbers = constants(system.kernel, np.float64)
-    return expression, (groups, system.strengths, 0 if expression else profile, metric, numbers)
+    return expressions, (groups, system.strengths, number, metric, constants(system.kernel, np.float64))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -70,12 +68,12 @@ def echo_matrix(Phi, a, free):
 
 
 @cache
-def receive_directly(expression):
-    """(1') as a compiled loop over all pairs, for a kernel written as an expression or, for "", any built-in one."""
+def receive_directly(expressions):
+    """(1') as a compiled loop over all pairs, for the expressions of kernels, one a line (see `pair_arrays`)."""
 
     @njit(nogil=True, error_model="numpy", inline="always")
     def receive(t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
-        groups, strengths, profile, metric, numbers = pairs
+        groups, strengths, number, metric, numbers = pairs
         H, N, d = q.shape
         Phi, row, axes = np.zeros((N, N)), np.empty(N), np.empty((d, N))
         for h in range(H):
@@ -83,7 +81,7 @@ def receive_directly(expression):
                 for k in range(d):
                     axes[k, j] = past_q[h, j, k]
             for i in range(N):
-                fill_row(q[h, i], axes, expression, profile, metric, numbers, row)
+                fill_row(q[h, i], axes, expressions, number, metric, numbers, row)
                 for j in range(N):
                     strength = strengths[h, groups[j], groups[i]]
                     if strength != 0.0:  # 0 means no effect at all, where phi is infinite too
@@ -139,12 +137,17 @@ class Coupling:
         R = None
         for copy, source, target, strength, same in self.blocks:
             if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, True, backend=self.backend)
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, backend=self.backend)
                 R = _accumulate(R, part, strength)
                 continue
             R = np.zeros_like(E) if R is None else R
             R[target] += strength * pair_sum(
-                self.kernel, sources[copy][source], targets[copy][target], E[source], same, backend=self.backend
+                self.kernel,
+                sources[copy][source],
+                targets[copy][target],
+                E[source],
+                exclude_self=same,
+                backend=self.backend,
             )
         return np.zeros_like(E) if R is None else R
 

@@ -12,8 +12,6 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from dynsim.kernels import PROFILES
-
 from ._delay_memory import begin_interval, cut_time, fill, keep_step
 from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
 from ._received_signals import receive_directly
@@ -216,33 +214,33 @@ def machine(evaluate, build):
 
 
 @cache
-def compiled_machine(expression, tables=f"{ACTIVATIONS} {PROFILES}"):
-    """The compiled loop for a kernel written as an expression, or, for "", for all built-in kernels.
+def compiled_machine(expressions, activations=str(ACTIVATIONS)):
+    """The compiled loop for the expressions of kernels, one a line (`dynsim.kernels.row_specialisation`).
 
     Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
-    function is not. So this closes over texts: the expression, for which `_machine` gives the compiled parts, and the
-    tables that these were made of, so that a longer table is compiled anew.
+    function is not. So this closes over texts: the expressions, for which `_machine` gives the compiled parts, and the
+    table of activations, so that a longer one is compiled anew.
     """
 
     @njit(cache=True, nogil=True)
     def loop(arguments):
-        return run_machine(expression, tables, arguments)
+        return run_machine(expressions, activations, arguments)
 
     return loop
 
 
-def run_machine(expression, tables, arguments):
-    """The compiled loop for a kernel, called from compiled code with constant texts."""
-    return _machine(expression)(arguments)
+def run_machine(expressions, activations, arguments):
+    """The compiled loop for kernels, called from compiled code with constant texts."""
+    return _machine(expressions)(arguments)
 
 
 @overload(run_machine, prefer_literal=True)
-def _run_machine(expression, tables, arguments):
-    loop = _machine(expression.literal_value)
-    return lambda expression, tables, arguments: loop(arguments)
+def _run_machine(expressions, activations, arguments):
+    loop = _machine(expressions.literal_value)
+    return lambda expressions, activations, arguments: loop(arguments)
 
 
 @cache
-def _machine(expression):
+def _machine(expressions):
     build = njit(nogil=True, error_model="numpy")
-    return machine(right_hand_side(receive_directly(expression), build), build)
+    return machine(right_hand_side(receive_directly(expressions), build), build)
