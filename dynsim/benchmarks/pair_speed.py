@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
+from contextlib import redirect_stdout
 
 import numpy as np
 
@@ -50,10 +52,14 @@ def _limit(d, pairs_per_second):
 def operations(d):
     """Vector operations of the compiled inner loop for one vector of pairs, counted in its assembly, and its lanes."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["NUMBA_CACHE_DIR"] = folder  # what comes from a cache has no assembly
-        from dynsim.kernels import Kernel, pair_sum_assembly
+        # Numba prints the assembly of what it compiles; what comes from a cache has none.
+        os.environ |= {"NUMBA_CACHE_DIR": folder, "NUMBA_DUMP_ASSEMBLY": "1"}
+        from dynsim.kernels import Kernel, pair_sum
 
-        text = pair_sum_assembly(Kernel(), d)
+        sources, targets, x = (array[:8] for array in _data(d))
+        with redirect_stdout(io.StringIO()) as printed:
+            pair_sum(Kernel(), sources, targets, x)
+        text = printed.getvalue()
     # The block with most reciprocal roots is the loop over the sources, four targets side by side.
     block = max(re.split(r"\n(?=\.LBB)", text), key=lambda part: len(re.findall(r"\tvrsqrt\w*ps", part)))
     roots = len(re.findall(r"\tvrsqrt\w*ps", block))

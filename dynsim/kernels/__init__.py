@@ -8,7 +8,7 @@ from ._block import constants, fill_row, row_specialisation
 from ._exponential_sums import ExponentialProduct, InverseProduct
 from ._formula import array_functions
 from ._kernel import METRICS, Kernel
-from ._pair_sums import pair_force, pair_matrix, pair_sum, pair_sum_assembly
+from ._pair_sums import pair_force, pair_matrix, pair_sum
 from ._profiles import PROFILES
 from ._relation import relation, relation_forces, relation_normal, relation_tangent
 from ._sorted_sums import SortedProduct
@@ -32,7 +32,6 @@ __all__ = [
     "pair_force",
     "pair_matrix",
     "pair_sum",
-    "pair_sum_assembly",
     "relation",
     "relation_forces",
     "relation_normal",

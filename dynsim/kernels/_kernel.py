@@ -85,8 +85,8 @@ class Kernel:
 
         Examples
         --------
-        >>> Kernel("inverse").expression
-        'c / r'
+        >>> Kernel("c / (1 + r)").expression
+        'c / (1 + r)'
         """
         return PROFILES[self.profile][0] if self.profile in PROFILES else self.profile
 

@@ -176,16 +176,6 @@ def pair_force(
     return out
 
 
-def pair_sum_assembly(kernel: Kernel, dimension: int) -> str:
-    """Return the assembly of the loop of `pair_sum` for one signal in float32, for benchmarks.
-
-    There is none where the loop comes from Numba's cache on the disk.
-    """
-    places = np.ones((8, dimension), np.float32)
-    pair_sum(kernel, places, places, places[:, 0], backend="numba")
-    return "\n".join(_one_signal_loop(*specialisation(kernel, dimension)).inspect_asm().values())
-
-
 def _on_card(backend, work):
     if as_choice(backend, BACKENDS, "backend") == "auto" and work < LARGE_SUM:
         return False

@@ -37,7 +37,7 @@ class Side:
     `axes` (d, m): coordinates in the order of the arrays; `order` (d, m): indices, sorted (equal places by index);
     `sorted` (d, m): coordinates in this order. After `rank`: `less` and `upto` (d, m) say, in sorted order, how many of
     the other side lie below and at or below; `ranks` (d, m) is `upto` in the order of the arrays.
-    The order of an old side of the same shape is taken over, which is repaired: linear where little moved.
+    The order of an old side of the same shape is repaired: linear where little moved.
     """
 
     def __init__(self, places, before=None):
@@ -199,10 +199,9 @@ def _ranks(order, own, other, less, upto, ranks):
             ranks[k, order[k, i]] = high
 
 
-# One vector: a table of A_p and B_p along each axis, then two numbers of it for each target and axis.
-#
-# With A_p = C_p - C_m / 2, B_p = S_m / 2 - S_p a target of rank p takes 2 (q A_p + B_p). The table
-# lies in lines of eight A and eight B: the two that a target needs share a cache line, and vectors can be added to it.
+# One vector: a table of A_p = C_p - C_m / 2 and B_p = S_m / 2 - S_p along each axis, of which a target of rank p takes
+# 2 (q A_p + B_p). It lies in lines of eight A and eight B: the two that a target needs share a cache line, and vectors
+# can be added to it.
 
 
 def _multiply_vector(sources, targets, x, scale, dtype):
@@ -406,17 +405,8 @@ def _sum_forces(sources, targets, x, y):
     if x.ndim == 1:
         x, y = x[:, None], y[:, None]
     parts = np.zeros((GROUPS, targets.dimension, targets.count))
-    launch(
-        _sweep_signs,
-        4 * (sources.order.size + targets.order.size) * x.shape[1],
-        sources.order,
-        targets.order,
-        targets.less,
-        targets.upto,
-        x,
-        y,
-        parts,
-    )
+    work = 4 * (sources.order.size + targets.order.size) * x.shape[1]
+    launch(_sweep_signs, work, sources.order, targets.order, targets.less, targets.upto, x, y, parts)
     return parts.sum(axis=0).T
 
 
