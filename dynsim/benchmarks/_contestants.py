@@ -37,10 +37,7 @@ def reported(progress):
 def isolated(module, function, **arguments):
     """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed."""
     done = subprocess.run(
-        [sys.executable, "-c", CALL, module, function, to_json(arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", CALL, module, function, to_json(arguments)], capture_output=True, text=True, check=False
     )
     if any([report() for report in _reports]):
         raise KeyboardInterrupt

@@ -101,9 +101,6 @@ def main(arguments=None):
         click.echo(f"Error: {error.filename}: {error.strerror}." if known else f"Error: {error}", err=True)
         code = 4 if isinstance(error, FileError) else 1
     except Exception as error:
-        click.echo(
-            f"Internal error: {type(error).__name__}: {error}. Run again with --debug and report it.",
-            err=True,
-        )
+        click.echo(f"Internal error: {type(error).__name__}: {error}. Run again with --debug and report it.", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

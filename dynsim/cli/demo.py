@@ -17,16 +17,14 @@ from ._training_folder import FIGURES, train_into
 RUNS = {
     "pulse": {
         "signals": "Six layers of eight neurons. A pulse given to the first layer reaches every next one a delay of 1 "
-        "later. There are no weights: the distances between layers alone determine how strongly it arrives.",
+        "later. There are no weights: the distances between layers alone determine how strongly it arrives."
     },
     "cluster": {
         "trajectories": "Sixty neurons with saturating signals. Each line is a path; they gather in a few corners.",
         "distances": "Distances of the same sixty, pair by pair: the smallest go to zero within a cluster, while the "
         "clusters move apart.",
     },
-    "pair": {
-        "phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop.",
-    },
+    "pair": {"phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop."},
 }
 # Pages that play a run or the training, and what they show.
 PLAYERS = {

@@ -18,10 +18,7 @@ from ._progress_bars import ProgressBar
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
 @click.option(
-    "--noise",
-    type=click.Choice(["uniform", "gaussian", "round", "floor"]),
-    default="uniform",
-    show_default=True,
+    "--noise", type=click.Choice(["uniform", "gaussian", "round", "floor"]), default="uniform", show_default=True
 )
 @click.option("--relative", is_flag=True, help="delta in units of each array's root mean square.")
 @click.option("--draws", type=int, default=10, show_default=True, help="Repetitions of random noise.")

@@ -42,12 +42,7 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     default="mean",
     help="What vit classifies: the mean of the tokens or a class token.",
 )
-@click.option(
-    "--kernel",
-    default="inverse",
-    show_default=True,
-    help="Profile; l1: linear, of l1 distances.",
-)
+@click.option("--kernel", default="inverse", show_default=True, help="Profile; l1: linear, of l1 distances.")
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
 @click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
 @click.option("--epochs", type=int, default=3, show_default=True)

@@ -4,15 +4,5 @@ from ._dataset import EMBEDDED, FILES, NAMES, Dataset, find, load, read_idx, sea
 from ._download import CHECKSUMS, MIRRORS, fetch
 
 __all__ = [
-    "CHECKSUMS",
-    "EMBEDDED",
-    "FILES",
-    "MIRRORS",
-    "NAMES",
-    "Dataset",
-    "fetch",
-    "find",
-    "load",
-    "read_idx",
-    "search_path",
-]
+    "CHECKSUMS", "EMBEDDED", "FILES", "MIRRORS", "NAMES", "Dataset", "fetch", "find", "load", "read_idx", "search_path",
+]  # fmt: skip

@@ -17,12 +17,7 @@ from dynsim.errors import DataError
 
 EMBEDDED = Path(__file__).parent / "digits"
 NAMES = ("digits", "mnist", "fashion-mnist", "kmnist")
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 LARGEST_IDX = 2**31  # bytes
 
 

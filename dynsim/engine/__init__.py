@@ -12,19 +12,6 @@ from ._system import System
 from .integrators import METHODS, Tableau
 
 __all__ = [
-    "METHODS",
-    "Configured",
-    "EveryStep",
-    "LastOnly",
-    "Operators",
-    "Solution",
-    "System",
-    "Tableau",
-    "Times",
-    "configure",
-    "echo_gain",
-    "estimate",
-    "expect_span",
-    "presets",
-    "solve",
-]
+    "METHODS", "Configured", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau", "Times",
+    "configure", "echo_gain", "estimate", "expect_span", "presets", "solve",
+]  # fmt: skip

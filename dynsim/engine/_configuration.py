@@ -21,10 +21,7 @@ TOP = ("seed", "dimension", "copies", "signals", "delay", "echo_gain", "kernel",
 GROUP = ("name", "neurons", "places", "drive", "clamped")
 RUN = ("start", "until", "method", "dt", "rtol", "atol", "max_steps", "frames", "every")
 
-PLACES = {
-    "normal": {"center": 0.0, "spread": 1.0},
-    "uniform": {"low": -1.0, "high": 1.0},
-}
+PLACES = {"normal": {"center": 0.0, "spread": 1.0}, "uniform": {"low": -1.0, "high": 1.0}}
 
 
 @dataclass(eq=False)

@@ -9,13 +9,7 @@ import numpy as np
 
 from ._echo_gain import echo_gain
 
-STATUS = {
-    0: "reached the end",
-    1: "ended by an event",
-    2: "stopped by the callback",
-    -1: "failed",
-    -2: "diverged",
-}
+STATUS = {0: "reached the end", 1: "ended by an event", 2: "stopped by the callback", -1: "failed", -2: "diverged"}
 
 
 @dataclass(eq=False)

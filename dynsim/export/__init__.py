@@ -6,13 +6,6 @@ from ._safetensors_files import load_materialized, save_materialized
 from ._verification import load_model, model_form, verify
 
 __all__ = [
-    "load_materialized",
-    "load_model",
-    "load_packed",
-    "model_form",
-    "run_onnx",
-    "save_materialized",
-    "save_onnx",
-    "save_packed",
-    "verify",
-]
+    "load_materialized", "load_model", "load_packed", "model_form", "run_onnx", "save_materialized", "save_onnx",
+    "save_packed", "verify",
+]  # fmt: skip

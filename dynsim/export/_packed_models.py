@@ -47,11 +47,7 @@ def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
         codes.append(code)
         grids.append(grid)
     rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
-    tensors = {
-        "places": _pack(np.concatenate(codes), bits),
-        "grids": np.array(grids, np.float32),
-        "rest": rest,
-    }
+    tensors = {"places": _pack(np.concatenate(codes), bits), "grids": np.array(grids, np.float32), "rest": rest}
     config = {key: value for key, value in model.config.items() if value is not None}
     metadata = {"format": PACKED, "bits": str(bits), "config": to_json(config, separators=(",", ":"))}
     return save_safetensors(tensors, path, metadata)

@@ -15,28 +15,8 @@ from ._sorted_sums import SortedProduct
 from ._weight_free import SlicedProduct, weight_free
 
 __all__ = [
-    "BACKENDS",
-    "METRICS",
-    "PROFILES",
-    "TEMPORARY_CACHE",
-    "ExponentialProduct",
-    "InverseProduct",
-    "Kernel",
-    "SlicedProduct",
-    "SortedProduct",
-    "array_functions",
-    "constants",
-    "fill_row",
-    "find_backend",
-    "launch",
-    "pair_force",
-    "pair_matrix",
-    "pair_sum",
-    "relation",
-    "relation_forces",
-    "relation_normal",
-    "relation_tangent",
-    "row_specialisation",
-    "weight_free",
-    "widest_vectors",
-]
+    "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
+    "SlicedProduct", "SortedProduct", "array_functions", "constants", "fill_row", "find_backend", "launch",
+    "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent",
+    "row_specialisation", "weight_free", "widest_vectors",
+]  # fmt: skip

@@ -113,10 +113,7 @@ class ExponentialProduct:
         dtype = np.result_type(self.dtype, x, y)
         slopes = -self.rates * self.weights
         found = []
-        for own, other, signal, mine in (
-            (self._sources, self._targets, y, x),
-            (self._targets, self._sources, x, y),
-        ):
+        for own, other, signal, mine in ((self._sources, self._targets, y, x), (self._targets, self._sources, x, y)):
             field = _sums(other, own, signal, self.rates, slopes, own.less, -1.0)
             found.append((field * mine.reshape(field.shape)).sum(axis=1, keepdims=True).astype(dtype, copy=False))
         return tuple(found)

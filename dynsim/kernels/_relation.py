@@ -64,11 +64,7 @@ def relation(kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, str
 
 
 def relation_forces(
-    kernel: Kernel,
-    sources: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    strengths: npt.ArrayLike,
-    gradient: npt.ArrayLike,
+    kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, strengths: npt.ArrayLike, gradient: npt.ArrayLike
 ) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
     """Turn dL/dW (T, S, n, m) into dL/dsources, dL/dtargets and dL/dstrengths (the force is minus the gradient).
 

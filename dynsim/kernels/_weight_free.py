@@ -143,13 +143,7 @@ class SlicedProduct:
     """
 
     def __init__(
-        self,
-        sources: npt.ArrayLike,
-        targets: npt.ArrayLike,
-        *,
-        scale: float = 1.0,
-        directions: int = 64,
-        seed: int = 0,
+        self, sources: npt.ArrayLike, targets: npt.ArrayLike, *, scale: float = 1.0, directions: int = 64, seed: int = 0
     ):
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))

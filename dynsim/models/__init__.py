@@ -9,21 +9,6 @@ from ._parts import Enlarge
 from ._vit import vit
 
 __all__ = [
-    "BUILDERS",
-    "Enlarge",
-    "Model",
-    "build",
-    "check_size",
-    "count",
-    "describe",
-    "fill",
-    "latency",
-    "lenet5",
-    "load_model",
-    "materialize",
-    "mlp",
-    "operations",
-    "plan",
-    "save_model",
-    "vit",
-]
+    "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "fill", "latency", "lenet5",
+    "load_model", "materialize", "mlp", "operations", "plan", "save_model", "vit",
+]  # fmt: skip

@@ -9,14 +9,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_count, as_flag, as_instance, refusal
 from dynsim.kernels import Kernel
-from dynsim.layers import (
-    Full,
-    LowRankConv,
-    LowRankFull,
-    PlainConv,
-    PlainFull,
-    start_strengths,
-)
+from dynsim.layers import Full, LowRankConv, LowRankFull, PlainConv, PlainFull, start_strengths
 
 DTYPE = np.float32
 

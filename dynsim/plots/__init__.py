@@ -32,19 +32,9 @@ _MODULES = {
 }
 
 __all__ = [
-    "FILMS",
-    "FORMATS",
-    "KINDS",
-    "animate",
-    "available",
-    "compare",
-    "expect_format",
-    "options_of",
-    "plot",
-    "product_figure",
-    "save",
-    "view",
-]
+    "FILMS", "FORMATS", "KINDS", "animate", "available", "compare", "expect_format", "options_of", "plot",
+    "product_figure", "save", "view",
+]  # fmt: skip
 
 
 def __getattr__(name):

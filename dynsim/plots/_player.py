@@ -145,11 +145,7 @@ def _groups(trajectory, which):
     # A byte numbers a group on the page: beyond 256 they share colours.
     group = np.searchsorted(numbers, trajectory.groups[which])
     palette = [to_hex(colour).upper() for colour in colours(min(len(numbers), 256))]
-    return {
-        "group": (group % 256).tolist(),
-        "groupNames": list(names.values())[:256],
-        "palette": palette,
-    }
+    return {"group": (group % 256).tolist(), "groupNames": list(names.values())[:256], "palette": palette}
 
 
 def _axes(projection):

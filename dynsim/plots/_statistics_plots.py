@@ -37,10 +37,7 @@ _BLOCK = 4_000_000  # numbers read at a time
 
 
 @figure_kind(
-    "distances",
-    "distances of pairs over time",
-    needs=lambda trajectory: trajectory.neurons > 1,
-    requires="two neurons",
+    "distances", "distances of pairs over time", needs=lambda trajectory: trajectory.neurons > 1, requires="two neurons"
 )
 def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     """Euclidean distances in all d coordinates: one line a pair while they are few, quantiles otherwise."""

@@ -14,11 +14,7 @@ from ._reader import Trajectory
 
 
 def to_extxyz(
-    path: str | os.PathLike,
-    output: str | os.PathLike,
-    *,
-    overwrite: bool = False,
-    progress: Callable | None = None,
+    path: str | os.PathLike, output: str | os.PathLike, *, overwrite: bool = False, progress: Callable | None = None
 ) -> int:
     """Write a trajectory as extended XYZ, frame by frame; returns the number of frames.
 

@@ -67,8 +67,7 @@ def instant_reference(matrices, act, q0, reference):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize(
-    ("kind", "part"),
-    [("instant", 0.0), ("retarded", 0.0), ("retarded", 0.4), ("neutral", 0.0), ("neutral", 0.4)],
+    ("kind", "part"), [("instant", 0.0), ("retarded", 0.0), ("retarded", 0.4), ("neutral", 0.0), ("neutral", 0.4)]
 )
 def test_order_is_the_fitted_slope(kind, part, name, reference):
     # part = 0.4: a delay holds n whole steps and a short one, so dt does not divide eps and steps are unequal.

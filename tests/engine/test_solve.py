@@ -20,11 +20,7 @@ def crowd(delay=0.3, n=6, activation="identity", copies=1, **options):
     generator = np.random.default_rng(11)
     q = generator.uniform(-1, 1, (n, 2) if copies == 1 else (copies, n, 2))
     operators = Operators(
-        A=0.1,
-        B=generator.standard_normal((1, 2)),
-        D=generator.standard_normal((2, 1)),
-        F=-0.5,
-        activation=activation,
+        A=0.1, B=generator.standard_normal((1, 2)), D=generator.standard_normal((2, 1)), F=-0.5, activation=activation
     )
     return System(q, kernel=Kernel("gaussian"), operators=operators, delay=delay, **options)
 
@@ -88,13 +84,7 @@ def test_events_are_scipys(terminal, direction):
 
     ours = solve(circle(), (0.0, 14.0), events=[crossing, late], rtol=1e-9, atol=1e-11)
     theirs = solve_ivp(
-        lambda t, y: TURN @ y,
-        (0.0, 14.0),
-        [1.0, 0.0],
-        "DOP853",
-        events=[crossing, late],
-        rtol=1e-11,
-        atol=1e-12,
+        lambda t, y: TURN @ y, (0.0, 14.0), [1.0, 0.0], "DOP853", events=[crossing, late], rtol=1e-11, atol=1e-12
     )
     assert ours.status == theirs.status and ours.success
     for mine, other in zip(ours.t_events, theirs.t_events, strict=True):

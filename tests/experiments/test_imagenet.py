@@ -90,11 +90,7 @@ def test_counts_of_a_layer_are_those_of_the_converted_module():
     assert [layer.converted for layer in report.layers] == [True, False]
     macs = macs_of_conversion(module, torch.zeros(1, 8, 4, 4), layers={"0": (1, 2)})
     weights = 16 * 8 * 9
-    assert macs == {
-        "weights": weights * 16 + 512,
-        "making": 2 * weights,
-        "weight_free": 9 * 2 * (16 + 8) * 16 + 512,
-    }
+    assert macs == {"weights": weights * 16 + 512, "making": 2 * weights, "weight_free": 9 * 2 * (16 + 8) * 16 + 512}
 
 
 @pytest.mark.slow

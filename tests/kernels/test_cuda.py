@@ -110,10 +110,7 @@ def test_a_card_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
         with pytest.raises(ValueError, match=r"got 'cupy', but no CUDA card.*dynsim\[gpu\].*backend='numba'"):
             call()
     assert find_backend() == ("numba", "no CUDA card answers (CUDARuntimeError: none)")
-    for call in (
-        lambda: System(q, backend="gpu"),
-        lambda: pair_sum(Kernel(), q, q, q, backend="gpu"),
-    ):
+    for call in (lambda: System(q, backend="gpu"), lambda: pair_sum(Kernel(), q, q, q, backend="gpu")):
         with pytest.raises(ValueError, match="backend: got 'gpu'; expected one of auto, numba, cupy"):
             call()
     assert solve(system, (0.0, 0.1), backend="numba").success

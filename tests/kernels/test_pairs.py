@@ -6,16 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynsim.kernels import (
-    METRICS,
-    PROFILES,
-    Kernel,
-    pair_force,
-    pair_matrix,
-    pair_sum,
-    relation,
-    relation_forces,
-)
+from dynsim.kernels import METRICS, PROFILES, Kernel, pair_force, pair_matrix, pair_sum, relation, relation_forces
 
 KERNELS = [Kernel(p, m, 1.3, 0.0, 0.8) for p in PROFILES for m in METRICS] + [Kernel("inverse", softening=0.2)]
 PAPER, SORTABLE = Kernel("inverse"), Kernel("linear", "l1")
@@ -121,10 +112,7 @@ def test_layout_and_read_only():
 
 def test_same_bits_on_any_number_of_threads():
     generator = np.random.default_rng(4)
-    q, signals = (
-        generator.normal(size=(700, 3)).astype(np.float32),
-        generator.normal(size=700).astype(np.float32),
-    )
+    q, signals = (generator.normal(size=(700, 3)).astype(np.float32), generator.normal(size=700).astype(np.float32))
     most, results = numba.get_num_threads(), []
     try:
         for threads in sorted({1, min(2, most), most}):

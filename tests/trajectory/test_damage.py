@@ -76,10 +76,7 @@ def test_a_full_disk_keeps_what_was_written(tmp_path):
     for limit in (900_000, 1_234_567):
         path = tmp_path / f"run-{limit}.h5"
         done = subprocess.run(
-            [sys.executable, "-c", _FILL_THE_DISK, str(path), str(limit)],
-            capture_output=True,
-            text=True,
-            check=False,
+            [sys.executable, "-c", _FILL_THE_DISK, str(path), str(limit)], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert "make room on the disk" in done.stdout and done.stdout.count("\n") == 1

@@ -50,12 +50,7 @@ def test_what_was_written_is_read(
             writer.write(int(steps[k]), 0.1 * k, places, *pair, **values)
         assert writer.frames == frames
     with Trajectory(path) as read:
-        assert (read.neurons, read.dimension, read.copies, read.signals) == (
-            neurons,
-            dimension,
-            copies,
-            signals,
-        )
+        assert (read.neurons, read.dimension, read.copies, read.signals) == (neurons, dimension, copies, signals)
         assert read.frames == frames and read.seed == seed
         assert np.array_equal(read.q[...], q.reshape(frames, copies * neurons, dimension))
         assert read.q.dtype == dtype

@@ -6,14 +6,6 @@ from ._imagenet_report import report
 from ._imagenet_task import ConvertTask, backbone
 
 __all__ = [
-    "ConvertTask",
-    "ImageNetRecipe",
-    "accuracy",
-    "backbone",
-    "find_folder",
-    "floats_of_particles",
-    "image_folder",
-    "load",
-    "macs_of_conversion",
-    "report",
-]
+    "ConvertTask", "ImageNetRecipe", "accuracy", "backbone", "find_folder", "floats_of_particles", "image_folder",
+    "load", "macs_of_conversion", "report",
+]  # fmt: skip
