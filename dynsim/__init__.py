@@ -40,20 +40,9 @@ _FROM = {
     "load_model": "export",
 }
 _ROOMS = (
-    "kernels",
-    "engine",
-    "layers",
-    "models",
-    "learning",
-    "trajectory",
-    "datasets",
-    "plots",
-    "export",
-    "sklearn",
-    "torch",
-    "experiments",
-    "errors",
-)
+    "kernels", "engine", "layers", "models", "learning", "trajectory", "datasets", "plots", "export", "sklearn",
+    "torch", "experiments", "errors",
+)  # fmt: skip
 
 __all__ = ["__version__", *_FROM, *_ROOMS]
 

@@ -226,35 +226,19 @@ def as_float_type(value, name):
 
 
 def as_callable(value, name):
-    """Return `value` if it is None or can be called; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_callable(None, "progress")
-    """
+    """Return `value` if it is None or can be called; raises TypeError with got and expected."""
     if value is not None and not callable(value):
         raise refusal(name, describe(value), "a function or None", error=TypeError)
     return value
 
 
 def as_table(value, name):
-    """Return a copy of a dictionary, an empty one for None; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_table(None, "parameters")
-    {}
-    """
+    """Return a copy of a dictionary, an empty one for None; raises TypeError with got and expected."""
     return {} if value is None else dict(as_instance(value, Mapping, name))
 
 
 def expect_memory(size, what, do):
-    """Refuse a size in bytes beyond the memory of the machine, before any of it is taken; raises ValueError.
-
-    Examples
-    --------
-    >>> expect_memory(8, "a frame", "use fewer neurons")
-    """
+    """Refuse a size in bytes beyond the memory of the machine, before any of it is taken; raises ValueError."""
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # a system that does not tell

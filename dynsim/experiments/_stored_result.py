@@ -1,4 +1,4 @@
-"""The result of a task in its folder, with everything that the task depends on."""
+"""The folder of a task, and its result there with everything that the task depends on."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from dynsim._files import read_json, to_json, write_json
 from dynsim.errors import FileError
 
 
-def stored_result(folder, task):
-    """What the task came to, if it is finished in `folder`/runs and was the same task; else None."""
-    try:
-        stored = read_json(_path(folder, task))
-    except (FileNotFoundError, FileError):
-        return None
-    return stored["result"] if stored.get("task") == json.loads(to_json(asdict(task))) else None
+class StoredTask:
+    """A dataclass with a `name`, whose result is kept in a folder of that name."""
 
+    def place(self, folder: str | Path) -> Path:
+        """Return the task's own folder, which is made if it is not there."""
+        place = Path(folder) / "runs" / self.name
+        place.mkdir(parents=True, exist_ok=True)
+        return place
 
-def store_result(folder, task, result):
-    """Write result.json into the folder of a task; returns the result as it will be read."""
-    write_json(_path(folder, task), {"task": asdict(task), "result": result})
-    return stored_result(folder, task)
+    def result(self, folder: str | Path) -> dict | None:
+        """What it came to, if it is finished and was the same task; else None."""
+        try:
+            stored = read_json(Path(folder) / "runs" / self.name / "result.json")
+        except (FileNotFoundError, FileError):
+            return None
+        return stored["result"] if stored.get("task") == json.loads(to_json(asdict(self))) else None
 
-
-def _path(folder, task):
-    return Path(folder) / "runs" / task.name / "result.json"
+    def store(self, folder: str | Path, result: dict) -> dict:
+        """Write result.json into its folder; returns the result as it will be read."""
+        write_json(self.place(folder) / "result.json", {"task": asdict(self), "result": result})
+        return self.result(folder)

@@ -13,14 +13,14 @@ from dynsim._check import refusal
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import Kernel
 
-from ._stored_result import store_result, stored_result
+from ._stored_result import StoredTask
 
 # "fit" and "pruned" begin with the network of "weights" of the same seed.
 KINDS = ("weights", "forces", "fit", "alternating", "low-rank", "pruned")
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(StoredTask):
     """A kind of training, a seed, a row of the table (None for all rows), and everything it depends on."""
 
     kind: str
@@ -38,17 +38,11 @@ class Task:
         """Name of its folder."""
         return f"{self.kind}-seed{self.seed}" if self.row is None else f"{self.kind}-row{self.row}-seed{self.seed}"
 
-    def result(self, folder: str | Path) -> dict | None:
-        """What it came to, if it is finished and was the same task; else None."""
-        return stored_result(folder, self)
-
     def run(self, folder: str | Path, data_dir: str | Path | None = None, *, progress: Callable | None = None) -> dict:
         """Train, evaluate, and leave model.h5 and result.json in its folder; returns the result."""
-        folder = Path(folder)
-        place = folder / "runs" / self.name
-        place.mkdir(parents=True, exist_ok=True)
+        place = self.place(folder)
         data = datasets.load(self.data, data_dir)
-        model, trained = self._train(folder, place, data, progress)
+        model, trained = self._train(Path(folder), place, data, progress)
         model.save(place / "model.h5")
         result = {
             "test_accuracy": trained.test_accuracy,
@@ -60,7 +54,7 @@ class Task:
             "layers": trained.layers,
             "noise": self._noise(model, data),
         }
-        return store_result(folder, self, result)
+        return self.store(folder, result)
 
     def estimate(self, data: datasets.Dataset) -> dict:
         """What its training will cost (see `dynsim.learning.estimate`), without noise; nothing is left behind.

@@ -10,7 +10,7 @@ import numpy as np
 
 from dynsim._files import replacing
 
-from .._stored_result import store_result, stored_result
+from .._stored_result import StoredTask
 from ._cifar_data import Batches, find_file, read_records
 
 TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
@@ -19,7 +19,7 @@ KINDS = ("original", "particles", "low-rank", "rounded")
 
 
 @dataclass(frozen=True)
-class ConversionTask:
+class ConversionTask(StoredTask):
     """A way to have fewer floats, how many, and everything it depends on."""
 
     kind: str
@@ -40,10 +40,6 @@ class ConversionTask:
             return self.kind
         return f"{self.kind}-{self.budget:g}-{'tuned' if self.tuned else 'data-free'}-seed{self.seed}"
 
-    def result(self, folder):
-        """What it came to, if it is finished and was the same task; else None."""
-        return stored_result(folder, self)
-
     def run(self, folder, data_dir=None, progress=None):
         """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder.
 
@@ -53,8 +49,7 @@ class ConversionTask:
 
         from ._cifar_networks import load_resnet20
 
-        place = Path(folder) / "runs" / self.name
-        place.mkdir(parents=True, exist_ok=True)
+        place = self.place(folder)
         torch.manual_seed(self.seed)
         original = load_resnet20(find_file(data_dir, self.weights))
         module, found = self._made(original, folder, self._batches(data_dir))
@@ -69,7 +64,7 @@ class ConversionTask:
         images, labels = read_records(find_file(data_dir, TEST))
         found["test_accuracy"] = accuracy(module, images, labels)
         found["noise"] = {str(delta): self._noisy(module, delta, images, labels) for delta in self.deltas}
-        return store_result(folder, self, found)
+        return self.store(folder, found)
 
     def _batches(self, data_dir):
         """Training images, without their labels, on which layers are matched before fine-tuning, or None."""

@@ -12,12 +12,12 @@ from dynsim._files import replacing
 from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 
-from .._stored_result import store_result, stored_result
+from .._stored_result import StoredTask
 from ._imagenet_measures import find_folder, image_folder, macs_of_conversion, top1
 
 
 @dataclass(frozen=True)
-class ConvertTask:
+class ConvertTask(StoredTask):
     """A row: the backbone by its name in timm, where its weights come from, and how it becomes particles."""
 
     row: int
@@ -39,10 +39,6 @@ class ConvertTask:
         """Name of its folder."""
         return f"row{self.row}-{self.backbone}"
 
-    def result(self, folder):
-        """What it came to, if it is finished and was the same task; else None."""
-        return stored_result(folder, self)
-
     def run(self, folder, data_dir=None, progress=None):
         """Convert, count, measure, and leave result.json (and the trained model's places) in its folder.
 
@@ -52,8 +48,7 @@ class ConvertTask:
 
         from dynsim.torch import convert, plain_convolutions
 
-        place = Path(folder) / "runs" / self.name
-        place.mkdir(parents=True, exist_ok=True)
+        place = self.place(folder)
         torch.manual_seed(self.seed)
         original = plain_convolutions(backbone(self.backbone, self.weights, **self.options))
         before = sum(parameter.numel() for parameter in original.parameters())
@@ -89,7 +84,7 @@ class ConvertTask:
         if self.weights != "random":
             with replacing(place / "places.pt") as temporary:
                 torch.save(module.state_dict(), temporary)
-        result = store_result(folder, self, result)
+        result = self.store(folder, result)
         fits.unlink(missing_ok=True)
         return result
 
