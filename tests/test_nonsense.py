@@ -17,7 +17,7 @@ INNER = {
     "kernels": {"as_array", "as_callable", "as_choice", "as_count", "as_flag", "as_float_type", "as_instance",
                 "as_like", "as_number", "expect_keys", "constants", "fill_row", "launch",
                 "row_specialisation", "as_signals", "relation_tangent", "relation_normal", "array_functions",
-                "pair_sum_assembly", "widest_vectors"},
+                "pair_sum_assembly"},
     "engine": {"Configured", "Solution", "LastOnly"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",

@@ -1,6 +1,6 @@
 """The coupling phi of two neurons and everything pairwise: arrays in, arrays out."""
 
-from ._compilation import TEMPORARY_CACHE, launch, widest_vectors  # first: no function can be declared before
+from ._compilation import TEMPORARY_CACHE, launch  # first: no function can be declared before
 
 # isort: split
 from ._backend import BACKENDS, find_backend
@@ -18,5 +18,5 @@ __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
     "SlicedProduct", "SortedProduct", "array_functions", "constants", "fill_row", "find_backend", "launch",
     "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent",
-    "row_specialisation", "weight_free", "widest_vectors",
+    "row_specialisation", "weight_free",
 ]  # fmt: skip

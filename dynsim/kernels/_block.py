@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from ._compilation import MATH, widest_vectors
+from ._compilation import MATH
 from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
 from ._kernel import METRICS
 from ._profiles import PROFILES
@@ -133,7 +133,6 @@ def _apply_row(out, expressions, number, numbers):
 @njit(cache=True, fastmath=MATH, inline="always")
 def squared_distances(target, sources, start, stop, metric, d, numbers, out):
     """Fill out[: stop - start] with squared metric distances (not softened) to sources start..stop."""
-    widest_vectors()
     if d > 0:
         for j in range(start, stop):
             first = target[0] - sources[0, j]

@@ -30,6 +30,7 @@ from ._block import (
     squared_distances,
 )
 from ._compilation import MATH, launch, widest_vectors
+from ._expression import calls_functions, parse
 from ._formula import ZERO_PLACE
 from ._kernel import Kernel
 from ._sorted_sums import SortedProduct
@@ -249,11 +250,14 @@ def pair(target, sources, strengths, j, expression, metric, soft, d, numbers):
 
 @cache
 def _one_signal_loop(expression, metric, soft, d):
+    wide = not calls_functions(parse(expression))  # a function is called for each number, from a vector of any width
+
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
         for group in prange((m + 3) // 4):
-            widest_vectors()
+            if wide:
+                widest_vectors()
             # Four targets share the sources that are in registers; the last ones may be the same target again.
             first, last = 4 * group, m - 1
             a, b = targets[first], targets[min(first + 1, last)]

@@ -20,7 +20,7 @@ from numba import njit, prange
 
 from dynsim._check import as_array, as_number, as_signals
 
-from ._compilation import launch, widest_vectors
+from ._compilation import launch
 
 RUN = 256  # sources in one run of a prefix sum; a run is summed in float64 and kept as counted from its start
 CHAINS = 4  # runs that one task sums side by side, since each addition waits for the one before it
@@ -250,7 +250,6 @@ def _sum_vector(order, places, x, table, starts, axes, where, scale, out):
             starts[k, r, 0] -= 0.5 * A
             starts[k, r, 1] -= 0.5 * B
     for task in prange(dimension * tasks):
-        widest_vectors()
         k, first = task // tasks, task % tasks * CHAINS
         for r in range(first, min(first + CHAINS, starts.shape[1])):
             A, B = table.dtype.type(starts[k, r, 0]), table.dtype.type(starts[k, r, 1])
@@ -258,7 +257,6 @@ def _sum_vector(order, places, x, table, starts, axes, where, scale, out):
             for i in range(part.size):
                 part[i] += B if i & 8 else A
     for task in prange((n + TARGETS - 1) // TARGETS):
-        widest_vectors()
         first, stop = task * TARGETS, min(n, (task + 1) * TARGETS)
         out[first:stop] = 0
         k = 0
@@ -344,7 +342,6 @@ def _sum_columns(axes, order, places, target_order, target_places, upto, x, scal
     columns = out.shape[1]
     copies, blocks = len(values), (columns + COLUMNS - 1) // COLUMNS
     for copy in prange(copies):
-        widest_vectors()
         sums = np.empty(2 * COLUMNS)
         for block in range(blocks * copy // copies, blocks * (copy + 1) // copies):
             first = block * COLUMNS

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_count, as_flag, as_float_type, as_number, refusal
-from dynsim.kernels import launch, widest_vectors
+from dynsim.kernels import launch
 
 from ._layer import FAST_MATH, Layer, Parameter
 
@@ -132,7 +132,6 @@ class BatchNorm(Layer):
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _moments(x, mean, variance):
     for c in prange(len(x)):
-        widest_vectors()
         row = x[c]
         total = 0.0
         for j in range(len(row)):
@@ -147,7 +146,6 @@ def _moments(x, mean, variance):
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _scaled(x, factor, offset, relu, y):
     for c in prange(len(x)):
-        widest_vectors()
         a, b, zero = factor[c], offset[c], factor[c] * 0
         row, out = x[c], y[c]
         if relu:
@@ -163,7 +161,6 @@ def _scaled(x, factor, offset, relu, y):
 def _pooled(x, factor, offset, y, choice):
     channels, rows, columns, batch = y.shape
     for task in prange(channels * rows):
-        widest_vectors()
         c, r = task // rows, task % rows
         a, b, zero = factor[c], offset[c], factor[c] * 0
         for s in range(columns):
@@ -182,7 +179,6 @@ def _pooled(x, factor, offset, y, choice):
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back(x, dy, y, relu, mean, inverse, scale, dx, dscale, dshift):
     for c in prange(len(x)):
-        widest_vectors()
         row, signal, seen, out = x[c], dy[c], y[c], dx[c]
         middle, size, zero = mean[c], inverse[c], mean[c] * 0
         sums = products = 0.0
@@ -205,7 +201,6 @@ def _back_pooled(x, dy, y, choice, mean, inverse, scale, dx, dscale, dshift):
     channels, rows, columns, batch = dy.shape
     count = x.shape[1] * x.shape[2] * x.shape[3]
     for c in prange(channels):
-        widest_vectors()
         middle, size, zero = mean[c], inverse[c], mean[c] * 0
         sums = products = 0.0
         for r in range(rows):

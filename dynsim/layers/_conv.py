@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_array, as_choice, refusal
-from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces, widest_vectors
+from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
 
 from ._inference import choose
 from ._layer import FAST_MATH, Layer, ParameterLike, as_bias, as_kernel, as_parameter
@@ -263,7 +263,6 @@ def _forward(k):
         n_out, rows, length = out.shape
         taps = weights.shape[1]
         for task in prange((n_out + 1) // 2 * rows):
-            widest_vectors()
             o, r = task // rows * 2, task % rows
             p = min(o + 1, n_out - 1)
             one, two = out[o, r], out[p, r]
@@ -298,7 +297,6 @@ def _input(k):
         n_out, rows, length = signal.shape
         height = out.shape[1]
         for task in prange(out.shape[0] * height):
-            widest_vectors()
             i, y = task // height, task % height
             dx = out[i, y]
             for kr in range(max(0, y - rows + 1), min(k, y + 1)):
@@ -329,7 +327,6 @@ def _weights(k):
         n_out, rows, length = signal.shape
         n_in = images.shape[0]
         for task in prange(n_out * n_in):
-            widest_vectors()
             o, i = task // n_in, task % n_in
             total = np.zeros((k, k))
             for r in range(rows):

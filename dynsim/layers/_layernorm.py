@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_count, as_float_type, as_number, refusal
-from dynsim.kernels import launch, widest_vectors
+from dynsim.kernels import launch
 
 from ._layer import FAST_MATH, Layer, Parameter
 
@@ -84,7 +84,6 @@ class LayerNorm(Layer):
 def _normalise(x, scale, shift, epsilon, normal, inverse, y):
     width, tokens = x.shape
     for block in prange((tokens + BLOCK - 1) // BLOCK):
-        widest_vectors()
         start, stop = block * BLOCK, min(tokens, (block + 1) * BLOCK)
         mean, square = np.zeros(stop - start), np.zeros(stop - start)
         for c in range(width):
@@ -118,7 +117,6 @@ def _normalise(x, scale, shift, epsilon, normal, inverse, y):
 def _back(normal, inverse, dy, scale, dx):
     width, tokens = normal.shape
     for block in prange((tokens + BLOCK - 1) // BLOCK):
-        widest_vectors()
         start, stop = block * BLOCK, min(tokens, (block + 1) * BLOCK)
         sums, products = np.zeros(stop - start), np.zeros(stop - start)
         for c in range(width):
@@ -140,7 +138,6 @@ def _back(normal, inverse, dy, scale, dx):
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back_numbers(normal, dy, dscale, dshift):
     for c in prange(len(normal)):
-        widest_vectors()
         unit, signal = normal[c], dy[c]
         products = sums = 0.0
         for j in range(len(unit)):

@@ -129,8 +129,10 @@ CACHED = """
 import numpy as np
 from dynsim.engine import LastOnly, Operators, System, solve
 from dynsim.engine._stepping import compiled_machine
+from dynsim.kernels import Kernel, row_specialisation
 solve(System(np.ones((1, 1)), operators=Operators(F=-1.0)), (0.0, 1.0), record=LastOnly())
-print(sum(compiled_machine("").stats.cache_hits.values()), sum(compiled_machine("").stats.cache_misses.values()))
+stats = compiled_machine(row_specialisation(Kernel())[0]).stats
+print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
 

@@ -65,7 +65,6 @@ def counted(monkeypatch):
     for name in ("_sum_columns", "_copy_block", "_sweep_axis"):
         monkeypatch.setattr(_sorted_sums, name, getattr(_sorted_sums, name).py_func)
     monkeypatch.setattr(_sorted_sums, "prange", range)
-    monkeypatch.setattr(_sorted_sums, "widest_vectors", lambda: None)
 
     def count(sources, targets, x):
         product = SortedProduct(sources, targets)
