@@ -97,7 +97,7 @@ def test_the_dry_run_says_what_a_run_costs_and_runs_nothing(run, config, tmp_pat
         ("frames = 21", "frames = 21\nevery = 2", "expected one of them"),
         ("0.0, 0.0", "nan, 0.0", "places of input: entry (0, 0) is nan"),
         ("frequency", "frequence", "did you mean 'frequency'"),
-        ('"sine"', '"sinus"', "got kind 'sinus'"),
+        ('"sine"', '"sinus"', "kind: got 'sinus'"),
         ("input->output", "input->outptu", "did you mean 'input->output'"),
         ("low = [1.0, 0.0]", "low = 3.0", "expected low <= high"),
         ("seed = 3", "seed = -1", "seed: got -1"),

@@ -15,13 +15,7 @@ from torch.nn import functional  # noqa: E402
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
 from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
-from dynsim.experiments.cifar10._cifar_networks import (  # noqa: E402
-    LowRankConv2d,
-    ResNet,
-    load_resnet20,
-    low_rank,
-    rounded,
-)
+from dynsim.experiments.cifar10._cifar_networks import LowRankConv2d, ResNet, load_resnet20, low_rank, rounded  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/cifar10.toml"
 

@@ -147,6 +147,7 @@ def test_parity_on_a_card(kernel, d, dtype):
             error = 1e4 * np.finfo(dtype).eps * np.abs(host).max()
             assert card.dtype == host.dtype
             np.testing.assert_allclose(card, host, rtol=0, atol=error)
-    system = System(data(50, 1, 3, 1, np.float64)[0], kernel, Operators(B=np.ones((1, 3)) * 0.1, F=-0.1), delay=0.2)
+    operators = Operators(B=np.ones((1, 3)) * 0.1, F=-0.1)
+    system = System(data(50, 1, 3, 1, np.float64)[0], kernel=kernel, operators=operators, delay=0.2)
     ends = [solve(system, (0.0, 0.5), "rk4", dt=0.1, backend=backend).q[-1] for backend in ("cupy", "numba")]
     np.testing.assert_allclose(*ends, rtol=0, atol=1e-9)

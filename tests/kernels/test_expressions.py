@@ -223,14 +223,17 @@ def test_files_configurations_and_runs_take_it():
     q = np.random.default_rng(3).normal(size=(5, 2))
     operators = Operators(B=[[1.0, 0.5]], D=[[0.3], [0.1]], F=-0.2)
     ends = [
-        solve(System(q, Kernel(profile, softening=0.2), operators, delay=0.4), (0.0, 1.0), rtol=1e-10).q[-1]
+        solve(
+            System(q, kernel=Kernel(profile, softening=0.2), operators=operators, delay=0.4), (0.0, 1.0), rtol=1e-10
+        ).q[-1]
         for profile in ("c/r", "inverse")
     ]
     np.testing.assert_allclose(*ends, rtol=0, atol=1e-12)
 
 
 def test_two_neurons_at_one_place_are_advised_to_soften():
-    system = System([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0]], Kernel("c/r"), Operators(B=[[1.0, 1.0]], F=-0.2), drive=1.0)
+    operators = Operators(B=[[1.0, 1.0]], F=-0.2)
+    system = System([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0]], kernel=Kernel("c/r"), operators=operators, drive=1.0)
     solution = solve(system, (0.0, 1.0))
     assert solution.status == -2 and "softening" in solution.message
 
