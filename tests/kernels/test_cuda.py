@@ -149,5 +149,5 @@ def test_parity_on_a_card(kernel, d, dtype):
             np.testing.assert_allclose(card, host, rtol=0, atol=error)
     operators = Operators(B=np.ones((1, 3)) * 0.1, F=-0.1)
     system = System(data(50, 1, 3, 1, np.float64)[0], kernel=kernel, operators=operators, delay=0.2)
-    ends = [solve(system, (0.0, 0.5), "rk4", dt=0.1, backend=backend).q[-1] for backend in ("cupy", "numba")]
+    ends = [solve(system, (0.0, 0.5), method="rk4", dt=0.1, backend=backend).q[-1] for backend in ("cupy", "numba")]
     np.testing.assert_allclose(*ends, rtol=0, atol=1e-9)
