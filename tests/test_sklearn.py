@@ -59,7 +59,7 @@ def test_labels_may_be_words_and_the_network_can_be_saved(iris, tmp_path):
     ("changed", "words"),
     [
         ({"hidden_layer_sizes": 8}, "hidden_layer_sizes: got int 8"),
-        ({"kernel": "nothing"}, "got profile 'nothing'"),
+        ({"kernel": "nothing"}, "profile: got 'nothing'"),
         ({"max_iter": 0}, "max_iter: got 0"),
         ({"batch_size": 1}, "batch_size: got 1"),
         ({"learning_rate_init": -1.0}, "rate: got -1"),
