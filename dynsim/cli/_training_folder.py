@@ -39,17 +39,20 @@ def train_into(output, network, data, method="forces", *, overwrite=False, **opt
     moves = any(parameter.kind == "places" for parameter in network.parameters.values())
     trajectory = output / "training.h5" if moves else None
     checkpoint = output / "training.checkpoint"
-    if not options.get("resume"):
-        replaced = ["training.checkpoint", "training.checkpoint.previous"]
-        replaced += [] if moves else ["training.h5", *FIGURES.values()]  # which this training does not write
-        for name in replaced:
-            (output / name).unlink(missing_ok=True)
+    # What an earlier training wrote and this one does not goes with the first batch: then nothing is refused any more.
+    replaced = [] if moves or options.get("resume") else ["training.h5", *FIGURES.values()]
     with ProgressBar("batch", delay=0.0) as bar:
+
+        def progress(done, total, **facts):
+            while replaced:
+                (output / replaced.pop()).unlink(missing_ok=True)
+            return bar(done, total, **facts)
+
         try:
             paths = {"trajectory": trajectory, "checkpoint": checkpoint}
-            result = learning.train(network, data, method=method, progress=bar, **paths, **options)
+            result = learning.train(network, data, method=method, progress=progress, **paths, **options)
         except KeyboardInterrupt:
-            if checkpoint.exists():
+            if checkpoint.exists() or options.get("resume"):
                 message = f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}"
             else:
                 message = "Interrupted before the first epoch was finished: nothing was kept."

@@ -32,7 +32,7 @@ class Activation(NamedTuple):
 ACTIVATIONS = {
     "identity": Activation("x", "1.0", 0.0),
     # At 0 the one-sided slope 0 is taken; Newton's method stays semismooth there.
-    "relu": Activation("max(x, 0.0)", "1.0 if x > 0.0 else 0.0", 1.0),
+    "relu": Activation("x if x > 0.0 or x != x else 0.0", "1.0 if x > 0.0 else 0.0", 1.0),
     "tanh": Activation("tanh(x)", "1.0 - tanh(x) ** 2", 0.0),
     "sigmoid": Activation("logistic(x)", "logistic(x) * (1.0 - logistic(x))", 0.0),
     "softplus": Activation("max(x, 0.0) + log1p(exp(-abs(x)))", "logistic(x)", math.inf),

@@ -54,7 +54,7 @@ class Integration:
             self.started = True
             self.control = self._controller()
         machine.control = self.control.numbers
-        options.events.start(machine.t, machine.q)
+        options.events.start(machine.t, machine.q.copy())
         if options.resume is None or isinstance(options.record, Times):
             self.recorder.at(machine.t, machine.q, machine.R, machine.E, first=True)
 
@@ -93,7 +93,7 @@ class Integration:
             step = Step(machine.t, machine.end, machine.q.copy(), machine.K, self.tableau.P, E_nodes)
             if options.dense_output:
                 self.steps.append(step)
-            at = options.events.check(step, machine.new_q)
+            at = options.events.check(step, machine.new_q.copy())
             ends = at is not None
             self.recorder.inside(step, at if ends else step.end, machine.signals)
             if ends and at < step.end:

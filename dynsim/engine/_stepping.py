@@ -201,6 +201,7 @@ def machine(evaluate, build):
                 if code != OK:
                     return code
             if not all_finite(new_f):
+                fill(new_q, new_f)  # what is reported
                 return NOT_FINITE
             fill(q, new_q)
             fill(f, new_f)

@@ -7,6 +7,7 @@ branches, unrolls the loop over axes and vectorises over the sources, which lie 
 
 from __future__ import annotations
 
+import ast
 import math
 from functools import cache
 
@@ -48,7 +49,7 @@ def row_specialisation(kernel):
     if kernel.profile in PROFILES:
         texts = "\n".join(expression for expression, _ in PROFILES.values())
         return texts, list(PROFILES).index(kernel.profile), metric
-    return " ".join(kernel.profile.split()), 0, metric
+    return ast.unparse(ast.parse(kernel.profile.strip(), mode="eval")), 0, metric  # on one line
 
 
 # The functions of expressions on one number.

@@ -77,6 +77,9 @@ def _read(node, text, depth):
             if isinstance(op, ast.Pow) and x[0] != "number" and y[0] == "number" and abs(y[1]) > HIGHEST:
                 raise _refusal(f"the power {y[1]:g} in {_part(node, text)}", f"at most {HIGHEST}")
             tree = OPERATIONS[type(op)](x, y)
+            highest = max((abs(n) for _, n in as_product(tree)[1]), default=0)
+            if highest > HIGHEST**2:
+                raise _refusal(f"the power {highest} in {_part(node, text)}", f"at most {HIGHEST**2}")
             if not math.isfinite(as_product(tree)[0]):
                 raise _refusal(f"{_part(node, text)}, which is not a finite number", "one below 1.8e308")
             return tree
@@ -156,18 +159,22 @@ def divide(x, y):
 
 
 def power(x, y):
-    """x ** y."""
+    """x ** y; a high power of a product with constants stays one, whose constants alone might overflow."""
     if y == ("number", 0.5) and x[0] != "number":
         return call("sqrt", x)
     if y[0] != "number" or (x[0] != "number" and y[1] != int(y[1])):
         return ("power", x, y)
     coefficient, factors = as_product(x)
+    constant = coefficient != 1 or not all(depends_on_r(base) for base, _ in factors)
     try:
         coefficient **= y[1]
     except (OverflowError, ZeroDivisionError):
         coefficient = math.inf
     if isinstance(coefficient, complex):
         coefficient = math.nan
+    exact = coefficient != 0 and math.isfinite(coefficient)
+    if factors and ((constant and abs(y[1]) > 2) or not exact):
+        return product(1.0, [(x, int(y[1]))])
     return product(coefficient, [(base, n * int(y[1])) for base, n in factors])
 
 
@@ -196,6 +203,7 @@ def product(coefficient, factors):
     return ("product", coefficient, factors)
 
 
+@cache
 def depends_on_r(tree):
     """Whether a tree contains r."""
     if tree[0] == "product":
@@ -267,9 +275,10 @@ def _chain(tree):
     dx = derivative(x)
     if name in ("minimum", "maximum"):
         # (x + y -+ |x - y|) / 2: where the two are equal the slope is the middle of both.
-        dy, half = derivative(tree[3]), ("number", 0.5 if name == "maximum" else -0.5)
-        sign = call("sign", subtract(x, tree[3]))
-        return add(multiply(("number", 0.5), add(dx, dy)), multiply(multiply(half, sign), subtract(dx, dy)))
+        half = ("number", 0.5 if name == "maximum" else -0.5)
+        share = multiply(half, call("sign", subtract(x, tree[3])))
+        of_x, of_y = add(("number", 0.5), share), subtract(("number", 0.5), share)
+        return add(multiply(of_x, dx), multiply(of_y, derivative(tree[3])))
     square = power(x, TWO)
     inner = {
         "sqrt": lambda: divide(("number", 0.5), tree),

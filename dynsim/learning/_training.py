@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number, refusal
 from dynsim.models import Model, build
-from dynsim.trajectory import load_checkpoint, save_checkpoint
+from dynsim.trajectory import load_checkpoint, remove_checkpoint, save_checkpoint
 
 from ._accuracy import accuracy
 from ._fit import copy_ordinary, fit
@@ -189,6 +189,8 @@ def train(
         return progress and (lambda done, _, **facts: progress(before + done, batches + steps, **facts))
 
     with blas_threads(model, batch), _recorded(trajectory, model, seed, trainer) as write:
+        if checkpoint is not None and not resume:
+            remove_checkpoint(checkpoint)  # an earlier training's, which must not be continued from here
 
         def after_epoch(trainer):
             write(trainer)

@@ -13,6 +13,7 @@ _HOME = {
     "TrajectoryWriter": "_writer",
     "file_kind": "_reader",
     "load_checkpoint": "_checkpoint",
+    "remove_checkpoint": "_checkpoint",
     "resume": "_simulation",
     "run": "_simulation",
     "save_checkpoint": "_checkpoint",

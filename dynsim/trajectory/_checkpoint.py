@@ -15,6 +15,8 @@ from dynsim.errors import DataError, FileError
 
 from ._layout import dataset
 
+KINDS = "biufc"  # of numbers in arrays
+
 
 def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = None) -> None:
     """Write a state to `path`, whole or not at all; the one before is kept as `path` + ".previous".
@@ -65,6 +67,12 @@ def load_checkpoint(path: str | os.PathLike, *, run: str | None = None) -> dict:
     raise (DataError if foreign else FileError)(" ".join(map(str, errors)))
 
 
+def remove_checkpoint(path: str | os.PathLike) -> None:
+    """Remove the checkpoint `path` and the one before it, where they are."""
+    for old in (Path(path), previous_of(path)):
+        old.unlink(missing_ok=True)
+
+
 def checkpoint_of(path: str | os.PathLike) -> Path:
     """Return where the checkpoints of a run into the file `path` are.
 
@@ -85,7 +93,7 @@ def previous_of(path: str | os.PathLike) -> Path:
 
 def _load(path, run):
     with reading(path, "checkpoint") as file:
-        if run is not None and string(file.attrs.get("run")) != run:
+        if run is not None and (string(file.attrs.get("run")) or "") != run:  # "" in files of 0.1.0
             do = "move it away to begin this run anew, or restore the file it belongs to"
             raise refusal(path, "a checkpoint of another run", "one of this run", do, error=DataError)
         text = _read(file, "state").tobytes().decode()
@@ -96,7 +104,7 @@ def _load(path, run):
 
 
 def _read(file, name):
-    found = dataset(file, name)
+    found = dataset(file, name, kind=KINDS)
     if found.chunks is not None:  # a few bytes could claim any size
         raise FileError(f"{file.filename} is no checkpoint as dynsim writes them: {name} is stored in chunks.")
     return found[()]
@@ -107,7 +115,7 @@ def _encode(value, arrays):
         return {"dict": [[_encode(key, arrays), _encode(item, arrays)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_encode(item, arrays) for item in value]}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
         arrays.append(np.ascontiguousarray(value) if value.ndim else value)
         return {"array": len(arrays) - 1}
     if isinstance(value, np.generic):

@@ -151,11 +151,11 @@ def hard_links_only(file, path):
     return file[path]
 
 
-def dataset(file, path, shape=None, kind=None):
+def dataset(file, path, shape=None, kind="f"):
     """The dataset at `path`, of `shape` (None for the axis of frames) and of a kind of numbers, stored in the file."""
     found = hard_links_only(file, path)
     name = f"{file.filename}: {path}"
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in (kind or "biufc"):
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kind:
         raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
     if shape is not None and (
         found.ndim != len(shape) or any(s not in (None, stored) for s, stored in zip(shape, found.shape, strict=True))

@@ -17,7 +17,7 @@ from dynsim.engine import solve as engine_solve
 from dynsim.errors import DataError
 from dynsim.kernels import find_backend
 
-from ._checkpoint import checkpoint_of, load_checkpoint, previous_of, save_checkpoint
+from ._checkpoint import checkpoint_of, load_checkpoint, previous_of, remove_checkpoint, save_checkpoint
 from ._reader import Trajectory
 from ._run_progress import ProgressWriter, progress_of
 from ._writer import TrajectoryWriter
@@ -115,8 +115,7 @@ def run(
             dtype=dtype,
             provenance=provenance,
         )
-        for stale in (checkpoint_of(path), previous_of(checkpoint_of(path))):
-            stale.unlink(missing_ok=True)
+        remove_checkpoint(checkpoint_of(path))
         return writer
 
     return stream.run(system, span, method, options, make)
@@ -205,7 +204,7 @@ class _Stream:
 
     def run(self, system, span, method, options, make):
         """Integrate; `make()` gives the writer, once the engine has accepted everything."""
-        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
+        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path))):
             expect_output(output)
         if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
             options = {**options, "checkpoint": self.checkpoint}

@@ -73,3 +73,16 @@ def test_fashion_mnist_that_is_not_there_says_how_to_get_it(run, tmp_path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert run("train", "lenet5", "--data", "fashion-mnist", "-o", tmp_path / "out") == 1
     assert "dynsim data fetch fashion-mnist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--epochs", "0"], ["--bits", "17"], ["--batch", "100000"], ["--rate", "-1"]])
+def test_a_training_that_is_refused_touches_nothing(run, tmp_path, capsys, wrong):
+    output = tmp_path / "out"
+    output.mkdir()
+    for name in ("model.h5", "training.checkpoint", "training.checkpoint.previous", "paths.png", "metrics.jsonl"):
+        (output / name).write_text("an earlier training's")
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    arguments = ["train", "mlp", "--data", "digits", "--hidden", "8", "--overwrite", "-o", str(output)]
+    assert run(*arguments, "--weights", *wrong) != 0
+    assert run(*arguments, *wrong) != 0
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before

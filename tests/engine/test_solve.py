@@ -316,3 +316,24 @@ def test_doubling_the_tolerance_of_a_neutral_run_keeps_its_signals():
         # rtol per step for q and E, some 100 steps, an echo of gain near 1 over four delays.
         assert np.abs(solution.E[-1] - exact.E[-1]).max() < 100 * rtol
         assert np.abs(solution.q[-1] - exact.q[-1]).max() < 100 * rtol
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_speed_that_overflows_names_its_neuron(large):
+    D = np.zeros((3, 1, 1))
+    D[2] = 1e200
+    times, values = np.array([0.0, 0.09, 0.1, 1.0]), np.zeros((4, 3, 1))
+    values[2:, 2] = 1e200
+    drive = (lambda t: values[0 if t < 0.1 else 3]) if large else (times, values)
+    system = System(np.arange(3.0)[:, None], operators=Operators(D=D), drive=drive)
+    solution = solve(system, (0.0, 1.0), method="euler", dt=0.1)
+    assert solution.status == -2 and "neuron 2" in solution.message
+
+
+def test_events_get_places_of_their_own():
+    seen = []
+    system = System([[1.0], [2.0]], operators=Operators(F=-1.0), drive=lambda t: 0.0)
+    event = lambda t, q: seen.append(q) or 1.0  # noqa: E731
+    solution = solve(system, (0.0, 1.0), method="rk4", dt=0.25, events=event)
+    steps = {float(q[0, 0]) for q in seen}
+    assert len(steps) >= 5 and all(np.any(np.isclose(q[0, 0], solution.q[:, 0, 0])) for q in seen)

@@ -258,3 +258,42 @@ def test_it_is_compiled_once_and_found_by_the_next_process():
 
     process()
     assert process() == ["1", "0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "r", "value"),
+    [
+        ("c * (length / r)**12", 2000.0, 2000.0, 1.0),
+        ("c * ((length / r)**12 - (length / r)**6)", 3e-4, 3e-4, 0.0),
+        ("c * exp(-(r / length)**64)", 1e6, 1e6, np.exp(-1)),
+        ("(1e-200*r)**2*1e100", 1.0, 1e150, 1.0),
+        ("c * exp(-(1e-200*r)**2)", 1.0, 1e150, 1.0),
+        ("c / (1 + (1e200*r)**2)", 1.0, 1e-150, 1e-100),
+    ],
+)
+def test_constants_of_a_power_do_not_overflow_alone(text, length, r, value):
+    kernel = Kernel(text, length=length)
+    assert kernel.value(r) == pytest.approx(value, rel=1e-12)
+    if 1e-30 < r < 1e30:  # in single precision as well
+        places = np.array([[0.0]], np.float32), np.array([[r]], np.float32)
+        # A power of 12 multiplies the rounding of r by 12; two of size one are subtracted.
+        assert pair_matrix(kernel, *places)[0, 0] == pytest.approx(value, rel=1e-5, abs=24 * 1.2e-7)
+        assert np.isfinite(pair_force(kernel, *places, np.ones(1, np.float32), np.ones(1, np.float32))).all()
+
+
+def test_powers_of_powers_are_refused_and_nested_functions_are_read_at_once():
+    nested = "r"
+    for _ in range(4):
+        nested = f"({nested})**64"
+    with pytest.raises(ValueError, match="at most 4096"):
+        Kernel(nested)
+    deep = "r"
+    for _ in range(25):
+        deep = f"maximum(1, {deep})"
+    assert Kernel(deep).value(3.0) == 3.0  # in time that does not double with every level
+
+
+def test_line_breaks_and_comments_are_those_of_python():
+    kernel = Kernel("c / (1 # one\n + r)", softening=0.1)
+    system = System([[0.0], [1.0]], kernel=kernel, operators=Operators(B=1.0, D=0.1), delay=0.1)
+    assert solve(system, (0.0, 0.2)).success

@@ -62,3 +62,10 @@ def test_a_failed_writing_leaves_the_old_one(tmp_path):
     (tmp_path / "text").write_text("not a checkpoint at all")
     with pytest.raises(DataError, match="not an HDF5 file"):
         load_checkpoint(tmp_path / "text")
+
+
+@pytest.mark.parametrize("array", [np.array([b"a", b"b"]), np.zeros(2, [("x", float)]), np.array([None])])
+def test_arrays_that_are_no_numbers_are_refused_before_anything_is_written(tmp_path, array):
+    with pytest.raises(TypeError, match="expected numbers"):
+        save_checkpoint(tmp_path / "run.checkpoint", {"names": array})
+    assert not list(tmp_path.iterdir())

@@ -265,3 +265,15 @@ def test_a_file_that_is_being_written(tmp_path):
     if done.returncode == 0:
         pytest.skip("this file system does not lock files")
     assert "is open in another program" in done.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.int64, np.bool_])
+def test_numbers_of_another_type_are_damage(write_run, dtype):
+    path = write_run()
+    with h5py.File(path, "r+") as file:
+        group = file["particles/native/position"]
+        values = group["time"][()].astype(dtype)
+        del group["time"]
+        group["time"] = values
+    with pytest.raises(FileError, match="not a dataset of the expected type"):
+        Trajectory(path)
