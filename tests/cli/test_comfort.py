@@ -21,6 +21,8 @@ from dynsim.datasets import NAMES
 from dynsim.engine import METHODS
 
 MAIN = "from dynsim.cli import main; main()"
+# What compiles in seconds.
+ORDINARY = ["train", "mlp", "--weights", "--data", "digits", "--hidden", "8", "--epochs", "1"]
 TINY = ["train", "mlp", "--data", "digits", "--hidden", "8", "--copies-fc", "2", "--dim", "3", "--epochs", "2"]
 
 
@@ -151,7 +153,7 @@ def on_a_terminal(arguments, **environment):
 
 
 def test_compiling_is_announced_once_and_kept(tmp_path):
-    arguments = ["simulate", "--preset", "pair", "--until", "0.1", "--overwrite", "-o", str(tmp_path / "run.h5")]
+    arguments = [*ORDINARY, "--overwrite", "-o", str(tmp_path / "out")]
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     assert on_a_terminal(arguments, **cache).count("Compiling kernels") == 1
     assert "Compiling" not in on_a_terminal(arguments, **cache)
@@ -179,7 +181,7 @@ def test_without_a_folder_for_the_cache_it_works_and_names_the_remedy(tmp_path):
     (tmp_path / "file").touch()
     home = {"HOME": str(tmp_path / "file"), "XDG_CACHE_HOME": str(tmp_path / "file/cache")}
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "dynsim", "simulate", "--preset", "pair", "--until", "0.1", "-o", "run.h5"],
+        [sys.executable, "-B", "-m", "dynsim", *ORDINARY, "-o", "out"],
         env=os.environ | home | {"PYTHONPATH": str(tmp_path)},
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
