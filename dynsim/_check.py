@@ -141,13 +141,7 @@ def as_number(value, name, minimum=None, above=None):
 
 
 def as_count(value, name, minimum=1):
-    """Return `value` as an int of at least `minimum`; raises TypeError or ValueError with got and expected.
-
-    Examples
-    --------
-    >>> as_count(4, "copies")
-    4
-    """
+    """Return `value` as an int of at least `minimum`; raises TypeError or ValueError with got and expected."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise refusal(name, describe(value), "a whole number", error=TypeError)
     if value < minimum:
@@ -156,13 +150,7 @@ def as_count(value, name, minimum=1):
 
 
 def as_flag(value, name):
-    """Return `value` as a bool; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_flag(True, "relative")
-    True
-    """
+    """Return `value` as a bool; raises TypeError with got and expected."""
     if not isinstance(value, (bool, np.bool_)):
         raise refusal(name, describe(value), "True or False", error=TypeError)
     return bool(value)
@@ -183,39 +171,21 @@ def as_choice(value, known, name):
 
 
 def as_instance(value, kind, name):
-    """Return `value` if it is of a class; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_instance(3, int, "steps")
-    3
-    """
+    """Return `value` if it is of a class; raises TypeError with got and expected."""
     if not isinstance(value, kind):
         raise refusal(name, describe(value), f"a {getattr(kind, '__name__', kind)}", error=TypeError)
     return value
 
 
 def as_like(value, attributes, kind, name):
-    """Return `value` if it has what is needed of a class, whatever its own; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_like([1], ("append",), "list", "names")
-    [1]
-    """
+    """Return `value` if it has what is needed of a class, whatever its own; raises TypeError with got and expected."""
     if isinstance(value, type) or not all(hasattr(value, attribute) for attribute in attributes):
         raise refusal(name, describe(value), f"a {kind}", error=TypeError)
     return value
 
 
 def as_float_type(value, name):
-    """Return float32 or float64 as a NumPy dtype; raises TypeError with got and expected.
-
-    Examples
-    --------
-    >>> as_float_type("float32", "dtype")
-    dtype('float32')
-    """
+    """Return float32 or float64 as a NumPy dtype; raises TypeError with got and expected."""
     try:
         dtype = np.dtype(value)
     except TypeError:
