@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+import scipy
 from scipy.integrate import solve_ivp
 
 from dynsim.engine import EveryStep, LastOnly, Operators, System, Times, solve
@@ -74,6 +75,9 @@ def test_steps_land_where_delays_end():
 @pytest.mark.parametrize("terminal", [None, True, 2])
 @pytest.mark.parametrize("direction", [0, 1, -1])
 def test_events_are_scipys(terminal, direction):
+    if terminal == 2 and tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 13):
+        pytest.skip("SciPy counts events before it stops from 1.13 on")
+
     def crossing(t, q):
         return np.ravel(q)[1] - 0.3  # sin t - 0.3: up, down, up, ...
 
