@@ -26,7 +26,7 @@ INNER = {
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "singular_factors"},
     "plots": {"expect_format", "product_figure"},
-    "trajectory": {"Progress", "SolutionTrajectory"},
+    "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory"},
 }  # fmt: skip
 
 
