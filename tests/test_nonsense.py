@@ -14,10 +14,8 @@ import dynsim
 ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plots", "datasets")
 # What is public for the other rooms and for results, not called by users: the doors above them check.
 INNER = {
-    "kernels": {"as_array", "as_callable", "as_choice", "as_count", "as_flag", "as_float_type", "as_instance",
-                "as_like", "as_number", "expect_keys", "constants", "fill_row", "launch",
-                "row_specialisation", "as_signals", "relation_tangent", "relation_normal", "array_functions",
-                "pair_sum_assembly"},
+    "kernels": {"array_functions", "constants", "fill_row", "launch", "relation_normal", "relation_tangent",
+                "row_specialisation"},
     "engine": {"Configured", "Solution", "LastOnly"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",

@@ -25,7 +25,7 @@ CONFIG = {
     "groups": [{"neurons": 30, "drive": {"kind": "sine", "frequency": 0.3, "height": 0.1}}],
     "run": {"until": 40.0, "rtol": 1e-7},
 }
-KILLS = 12  # each starts Python anew
+KILLS = 30  # each starts Python anew
 RUN = (
     "import json, sys\nfrom dynsim.engine import configure\nfrom dynsim.trajectory import run, resume\n"
     "path, config = sys.argv[1], json.loads(sys.argv[2])\noptions = dict(flush_seconds=0.02, checkpoint_seconds=0.05)\n"
