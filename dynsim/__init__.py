@@ -6,6 +6,8 @@ Everything is loaded when it is first used, so `import dynsim` is light.
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+from ._plotted import Plotted as _Plotted
+
 if TYPE_CHECKING:  # what __getattr__ loads
     from . import datasets as datasets
     from . import engine as engine
@@ -55,6 +57,13 @@ if not TYPE_CHECKING:  # a type checker shall see a name that is misspelt
         if name in _FROM:
             return getattr(_import_module(f"dynsim.{_FROM[name]}"), name)
         raise AttributeError(f"module 'dynsim' has no attribute {name!r}; it has {', '.join(__all__)}.")
+
+
+def _draw(source, kind, **options):
+    return _import_module("dynsim.plots").plot(source, kind, **options)
+
+
+_Plotted.draw = _draw
 
 
 def __dir__():

@@ -7,13 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
+from dynsim._plotted import Plotted
+
 from ._echo_gain import echo_gain
 
 STATUS = {0: "reached the end", 1: "ended by an event", 2: "stopped by the callback", -1: "failed", -2: "diverged"}
 
 
 @dataclass(eq=False)
-class Solution:
+class Solution(Plotted):
     """What `solve` returns; the names are those of SciPy's solve_ivp.
 
     Whatever the status, the frames up to the last good time are there.
@@ -89,12 +91,6 @@ class Solution:
     def system(self):
         """The system that was integrated."""
         return self._last[0]
-
-    def plot(self, kind="trajectories", output=None, **options):
-        """Draw a figure of the run, of the kinds of `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim  # the engine itself draws nothing
-
-        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def __repr__(self):
         return (

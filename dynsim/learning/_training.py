@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number, refusal
+from dynsim._plotted import Plotted
 from dynsim.models import Model, build
 from dynsim.trajectory import load_checkpoint, remove_checkpoint, save_checkpoint
 
@@ -24,7 +25,7 @@ STORAGE = "float16"  # precision to which the alternating method rounds places
 
 
 @dataclass
-class TrainingResult:
+class TrainingResult(Plotted):
     """Result of a training: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
 
     Examples
@@ -40,11 +41,7 @@ class TrainingResult:
     metrics: list = field(default_factory=list)
     layers: list = field(default_factory=list)
 
-    def plot(self, kind: str = "learning", output: str | os.PathLike | None = None, **options):
-        """Draw loss and accuracy by epoch, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim
-
-        return dynsim.plots.plot(self, kind, output=output, **options)
+    figure_kind = "learning"
 
 
 def train(

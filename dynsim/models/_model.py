@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance, describe, refusal
+from dynsim._plotted import Plotted
 from dynsim.layers import INFERENCE, Layer, Parameter
 
 
-class Model:
+class Model(Plotted):
     """Layers in a row.
 
     Parameters
@@ -34,6 +35,8 @@ class Model:
     >>> model.predict(np.zeros((5, 1, 8, 8))).shape
     (5,)
     """
+
+    figure_kind = "weights"
 
     def __init__(
         self,
@@ -113,12 +116,6 @@ class Model:
     def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Return the most likely class of every image."""
         return self.scores(images, inference=inference).argmax(axis=1)
-
-    def plot(self, kind: str = "weights", output: str | os.PathLike | None = None, **options):
-        """Draw the weights, the layers or the forces, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim
-
-        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def save(self, path: str | os.PathLike):
         """Write the model to one HDF5 file, as `save_model`."""

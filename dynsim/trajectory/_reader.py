@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from dynsim._check import expect_memory, refusal
 from dynsim._files import DAMAGE, damaged, from_json, open_hdf5, reading, reason, string
+from dynsim._plotted import Plotted
 from dynsim.errors import DataError, FileError
 
 from . import _layout
@@ -44,7 +45,7 @@ def file_kind(path: str | os.PathLike) -> str:
         return kind
 
 
-class Trajectory:
+class Trajectory(Plotted):
     """A trajectory file, open for reading.
 
     Attributes: `neurons` N, `dimension` d, `copies` H, `signals` s or None, `frames` T; `step` and `time`
@@ -142,12 +143,6 @@ class Trajectory:
         `neurons` are indices of the particle axis: copy h of neuron n is h * N + n.
         """
         return self.q.read(frames, neurons)
-
-    def plot(self, kind: str = "trajectories", output: str | os.PathLike | None = None, **options):
-        """Draw a figure, as `dynsim.plots.plot`; returns the matplotlib Figure."""
-        import dynsim
-
-        return dynsim.plots.plot(self, kind, output=output, **options)
 
     def close(self) -> None:
         """Close the file; q, R and E cannot be read afterwards, the rest stays."""

@@ -9,8 +9,10 @@ from dynsim.plots import view
 from dynsim.trajectory import Trajectory, TrajectoryWriter
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (extra test)")
+wait_module = pytest.importorskip("selenium.webdriver.support.wait")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
+PATIENCE = 600.0  # seconds; only a page that hangs lets them pass
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
@@ -71,10 +73,22 @@ def page(tmp_path_factory):
     return folder / "run.html"
 
 
+def wait(driver, condition, *arguments):
+    """Wait until a condition holds in the page, written in JavaScript."""
+    wait_for = wait_module.WebDriverWait(driver, PATIENCE)
+    wait_for.until(lambda _: driver.execute_script(f"return Boolean({condition})", *arguments), condition)
+
+
+def texts(driver, selector):
+    """Read the texts of all elements at once: the page may replace them at its next frame."""
+    read = "return [...document.querySelectorAll(arguments[0])].map((element) => element.innerText.trim())"
+    return driver.execute_script(read, selector)
+
+
 def load(driver, page):
     driver.get_log("browser")
     driver.get(page.as_uri())
-    assert driver.execute_script("return Boolean(window.player)")
+    wait(driver, "window.player")
     return driver.execute_script
 
 
@@ -122,7 +136,7 @@ def test_a_click_picks_the_neuron_under_it(browser, page):
     # Of several under the pointer the one in front is picked: it must be one within reach of 18 points.
     assert np.hypot(*np.subtract(run(SEEN, 20, picked), (x, y))) < 18
     run("player.pick(13); player.draw()")
-    rows = dict(row.text.rsplit(" ", 1) for row in browser.find_elements("css selector", "#rows tr"))
+    rows = dict(row.rsplit(maxsplit=1) for row in texts(browser, "#rows tr"))
     with Trajectory(page.with_suffix(".h5")) as read:
         expected = {"received R": read.R[20, 13, 0], "emitted E": read.E[20, 13, 0], "q1": read.q[20, 13, 0]}
     for name, value in expected.items():
@@ -137,9 +151,8 @@ def test_a_click_picks_the_neuron_under_it(browser, page):
 def test_play_advances_and_keys_work(browser, page):
     run = load(browser, page)
     browser.find_element("id", "play").click()
-    wait = "const done = arguments[0]; setTimeout(() => done([player.at, player.drawn]), 900);"
-    at, drawn = browser.execute_async_script(wait)
-    assert at > 1 and drawn > 3 and browser.find_element("id", "play").text == "Pause"
+    wait(browser, "player.at > 1 && player.drawn > 3")
+    assert browser.find_element("id", "play").text == "Pause"
     browser.find_element("id", "neurons").click()
     press(browser, " ")
     assert not run("return player.playing") and browser.find_element("id", "play").text == "Play"
@@ -163,11 +176,10 @@ def test_play_advances_and_keys_work(browser, page):
 def test_colours_and_their_legend(browser, page):
     run = load(browser, page)
     run("player.colour('layer')")
-    names = [item.text for item in browser.find_elements("css selector", ".swatches li")]
-    assert names == ["input", "hidden", "<b onclick=alert(1)>out</b>"]
+    assert texts(browser, ".swatches li") == ["input", "hidden", "<b onclick=alert(1)>out</b>"]
     for name in ("speed", "activation"):
         run("player.colour(arguments[0])", name)
-        assert len(browser.find_elements("css selector", ".ends span")) == 2 and run(INKED) > 0
+        assert len(texts(browser, ".ends span")) == 2 and run(INKED) > 0
     assert errors(browser) == []
 
 
