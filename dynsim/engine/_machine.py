@@ -24,7 +24,7 @@ def is_small(system, memory):
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
     constant = memory.history is None and GivenSignals(system).constant
-    return bool(work <= LARGEST_WORK and constant and direct and system._coupling.backend != "cupy")
+    return bool(work <= LARGEST_WORK and constant and direct and system.backend.name != "cupy")
 
 
 class Machine:

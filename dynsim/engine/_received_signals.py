@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
 from numba import njit
 
-from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, row_specialisation
+from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, row_specialisation, summing_backend
 
 from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, clear, emit
 from ._failure import NotFinite
@@ -115,8 +116,8 @@ class Coupling:
     summed; one call where all strengths of a copy agree.
     """
 
-    def __init__(self, kernel, groups, strengths, backend="auto"):
-        self.kernel, self.backend = kernel, backend
+    def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend):
+        self.kernel = kernel
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
         self.blocks = []
         for h, table in enumerate(strengths):
@@ -125,6 +126,11 @@ class Coupling:
                 continue
             for source, target in np.argwhere(table != 0.0):
                 self._add(h, members[source], members[target], table[source, target], source == target)
+        # One backend for all sums: that of the largest.
+        every = np.arange(neurons)
+        sizes = [(len(every[s]), len(every[t])) if s is not None else (neurons, neurons) for _, s, t, *_ in self.blocks]
+        largest = max(sizes, key=math.prod, default=(0, 0))
+        self.backend = summing_backend(kernel, *largest, dimension, backend=backend)
 
     def _add(self, copy, source, target, strength, same=True):
         if strength != 0.0 and not (_empty(source) or _empty(target)):
@@ -134,21 +140,15 @@ class Coupling:
         """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s)."""
         if not np.isfinite(E).all():
             raise NotFinite(targets, E)
-        R = None
+        R, backend = None, self.backend.name
         for copy, source, target, strength, same in self.blocks:
             if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, backend=self.backend)
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, backend=backend)
                 R = _accumulate(R, part, strength)
                 continue
             R = np.zeros_like(E) if R is None else R
-            R[target] += strength * pair_sum(
-                self.kernel,
-                sources[copy][source],
-                targets[copy][target],
-                E[source],
-                exclude_self=same,
-                backend=self.backend,
-            )
+            places = sources[copy][source], targets[copy][target]
+            R[target] += strength * pair_sum(self.kernel, *places, E[source], exclude_self=same, backend=backend)
         return np.zeros_like(E) if R is None else R
 
     def matrix(self, places):

@@ -137,7 +137,7 @@ def solve(
     """
     as_instance(system, System, "system")
     if backend is not None:
-        system = system._on(backend)
+        system = system.on(backend)
     t0, t1 = expect_span(span)
     if resume is not None:
         t0 = _start_of(resume, system, t1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_count, as_instance, as_number, describe, refusal
-from dynsim.kernels import Kernel, find_backend
+from dynsim.kernels import Kernel
 
 from ._given_signals import Given, implied_signals
 from ._operators import Operators, Resolved
@@ -111,12 +111,18 @@ class System:
             self._clamps.append((members, Given(signal, f"clamped group {group}", len(members), self.signals)))
 
     def _set_backend(self, backend):
-        self.backend = find_backend(backend)
-        # "auto" goes on to be decided for every sum, by its size.
-        self._coupling = Coupling(self.kernel, self.groups, self.strengths, backend)
+        self._coupling = Coupling(
+            self.kernel, self.groups, self.strengths, neurons=self.neurons, dimension=self.dimension, backend=backend
+        )
+        self.backend = self._coupling.backend
 
-    def _on(self, backend):
-        """The same system, computed by another backend."""
+    def on(self, backend: str) -> System:
+        """Return the same system, computed by another backend.
+
+        >>> import numpy as np
+        >>> System(np.eye(2)).on("numba").backend
+        Backend(name='numba', reason='asked for')
+        """
         other = copy.copy(self)
         other._set_backend(backend)
         return other

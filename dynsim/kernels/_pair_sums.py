@@ -16,7 +16,7 @@ from numba import njit, prange
 from dynsim._check import as_array, as_choice, as_flag, as_instance, refusal
 
 from . import _cuda
-from ._backend import BACKENDS, LARGE_SUM, find_backend
+from ._backend import Backend, find_backend
 from ._block import (
     BLOCK,
     L1,
@@ -33,6 +33,7 @@ from ._compilation import MATH, launch, widest_vectors
 from ._expression import calls_functions, parse
 from ._formula import ZERO_PLACE
 from ._kernel import Kernel
+from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
@@ -93,11 +94,13 @@ def pair_sum(
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise refusal("strengths", f"shape {strengths.shape}", f"({len(sources)},) or ({len(sources)}, s)")
     dtype = np.result_type(sources, targets, strengths)
-    if _sorts(kernel, method, len(sources), len(targets)):
+    n, m, d = len(sources), len(targets), sources.shape[1]
+    on_card = summing_backend(kernel, n, m, d, method=method, backend=backend).name == "cupy"
+    if _sorts(kernel, method, n, m):
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
-        return SortedProduct(sources, targets, scale=kernel.scale).forward(strengths).astype(dtype, copy=False)
-    work = len(sources) * len(targets) * sources.shape[1]
-    if _on_card(backend, work):
+        product = (CudaSortedProduct if on_card else SortedProduct)(sources, targets, scale=kernel.scale)
+        return product.forward(strengths).astype(dtype, copy=False)
+    if on_card:
         arrays = _as(dtype, sources, targets, strengths.reshape(len(sources), -1))
         out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
         return out.reshape(len(targets)) if strengths.ndim == 1 else out
@@ -106,7 +109,7 @@ def pair_sum(
     # One signal and a dimension known to the compiler: all sums stay in registers.
     maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
     loop = maker(*specialisation(kernel, sources.shape[1]))
-    work += len(sources) * len(targets) * len(columns)
+    work = n * m * (d + len(columns))
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
     return out.reshape(len(targets)) if strengths.ndim == 1 else out
@@ -164,7 +167,7 @@ def pair_force(
         expected = f"({len(sources)}, s) and ({len(targets)}, s), or both without s"
         raise refusal("strengths", f"shapes {given.shape} and {taken.shape}", expected)
     dtype = np.result_type(sources, targets, given, taken)
-    if _on_card(backend, len(sources) * len(targets) * sources.shape[1]):
+    if find_backend(backend, len(sources) * len(targets) * sources.shape[1]).name == "cupy":
         flat = given.reshape(len(sources), -1), taken.reshape(len(targets), -1)
         return _cuda.pair_force(kernel, *_as(dtype, sources, targets, *flat), bool(exclude_self))
     columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
@@ -177,10 +180,13 @@ def pair_force(
     return out
 
 
-def _on_card(backend, work):
-    if as_choice(backend, BACKENDS, "backend") == "auto" and work < LARGE_SUM:
-        return False
-    return find_backend(backend).name == "cupy"
+def summing_backend(kernel: Kernel, n: int, m: int, d: int, *, method: str = "auto", backend: str = "auto") -> Backend:
+    """Choose what computes a pair sum of n sources, m targets and d axes; arguments and errors as `pair_sum`.
+
+    >>> summing_backend(Kernel("linear", "l1"), 10**6, 10**6, 3, backend="numba")
+    Backend(name='numba', reason='asked for')
+    """
+    return find_backend(backend, d * (n + m if _sorts(kernel, method, n, m) else n * m))
 
 
 def _as(dtype, *arrays):

@@ -15,7 +15,6 @@ from dynsim._files import expect_claim, expect_output, to_json
 from dynsim.engine import EveryStep, Solution, System, Tableau, Times, configure, expect_span
 from dynsim.engine import solve as engine_solve
 from dynsim.errors import DataError
-from dynsim.kernels import find_backend
 
 from ._checkpoint import checkpoint_of, load_checkpoint, previous_of, remove_checkpoint, save_checkpoint
 from ._reader import Trajectory
@@ -93,7 +92,7 @@ def run(
     as_callable(sink, "sink")
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop)
     expect_span(span)
-    backend = system.backend if options.get("backend") is None else find_backend(options["backend"])
+    backend = (system if options.get("backend") is None else system.on(options["backend"])).backend
     stored = {**_describe(system, span, method, options), **as_table(parameters, "parameters")}
     provenance = {"backend": backend.name, **as_table(provenance, "provenance")}
     to_json([stored, provenance])

@@ -92,9 +92,15 @@ def test_nvcc_takes_the_source(dtype, tmp_path):
 def test_auto_says_which_and_why():
     found = find_backend()
     assert found.name in ("numba", "cupy") and found.reason
-    system = System(np.eye(3))
-    assert system.backend == found
-    assert f"backend={found.name}" in repr(system) and find_backend("numba").reason == "asked for"
+    assert find_backend("numba").reason == "asked for"
+    small = System(np.eye(3))
+    assert small.backend == ("numba", "the sums are too small for a card") and "backend=numba" in repr(small)
+    large = np.random.default_rng(0).normal(size=(6000, 3))
+    assert System(large).backend == find_backend()
+    # The largest of a system's sums decides for all: these are between the groups only.
+    groups = np.arange(6000) // 3000
+    assert System(large, groups=groups, strengths=1 - np.eye(2)).backend.reason == small.backend.reason
+    assert System(large, kernel=Kernel("linear", "l1")).backend == small.backend  # sorted, not pair by pair
 
 
 def test_a_card_that_is_not_there_is_an_error_with_the_remedy(monkeypatch):
