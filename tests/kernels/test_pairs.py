@@ -26,8 +26,9 @@ def reference(kernel, sources, targets, exclude_self=False):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_parity(kernel, dtype):
     generator = np.random.default_rng(0)
-    # Each dimension is compiled on its own, so the others than 3 are tried with two kernels only.
-    for d, n in ((1, 5), (3, 513), (9, 64), (12, 33)) if kernel.profile == "linear" else ((3, 513),):
+    # Each dimension is compiled on its own, so the others than 3 are tried with one kernel in either precision.
+    all_sizes = kernel.profile == "linear" and (kernel.metric == "l1") == (dtype == np.float32)
+    for d, n in ((1, 5), (3, 513), (9, 64), (12, 33)) if all_sizes else ((3, 513),):
         q = generator.normal(size=(n, d)).astype(dtype)
         signals = generator.normal(size=(n, 2)).astype(dtype)
         expected = reference(kernel, q, q, True)
@@ -63,11 +64,11 @@ def test_force_is_the_central_difference(kernel):
 
 
 @pytest.mark.parametrize(
-    "kernel", [PAPER, SORTABLE, Kernel("gaussian", softening=0.2), Kernel("exponential", "l1")], ids=str
+    "kernel", [PAPER, SORTABLE, Kernel("gaussian", softening=0.2), Kernel("linear", "l1", softening=0.5)], ids=str
 )
 def test_relation_and_its_forces(kernel):
     generator = np.random.default_rng(2)
-    sources, targets = generator.normal(size=(2, 3, 6, 4)), generator.normal(size=(3, 3, 5, 4))
+    sources, targets = generator.normal(size=(2, 3, 6, 3)), generator.normal(size=(3, 3, 5, 3))
     strengths, gradient = generator.normal(size=(3, 2, 3)), generator.normal(size=(3, 2, 5, 6))
 
     def weights(sources, targets, strengths):
