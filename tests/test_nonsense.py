@@ -127,6 +127,7 @@ def good(tmp_path_factory):
         "kernels.pair_matrix": pairs,
         "kernels.pair_force": {**pairs, "source_strengths": x, "target_strengths": x},
         "kernels.find_backend": {},
+        "kernels.summing_backend": {"kernel": kernel, "n": 3, "m": 3, "d": 3},
         "kernels.relation": relation,
         "kernels.relation_forces": {**relation, "gradient": np.ones((1, 1, 2, 2))},
         "engine.EveryStep": {},

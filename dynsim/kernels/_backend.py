@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import NamedTuple
 
-from dynsim._check import as_choice, refusal
+from dynsim._check import as_choice, as_number, refusal
 
 BACKENDS = ("auto", "numba", "cupy")
 # Pairs times axes from which a card pays although arrays are copied there and back. On an H100 beside 16 cores 2,000
@@ -21,15 +20,15 @@ class Backend(NamedTuple):
     reason: str
 
 
-def find_backend(backend: str = "auto", work: float = math.inf) -> Backend:
+def find_backend(backend: str = "auto", work: float | None = None) -> Backend:
     """Choose the backend.
 
     Parameters
     ----------
     backend : {"auto", "numba", "cupy"}
         "auto" is CuPy if an array can be made on a card and the sum is large, and Numba otherwise.
-    work : float
-        Pairs times axes of the sum, 1e8 or more of a large one.
+    work : float, optional
+        Pairs times axes of the sum, 1e8 or more of a large one; None stands for a large one.
 
     Returns
     -------
@@ -38,8 +37,8 @@ def find_backend(backend: str = "auto", work: float = math.inf) -> Backend:
 
     Raises
     ------
-    ValueError
-        If the backend is not known, or CuPy is asked for and cannot be used.
+    ValueError, TypeError
+        If the backend is not known, or CuPy is asked for and cannot be used; if `work` is no number.
 
     Examples
     --------
@@ -49,7 +48,7 @@ def find_backend(backend: str = "auto", work: float = math.inf) -> Backend:
     as_choice(backend, BACKENDS, "backend")
     if backend == "numba":
         return Backend("numba", "asked for")
-    if backend == "auto" and work < LARGE_SUM:
+    if work is not None and as_number(work, "work", minimum=0) < LARGE_SUM and backend == "auto":
         return Backend("numba", "the sums are too small for a card")
     trouble = _trouble()
     if trouble is None:

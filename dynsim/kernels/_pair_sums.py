@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_array, as_choice, as_flag, as_instance, refusal
+from dynsim._check import as_array, as_choice, as_count, as_flag, as_instance, refusal
 
 from . import _cuda
 from ._backend import Backend, find_backend
@@ -186,6 +186,8 @@ def summing_backend(kernel: Kernel, n: int, m: int, d: int, *, method: str = "au
     >>> summing_backend(Kernel("linear", "l1"), 10**6, 10**6, 3, backend="numba")
     Backend(name='numba', reason='asked for')
     """
+    as_instance(kernel, Kernel, "kernel")
+    n, m, d = as_count(n, "n", minimum=0), as_count(m, "m", minimum=0), as_count(d, "d")
     return find_backend(backend, d * (n + m if _sorts(kernel, method, n, m) else n * m))
 
 
