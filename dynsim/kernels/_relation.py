@@ -104,16 +104,7 @@ def relation_tangent(
 ) -> npt.NDArray:
     """Derivative of `relation` along a direction: how the weights (T, S, n, m) change with places and lambdas.
 
-    Parameters as `relation`; the direction's three arrays have the shapes of the three that it moves.
-
-    Returns
-    -------
-    numpy.ndarray, (T, S, n, m)
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit or a number is not finite.
+    Parameters, result and errors as `relation`; the direction's arrays have the shapes of the three that it moves.
 
     Examples
     --------
@@ -139,17 +130,8 @@ def relation_normal(
 ) -> npt.NDArray:
     """Normal matrix of every target neuron: J^T J with J = dW / d(its H places), the sources held.
 
-    Parameters as `relation`. Swap sources and targets (and the first two axes of the strengths) for the sources'.
-
-    Returns
-    -------
-    numpy.ndarray, (T, n, H d, H d)
-        J has a row for each of the S m weights of the neuron.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit or a number is not finite.
+    Parameters and errors as `relation`; returns (T, n, H d, H d): J has a row for each of the neuron's S m weights.
+    Swap sources and targets (and the first two axes of the strengths) for the sources'.
 
     Examples
     --------

@@ -210,13 +210,8 @@ class DynConv2d(Particles):
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode
         As of `torch.nn.Conv2d`.
     copies, dim, kernel, rank
-        As of `DynLinear`.
+        As of `DynLinear`, and its errors.
     sets : {"half", "full"}
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of range.
 
     Examples
     --------
@@ -293,12 +288,7 @@ class DynEmbedding(Particles):
     num_embeddings, embedding_dim, padding_idx
         As of `torch.nn.Embedding`; the row of `padding_idx` is 0.
     copies, dim, kernel, rank
-        As of `DynLinear`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of range.
+        As of `DynLinear`, and its errors.
 
     Examples
     --------

@@ -22,12 +22,7 @@ class DynMultiheadAttention(nn.Module):
     embed_dim, num_heads, dropout, bias, kdim, vdim, batch_first
         As of `torch.nn.MultiheadAttention`.
     copies, dim, kernel, rank
-        As of `DynLinear`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of range.
+        As of `DynLinear`, and its errors.
 
     Examples
     --------
