@@ -31,7 +31,10 @@ class ProgressBar:
     def _bar(self, total, initial):
         from tqdm import tqdm
 
-        return tqdm(total=total, initial=initial, disable=None, **self.options)
+        class Bar(tqdm):
+            disable = True  # asked for when one is deleted, also one whose making was interrupted
+
+        return Bar(total=total, initial=initial, disable=None, **self.options)
 
     def close(self):
         """Take the bar away."""

@@ -41,7 +41,7 @@ def test_every_kind_writes_a_labelled_picture(make_file, tmp_path, kind):
         {"neurons": 30, "diverge": True},
     ],
 )
-@pytest.mark.filterwarnings("error", "ignore:.*:DeprecationWarning:matplotlib")  # of an old one with a new pyparsing
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")  # an old Matplotlib with a new pyparsing
 def test_runs_of_all_shapes(make_file, kind, options):
     figure = plot(make_file(**options), kind)
     assert figure.legends and figure.axes[-1].get_xlabel()
@@ -50,7 +50,7 @@ def test_runs_of_all_shapes(make_file, kind, options):
     figure.draw_without_rendering()
 
 
-@pytest.mark.filterwarnings("error", "ignore:.*:DeprecationWarning:matplotlib")  # of an old one with a new pyparsing
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")  # an old Matplotlib with a new pyparsing
 def test_one_frame_is_enough_where_time_does_not_matter(make_file):
     path = make_file(frames=1, observables=["loss"])
     with Trajectory(path) as read:
