@@ -22,8 +22,10 @@ ABSENT = [name for name in OPTIONAL if find_spec(name) is None]
 collect_ignore = ["tests/typing/consumer.py"]  # read by mypy only
 collect_ignore_glob = [pattern for name in ABSENT for pattern in OPTIONAL[name]]
 
-# No deadline, since a machine under load is slow; no database, since it would be written into the checkout.
-settings.register_profile("dynsim", deadline=None, database=None)
+# No deadline, since a machine under load is slow; no database, since it would be written into the checkout. The same
+# examples each time, so that a change is not blamed for a rare one; `--hypothesis-profile=search` draws new ones.
+settings.register_profile("dynsim", deadline=None, database=None, derandomize=True)
+settings.register_profile("search", deadline=None, database=None)
 settings.load_profile("dynsim")
 configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "dynsim-hypothesis")
 

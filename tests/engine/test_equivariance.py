@@ -11,7 +11,7 @@ KERNEL = Kernel("inverse", softening=0.3)
 # Fixed steps, so that rounding cannot change them. Rounding, 1e-16 of numbers of order 1 in about 10 stages, grows by
 # the motion's own Lyapunov factor over a time of 1, below e^10 for operators of this size.
 TOLERANCE = 1e-10
-few = settings(max_examples=6, deadline=None, derandomize=True)
+few = settings(max_examples=6, deadline=None)
 
 
 def draw(seed, neurons=7, d=3, s=2):
