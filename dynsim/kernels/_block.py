@@ -18,6 +18,7 @@ from numba.extending import overload
 from ._compilation import MATH
 from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
 from ._kernel import METRICS
+from ._lanes import lane_pull_l1, lane_pull_l1_back, lane_pull_l2, lane_pull_l2_back
 from ._profiles import PROFILES
 
 BLOCK = 512
@@ -209,17 +210,11 @@ def add_force(target, sources, start, stop, metric, d, weights, force):
     """force[k] += sum_j weights_j (target - source_j)_k for l2, or its sign for l1 (weights carry rho)."""
     axes = d if d > 0 else target.shape[0]
     for k in range(axes):
-        place = target[k]
-        total = weights[0] * (place - place)
-        for j in range(start, stop):
-            difference = place - sources[k, j]
-            if metric == L2:
-                total += weights[j - start] * difference
-            elif difference > 0:
-                total += weights[j - start]
-            elif difference < 0:
-                total -= weights[j - start]
-        force[k] += total
+        row = sources[k, start:stop]
+        if metric == L2:
+            force[k] += lane_pull_l2(weights, row, target[k], stop - start)
+        else:
+            force[k] += lane_pull_l1(weights, row, target[k], stop - start)
 
 
 @njit(cache=True, fastmath=MATH, inline="always")
@@ -258,16 +253,8 @@ def add_both_forces(target, sources, start, stop, metric, d, weights, force, bac
     """Add to the target's force as `add_force`, and the opposite of each pair's part to back[k, j], its source's."""
     axes = d if d > 0 else target.shape[0]
     for k in range(axes):
-        place = target[k]
-        zero = weights[0] * (place - place)
-        total = zero
-        row, pulls = sources[k, start:stop], back[k, start:stop]  # of unit stride, or nothing would be a vector
-        for j in range(stop - start):
-            difference, weight = place - row[j], weights[j]
-            if metric == L2:
-                pull = weight * difference
-            else:
-                pull = (weight if difference > zero else zero) - (weight if difference < zero else zero)
-            total += pull
-            pulls[j] -= pull
-        force[k] += total
+        row, pulls = sources[k, start:stop], back[k, start:stop]
+        if metric == L2:
+            force[k] += lane_pull_l2_back(weights, row, pulls, target[k], stop - start)
+        else:
+            force[k] += lane_pull_l1_back(weights, row, pulls, target[k], stop - start)

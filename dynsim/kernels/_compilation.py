@@ -21,8 +21,11 @@ from numba import types
 from numba.core.caching import CompileResultCacheImpl
 from numba.extending import intrinsic
 
-# Reassociation lets sums vectorise; NaN and infinity keep their meaning, so that a singular pair is seen.
-MATH = {"reassoc", "contract", "arcp", "afn", "nsz"}
+# NaN and infinity keep their meaning, so that a singular pair is seen. Sums keep their order (see `_lanes`), or a loop
+# that is compiled twice, or in two versions, would give two results; only where a sum is all that a loop does, and it
+# stands in registers, may it be taken in the order that the compiler likes.
+MATH = {"contract", "arcp", "afn", "nsz"}
+MATH_OF_A_SUM = MATH | {"reassoc"}
 SMALL = 100_000  # elementary operations, about as long as waking a sleeping thread takes
 HERE = Path(__file__).parent
 

@@ -29,10 +29,11 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
-from ._compilation import MATH, launch, widest_vectors
+from ._compilation import MATH, MATH_OF_A_SUM, launch, widest_vectors
 from ._expression import calls_functions, parse
 from ._formula import ZERO_PLACE
 from ._kernel import Kernel
+from ._lanes import lane_dot
 from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
 
@@ -240,10 +241,7 @@ def _sum_loop(expression, metric, soft, d):
                     if exclude_self and start <= i < stop:
                         values[i - start] = numbers[ZERO_PLACE]
                     for column in range(strengths.shape[0]):
-                        total = numbers[ZERO_PLACE]
-                        for j in range(start, stop):
-                            total += values[j - start] * strengths[column, j]
-                        sums[column] += total
+                        sums[column] += lane_dot(values, strengths[column, start:stop], stop - start)
                 for column in range(strengths.shape[0]):
                     out[i, column] = sums[column]
 
@@ -260,7 +258,7 @@ def pair(target, sources, strengths, j, expression, metric, soft, d, numbers):
 def _one_signal_loop(expression, metric, soft, d):
     wide = not calls_functions(parse(expression))  # a function is called for each number, from a vector of any width
 
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    @njit(cache=True, fastmath=MATH_OF_A_SUM, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
         for group in prange((m + 3) // 4):

@@ -19,6 +19,7 @@ from ._block import L1, add_both_forces, along_direction, constants, phi, slope,
 from ._compilation import MATH, launch
 from ._formula import ZERO_PLACE
 from ._kernel import Kernel
+from ._lanes import lane_dot
 from ._pair_sums import axes_first
 
 ROWS = 16  # targets that share the sources in the cache
@@ -191,7 +192,7 @@ def _forces_loop(expression, metric, soft, d):
         n, parts = targets.shape[2], on_sources.shape[0]
         for task in prange(parts * copies):
             part, h = task % parts, task // parts
-            values = np.empty(TILE, sources.dtype)
+            values, effects = np.empty(TILE, sources.dtype), np.empty(TILE, sources.dtype)
             for s in range(sets):
                 for start in range(0, m, TILE):  # this many sources stay in the nearest cache for all targets
                     stop = min(m, start + TILE)
@@ -200,14 +201,13 @@ def _forces_loop(expression, metric, soft, d):
                         for o in range(part, n, parts):
                             target, signal = targets[t, h, o], gradient[t, s, o, start:stop]
                             squared_distances(target, sources[s, h], start, stop, metric, d, numbers, values)
-                            product = numbers[ZERO_PLACE]
                             for j in range(stop - start):
-                                product += signal[j] * phi(values[j], expression, soft, numbers)
+                                effects[j] = phi(values[j], expression, soft, numbers)
                                 weight = slope(values[j], expression, soft, numbers) * signal[j] * strength
                                 if metric == L1:
                                     weight = weight * math.sqrt(values[j])
                                 values[j] = weight
-                            products[t, h, o, s] += product
+                            products[t, h, o, s] += lane_dot(effects, signal, stop - start)
                             add_both_forces(
                                 target, sources[s, h], start, stop, metric, d, values, on_targets[t, h, o],
                                 on_sources[part, s, h],
@@ -269,9 +269,7 @@ def _normal_loop(expression, metric, soft, d):
                             line[s * m + j] = values[j] * difference
             for a in range(copies * axes):
                 for b in range(a + 1):
-                    total = numbers[ZERO_PLACE]
-                    for j in range(sets * m):
-                        total += jacobian[a, j] * jacobian[b, j]
+                    total = lane_dot(jacobian[a], jacobian[b], sets * m)
                     normal[t, o, a, b] = total
                     normal[t, o, b, a] = total
 

@@ -11,9 +11,11 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_count, as_flag, as_float_type, as_number, refusal
-from dynsim.kernels import launch
+from dynsim.kernels import lane_sum, launch
 
 from ._layer import FAST_MATH, Layer, Parameter
+
+LANES = 256  # sums of a row that are kept apart, so that their order is fixed and vectors can be added
 
 
 class BatchNorm(Layer):
@@ -133,14 +135,18 @@ class BatchNorm(Layer):
 def _moments(x, mean, variance):
     for c in prange(len(x)):
         row = x[c]
-        total = 0.0
-        for j in range(len(row)):
-            total += row[j]
-        middle = total / len(row)
-        square = 0.0
-        for j in range(len(row)):
-            square += (row[j] - middle) ** 2
-        mean[c], variance[c] = middle, square / len(row)
+        sums = np.zeros(2 * LANES)
+        totals, squares = sums[:LANES], sums[LANES:]
+        for start in range(0, len(row), LANES):
+            part = row[start : start + LANES]
+            for j in range(len(part)):
+                totals[j] += part[j]
+        middle = lane_sum(totals, LANES) / len(row)
+        for start in range(0, len(row), LANES):
+            part = row[start : start + LANES]
+            for j in range(len(part)):
+                squares[j] += (part[j] - middle) ** 2
+        mean[c], variance[c] = middle, lane_sum(squares, LANES) / len(row)
 
 
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
@@ -176,17 +182,25 @@ def _pooled(x, factor, offset, y, choice):
                 chosen[j] = left if upper >= lower else right
 
 
+@njit(cache=True, fastmath=FAST_MATH, inline="always")
+def _add_products(forces, values, middle, size, sums, products):
+    """Add forces and forces times normalised values to sums in float64, one for each element."""
+    for j in range(len(forces)):
+        sums[j] += forces[j]
+        products[j] += forces[j] * ((values[j] - middle) * size)
+
+
 @njit(cache=True, parallel=True, fastmath=FAST_MATH)
 def _back(x, dy, y, relu, mean, inverse, scale, dx, dscale, dshift):
     for c in prange(len(x)):
         row, signal, seen, out = x[c], dy[c], y[c], dx[c]
         middle, size, zero = mean[c], inverse[c], mean[c] * 0
-        sums = products = 0.0
+        lanes, more = np.zeros(LANES), np.zeros(LANES)
         for j in range(len(row)):
-            force = signal[j] if (not relu or seen[j] > zero) else zero
-            out[j] = force
-            sums += force
-            products += force * ((row[j] - middle) * size)
+            out[j] = signal[j] if (not relu or seen[j] > zero) else zero
+        for start in range(0, len(row), LANES):
+            _add_products(out[start : start + LANES], row[start : start + LANES], middle, size, lanes, more)
+        sums, products = lane_sum(lanes, LANES), lane_sum(more, LANES)
         dshift[c], dscale[c] = sums, products
         factor = scale[c] * size
         pair = np.empty(2, x.dtype)  # in the working precision
@@ -202,19 +216,21 @@ def _back_pooled(x, dy, y, choice, mean, inverse, scale, dx, dscale, dshift):
     count = x.shape[1] * x.shape[2] * x.shape[3]
     for c in prange(channels):
         middle, size, zero = mean[c], inverse[c], mean[c] * 0
-        sums = products = 0.0
+        lanes, more = np.zeros(batch), np.zeros(batch)
+        forces, values = np.empty(batch, x.dtype), np.empty(batch, x.dtype)
         for r in range(rows):
             for s in range(columns):
                 signal, seen, chosen = dy[c, r, s], y[c, r, s], choice[c, r, s]
                 first, second = x[c, 2 * r, 2 * s], x[c, 2 * r, 2 * s + 1]
                 third, fourth = x[c, 2 * r + 1, 2 * s], x[c, 2 * r + 1, 2 * s + 1]
                 for j in range(batch):
-                    force = signal[j] if seen[j] > zero else zero
+                    forces[j] = signal[j] if seen[j] > zero else zero
+                for j in range(batch):
                     upper = first[j] if chosen[j] == 0 else second[j]
                     lower = third[j] if chosen[j] == 2 else fourth[j]
-                    value = upper if chosen[j] < 2 else lower
-                    sums += force
-                    products += force * ((value - middle) * size)
+                    values[j] = upper if chosen[j] < 2 else lower
+                _add_products(forces, values, middle, size, lanes, more)
+        sums, products = lane_sum(lanes, batch), lane_sum(more, batch)
         dshift[c], dscale[c] = sums, products
         pair = np.empty(2, x.dtype)  # in the working precision
         pair[0], pair[1] = products / count, sums / count

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_array, as_choice, refusal
-from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
+from dynsim.kernels import Kernel, SortedProduct, lane_dot, relation, relation_forces
 
 from ._inference import choose
 from ._layer import FAST_MATH, Layer, ParameterLike, as_bias, as_kernel, as_parameter
@@ -274,11 +274,11 @@ def _forward(k):
                 c, d = tap(images, t + 2, r, batch, length), tap(images, t + 3, r, batch, length)
                 wa, wb, wc, wd = w[t], w[t + 1], w[t + 2], w[t + 3]
                 for j in range(length):
-                    one[j] += wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
+                    one[j] = one[j] + wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
                 if p > o:
                     va, vb, vc, vd = v[t], v[t + 1], v[t + 2], v[t + 3]
                     for j in range(length):
-                        two[j] += va * a[j] + vb * b[j] + vc * c[j] + vd * d[j]
+                        two[j] = two[j] + va * a[j] + vb * b[j] + vc * c[j] + vd * d[j]
             for t in range(taps - taps % 4, taps):
                 a = tap(images, t, r, batch, length)
                 for j in range(length):
@@ -308,7 +308,7 @@ def _input(k):
                         wc, wd = weights[o + 2, i, kr, kc], weights[o + 3, i, kr, kc]
                         part = dx[kc * batch : kc * batch + length]
                         for j in range(length):
-                            part[j] += wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
+                            part[j] = part[j] + wa * a[j] + wb * b[j] + wc * c[j] + wd * d[j]
                 for o in range(n_out - n_out % 4, n_out):
                     a = signal[o, r]
                     for kc in range(k):
@@ -334,10 +334,7 @@ def _weights(k):
                 for kr in range(k):
                     for kc in range(k):
                         x = images[i, r + kr][kc * batch : kc * batch + length]
-                        product = dy[0] * x[0]
-                        for j in range(1, length):
-                            product += dy[j] * x[j]
-                        total[kr, kc] += product
+                        total[kr, kc] += lane_dot(dy, x, length)
             out[o, i] = total
 
     return loop

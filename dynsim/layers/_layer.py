@@ -9,7 +9,7 @@ from dynsim._check import as_array, as_choice, as_instance
 from dynsim.kernels import Kernel
 
 KINDS = ("places", "strengths", "weights", "bias", "norm")
-FAST_MATH = {"reassoc", "contract", "nsz"}  # what the layers' compiled loops may do to sums and products
+FAST_MATH = {"contract", "nsz"}  # what the layers' compiled loops may do to sums and products: their order is kept
 
 
 class Parameter:

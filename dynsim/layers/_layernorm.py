@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit, prange
 
 from dynsim._check import as_count, as_float_type, as_number, refusal
-from dynsim.kernels import launch
+from dynsim.kernels import lane_sum, launch
 
 from ._layer import FAST_MATH, Layer, Parameter
 
@@ -139,8 +139,10 @@ def _back(normal, inverse, dy, scale, dx):
 def _back_numbers(normal, dy, dscale, dshift):
     for c in prange(len(normal)):
         unit, signal = normal[c], dy[c]
-        products = sums = 0.0
-        for j in range(len(unit)):
-            sums += signal[j]
-            products += signal[j] * unit[j]
-        dscale[c], dshift[c] = products, sums
+        products, sums = np.zeros(BLOCK), np.zeros(BLOCK)
+        for start in range(0, len(unit), BLOCK):
+            some, given = unit[start : start + BLOCK], signal[start : start + BLOCK]
+            for j in range(len(some)):
+                sums[j] += given[j]
+                products[j] += given[j] * some[j]
+        dscale[c], dshift[c] = lane_sum(products, BLOCK), lane_sum(sums, BLOCK)
