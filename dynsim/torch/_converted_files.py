@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import zlib
 from pathlib import Path
 
 import h5py
@@ -21,12 +22,14 @@ from dynsim.learning import FittedWeights
 from ._conversion_report import Report
 from ._exchange import materialize, replace_layer, split_attention, to_particles
 from ._modules import PARTS, Particles
+from ._program_archive import expect_room
 from ._programs import load_program, modularise, read_program
 from ._timm_backbones import load_timm, plain_convolutions
 
 FORMAT = 1
 LARGEST = 2**33  # numbers of one file
 OPSET = 18  # of ONNX
+PIECE = 2**20  # bytes
 
 
 def load_source(source: str | Path) -> tuple[nn.Module, dict]:
@@ -124,18 +127,34 @@ def load_converted(path: str | Path) -> nn.Module:
             layer, kernel = module.get_submodule(name), Kernel.from_dict(options["kernel"])
             if not isinstance(layer, Particles):
                 replace_layer(module, name, layer=to_particles(layer, fitted, kernel, options["sets"]))
+        kept = module.state_dict().keys()
+        for name, value in module.named_buffers():  # copying made some permanent that were not
+            if name in arrays and name not in kept:
+                value.copy_(arrays.pop(name))
         module.load_state_dict(arrays)
     return module
 
 
 def _architecture(file, path):
     if "program" in file:
-        module = modularise(read_program(io.BytesIO(gzip.decompress(file["program"][()].tobytes())), path))
+        module = modularise(read_program(_unpacked(file["program"][()].tobytes(), path), path))
     else:
         name = json.loads(file.attrs["source"])["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()
     split_attention(module)
     return module
+
+
+def _unpacked(packed, path):
+    """The program of a file, open for reading; how large it becomes is counted before memory is taken."""
+    size, unpacker, rest = 0, zlib.decompressobj(zlib.MAX_WBITS | 16), packed
+    while not unpacker.eof:
+        piece = unpacker.decompress(rest, PIECE)
+        if not piece and not unpacker.unconsumed_tail:
+            raise FileError(f"{path} is damaged: its program ends in the middle; write it again.")
+        size, rest = size + len(piece), unpacker.unconsumed_tail
+    expect_room(size, f"{path}, its program")
+    return io.BytesIO(gzip.decompress(packed))
 
 
 def _skeleton(path):

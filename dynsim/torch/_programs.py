@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
-import pickle
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import fx, nn
 
 from dynsim._files import damaged
-from dynsim.errors import DataError
+from dynsim.errors import DataError, FileError
 
 from ._exchange import replace_layer
 from ._modules import with_weights
+from ._program_archive import checked_archive
 
 
 def load_program(path: str | Path) -> torch.export.ExportedProgram:
@@ -38,30 +35,11 @@ def read_program(file, name):
     if file.read(2) != b"PK":
         raise DataError(f"{name} is not a zip archive; give a program of torch.export.save (.pt2).")
     try:
-        _refuse_pickles(file, name)
-        file.seek(0)
-        return torch.export.load(file)
-    except DataError:
+        return torch.export.load(checked_archive(file, name))
+    except (DataError, FileError):
         raise
     except Exception as error:  # what a damaged archive makes torch raise is not listed anywhere
         raise damaged(name, error) from None
-
-
-def _refuse_pickles(file, name):
-    """torch.export.load unpickles what a part of the archive marks as pickled: let plain tensors pass only."""
-    with zipfile.ZipFile(file) as archive:
-        members = archive.namelist()
-        pickled = [member for member in members if member.endswith(".pt")]
-        for member in members:
-            if member.endswith("_config.json"):
-                payloads = json.loads(archive.read(member)).get("config", {}).values()
-                folder = member.rpartition("/")[0]
-                pickled += [f"{folder}/{one['path_name']}" for one in payloads if one.get("use_pickle")]
-        for member in pickled:
-            try:
-                torch.load(io.BytesIO(archive.read(member)), weights_only=True)
-            except pickle.UnpicklingError:
-                raise DataError(f"{name} was not loaded: {member} holds pickled objects, not tensors.") from None
 
 
 def modularise(program: torch.export.ExportedProgram) -> nn.Module:
