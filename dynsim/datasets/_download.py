@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time as clock
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,8 +108,7 @@ def _one(path, checksum, mirrors, progress):
         url = mirror.rstrip("/") + "/" + path.name
         try:
             with replacing(path) as temporary:
-                watch = _Watch(path.name, progress)
-                pooch.HTTPDownloader(progressbar=watch, timeout=TIMEOUT)(url, temporary, None)
+                _download(url, temporary, _Watch(path.name, progress))
                 if pooch.file_hash(temporary, alg="md5") != checksum:
                     raise ValueError("damaged, another checksum")
             return
@@ -118,28 +118,64 @@ def _one(path, checksum, mirrors, progress):
     raise DataError(f"{path.name}: no mirror gave it whole ({said}). Try later, or put it into {path.parent}.")
 
 
+def _download(url, path, watch):
+    """Download into a file, and wait no longer than a server may take.
+
+    A time-out of a connection begins anew with every byte, in the header too, so the download is left to a thread
+    that is not waited for.
+    """
+    import pooch
+
+    failed, over = [], threading.Event()
+
+    def work():
+        try:
+            pooch.HTTPDownloader(progressbar=watch, timeout=TIMEOUT)(url, path, None)
+        except BaseException as error:  # raised where the download was asked for
+            failed.append(error)
+        over.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while not over.wait(max(0.0, watch.left())):
+            watch.expect_speed()
+    finally:
+        watch.ended = True
+    if failed:
+        raise failed[0]
+
+
 class _Watch:
     """What pooch takes for a bar: tells the progress, and ends downloads that are endless or very slow."""
 
     def __init__(self, name, progress):
         self.name, self.progress, self.total = name, progress, 0
-        self.done, self.began, self.ended = 0, clock.monotonic(), False
+        self.done, self.began, self.ended, self.whole = 0, clock.monotonic(), False, False
 
     def update(self, count):
         if self.ended:
+            raise ValueError("nobody waits for this download any more")
+        if self.whole:
             return
         self.done += count
         if max(self.done, self.total) > LARGEST:
             raise ValueError(f"larger than {LARGEST} bytes")
-        seconds = clock.monotonic() - self.began
-        if seconds > TIMEOUT and self.done < SLOWEST * seconds:
-            raise ValueError(f"slower than {SLOWEST} bytes a second")
+        self.expect_speed()
         done = min(self.done, self.total or self.done)  # whole chunks are counted
         if self.progress is not None and self.progress(done, self.total, name=self.name):
             raise KeyboardInterrupt
 
+    def left(self):
+        """Seconds until the server is too slow, if no more comes."""
+        return self.began + TIMEOUT + self.done / SLOWEST - clock.monotonic()
+
+    def expect_speed(self):
+        """End a download that is too slow on average; raises ValueError."""
+        if self.left() < 0:
+            raise ValueError(f"slower than {SLOWEST} bytes a second")
+
     def reset(self):
-        self.ended = True  # pooch now sets the bar to its end
+        self.whole = True  # pooch now sets the bar to its end
 
     def close(self):
         pass

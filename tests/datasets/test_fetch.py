@@ -1,5 +1,6 @@
 """Downloads, from a server that the test starts."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -99,6 +100,62 @@ def test_endless_and_slow_mirrors_are_passed_over(mirrors, tmp_path, monkeypatch
         patch.setattr("dynsim.datasets._download.clock", SimpleNamespace(monotonic=lambda: next(hundreds)))
         fetch("mnist", tmp_path, mirrors=[mirrors["good"]])
     assert not list((tmp_path / "mnist").iterdir())
+
+
+class Bad(http.server.BaseHTTPRequestHandler):
+    """Answers one byte after another, or without an end, until the client or the test has gone."""
+
+    over = threading.Event()
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        way = self.path.split("/")[1]
+        starts = {"body": b"Content-Length: 100\r\n\r\n", "chunks": b"Transfer-Encoding: chunked\r\n\r\n"}
+        piece, pause = {"endless": (bytes(4096), 0), "chunks": (b"0", 0.01)}.get(way, (b"x", 0.01))
+        with contextlib.suppress(OSError):
+            if way == "redirect":
+                self.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + self.path.encode() + b"x\r\n\r\n")
+                return
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + starts.get(way, b"X-Long: " if way == "header" else b"\r\n"))
+            while not self.over.wait(pause):
+                self.wfile.write(piece)
+
+
+@pytest.fixture
+def bad_mirror():
+    Bad.over.clear()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Bad)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield lambda way: f"http://127.0.0.1:{server.server_port}/{way}/"
+    Bad.over.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        ("body", "slower than 1024 bytes a second"),
+        ("header", "slower than 1024 bytes a second"),
+        ("chunks", "slower than 1024 bytes a second"),
+        ("endless", "larger than 100000 bytes"),
+        ("redirect", "HTTP 302"),
+    ],
+)
+def test_a_mirror_that_never_ends_is_passed_over(way, words, mirrors, bad_mirror, tmp_path, monkeypatch):
+    # A drip is slower than the limit however busy the machine is, so the patience may be short.
+    monkeypatch.setattr("dynsim.datasets._download.TIMEOUT", 0.1 if "slower" in words else 600.0)
+    monkeypatch.setattr("dynsim.datasets._download.LARGEST", 100_000)
+    with pytest.raises(DataError, match=words):
+        fetch("mnist", tmp_path, mirrors=[bad_mirror(way)])
+    assert not list((tmp_path / "mnist").iterdir())
+    monkeypatch.setattr("dynsim.datasets._download.TIMEOUT", 600.0)
+    fetch("mnist", tmp_path, mirrors=[bad_mirror("redirect"), mirrors["good"]])
+    assert len(list((tmp_path / "mnist").iterdir())) == 4
 
 
 def test_every_download_has_two_mirrors_and_checksums():
