@@ -100,6 +100,10 @@ def main(arguments=None):
         known = isinstance(error, OSError) and error.filename is not None and error.strerror
         click.echo(f"Error: {error.filename}: {error.strerror}." if known else f"Error: {error}", err=True)
         code = 4 if isinstance(error, FileError) else 1
+    except MemoryError as error:
+        said = str(error).rstrip(".") or "it asks for more than this machine gives"
+        click.echo(f"Error: there is not enough memory ({said}); give smaller sizes.", err=True)
+        code = 1
     except Exception as error:
         click.echo(f"Internal error: {type(error).__name__}: {error}. Run again with --debug and report it.", err=True)
         code = 1

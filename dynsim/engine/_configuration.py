@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim._check import as_array, as_choice, as_count, as_number, expect_keys, refusal
+from dynsim._check import as_array, as_choice, as_count, as_number, expect_keys, expect_memory, refusal
 from dynsim.kernels import Kernel
 
 from ._echo_gain import echo_gain
@@ -76,7 +76,7 @@ def configure(config: dict) -> Configured:
     dimension, signals = as_count(config["dimension"], "dimension"), as_count(config["signals"], "signals")
     copies = as_count(config["copies"], "copies")
     sizes = [group["neurons"] for group in groups]
-    _expect_memory(copies * sum(sizes) * dimension)
+    _expect_room(sum(sizes), dimension, signals, copies)
     config["kernel"] = Kernel.from_dict(config.get("kernel", {})).to_dict()
     config["operators"] = config.get("operators", {})
     expect_keys(config["operators"], [*SHAPES, "activation"], "operators")
@@ -126,7 +126,9 @@ def _run(config):
     if "frames" in run and "every" in run:
         raise refusal("run", "frames and every", "one of them")
     if "frames" in run:
-        options["record"] = Times(np.linspace(*span, as_count(run["frames"], "run frames", minimum=2)))
+        frames = as_count(run["frames"], "run frames", minimum=2)
+        expect_memory(32 * frames, f"run frames: the times of {frames:,}", "record fewer")
+        options["record"] = Times(np.linspace(*span, frames))
     elif "every" in run:
         options["record"] = EveryStep(as_count(run["every"], "run every"))
     return span, options
@@ -151,9 +153,13 @@ def _groups(groups):
     return filled
 
 
-def _expect_memory(numbers):
-    if numbers > 2**31:
-        raise refusal("groups", f"{numbers:,} coordinates", "at most 2**31 = 16 GiB of them")
+def _expect_room(neurons, dimension, signals, copies):
+    """Refuse a system that this machine cannot hold, before any of it is made."""
+    places, both = copies * neurons * dimension, f"signals = {signals:,} and dimension = {dimension:,}"
+    # Drawing and stepping hold several arrays of the size of the places; of the signals there are two.
+    expect_memory(64 * places, f"groups: a run of {neurons:,} neurons in dimension {dimension:,}", "use fewer")
+    expect_memory(16 * neurons * signals, f"signals: R and E of {neurons:,} neurons and {signals:,}", "use fewer")
+    expect_memory(24 * (signals + dimension) ** 2, f"operators: matrices of {both}", "use fewer")
 
 
 def _strengths(strengths, names, copies):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import tomllib
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dynsim import datasets
-from dynsim._check import as_count, expect_keys, refusal
+from dynsim import datasets, models
+from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
 
 from ._training_table import report
 from ._training_task import KINDS, Task
@@ -86,6 +87,8 @@ def read_toml(path: str | Path) -> dict:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise refusal(path, f"what is not TOML: {error}", "a TOML file") from None
+    except RecursionError:
+        raise refusal(path, "lists or tables nested hundreds of levels deep", "a few levels") from None
 
 
 def names() -> list[str]:
@@ -129,13 +132,23 @@ def load(path: str | Path | dict) -> Any:
         if key not in given:
             raise refusal("experiment", f"no {key}", f"{key} among the keys")
     recipe = Recipe(**{"title": given["model"], "seeds": [0], "methods": ["forces"], **given})
-    recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
-    for method in recipe.methods:
-        expect_keys({method: None}, KINDS, "methods")
+    as_instance(recipe.title, str, "title")
+    as_choice(recipe.data, datasets.NAMES, "data")
+    known = [*inspect.signature(models.BUILDERS[as_choice(recipe.model, models.BUILDERS, "model")]).parameters]
+    expect_keys(recipe.options, known, "options")
+    recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in as_instance(recipe.seeds, list, "seeds")]
+    recipe.deltas = [as_number(delta, "deltas", minimum=0) for delta in as_instance(recipe.deltas, list, "deltas")]
+    recipe.draws = as_count(recipe.draws, "draws")
+    for method in as_instance(recipe.methods, list, "methods"):
+        expect_keys({as_instance(method, str, "methods"): None}, KINDS, "methods")
     expect_keys(recipe.training, ["all", *KINDS], "training")
     for kind, options in recipe.training.items():
         expect_keys(options, TRAINING, f"training.{kind}")
-    for number, row in enumerate(recipe.rows):
+    for number, row in enumerate(as_instance(recipe.rows, list, "rows")):
         expect_keys(row, ROW, f"rows[{number}]")
-        expect_keys(row.get("published", {}), PUBLISHED, f"rows[{number}].published")
+        expect_keys(row.get("options", {}), known, f"rows[{number}].options")
+        published = row.get("published", {})
+        expect_keys(published, PUBLISHED, f"rows[{number}].published")
+        for key, value in published.items():
+            as_number(value, f"rows[{number}].published.{key}")
     return recipe

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim._files import damaged, replacing, to_json
+from dynsim._files import DAMAGE, damaged, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.models import Model, build, check_size, fill, materialize
 
@@ -21,7 +21,10 @@ def save_safetensors(tensors, path, metadata):
     """Write arrays and strings; returns the bytes of the file. Raises ImportError if safetensors is not installed."""
     package = _package()
     with replacing(path) as temporary:
-        package.numpy.save_file(tensors, str(temporary), metadata)
+        try:
+            package.numpy.save_file(tensors, str(temporary), metadata)
+        except package.SafetensorError as error:  # what the system says, as a text
+            raise OSError(f"{path} cannot be written ({reason(error)}); choose another path.") from None
     return Path(path).stat().st_size
 
 
@@ -48,7 +51,7 @@ def open_safetensors(path):
             yield file.metadata() or {}, _Tensors(file)
     except (DataError, FileError):
         raise
-    except (package.SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (package.SafetensorError, *DAMAGE) as error:
         raise damaged(path, error) from None
 
 

@@ -80,7 +80,7 @@ def _lines(path):
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             entry = json.loads(line) if line.strip() else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             raise refusal(path, f"line {number}, which is no JSON", "one object a line", error=DataError) from None
         if not isinstance(entry, dict):
             raise refusal(path, f"line {number}, which is no JSON object", "one a line", error=DataError)
