@@ -25,8 +25,15 @@ def command(file, until, checkpoint, as_json):
     from dynsim.trajectory import Trajectory, resume
 
     with Trajectory(file) as trajectory:
-        span = trajectory.parameters.get("config", {}).get("run", {"start": 0.0, "until": 1.0})
-    end = span["until"] if until is None else until
-    with SimulationBar(span["start"], end) as bar, resumable_simulation(file) as stop:
+        start, end = _span(trajectory.parameters.get("config"), until)
+    with SimulationBar(start, end) as bar, resumable_simulation(file) as stop:
         solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
     report_simulation(file, solution, as_json)
+
+
+def _span(config, until):
+    """The span of a run for its bar; `resume` refuses a file that does not say it."""
+    run = config.get("run") if isinstance(config, dict) else None
+    given = {} if until is None else {"until": until}
+    found = {"start": 0.0, "until": 1.0, **(run if isinstance(run, dict) else {}), **given}
+    return tuple(found[key] if isinstance(found[key], int | float) else 0.0 for key in ("start", "until"))

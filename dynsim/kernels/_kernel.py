@@ -16,6 +16,7 @@ from ._formula import NUMPY, array_functions
 from ._profiles import PROFILES
 
 METRICS = ("l2", "l1")
+SMALLEST = 1e-150  # of a parameter: its square and the inverse of that are numbers in float64
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Kernel:
         object.__setattr__(self, "scale", as_number(self.scale, "kernel scale"))
         object.__setattr__(self, "softening", as_number(self.softening, "kernel softening", minimum=0))
         object.__setattr__(self, "length", as_number(self.length, "kernel length", above=0))
+        for name in ("scale", "softening", "length"):
+            value = getattr(self, name)
+            if value and not SMALLEST <= abs(value) <= 1 / SMALLEST:
+                wanted = f"0 or a size of {SMALLEST:g} to {1 / SMALLEST:g}, whose square and inverse are numbers"
+                raise refusal(f"kernel {name}", value, wanted)
 
     @property
     def expression(self) -> str:

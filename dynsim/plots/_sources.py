@@ -71,6 +71,11 @@ def _open(source):
     return (Trajectory(path), True) if file_kind(path) == "trajectory" else (load_model(path), False)
 
 
+def _whole(digits):
+    """A whole number; one that no array holds is infinite."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
 def _lines(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; give metrics.jsonl of a training, or lines of evaluate --json")
@@ -79,7 +84,7 @@ def _lines(path):
     entries = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            entry = json.loads(line) if line.strip() else {}
+            entry = json.loads(line, parse_int=_whole) if line.strip() else {}
         except (ValueError, RecursionError):
             raise refusal(path, f"line {number}, which is no JSON", "one object a line", error=DataError) from None
         if not isinstance(entry, dict):

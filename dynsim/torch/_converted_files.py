@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dynsim._check import refusal
-from dynsim._files import reading, reason, replacing, to_json
+from dynsim._files import damaged, reading, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import Kernel
 from dynsim.learning import FittedWeights
@@ -149,12 +149,15 @@ def _unpacked(packed, path):
     """The program of a file, open for reading; how large it becomes is counted before memory is taken."""
     size, unpacker, rest = 0, zlib.decompressobj(zlib.MAX_WBITS | 16), packed
     while not unpacker.eof:
-        piece = unpacker.decompress(rest, PIECE)
+        try:
+            piece = unpacker.decompress(rest, PIECE)
+        except zlib.error as error:
+            raise damaged(path, error) from None
         if not piece and not unpacker.unconsumed_tail:
-            raise FileError(f"{path} is damaged: its program ends in the middle; write it again.")
+            raise damaged(path, "its program ends in the middle")
         size, rest = size + len(piece), unpacker.unconsumed_tail
     expect_room(size, f"{path}, its program")
-    return io.BytesIO(gzip.decompress(packed))
+    return io.BytesIO(zlib.decompress(packed, zlib.MAX_WBITS | 16))
 
 
 def _skeleton(path):

@@ -147,7 +147,10 @@ def resume(
         identity = trajectory.identity
     if not isinstance(parameters.get("config"), dict):
         raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
-    ready = configure(_prolonged(parameters["config"], until))
+    try:
+        ready = configure(_prolonged(parameters["config"], until))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: its configuration cannot be run ({error})") from None
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
     try:

@@ -67,13 +67,13 @@ def stopping(seconds):
     if not hasattr(signal, "setitimer"):
         yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    before = signal.signal(signal.SIGPROF, stop)  # of the processor's time, not the clock's
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def read(reader, path, computes):
@@ -90,7 +90,7 @@ def read(reader, path, computes):
 
 
 def case(kind, seed, number, valid, folder):
-    """Make a case; yields (reader, what went wrong or None), the first with what was changed as its reader."""
+    """Make a case; yields what was changed, and then (reader, what went wrong or None)."""
     import mutations
     import numpy as np
 
@@ -137,6 +137,10 @@ def child(seed, folder, requests):
         name, number = json.loads(line)
         if name not in valid:
             valid[name] = make(known[name], folder)
+            path = Path(tempfile.mkdtemp(dir=folder)) / valid[name][0]
+            path.write_bytes(valid[name][1])
+            for reader, function in {**known[name].readers, **known[name].rare}.items():
+                say.write(json.dumps({"reader": f"{reader} (valid)", "wrong": read(function, path, False)}) + "\n")
             with open("/proc/self/statm") as sizes:
                 now = int(sizes.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (now + LIMIT, resource.RLIM_INFINITY))
@@ -229,8 +233,10 @@ def run(names, cases, seed=0, *, first=0, folder, tell=None):
                 worker, worked = Worker(seed, folder), 0
             worker.ask(name, number)
             worked += 1
-            done, last = None, "the start"
+            done, last = None, "the start"  # the first answer of a case says what was done
             for line in worker.answers():
+                if "case" in line:
+                    done = None
                 if "reader" not in line:
                     continue
                 if done is None and line["wrong"] is None:

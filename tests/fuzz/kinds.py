@@ -1,6 +1,7 @@
 """The kinds of files that are tried: how a valid one is made, how it is changed, and who reads it."""
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -341,7 +342,5 @@ KINDS = [
 
 def make(kind, folder):
     """The bytes of a valid file of a kind, and its name."""
-    folder = Path(folder) / kind.name
-    folder.mkdir(exist_ok=True)
-    path = kind.make(folder)
+    path = kind.make(Path(tempfile.mkdtemp(dir=folder)))
     return path.name, path.read_bytes()

@@ -271,7 +271,8 @@ def test_ordinary_sizes_are_allowed(expression):
     "expression",
     [
         "__import__('os')", "s0.__class__", "9**9**9", "Pow(Integer(9), Integer(9))", "(lambda: 0)()", "[s0]", "E",
-        "s0 if s0 else 1", "Symbol('x')", "Symbol('s0', commutative=print)", "Integer('1')", "Function('f')(s0)", "s99999999999",
+        "s0 if s0 else 1", "Symbol('x')", "Symbol('s0', commutative=print)", "Integer('1')", "Function('f')(s0)",
+        "s99999999999",
         "f's0'",
         "(" * 90 + "s0" + ")" * 90 + "+ s0" * 90, "s0 #", "s0\n", "-" * 100 + "1", 7, None, "sqrt(s0)", "Add(*s0)",
     ],

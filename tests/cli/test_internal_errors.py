@@ -1,0 +1,140 @@
+"""Configurations, recipes and settings that are beyond all bounds are refused in a sentence that names the key."""
+
+import json
+
+import h5py
+import pytest
+
+from dynsim import Kernel
+from dynsim.cli import main
+from dynsim.experiments import load, read_toml
+from dynsim.models import mlp
+from dynsim.plots import plot
+
+START = 'groups = [{neurons = 3}]\nrun = {until = 1.0, method = "rk4", dt = 0.5}\n'
+
+
+def answer(arguments, capsys):
+    """Exit code and standard error of a command."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(map(str, arguments)))
+    return stop.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dimension = 100000000", "groups: a run of 3 neurons"),
+        ("signals = 10000000", "operators: matrices of signals = 10,000,000"),
+        ("copies = 10000000000", "groups: a run"),
+        ("kernel = {length = 1e308}", "kernel length: got 1e"),
+        ("kernel = {length = 1e400}", "kernel length: got inf"),
+        ("kernel = {length = 1e-300}", "kernel length: got 1e-300; expected 0 or a size"),
+        ("kernel = {softening = -1e308}", "kernel softening: got -1e"),
+        ("kernel = {scale = 1" + 400 * "0" + "}", "kernel scale: got 1000"),
+        ("delay = 1" + 400 * "0", "delay: got 1000"),
+        ("seed = " + "[" * 900 + "]" * 900, "nested hundreds of levels deep"),
+        ("strengths = " + "[" * 5000 + "]" * 5000, "nested hundreds of levels deep"),
+    ],
+)
+def test_numbers_beyond_all_bounds_are_refused(tmp_path, capsys, text, words):
+    path = tmp_path / "config.toml"
+    path.write_text(f"{text}\n{START}")
+    code, said = answer(["simulate", path, "--dry-run"], capsys)
+    assert code == 1 and words in said and "Internal" not in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("run.frames=1000000000000", "run frames: the times of 1,000,000,000,000"),
+        ("groups.0.neurons=70000000000", "groups: a run of 70,000,000,000 neurons"),
+        ("groups.0.neurons=1e400", "neurons of group0: got"),
+        ("run.until=1" + 400 * "0", "run until: got 1000"),
+        ("run.dt=1e-320", "expected"),
+    ],
+)
+def test_settings_beyond_all_bounds_are_refused(tmp_path, capsys, setting, words):
+    path = tmp_path / "config.toml"
+    path.write_text(START)
+    code, said = answer(["simulate", path, "--dry-run", "--set", setting], capsys)
+    assert code == 1 and words in said and "Internal" not in said
+
+
+def test_a_command_without_memory_says_so(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "config.toml"
+    path.write_text(START)
+
+    def fail(config):
+        raise MemoryError("Unable to allocate 8.00 GiB")
+
+    monkeypatch.setattr("dynsim.engine.configure", fail)
+    code, said = answer(["simulate", path, "--dry-run"], capsys)
+    assert code == 1 and said.startswith("Error: there is not enough memory (Unable to allocate 8.00 GiB)")
+
+
+SMALL = {"data": "digits", "model": "mlp", "rows": [{"options": {"copies": 2}}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rows": 3}, "rows: got int 3"),
+        ({"rows": [3]}, r"rows\[0\]: got int 3"),
+        ({"seeds": 1}, "seeds: got int 1"),
+        ({"methods": "forces"}, "methods: got str 'forces'"),
+        ({"methods": [["forces"]]}, "methods: got list"),
+        ({"model": "mpl"}, "model: got 'mpl'"),
+        ({"model": ["mlp"]}, "model: got list"),
+        ({"data": {}}, "data: got dict"),
+        ({"deltas": ["small"]}, "deltas: got str 'small'"),
+        ({"draws": 0}, "draws: got 0"),
+        ({"title": 7}, "title: got int 7"),
+        ({"options": []}, "options: got list"),
+        ({"options": {"width": 3}}, "did you mean 'widths'"),
+        ({"rows": [{"options": {"copy": 3}}]}, "did you mean 'copies'"),
+        ({"rows": [{"published": {"forces": "98 %"}}]}, "published.forces: got str '98 %'"),
+        ({"training": {"forces": 1}}, "training.forces: got int 1"),
+        ({"kind": ["imagenet"]}, "kind: got list"),
+    ],
+)
+def test_recipes_are_checked_in_all_values(change, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        load({**SMALL, **change})
+
+
+def test_deep_lines_are_no_metrics(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"loss": ' + "[" * 20_000 + "]" * 20_000 + "}\n")
+    with pytest.raises(ValueError, match="line 1, which is no JSON"):
+        plot(path, "learning")
+    path = tmp_path / "deep.toml"
+    path.write_text("x = " + "{a = " * 900 + "1" + "}" * 900)
+    with pytest.raises(ValueError, match="nested hundreds of levels"):
+        read_toml(path)
+
+
+@pytest.mark.parametrize("length", ["1e308", "1e400", "-1", "1" + "0" * 400, "null", "[]"])
+def test_a_kernel_in_a_model_file_is_checked(tmp_path, capsys, length):
+    path = tmp_path / "model.h5"
+    mlp(widths=(4, 2), copies=1, dim=2, kernel=Kernel("gaussian")).save(path)
+    with h5py.File(path, "r+") as file:
+        text = file.attrs["config"]
+        assert '"length": 1.0' in text
+        file.attrs["config"] = text.replace('"length": 1.0', f'"length": {length}')
+    code, said = answer(["info", path], capsys)
+    assert code == 4 and "model.h5 is damaged" in said and "Internal" not in said
+
+
+@pytest.mark.parametrize("run", [None, 7, [], {"until": "late"}, {"start": 0.0}])
+def test_a_run_of_a_broken_configuration_does_not_go_on(tmp_path, capsys, run):
+    path, config = tmp_path / "run.h5", tmp_path / "config.toml"
+    config.write_text(START)
+    assert answer(["simulate", config, "-o", path], capsys)[0] == 0
+    with h5py.File(path, "r+") as file:
+        stored = json.loads(file["parameters/configuration"].asstr()[()])
+        stored["config"]["run"] = run
+        del file["parameters/configuration"]
+        file["parameters/configuration"] = json.dumps(stored)
+    code, said = answer(["resume", path], capsys)
+    assert code != 0 and "run.h5" in said and "Internal" not in said
