@@ -21,17 +21,20 @@ from numba import njit, prange
 from dynsim._check import as_array, as_flag, as_number, as_signals, refusal
 
 from ._compilation import launch
-from ._sorted_sums import Side
+from ._sorted_sides import EPS, Side
 
 GROUPS = 4  # parts in which the exponentials are summed
 COLUMNS = 32  # right-hand sides that share the factors of a gap
+CLOSEST, FARTHEST = 1e-150, 1e150  # distances of which 1 / r^2 is a number
 
 
 class ExponentialProduct:
     """The pairs of m sources and n targets on a line under phi(r) = sum_k weights_k exp(-rates_k r).
 
     A product costs O((m + n) K), an exponential for each neuron and each of K terms; it pays from about a thousand
-    neurons when K is 1.
+    neurons when K is 1. `error` bounds the rounding, of results in the type of the places: that of `forward` relative
+    to sum_k |w_k| sum_i |x_i|, that of `forces` to sum_k |w_k| s_k sum_i |x_i| |y_o|. The sums may cancel; relative to
+    what is left the error is larger.
 
     Parameters
     ----------
@@ -55,8 +58,6 @@ class ExponentialProduct:
     >>> product.forward([1.0, 1.0]).round(4)
     array([0.7358])
     """
-
-    error = 0.0
 
     def __init__(
         self,
@@ -83,6 +84,17 @@ class ExponentialProduct:
         self._sources, self._targets = Side(sources), Side(targets)
         self._targets.rank(self._sources)
         self._sources.rank(self._targets)
+        self.error = self._rounding(len(self.rates))
+
+    def _rounding(self, terms):
+        """Bound of the rounding, relative to the sum of the absolute terms.
+
+        A step of a recursion rounds by at most 2 eps: exp (1), a product and a sum (1/2 each). A factor's exponent has
+        a relative error of eps; over all steps from i to o that is eps s r exp(-s r) < eps / 2 (forces: s r exp(-s r)
+        times s). Weights, the factor at the end and the sums over terms and columns follow, and the result's own type.
+        """
+        steps = max(self._sources.count, self._targets.count)
+        return EPS * (2 * steps + terms + 40) + 0.5 * float(np.finfo(self.dtype).eps)
 
     def __repr__(self):
         n, m = self.shape
@@ -131,8 +143,13 @@ class InverseProduct(ExponentialProduct):
     1 / r = int exp(u - r e^u) du over the real line, by the trapezoidal rule of step h between two ends (Beylkin &
     Monzón, 2010). Of every pair the relative error is below 2 sum_n |Gamma(1 + 2 pi i n / h)| (the rule), plus
     e^(lowest u) times the largest distance, plus exp(-e^(highest u) times the smallest distance) (the ends). The places
-    say what the distances are. A product costs O((m + n) K) with K about (log(largest / smallest) + 2 log(1 / error)) /
-    h terms, 40 to 100. Pairs at the same place, where 1 / r is infinite, are left out.
+    say what the distances are. Step and ends are such that the slope, -1 / r^2, is as exact. A product costs
+    O((m + n) K) with K about (log(largest / smallest) + 2 log(1 / error)) / h terms, 40 to 100. Pairs at the same
+    place, where 1 / r is infinite, are left out.
+
+    `error` bounds all that is wrong with results in the type of the places, rounding included: that of `forward`
+    relative to sum_i |x_i| |scale| / r, that of `forces` to sum_i |x_i| |y_o| |scale| / r^2. The sums may cancel;
+    relative to what is left the error is larger.
 
     Parameters
     ----------
@@ -141,12 +158,13 @@ class InverseProduct(ExponentialProduct):
     scale : float
         c of the kernel.
     error : float
-        Relative error of a pair at most, between 1e-12 and 0.1. `error` of the product says what is guaranteed.
+        What `error` may be at most, between 1e-12 and 0.1; rounding is at least 6e-8 in float32.
 
     Raises
     ------
     ValueError, TypeError
-        As `ExponentialProduct`; or if the error is out of range.
+        As `ExponentialProduct`; or if the error is out of range, or less than the rounding; or if two places are closer
+        than 1e-150 or farther apart than 1e150.
 
     Examples
     --------
@@ -161,17 +179,31 @@ class InverseProduct(ExponentialProduct):
         # The base checks and sorts the places, which say what the exponentials have to be.
         super().__init__(sources, targets, rates=[1.0], weights=[1.0], meeting=False)
         nearest, farthest = _distances(self._sources.sorted[0], self._targets.sorted[0])
-        self.rates, weights, self.error = inverse_as_exponentials(nearest, farthest, error)
-        self.weights = as_number(scale, "scale") * weights
+        if nearest < CLOSEST or not farthest <= FARTHEST:
+            got = f"distances from {nearest:.1e} to {farthest:.1e}"
+            raise refusal("places", got, f"{CLOSEST:g} to {FARTHEST:g}", "measure them in another unit")
+        rounding = self._rounding(2 * len(inverse_as_exponentials(nearest, farthest, error)[0]))
+        # The nodes u are rounded, and with them the rates, by |u| eps; four times that in the slope.
+        rounding += 4 * EPS * (8 + max(abs(math.log(nearest)), abs(math.log(farthest))) - math.log(error))
+        if error <= 1.01 * rounding:
+            do = "give the places as float64" if self.dtype == np.float32 else "expect less"
+            least = f"at least {1.02 * rounding:.1e}, more than the rounding of {self.dtype} sums over so many places"
+            raise refusal("error", f"{error:g}", least, do)
+        self.rates, weights, formula = inverse_as_exponentials(nearest, farthest, error - rounding)
+        self.weights, self.error = as_number(scale, "scale") * weights, formula + rounding
 
 
 def inverse_as_exponentials(nearest, farthest, error):
     """Rates, weights and the bound of the relative error of 1 / r = sum_k w_k exp(-s_k r), nearest <= r <= farthest.
 
+    It is also that of the slope, -1 / r^2 = -sum_k w_k s_k exp(-s_k r).
+
     Examples
     --------
     >>> rates, weights, bound = inverse_as_exponentials(0.1, 10.0, 1e-6)
     >>> bool(abs(np.sum(weights * np.exp(-rates)) - 1) < bound < 1e-6)
+    True
+    >>> bool(abs(np.sum(weights * rates * np.exp(-rates)) - 1) < bound)
     True
     """
     step = 2.0
@@ -180,18 +212,32 @@ def inverse_as_exponentials(nearest, farthest, error):
     low = math.log(error / 4 / farthest)
     high = math.log(math.log(4 / error) / nearest)
     count = math.ceil((high - low) / step) + 1
+    while (bound := _rule_error(step) + _ends_error(step, low, count, nearest, farthest)) > error:
+        count += 1
     u = low + step * np.arange(count)
-    # What the rule leaves out at the ends is a sum, larger than the integral by at most a factor of its step.
-    ends = step / -math.expm1(-step) * farthest * math.exp(low - step)
-    beyond = nearest * math.exp(u[-1] + step)
-    ends += step * beyond * math.exp(-beyond) / -math.expm1(step - beyond * math.expm1(step))
-    return np.exp(u), step * np.exp(u), _rule_error(step) + ends
+    return np.exp(u), step * np.exp(u), bound
+
+
+def _ends_error(step, low, count, nearest, farthest):
+    """What the rule leaves out at the ends, relative to 1 / r and to 1 / r^2: sums of terms that fall geometrically."""
+    first = farthest * math.exp(low - step)
+    beyond = nearest * math.exp(low + step * count)
+    ends = []
+    for power in (1, 2):
+        below = step * first**power / -math.expm1(-power * step)
+        ratio = power * step - beyond * math.expm1(step)
+        above = step * beyond**power * math.exp(-beyond) / -math.expm1(ratio) if ratio < 0 else math.inf
+        ends.append(below + above)
+    return max(ends)
 
 
 def _rule_error(step):
-    """2 sum_n |Gamma(1 + i y n)|, y = 2 pi / step, |Gamma(1 + i y)|^2 = pi y / sinh(pi y); terms fall geometrically."""
+    """2 sum_n |Gamma(2 + i y n)|, y = 2 pi / step: that of the slope, larger than that of 1 / r by |1 + i y n|.
+
+    |Gamma(1 + i y)|^2 = pi y / sinh(pi y); the terms fall geometrically.
+    """
     y = [2 * math.pi * n / step for n in (1, 2, 3)]
-    return 2.01 * sum(math.sqrt(math.pi * value / math.sinh(min(math.pi * value, 700.0))) for value in y)
+    return 2.01 * sum(math.hypot(1, v) * math.sqrt(math.pi * v / math.sinh(min(math.pi * v, 700.0))) for v in y)
 
 
 def _distances(sources, targets):

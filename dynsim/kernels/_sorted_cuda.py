@@ -8,7 +8,7 @@ import numpy.typing as npt
 from dynsim._check import as_array, as_number, as_signals
 
 from ._backend import find_backend
-from ._sorted_sums import middle
+from ._sorted_sides import EPS, middle
 
 
 class CudaSortedProduct:
@@ -19,8 +19,6 @@ class CudaSortedProduct:
     ValueError, TypeError
         As `SortedProduct`; or if CuPy or a device is missing.
     """
-
-    error = 0.0
 
     def __init__(self, sources: npt.ArrayLike, targets: npt.ArrayLike, *, scale: float = 1.0):
         find_backend("cupy")
@@ -35,18 +33,21 @@ class CudaSortedProduct:
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))
         self.dtype, self.shape = np.result_type(sources, targets), (len(targets), len(sources))
+        steps = max(self.shape) + sources.shape[1]  # as many additions in float64 at most, before the last rounding
+        self.error = float(np.finfo(self.dtype).eps) * 4 + 4 * EPS * steps
         center = middle(sources if len(sources) else targets)
-        sides = [cp.asarray((side - center).T, dtype=cp.float64) for side in (sources, targets)]
+        sides = [cp.asarray(side.T, dtype=cp.float64) for side in (sources, targets)]
         orders = [cp.argsort(axes, axis=1) for axes in sides]
         lines = [cp.take_along_axis(axes, order, axis=1) for axes, order in zip(sides, orders, strict=True)]
+        shifted = [cp.asarray((side - center).T, dtype=cp.float64) for side in (sources, targets)]
         # of each side: its axes, order and sorted axes, and for the other side's axes the ranks in it
         self._sides = []
-        for axes, order, line, other in zip(sides, orders, lines, sides[::-1], strict=True):
+        for axes, order, line, other in zip(shifted, orders, lines, sides[::-1], strict=True):
             ranks = [
                 [cp.searchsorted(row, place, side=end) for row, place in zip(line, other, strict=True)]
                 for end in ("left", "right")
             ]
-            self._sides.append((axes, order, line, *ranks))
+            self._sides.append((axes, order, cp.take_along_axis(axes, order, axis=1), *ranks))
 
     def forward(self, x):
         """y_o = sum_i phi(q_i, q_o) x_i for x (m,) or (m, s); returns (n,) or (n, s)."""

@@ -21,6 +21,7 @@ from numba import njit, prange
 from dynsim._check import as_array, as_number, as_signals
 
 from ._compilation import launch
+from ._sorted_sides import EPS, Side, middle
 
 RUN = 256  # sources in one run of a prefix sum; a run is summed in float64 and kept as counted from its start
 CHAINS = 4  # runs that one task sums side by side, since each addition waits for the one before it
@@ -31,48 +32,12 @@ COLUMNS = 16  # right-hand sides that are swept together: a row of float32 is a 
 GROUPS = 4  # parts in which the right-hand sides of a force are summed
 
 
-class Side:
-    """m neurons sorted along each of d axes, and their ranks among the neurons of another side.
-
-    `axes` (d, m): coordinates in the order of the arrays; `order` (d, m): indices, sorted (equal places by index);
-    `sorted` (d, m): coordinates in this order. After `rank`: `less` and `upto` (d, m) say, in sorted order, how many of
-    the other side lie below and at or below; `ranks` (d, m) is `upto` in the order of the arrays.
-    The order of an old side of the same shape is repaired: linear where little moved.
-    """
-
-    def __init__(self, places, before=None):
-        self.axes = np.ascontiguousarray(places.T, dtype=np.float64)
-        self.dimension, self.count = self.axes.shape
-        # Memory of the last products, written over by the next: `tables` of one vector, `blocks` of many.
-        self.tables, self.blocks, self.kept = [], [], {}
-        if before is not None and before.axes.shape == self.axes.shape:
-            self.order = before.order
-            launch(_repair, 32 * self.axes.size, self.axes, self.order)
-        else:
-            self.order = np.empty(self.axes.shape, np.int32)
-            launch(_sort, 32 * self.axes.size, self.axes, self.order)
-        self.sorted = np.take_along_axis(self.axes, self.order, axis=1)
-
-    def rank(self, other):
-        shape = self.order.shape
-        self.less, self.upto, self.ranks = (np.empty(shape, np.int32) for _ in range(3))
-        self.kept = {}
-        launch(_ranks, 8 * self.order.size, self.order, self.sorted, other.sorted, self.less, self.upto, self.ranks)
-
-    def derived(self, name, function):
-        """What a product derives from this side, made at its first call and kept until places move."""
-        if name not in self.kept:
-            self.kept[name] = function(self)
-        return self.kept[name]
-
-
-def middle(places):
-    """The middle of the box that places (m, d) lie in, (d,)."""
-    return 0.5 * (places.min(axis=0) + places.max(axis=0)) if len(places) else np.zeros(places.shape[1])
-
-
 class SortedProduct:
     """The pairs of m sources and n targets under phi = scale |q_o - q_i|_1, sorted once, multiplied often.
+
+    `error` bounds the rounding of results in the type of the places, relative to |scale| D sum_i |x_i|, where D is the
+    sum of the sides of the box around all places (`forces`: to |scale| sum_i |x_i| |y_o|). An offset of all places does
+    no harm; in a box that is large because of a few neurons, distances within a small cluster keep fewer digits.
 
     Parameters
     ----------
@@ -97,8 +62,6 @@ class SortedProduct:
     array([7.])
     """
 
-    error = 0.0
-
     def __init__(self, sources: npt.ArrayLike, targets: npt.ArrayLike, *, scale: float = 1.0):
         self.scale = as_number(scale, "scale")
         self._sources = self._targets = None
@@ -109,12 +72,17 @@ class SortedProduct:
         sources = as_array(sources, "sources", ("m", "d"))
         targets = as_array(targets, "targets", ("n", sources.shape[1]))
         self.dtype = np.result_type(sources, targets)
-        center = middle(sources if len(sources) else targets)
-        self._sources = Side(sources - center, self._sources)
-        self._targets = Side(targets - center, self._targets)
+        self._sources, self._targets = Side(sources, self._sources), Side(targets, self._targets)
         # Ranks in the order of the own side, for sweeps, and in the order of the arrays, for a single vector.
         self._targets.rank(self._sources)
         self._sources.rank(self._targets)
+        center = middle(sources if len(sources) else targets)
+        for side, places in ((self._sources, sources), (self._targets, targets)):
+            side.count_from(center, places)
+        # Float64 sums over the sources; then half an eps at each of a place, a run's sum, that before it, both
+        # together, the product with the place and an addition an axis, of at most D sum |x| each, twice over.
+        steps = 2 * EPS * (max(len(sources), len(targets)) + 2 * RUN)
+        self.error = float(np.finfo(self.dtype).eps) * (sources.shape[1] + 12) + steps
 
     @property
     def shape(self):
@@ -151,52 +119,6 @@ class SortedProduct:
         if not finite:  # a sum is not finite if one of its terms is not: only then these are looked through
             as_signals(x, name, sources.count)
         return y.reshape(targets.count, *signals.shape[1:])
-
-
-# Sorting.
-
-
-@njit(cache=True, parallel=True)
-def _sort(axes, order):
-    for k in prange(axes.shape[0]):
-        order[k] = np.argsort(axes[k], kind="mergesort")  # stable: equal places keep the order of their indices
-
-
-@njit(cache=True, parallel=True)
-def _repair(axes, order):
-    """Insertion sort of an old order by (place, index), which has one answer; a full sort where too much moved."""
-    count = axes.shape[1]
-    for k in prange(axes.shape[0]):
-        row, places, moves = order[k], axes[k], 0
-        for j in range(1, count):
-            index = row[j]
-            place = places[index]
-            i = j - 1
-            while i >= 0 and (places[row[i]] > place or (places[row[i]] == place and row[i] > index)):
-                row[i + 1] = row[i]
-                i -= 1
-            row[i + 1] = index
-            moves += j - 1 - i
-            if moves > 16 * count:
-                break
-        if moves > 16 * count:
-            order[k] = np.argsort(places, kind="mergesort")
-
-
-@njit(cache=True, parallel=True)
-def _ranks(order, own, other, less, upto, ranks):
-    """For each neuron of this side, how many of the other side are below it, and at or below it: one merge an axis."""
-    for k in prange(own.shape[0]):
-        low = high = 0
-        count = other.shape[1]
-        for i in range(own.shape[1]):
-            while low < count and other[k, low] < own[k, i]:
-                low += 1
-            high = max(high, low)
-            while high < count and other[k, high] <= own[k, i]:
-                high += 1
-            less[k, i], upto[k, i] = low, high
-            ranks[k, order[k, i]] = high
 
 
 # One vector: a table of A_p = C_p - C_m / 2 and B_p = S_m / 2 - S_p along each axis, of which a target of rank p takes

@@ -12,6 +12,7 @@ from dynsim._check import as_array, as_choice, as_count, as_instance, as_number,
 from ._exponential_sums import ExponentialProduct, InverseProduct
 from ._kernel import Kernel
 from ._sorted_cuda import CudaSortedProduct
+from ._sorted_sides import middle
 from ._sorted_sums import SortedProduct
 
 BACKENDS = ("numba", "cupy")
@@ -37,6 +38,9 @@ def weight_free(
     linear, l2                    `SlicedProduct`       (m + n) L directions        about `error`, rms, estimated
     ============================  ====================  ==========================  =======================
 
+    The product's own `error` says what is guaranteed (of `SlicedProduct`: estimated), rounding included, and its class
+    relative to what: always to a sum of absolute terms, never to what is left of terms that cancel.
+
     Parameters
     ----------
     kernel : Kernel
@@ -57,7 +61,7 @@ def weight_free(
     >>> from dynsim.kernels import Kernel
     >>> product = weight_free(Kernel("exponential"), [[0.0], [2.0]], [[1.0]])
     >>> product
-    ExponentialProduct(2 sources, 1 targets, 1 terms, relative error 0.0e+00)
+    ExponentialProduct(2 sources, 1 targets, 1 terms, relative error 1.0e-14)
     >>> weight_free(Kernel("inverse"), [[0.0]], [[1.0]], error=1e-3).error < 1e-3
     True
     """
@@ -112,8 +116,10 @@ class SlicedProduct:
         |v|_2 = c_d mean_l |theta_l . v|,    c_d = sqrt(pi) Gamma((d + 1) / 2) / Gamma(d / 2)
 
     Directions come in orthogonal sets of d, which spreads them evenly. A product costs O((m + n) L) after sorting. It
-    is approximate: the error falls as 1 / sqrt(L); `error` is the root mean square of a distance's relative error,
-    estimated on pairs drawn at random. It pays where a few percent are enough and neurons are many; d = 1 is exact.
+    is approximate: the error falls as 1 / sqrt(L). `error` is the root mean square of a distance's relative error, and
+    `force_error` that of the unit vector from neuron to neuron, both estimated on pairs drawn at random, with the
+    rounding of the projections. The rounding of the sums is that of `SortedProduct` in L dimensions. It pays where a
+    few percent are enough and neurons are many; d = 1 is exact.
 
     Parameters
     ----------
@@ -156,14 +162,18 @@ class SlicedProduct:
         constant = math.exp(0.5 * math.log(math.pi) + math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
         self._factor = constant / len(self.directions)
         self.dtype = np.result_type(sources, targets)
-        self.error = self._estimate(sources, targets, generator)
-        self._product = SortedProduct(
-            sources @ self.directions.T, targets @ self.directions.T, scale=as_number(scale, "scale") * self._factor
-        )
+        # Far from the origin float32 has no digits left for distances: projected is what is left of the middle.
+        center = middle(sources.astype(np.float64) if len(sources) else targets.astype(np.float64))
+        lines = [((side - center) @ self.directions.T).astype(self.dtype) for side in (sources, targets)]
+        self.error, self.force_error = self._estimate((sources, targets), lines, generator)
+        self._product = SortedProduct(*lines, scale=as_number(scale, "scale") * self._factor)
 
     def __repr__(self):
         n, m = self.shape
-        return f"SlicedProduct({m} sources, {n} targets, {len(self.directions)} directions, error {self.error:.1e} rms)"
+        return (
+            f"SlicedProduct({m} sources, {n} targets, {len(self.directions)} directions, error {self.error:.1e} rms, "
+            f"of forces {self.force_error:.1e})"
+        )
 
     @property
     def shape(self):
@@ -185,17 +195,22 @@ class SlicedProduct:
         dtype = np.result_type(self.dtype, _dtype(x), _dtype(y))
         return tuple((force @ self.directions).astype(dtype, copy=False) for force in self._product.forces(x, y))
 
-    def _estimate(self, sources, targets, generator):
-        if not len(sources) or not len(targets):
-            return 0.0
-        pairs = (generator.integers(len(side), size=PAIRS) for side in (sources, targets))
-        difference = np.subtract(
-            *(side[i].astype(np.float64) for side, i in zip((sources, targets), pairs, strict=True))
-        )
-        exact = np.linalg.norm(difference, axis=1)
-        difference, exact = difference[exact > 0], exact[exact > 0]
-        sliced = self._factor * np.abs(difference @ self.directions.T).sum(axis=1)
-        return float(np.sqrt(np.mean(np.square(sliced / exact - 1)))) if len(exact) else 0.0
+    def _estimate(self, sides, lines, generator):
+        """The root mean squares of the relative errors of distances and of unit vectors."""
+        if not len(sides[0]) or not len(sides[1]):
+            return 0.0, 0.0
+        pairs = [generator.integers(len(side), size=PAIRS) for side in sides]
+        source, target = (side[i].astype(np.float64) for side, i in zip(sides, pairs, strict=True))
+        exact = np.linalg.norm(target - source, axis=1)
+        apart = exact > 0
+        if not apart.any():
+            return 0.0, 0.0
+        source_line, target_line = (line[i[apart]].astype(np.float64) for line, i in zip(lines, pairs, strict=True))
+        unit = (target - source)[apart] / exact[apart, None]
+        sliced = self._factor * np.abs(target_line - source_line).sum(axis=1)
+        turned = self._factor * np.sign(target_line - source_line) @ self.directions
+        wrong = np.sum(np.square(turned - unit), axis=1)
+        return tuple(float(np.sqrt(np.mean(one))) for one in (np.square(sliced / exact[apart] - 1), wrong))
 
 
 def _dtype(x):
