@@ -34,15 +34,14 @@ from ._progress_bars import ProgressBar
 def command(model, data_name, data_dir, as_json, **options):
     """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
 
-    With several draws of noise, the middle 90 % are printed beside the mean.
+    With several draws of noise, two of them are printed beside the mean, and the probability with which a further draw
+    falls between these. 19 draws are the fewest for 90 %.
 
     \b
     dynsim evaluate out/model.h5 --data mnist
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
-    import numpy as np
-
     from dynsim import datasets, learning, load_model
     from dynsim.models import count
 
@@ -53,7 +52,8 @@ def command(model, data_name, data_dir, as_json, **options):
     report = {
         "test_accuracy": round(result["mean"], 4),
         "deviation": round(result["deviation"], 4),
-        "interval": [round(float(bound), 4) for bound in np.percentile(result["accuracies"], [5, 95])],
+        "interval": [round(bound, 4) for bound in result["interval"]],
+        "coverage": round(result["coverage"], 4),
         "draws": len(result["accuracies"]),
         "delta": options["delta"],
         "noise": options["noise"],
@@ -70,12 +70,21 @@ def command(model, data_name, data_dir, as_json, **options):
     if as_json:
         click.echo(to_json(report))
         return
-    low, high = report["interval"]
-    draws = f"{report['draws']} draw{'s' * (report['draws'] > 1)}"
-    click.echo(
-        f"test accuracy  {report['test_accuracy']:.2f} ± {report['deviation']:.2f} %, {low:.2f} to {high:.2f} ({draws})"
-    )
+    click.echo(f"test accuracy  {_spread(report)}")
     if "images" in report:
         click.echo(f"predictions    {report['predictions_as_dense']:,} of {report['images']:,} as with dense weights")
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")
+
+
+def _spread(report):
+    """The accuracy, and what the draws say of a further one.
+
+    >>> _spread({"test_accuracy": 97.5, "deviation": 0.5, "interval": [96.0, 98.0], "draws": 9, "coverage": 0.8})
+    '97.50 ± 0.50 %, 96.00 to 98.00 (9 draws; a further one falls between with 80 %)'
+    """
+    if report["draws"] == 1:
+        return f"{report['test_accuracy']:.2f} % (1 draw)"
+    low, high = report["interval"]
+    said = f"{report['draws']} draws; a further one falls between with {100 * report['coverage']:.0f} %"
+    return f"{report['test_accuracy']:.2f} ± {report['deviation']:.2f} %, {low:.2f} to {high:.2f} ({said})"

@@ -109,8 +109,8 @@ def _accuracy(cell, published, deviation=None):
 
 def _noise_table(recipe, cells):
     lines = [
-        f"Stored numbers perturbed by uniform noise of size delta, {recipe.draws} draws a seed: mean, and the middle "
-        "90 % of all draws.",
+        f"Stored numbers perturbed by uniform noise of size delta, {recipe.draws} draws a seed: mean, lowest "
+        "and highest of all draws.",
         "",
         "| method | network | " + " | ".join(f"{delta:g}" for delta in recipe.deltas) + " |",
         "|" + "---|" * (2 + len(recipe.deltas)),
@@ -120,8 +120,7 @@ def _noise_table(recipe, cells):
         shown = []
         for delta in recipe.deltas:
             draws = cell["noise"].get(str(delta), [])
-            low, high = np.percentile(draws, [5, 95]) if draws else (np.nan, np.nan)
-            shown.append(f"{np.mean(draws):.2f} ({low:.2f} to {high:.2f})" if draws else "")
+            shown.append(f"{np.mean(draws):.2f} ({min(draws):.2f} to {max(draws):.2f})" if draws else "")
         lines.append(f"| {TITLES[kind]} | {name} | " + " | ".join(shown) + " |")
     return lines
 

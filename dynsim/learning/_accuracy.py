@@ -86,7 +86,8 @@ def evaluate(
     Returns
     -------
     dict
-        "mean", "deviation" (of one draw, 0 for a single one) and "accuracies".
+        "mean", "deviation" (of one draw, 0 for a single one), "accuracies", and "interval" with its "coverage": see
+        `prediction_interval`.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def evaluate(
     >>> data = dynsim.datasets.load("digits")
     >>> model = dynsim.models.mlp(widths=(64, 10), copies=2, dim=2)
     >>> sorted(dynsim.evaluate(model, data.test_images[:9], labels=data.test_labels[:9], delta=0.1, draws=2))
-    ['accuracies', 'deviation', 'mean']
+    ['accuracies', 'coverage', 'deviation', 'interval', 'mean']
     """
     delta, draws = as_number(delta, "delta", minimum=0), as_count(draws, "draws")
     as_choice(noise, NOISES, "noise")
@@ -129,7 +130,30 @@ def evaluate(
         for parameter, value in zip(moved, kept, strict=True):
             parameter.value[...] = value
     deviation = float(np.std(results, ddof=1)) if len(results) > 1 else 0.0
-    return {"mean": float(np.mean(results)), "deviation": deviation, "accuracies": results}
+    interval, coverage = prediction_interval(results)
+    found = {"mean": float(np.mean(results)), "deviation": deviation, "accuracies": results}
+    return found | {"interval": interval, "coverage": coverage}
+
+
+def prediction_interval(values, wanted=0.9):
+    """Return two of n values, and the probability with which a further draw falls between them (or on one of them).
+
+    It is 1 - 2 r / (n + 1) between the r-th lowest and the r-th highest, whatever the distribution, since a further
+    draw is as likely to take any of the n + 1 ranks. r is the largest with the wanted probability, or 1: with fewer
+    than 19 values even the lowest and the highest do not reach 90 %.
+
+    Examples
+    --------
+    >>> interval, coverage = prediction_interval(range(10))
+    >>> interval, round(coverage, 2)
+    ([0.0, 9.0], 0.82)
+    >>> prediction_interval(range(39))
+    ([1.0, 37.0], 0.9)
+    """
+    ordered = sorted(map(float, values))
+    n = len(ordered)
+    r = max(1, int(round((1 - wanted) / 2 * (n + 1), 9)))
+    return [ordered[r - 1], ordered[n - r]], max(0.0, 1 - 2 * r / (n + 1))
 
 
 def _perturbed(value, size, noise, generator):
