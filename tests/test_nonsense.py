@@ -24,7 +24,7 @@ INNER = {
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "singular_factors"},
     "plots": {"expect_format", "product_figure"},
-    "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory"},
+    "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory", "TrainingProgress"},
 }  # fmt: skip
 
 
@@ -67,6 +67,8 @@ MEANINGFUL = {
     **{f"{name}.data_dir": set(VALUES) for name in ("find", "load")},
     "train.trajectory": {"text"},
     "train.checkpoint": {"text"},
+    "train.best": {"text"},
+    "train.metrics": {"text"},
     "train.resume": set(),
 }
 PATHS = {"path", "output", "data_dir", "source", "config"}

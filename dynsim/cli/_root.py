@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -50,6 +51,16 @@ class RootGroup(click.Group):
         command = import_module(f"{__package__}.{name}").command
         command.name = name  # they are all called `command` where they are made
         return command
+
+    def resolve_command(self, context, args):
+        """Find the command; an error names the nearest one."""
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            near = get_close_matches(args[0], command_names(), 1)
+            if near and near[0] not in error.message:
+                error.message += f" Did you mean {near[0]}?"
+            raise
 
     def format_commands(self, context, formatter):
         """List the commands with what they do."""

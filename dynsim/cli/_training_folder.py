@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from contextlib import contextmanager
+
 import click
 
-from dynsim._files import expect_claim, expect_output, to_json, write_whole
+from dynsim._files import expect_claim, expect_output, from_json, to_json
 
 from ._computation import can_resume, same_command
 from ._progress_bars import ProgressBar
 
-RESULTS = ("model.h5", "training.h5", "training.checkpoint", "metrics.jsonl")
+CHECKPOINT = "training.checkpoint"
+RESULTS = ("model.h5", "training.h5", CHECKPOINT, "metrics.jsonl")
 FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
 
@@ -17,67 +22,155 @@ def expect_training_folder(output, *, overwrite=False, resume=False):
     """Refuse a folder that holds another training, or one that is in progress; makes the folder, touches no file.
 
     Raises FileExistsError if there is a file of an earlier training and neither `overwrite` nor `resume` is given,
-    another OSError if a file cannot be written or is open in another program.
+    another OSError if a file cannot be written, or another training or program uses the folder.
     """
+    from dynsim.trajectory import TrainingProgress
+
     output.mkdir(parents=True, exist_ok=True)
+    with TrainingProgress(output):
+        _expect_files(output, overwrite, resume)
+
+
+def _expect_files(output, overwrite, resume):
+    for name in FIGURES.values():
+        expect_output(output / name)
     try:
         for name in RESULTS:
             expect_output(output / name, overwrite or resume)
         expect_claim(output / "training.h5", overwrite or resume)
     except FileExistsError as error:
-        if (output / "training.checkpoint").exists():
+        if (output / CHECKPOINT).exists():
             raise FileExistsError(f"{error} --resume continues the training that is there.") from None
         raise
 
 
 def train_into(output, network, data, method="forces", *, overwrite=False, **options):
     """Train a network; leave model.h5, training.h5, metrics.jsonl and figures in a folder. Returns the report."""
-    from dynsim import learning
-    from dynsim.models import count
+    from dynsim.trajectory import TrainingProgress
 
-    expect_training_folder(output, overwrite=overwrite, resume=options.get("resume", False))
-    moves = any(parameter.kind == "places" for parameter in network.parameters.values())
-    trajectory = output / "training.h5" if moves else None
-    checkpoint = output / "training.checkpoint"
-    # What an earlier training wrote and this one does not goes with the first batch: then nothing is refused any more.
-    replaced = [] if moves or options.get("resume") else ["training.h5", *FIGURES.values()]
-    with ProgressBar("batch", delay=0.0) as bar:
-
-        def progress(done, total, **facts):
-            while replaced:
-                (output / replaced.pop()).unlink(missing_ok=True)
-            return bar(done, total, **facts)
-
-        try:
-            paths = {"trajectory": trajectory, "checkpoint": checkpoint}
-            result = learning.train(network, data, method=method, progress=progress, **paths, **options)
-        except KeyboardInterrupt:
-            if checkpoint.exists() or options.get("resume"):
-                message = f"Interrupted. Go on from the last finished epoch with: {same_command('--resume')}"
-            else:
-                message = "Interrupted before the first epoch was finished: nothing was kept."
-                if bar.bar is not None:  # it had begun, so the file is its own
-                    (output / "training.h5").unlink(missing_ok=True)
-            click.echo(message if can_resume() else "Interrupted.", err=True)
-            raise SystemExit(130) from None
-    network.save(output / "model.h5")
-    lines = "".join(to_json(entry) + "\n" for entry in result.metrics)
-    write_whole(output / "metrics.jsonl", lines)
+    output.mkdir(parents=True, exist_ok=True)
+    with TrainingProgress(output) as told, warnings_as_lines():
+        _expect_files(output, overwrite, options.get("resume", False))
+        result, moves = _train(output, network, data, method, told, **options)
+        told.end(0, f"Test accuracy {result.test_accuracy:.2f} %.")
     if moves:
         from dynsim.plots import plot
 
         for kind, name in FIGURES.items():
-            plot(trajectory, kind, output=output / name)
+            plot(output / "training.h5", kind, output=output / name)
+    return _report(output, network, result, method, options["seed"])
+
+
+def _train(output, network, data, method, told, **options):
+    """The result of `dynsim.train`, and whether there are places whose paths are in training.h5."""
+    from dynsim import learning
+
+    moves = any(parameter.kind == "places" for parameter in network.parameters.values())
+    # What an earlier training wrote and this one does not goes with the first batch: then nothing is refused any more.
+    replaced = [] if options.get("resume") else [*FIGURES.values(), *([] if moves else ["training.h5"])]
+    paths = {"best": output / "model.h5", "metrics": output / "metrics.jsonl"}
+    paths |= {"checkpoint": output / CHECKPOINT, "trajectory": output / "training.h5" if moves else None}
+    before = _versions(output)
+    with ProgressBar("batch", delay=0.0) as bar:
+
+        def progress(done, total, **facts):
+            if not told.begun:
+                told.begin(epochs=options["epochs"], method=method)
+            while replaced:
+                (output / replaced.pop()).unlink(missing_ok=True)
+            told.batch(done, total, **facts)
+            return bar(done, total, **facts)
+
+        def after_epoch(entry):
+            told.epoch(entry)
+            if not sys.stderr.isatty():
+                click.echo(_line(entry, options["epochs"]), err=True)
+
+        try:
+            result = learning.train(
+                network, data, method=method, progress=progress, after_epoch=after_epoch, **paths, **options
+            )
+        except BaseException as error:
+            kept = options.get("resume") or _versions(output)[CHECKPOINT] not in (None, before[CHECKPOINT])
+            if not kept:
+                _remove_new(output, before)
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            click.echo(_interruption(output, kept), err=True)
+            raise SystemExit(130) from None
+    return result, moves
+
+
+def _line(entry, epochs):
+    """What is said of an epoch where there is no bar.
+
+    >>> _line({"epoch": 2, "train_loss": 0.25, "validation_accuracy": 91.5, "seconds": 3.0}, 10)
+    'epoch 2 of 10   loss 0.25   held-out accuracy 91.50 %   3.0 s'
+    """
+    loss, accuracy = f"loss {entry['train_loss']:.4g}", f"held-out accuracy {entry['validation_accuracy']:.2f} %"
+    return f"epoch {entry['epoch']} of {epochs}   {loss}   {accuracy}   {entry['seconds']:.1f} s"
+
+
+def _versions(output):
+    """Which file each name of the folder stands for, None for none."""
+    found = {}
+    for name in RESULTS:
+        path = output / name
+        status = path.stat() if path.exists() else None
+        found[name] = status and (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def _remove_new(output, before):
+    """Remove what a training made that did not finish an epoch."""
+    for name, version in _versions(output).items():
+        if version != before[name]:
+            (output / name).unlink(missing_ok=True)
+
+
+def _interruption(output, kept):
+    """What is left after Ctrl-C, and how to go on."""
+    if not can_resume():
+        return "Interrupted."
+    if not kept:
+        return "Interrupted before the first epoch was finished: nothing was kept."
+    best = ""
+    if (output / "model.h5").exists() and (output / "metrics.jsonl").exists():
+        lines = (output / "metrics.jsonl").read_bytes().splitlines()
+        entries = [from_json(line, output / "metrics.jsonl") for line in lines]
+        entry = max(reversed(entries), key=lambda entry: entry["validation_accuracy"], default=None)
+        if entry is not None:
+            best = f" {output / 'model.h5'} is that of epoch {entry['epoch']}, the best of {len(entries)} so far."
+    return f"Interrupted.{best} Go on from the last finished epoch with: {same_command('--resume')}"
+
+
+@contextmanager
+def warnings_as_lines():
+    """Python's warnings as one line each on stderr."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        click.echo(f"Warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _report(output, network, result, method, seed):
+    from dynsim.models import count
+
     return {
         "test_accuracy": round(result.test_accuracy, 4),
         "validation_accuracy": round(result.validation_accuracy, 4),
         "epochs": result.epochs,
         "seconds_per_epoch": round(result.seconds_per_epoch, 3),
-        "seed": options["seed"],
+        "seed": seed,
         "method": method,
         "parameters": count(network),
         "output": str(output),
         **({"layers": result.layers} if result.layers else {}),
+        **({"message": result.message} if result.message else {}),
     }
 
 

@@ -11,7 +11,7 @@ from dynsim._check import refusal
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
-from ._training_folder import expect_training_folder, print_training_costs, train_into
+from ._training_folder import expect_training_folder, print_training_costs, train_into, warnings_as_lines
 
 RATE, DYN_RATES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that tolerate more
 SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by themselves that a shifted image is the same
@@ -68,7 +68,11 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     "--fit-images", type=int, default=0, show_default=True, help="Unlabelled training images that fit may use."
 )
 @click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
-@click.option("--resume", is_flag=True, help="Go on from the last finished epoch in the output folder.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the last finished epoch in the output folder; with more --epochs, to these.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing training.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
@@ -86,7 +90,8 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
     dynsim train vit --data mnist --epochs 10 -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
 
-    Stopped by Ctrl-C it goes on from the last finished epoch with --resume, bit for bit.
+    After every epoch metrics.jsonl gets a line, and model.h5 is the best so far. Stopped by Ctrl-C the training goes on
+    from the last finished epoch with --resume, bit for bit. `dynsim watch DIR` follows it.
     """
     from dynsim import datasets
 
@@ -105,10 +110,11 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
     training = {name: options[name] for name in names}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:
-        return print_training_costs(
-            network, data, options["method"], as_json, reference=reference, augment=augment, **training
-        )
-    training |= {"reference": reference, "augment": augment}
+        with warnings_as_lines():
+            return print_training_costs(
+                network, data, options["method"], as_json, reference=reference, augment=augment, **training
+            )
+    training |= {"reference": reference, "augment": augment, "extend": options["resume"]}
     report = train_into(output, network, data, options["method"], overwrite=overwrite, **training)
     if as_json:
         click.echo(to_json(report))

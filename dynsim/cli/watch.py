@@ -1,4 +1,4 @@
-"""dynsim watch: follow a run in progress."""
+"""dynsim watch: follow a run or a training in progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import click
 
 from dynsim._files import to_json
 
-_NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "echo gain"}
+_NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "echo gain",
+          "loss": "loss", "train_loss": "loss", "error": "error of the fit"}  # fmt: skip
 
 
 @click.command()
@@ -21,14 +22,17 @@ _NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "ec
 def command(file, once, every, as_json):
     """Follow the run into FILE until it ends: time, share done, root mean squares of |R| and |q'|, echo gain.
 
-    dynsim simulate and dynsim resume write one line of JSON a second to FILE.progress, which is read here; the
-    trajectory itself is not opened. Ctrl-C ends this command, not the run.
+    FILE may be the folder of a training: epoch, share done, loss and the accuracy on held-out images are shown.
+
+    dynsim simulate, resume and train write one line of JSON a second to FILE.progress (training.progress in a folder),
+    which is read here; the trajectory itself is not opened. Ctrl-C ends this command, not the run.
 
     \b
     Examples:
       dynsim simulate --preset cluster --until 200 -o run.h5 &
       dynsim watch run.h5
       dynsim watch run.h5 --once --json
+      dynsim watch out    # the folder of a training
     """
     from dynsim.trajectory import Progress
 
@@ -55,17 +59,33 @@ def command(file, once, every, as_json):
 def _report(file, progress, entry, alive):
     """The report at an entry, as one dictionary."""
     begun, ended = progress.begun or {}, progress.ended or {}
-    report = {"file": str(file), "neurons": begun.get("neurons"), "running": alive}
-    t, start, until = entry.get("t", begun.get("start")), begun.get("start"), begun.get("until")
-    if None not in (t, start, until) and until > start:
-        report["progress"] = round((t - start) / (until - start), 6)
-    report |= {"t": t, "until": until, **{key: value for key, value in entry.items() if key != "t"}}
+    report = {"file": str(file), "running": alive}
+    report |= _of_training(begun, entry) if "epochs" in begun else _of_run(begun, entry)
     if not alive:
-        report |= {"status": ended.get("status"), "message": ended.get("message") or _lost(file)}
+        report |= {"status": ended.get("status"), "message": ended.get("message") or _lost(file, begun)}
     return report
 
 
-def _lost(file):
+def _of_run(begun, entry):
+    report = {"neurons": begun.get("neurons")}
+    t, start, until = entry.get("t", begun.get("start")), begun.get("start"), begun.get("until")
+    if None not in (t, start, until) and until > start:
+        report["progress"] = round((t - start) / (until - start), 6)
+    return report | {"t": t, "until": until, **{key: value for key, value in entry.items() if key != "t"}}
+
+
+def _of_training(begun, entry):
+    report, epochs = {"epochs": begun["epochs"]}, begun["epochs"]
+    if "total" in entry:
+        report["progress"] = round(entry["done"] / max(1, entry["total"]), 6)
+    elif "validation_accuracy" in entry:
+        report["progress"] = round(entry["epoch"] / max(1, epochs), 6)
+    return report | entry | {"epochs": epochs}
+
+
+def _lost(file, begun):
+    if "epochs" in begun:
+        return "The training did not end properly, as after a kill; go on with the command that began it and --resume."
     return f"The run did not end properly, as after a kill; go on with: dynsim resume {file}"
 
 
@@ -119,12 +139,16 @@ def _text(report):
     't = 2 of 8   25.0 %   48 neurons   |R| 1.5   echo gain 0'
     """
     parts = []
+    if report.get("epoch") is not None:
+        parts.append(f"epoch {report['epoch']} of {report['epochs']}")
     if report.get("t") is not None and report.get("until") is not None:
         parts.append(f"t = {report['t']:.4g} of {report['until']:.4g}")
     if "progress" in report:
         parts.append(f"{100 * report['progress']:.1f} %")
     if report.get("neurons"):
         parts.append(f"{report['neurons']:,} neurons")
+    if report.get("validation_accuracy") is not None:
+        parts.append(f"held-out accuracy {report['validation_accuracy']:.2f} %")
     parts += [f"{name} {report[key]:.4g}" for key, name in _NAMES.items() if report.get(key) is not None]
     if report.get("frames") is not None:
         parts.append(f"{report['frames']:,} frames")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_choice, as_count, as_instance, refusal
+from dynsim._check import as_array, as_choice, as_count, as_instance, refusal
 from dynsim.errors import DataError
 
 EMBEDDED = Path(__file__).parent / "digits"
@@ -23,9 +23,10 @@ LARGEST_IDX = 2**31  # bytes
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (n, channels, height, width) float32 in [0, 1] and labels (n,) int64, for training and for testing.
+    """Images (n, channels, height, width) float32, as in [0, 1], and labels (n,) int64, for training and for testing.
 
-    Raises TypeError or ValueError for anything else.
+    Raises TypeError or ValueError for anything else: whole numbers as images, numbers that are not finite, labels that
+    are no whole numbers from 0 to classes - 1, images for testing of another size than those for training.
     """
 
     name: str
@@ -37,15 +38,41 @@ class Dataset:
     classes: int
 
     def __post_init__(self):
+        self.check()
+
+    def check(self):
+        """Refuse what is not as the class says, also if the arrays were changed since they were given."""
         as_instance(self.name, str, "name")
         as_count(self.classes, "classes")
         for part in ("train", "test"):
             images = as_instance(getattr(self, f"{part}_images"), np.ndarray, f"{part}_images")
             labels = as_instance(getattr(self, f"{part}_labels"), np.ndarray, f"{part}_labels")
-            if images.ndim != 4:
-                raise refusal(f"{part}_images", f"shape {images.shape}", "(n, channels, height, width)")
-            if labels.shape != (len(images),):
-                raise refusal(f"{part}_labels", f"shape {labels.shape}", f"({len(images)},)")
+            _check_images(images, f"{part}_images")
+            _check_labels(labels, f"{part}_labels", len(images), self.classes)
+        sizes = [images.shape[1:] for images in (self.train_images, self.test_images)]
+        if sizes[0] != sizes[1]:
+            raise refusal(
+                "test_images", f"images of shape {sizes[1]}", f"{sizes[0]}, as of train_images", "make them alike"
+            )
+
+
+def _check_images(images, name):
+    if images.dtype.kind in "iub":
+        do = "divide bytes by 255, as images.astype('float32') / 255"
+        raise refusal(name, f"whole numbers ({images.dtype})", "float32", do, error=TypeError)
+    as_array(images, name, ("n", "channels", "height", "width"))
+
+
+def _check_labels(labels, name, count, classes):
+    expected = f"whole numbers from 0 to {classes - 1}"
+    if labels.dtype.kind not in "iu":
+        do = "convert them, as labels.astype('int64'), or number the classes"
+        raise refusal(name, f"labels of type {labels.dtype}", expected, do, error=TypeError)
+    if labels.shape != (count,):
+        raise refusal(name, f"shape {labels.shape}", f"({count},), a label for every image")
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        raise refusal(name, f"the label {labels[wrong][0]}", expected, "count from 0, or give more classes")
 
 
 def search_path(data_dir: str | os.PathLike | None = None) -> list[Path]:
@@ -104,6 +131,10 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
             raise refusal(folder, shapes, "as many of both", error=DataError)
         if labels.max() > 9:
             raise refusal(folder, f"the label {labels.max()}", "labels from 0 to 9", error=DataError)
+    sizes = [array.shape[1:] for array in arrays[::2]]
+    if sizes[0] != sizes[1]:
+        got = f"images of {sizes[0]} pixels for training and of {sizes[1]} for testing"
+        raise refusal(folder, got, "one size", error=DataError)
     images = [np.divide(array[:, None], 255, dtype=np.float32) for array in arrays[::2]]
     labels = [array.astype(np.int64) for array in arrays[1::2]]
     return Dataset(name, images[0], train_labels=labels[0], test_images=images[1], test_labels=labels[1], classes=10)

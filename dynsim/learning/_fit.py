@@ -92,6 +92,8 @@ def fit(
         for parameter in moved:
             parameter.reset()
         total = sum([error.add_gradient() for error in errors])
+        if not np.isfinite(total):
+            raise ValueError(f"fit: the error is {total} in step {step + 1}; lower the rate ({rate:g}).")
         motion.step(one_cycle(step, steps, peak=rate))
         if progress is not None and progress(step + 1, steps, error=total):
             break
@@ -142,17 +144,29 @@ def _measured_errors(model, pairs, inputs, trained, counts):
     return errors
 
 
-def copy_ordinary(model, reference):
-    """Copy biases, norms and ordinary layers; return the layers in DyN form, each with its target weights."""
-    targets = []
+def pair_layers(model, reference):
+    """Return all layers of both networks side by side; raises ValueError where one cannot be fitted to the other."""
     if len(model.layers) != len(reference.layers):
         raise refusal("reference", f"{len(reference.layers)} layers", f"{len(model.layers)}, the model's")
     for layer, trained in zip(model.layers, reference.layers, strict=True):
         if layer.placed:
-            weights = trained.materialize() if trained.weighted else np.empty(0)
-            if weights.shape != layer.materialize().shape:
-                raise refusal("reference", f"weights {weights.shape}", layer.materialize().shape)
-            targets.append((layer, weights.copy()))
+            shape = trained.materialize().shape if trained.weighted else (0,)
+            if shape != layer.materialize().shape:
+                raise refusal("reference", f"weights {shape}", layer.materialize().shape)
+        elif {n: p.value.shape for n, p in layer.parameters.items()} != {
+            n: p.value.shape for n, p in trained.parameters.items()
+        }:
+            names = [type(one).__name__ for one in (trained, layer)]
+            raise refusal("reference", f"a {names[0]} of other sizes", f"the model's {names[1]}")
+    return list(zip(model.layers, reference.layers, strict=True))
+
+
+def copy_ordinary(model, reference):
+    """Copy biases, norms and ordinary layers; return the layers in DyN form, each with its target weights."""
+    targets = []
+    for layer, trained in pair_layers(model, reference):
+        if layer.placed:
+            targets.append((layer, trained.materialize().copy()))
             if layer.bias is not None and trained.bias is not None:
                 layer.bias.value[...] = trained.bias.value
             continue

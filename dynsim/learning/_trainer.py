@@ -35,7 +35,8 @@ class Trainer:
     """Train `model` on nine tenths of the training images; the last tenth chooses the best epoch.
 
     `augment(images, generator)` changes a batch's images. `project(trainer)` is called after every epoch, before the
-    accuracy on the held-out images is measured; further models that it changes are listed in `also`.
+    accuracy on the held-out images is measured; further models that it changes are listed in `also`. `held_seed` says
+    which images are held out, where it is not `seed`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Trainer:
         motion,
         rates,
         seed,
+        held_seed=None,
         smoothing=0.0,
         decay=0.0,
         sphere=False,
@@ -63,38 +65,52 @@ class Trainer:
         self.generator = np.random.default_rng(seed)
         order = self.generator.permutation(len(data.train_images))
         held = max(1, len(order) // 10)
-        self.held_out, self.order = order[:held], order[held:]
+        self.held_seed = seed if held_seed is None else held_seed
+        if self.held_seed == seed:
+            self.held_out, self.order = order[:held], order[held:]
+        else:  # the images that an earlier training held out
+            self.held_out = np.random.default_rng(self.held_seed).permutation(len(order))[:held]
+            self.order = order[~np.isin(order, self.held_out)]
         if len(self.order) < batch:
             raise refusal("batch", batch, f"at most the {len(self.order)} images to train on")
         self.steps = len(self.order) // batch
         self.parameters = list(model.parameters.values())
+        self.dtype = self.parameters[0].value.dtype
         self.motion = MOTIONS[motion](self.parameters, rates, sphere=sphere)
         self.quantiser = None if bits is None else Quantiser(model, bits)
         if self.quantiser is not None:
             self.quantiser.to_grid()
         self.epoch, self.best, self.spent, self.metrics = 0, -1.0, 0.0, []
-        self.stopped = False  # by what `progress` returned
+        self.improved = False  # in the last epoch
+        self.earlier = []  # epochs that were planned before there were to be more
+        self.stopped = False  # by what `progress` or `after_epoch` returned
         self.kept = self._arrays()
 
     def run(self, progress=None, after_epoch=None):
-        """Train the epochs that are left, or until `progress` returns true, then set the best state."""
-        while self.epoch < self.epochs and not self.stopped:
-            began = time.perf_counter()
-            loss = self._epoch(progress)
-            if self.project is not None:
-                self.project(self)
-            seconds = time.perf_counter() - began
-            self.spent += seconds
-            self.epoch += 1
-            validation = self.validate()
-            self.metrics.append(
-                {"epoch": self.epoch, "train_loss": loss, "validation_accuracy": validation, "seconds": seconds}
-            )
-            if validation >= self.best:
-                self.best, self.kept = validation, self._arrays()
-            if after_epoch is not None:
-                after_epoch(self)
-        self._fill(self.kept)
+        """Train the epochs that are left, or until a function returns true; however it ends, the best state is set."""
+        try:
+            while self.epoch < self.epochs and not self.stopped:
+                self._one_epoch(progress)
+                if after_epoch is not None and after_epoch(self):
+                    self.stopped = True
+        finally:
+            self._fill(self.kept)
+
+    def _one_epoch(self, progress):
+        began = time.perf_counter()
+        loss = self._epoch(progress)
+        if self.project is not None:
+            self.project(self)
+        seconds = time.perf_counter() - began
+        self.spent += seconds
+        self.epoch += 1
+        validation = self.validate()
+        self.metrics.append(
+            {"epoch": self.epoch, "train_loss": loss, "validation_accuracy": validation, "seconds": seconds}
+        )
+        self.improved = validation >= self.best
+        if self.improved:
+            self.best, self.kept = validation, self._arrays()
 
     def validate(self, model=None):
         """Accuracy on the held-out images, in percent."""
@@ -107,7 +123,7 @@ class Trainer:
         images, labels = (array[self.order[: self.batch]] for array in (self.data.train_images, self.data.train_labels))
         if self.augment is not None:
             images = self.augment(images, self.generator)
-        self._step(images, labels)
+        self._step(images.astype(self.dtype, copy=False), labels)
         self._move(0.0)
 
     def state(self):
@@ -118,6 +134,8 @@ class Trainer:
             "best": self.best,
             "spent": self.spent,
             "metrics": self.metrics,
+            "earlier": self.earlier,
+            "held_seed": self.held_seed,
             "order": self.order,
             "generator": self.generator.bit_generator.state,
             "motion": self.motion.state(),
@@ -127,12 +145,24 @@ class Trainer:
             "grids": [] if self.quantiser is None else [[float(x) for x in grid] for grid in self.quantiser.grids],
         }
 
-    def restore(self, state):
-        """Take over what `state` returned; raises ValueError if it is of another training."""
+    def restore(self, state, *, extend=False):
+        """Take over what `state` returned; raises ValueError if it is of another training.
+
+        With `extend` there may be more epochs than it was begun with.
+        """
         arrays = self._arrays()
-        same = state["epochs"] == self.epochs and len(state["order"]) == len(self.order)
+        same = len(state["order"]) == len(self.order) and state["held_seed"] == self.held_seed
         if not same or [(a.shape, a.dtype) for a in arrays] != [(a.shape, a.dtype) for a in state["arrays"]]:
-            raise ValueError("checkpoint: it is of another model, data set or number of epochs; give those it is of.")
+            do = "give those that it was begun with, or begin anew"
+            raise refusal("checkpoint", "one of another model or data set", "that of this training", do)
+        more = self.epochs > state["epochs"] and extend
+        if self.epochs != state["epochs"] and not more:
+            do = "give as many; the model of the best epoch so far can be used as it is"
+            if self.epochs > state["epochs"]:
+                do = "give as many, or extend=True to go on to more"
+            expected = f"{state['epochs']}, the number of epochs that the training was begun with"
+            raise refusal("checkpoint", f"epochs {self.epochs}", expected, do)
+        self.earlier = [*state["earlier"], state["epochs"]] if more else list(state["earlier"])
         self.epoch, self.best, self.spent = state["epoch"], state["best"], state["spent"]
         self.metrics, self.order, self.kept = list(state["metrics"]), state["order"], list(state["kept"])
         self.generator.bit_generator.state = state["generator"]
@@ -145,6 +175,10 @@ class Trainer:
                 exact[...] = stored
             self.quantiser.grids = [tuple(np.float32(x) for x in grid) for grid in state["grids"]]
 
+    def rate_at(self, step):
+        """The rate of a step, counted over all epochs."""
+        return one_cycle(step, self.epochs * self.steps, peak=self.rate)
+
     def _epoch(self, progress):
         losses = []
         self.order = self.generator.permutation(self.order)
@@ -153,17 +187,22 @@ class Trainer:
             images, labels = self.data.train_images[chosen], self.data.train_labels[chosen]
             if self.augment is not None:
                 images = self.augment(images, self.generator)
-            loss = self._step(images, labels)
-            if not np.isfinite(loss):
-                where = f"epoch {self.epoch + 1}, batch {step + 1}"
-                raise ValueError(f"training: loss is {loss} in {where}; lower the rate ({self.rate}).")
+            loss = self._step(images.astype(self.dtype, copy=False), labels)
             done, total = self.epoch * self.steps + step, self.epochs * self.steps
-            self._move(one_cycle(done, total, peak=self.rate))
+            if not np.isfinite(loss):
+                raise self._diverged(f"the loss is {loss} in batch {step + 1}")
+            self._move(self.rate_at(done))
             losses.append(loss)
             facts = {"epoch": self.epoch + 1, "epochs": self.epochs, "loss": loss}
             if progress is not None and progress(done + 1, total, **facts):
                 self.stopped = True
+        if not all(np.isfinite(array).all() for array in self._arrays()):
+            raise self._diverged("the model has numbers that are not finite at the end")
         return float(np.mean(losses))
+
+    def _diverged(self, said):
+        kept = f"; the state of the best epoch so far ({self.best:.2f} %) is kept" if self.metrics else ""
+        return ValueError(f"training: {said} of epoch {self.epoch + 1}{kept}; lower the rate ({self.rate:g}).")
 
     def _move(self, rate):
         if self.decay:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
 from dynsim._plotted import Plotted
 from dynsim.models import Model, build
-from dynsim.trajectory import load_checkpoint, remove_checkpoint, save_checkpoint
+from dynsim.trajectory import load_checkpoint
 
 from ._accuracy import accuracy
+from ._epoch_files import EpochFiles
+from ._expectations import as_options, expect_data, expect_method, expect_same_options, find_fault, held_out_before
 from ._fit import copy_ordinary, fit
 from ._measured_targets import least_sure
-from ._motion import MOTIONS
+from ._motion import MOTIONS, one_cycle
 from ._trainer import Trainer, blas_threads
-from ._training_record import TrainingRecord
 
 METHODS = ("forces", "fit", "alternating")
 FIT_STEPS = {"fit": 1500, "alternating": 300}
@@ -27,6 +28,8 @@ STORAGE = "float16"  # precision to which the alternating method rounds places
 @dataclass
 class TrainingResult(Plotted):
     """Result of a training: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
+
+    `message` says so if nothing was learnt, and what to do; otherwise it is empty.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class TrainingResult(Plotted):
     seconds_per_epoch: float
     metrics: list = field(default_factory=list)
     layers: list = field(default_factory=list)
+    message: str = ""
 
     figure_kind = "learning"
 
@@ -65,13 +69,19 @@ def train(
     fit_images: int = 0,
     fit_rate: float = 0.02,
     trajectory: str | os.PathLike | None = None,
+    best: str | os.PathLike | None = None,
+    metrics: str | os.PathLike | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: bool = False,
+    extend: bool = False,
     progress: Callable | None = None,
+    after_epoch: Callable | None = None,
 ) -> TrainingResult:
     """Train a model on a data set; the test set is read once, at the end.
 
-    Ten percent of the training images are held out; the state of the epoch that is best on them is kept.
+    Ten percent of the training images are held out; the state of the epoch that is best on them is kept, also if the
+    training is interrupted. A model (or reference) that was trained on these data before holds out the same images as
+    then, whatever the seed. Everything is checked before the first epoch.
 
     Parameters
     ----------
@@ -113,14 +123,25 @@ def train(
         Peak of the one-cycle schedule of "fit".
     trajectory : path, optional
         Write the places after every epoch there.
+    best : path, optional
+        Write the model there whenever an epoch is the best so far, and as it is at the end ("fit": only then).
+    metrics : path, optional
+        Write an entry of `metrics` there after every epoch, as a line of JSON.
     checkpoint : path, optional
         Write everything that the rest depends on there after every epoch.
     resume : bool
-        Go on from the checkpoint; the result has the same bits as without the interruption.
+        Go on from the checkpoint, with the options of its training; the result has the same bits as without the
+        interruption.
+    extend : bool
+        With `resume`: there may be more epochs than the training was begun with. From then on the rate is that which a
+        training of so many epochs has at this place, so it jumps up; the result is not that of such a training.
     progress : callable, optional
         Called after every batch as `progress(done, total, epoch=k, epochs=n, loss=l)`, epochs counted from 1, and after
         every step of "fit" as `progress(done, total, error=e)`; done and total count batches and these steps over the
         whole training. If it returns true, the training ends with this epoch, and a fit with this step.
+    after_epoch : callable, optional
+        Called after every epoch, when its files are written, with its entry of `metrics`. If it returns true, the
+        training ends.
 
     Returns
     -------
@@ -131,6 +152,11 @@ def train(
     ValueError, TypeError
         If an argument does not fit, or the loss is no longer finite.
 
+    Warns
+    -----
+    UserWarning
+        If a class has no training images, more epochs are added, or nothing was learnt.
+
     Examples
     --------
     >>> import dynsim
@@ -140,20 +166,19 @@ def train(
     """
     as_choice(method, METHODS, "method")
     as_choice(motion, MOTIONS, "motion")
-    as_like(model, ("layers", "parameters", "predict"), "Model", "model")
-    as_like(data, ("train_images", "train_labels", "test_images", "test_labels"), "Dataset", "data")
+    as_like(model, ("layers", "parameters", "predict", "scores", "config", "results"), "Model", "model")
     as_flag(resume, "resume")
-    as_callable(augment, "augment")
-    as_callable(progress, "progress")
+    as_flag(extend, "extend")
+    for function, name in ((augment, "augment"), (progress, "progress"), (after_epoch, "after_epoch")):
+        as_callable(function, name)
     fit_images = as_count(fit_images, "fit_images", minimum=0)
     fit_rate = as_number(fit_rate, "fit_rate", above=0)
     if fit_steps is not None:
         as_count(fit_steps, "fit_steps")
-    if reference is not None:
-        as_like(reference, ("layers", "parameters"), "Model", "reference")
-    for path, name in ((trajectory, "trajectory"), (checkpoint, "checkpoint")):
-        if path is not None:
-            as_instance(path, str | os.PathLike, name)
+    given = reference is not None
+    if given:
+        as_like(reference, ("layers", "parameters", "results"), "Model", "reference")
+    files = EpochFiles(trajectory=trajectory, best=best, metrics=metrics, checkpoint=checkpoint)
     if resume and checkpoint is None:
         raise refusal("resume", "True without a checkpoint", "the path that it was written to as well")
     options = {
@@ -169,15 +194,26 @@ def train(
         "seed": as_count(seed, "seed", minimum=0),
         "augment": augment,
     }
-    given = reference is not None
+    if smoothing > 1:
+        raise refusal("smoothing", smoothing, "a share from 0 to 1")
+    expect_data(model, data)
     if method != "forces" and not given:
         reference = build({**model.config, "weights": True, "rank": None})
+    expect_method(model, method, reference, bits)
+    options["held_seed"] = held_out_before(reference if given else model, data)
     if method == "alternating":
         trainer = _alternating(model, reference, data, fit_steps or FIT_STEPS[method], **options)
     else:
         trainer = Trainer(model if method == "forces" else reference, data, **options)
+    if checkpoint is not None:
+        del options["epochs"], options["held_seed"]
+        files.options = as_options(data, model, method=method, fit_steps=fit_steps, **options)
     if resume:
-        trainer.restore(load_checkpoint(checkpoint))
+        state = load_checkpoint(checkpoint)
+        expect_same_options(files.options, state.get("options"))
+        trainer.restore(state, extend=extend)
+        if trainer.epochs > state["epochs"]:
+            warnings.warn(_extension(trainer, state), stacklevel=2)
     batches = 0 if method == "fit" and given else trainer.epochs * trainer.steps
     steps = (fit_steps or FIT_STEPS[method]) if method == "fit" else 0
 
@@ -185,17 +221,29 @@ def train(
         """`progress` with the batches and steps of the whole training, of which so many were done before."""
         return progress and (lambda done, _, **facts: progress(before + done, batches + steps, **facts))
 
-    with blas_threads(model, batch), _recorded(trajectory, model, seed, trainer) as write:
-        if checkpoint is not None and not resume:
-            remove_checkpoint(checkpoint)  # an earlier training's, which must not be continued from here
+    def described(**measured):
+        """The model with what is known of its training."""
+        model.results = {"data": data.name, "method": method, **measured, "image": list(data.train_images.shape[1:])}
+        model.results |= {"epochs": trainer.epoch if batches else epochs, "batch": batch, "rate": rate}
+        model.results |= {"motion": motion, "seed": seed, "held_seed": trainer.held_seed}
+        if trainer.earlier:
+            model.results["epochs_before"] = trainer.earlier
+        return model
 
-        def after_epoch(trainer):
-            write(trainer)
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, trainer.state())
+    def best_so_far():
+        if method == "alternating":
+            copy_ordinary(model, reference)
+        return described(validation_accuracy=trainer.best)
 
+    def ended(trainer):
+        files.write(trainer, best_so_far)
+        return after_epoch is not None and after_epoch(dict(trainer.metrics[-1]))
+
+    with blas_threads(model, batch), files.open(model, trainer, seed=seed, again=resume):
+        if method == "fit":
+            files.best = None  # until the places are fitted
         if batches:
-            trainer.run(told(0), after_epoch)
+            trainer.run(told(0), ended)
         layers = []
         if method == "fit":
             some = None
@@ -207,12 +255,25 @@ def train(
             copy_ordinary(model, reference)
         validation = trainer.validate(model) if method == "fit" else trainer.best
         test = accuracy(model, data.test_images, labels=data.test_labels)
+    described(test_accuracy=test, validation_accuracy=validation)
+    if best is not None:
+        model.save(best)
     done = trainer.epoch if trainer.stopped else epochs
-    result = TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers)
-    model.results = {"data": data.name, "method": method, "test_accuracy": test, "validation_accuracy": validation}
-    model.results |= {"image": list(data.train_images.shape[1:])}
-    model.results |= {"epochs": done, "batch": batch, "rate": rate, "motion": motion, "seed": seed}
-    return result
+    message = find_fault(trainer, validation if method == "fit" else None)
+    if message:
+        warnings.warn(message, stacklevel=2)
+    return TrainingResult(test, validation, done, trainer.spent / done, trainer.metrics, layers, message)
+
+
+def _extension(trainer, state):
+    """The sentence that says what more epochs do to the rates."""
+    step = trainer.epoch * trainer.steps
+    before = one_cycle(max(step - 1, 0), state["epochs"] * trainer.steps, peak=trainer.rate)
+    return (
+        f"training: it was begun with {state['epochs']} epochs and goes on to {trainer.epochs} at the rates that a "
+        f"training of {trainer.epochs} has from epoch {trainer.epoch + 1} on: {trainer.rate_at(step):.2g} after "
+        f"{before:.2g}. A training begun with {trainer.epochs} epochs would not be the same."
+    )
 
 
 def _alternating(model, reference, data, fit_steps, **options):
@@ -233,20 +294,3 @@ def _alternating(model, reference, data, fit_steps, **options):
                 trained.weights.value[...] = layer.materialize()
 
     return Trainer(reference, data, project=project, also=[model], **options)
-
-
-@contextmanager
-def _recorded(path, model, seed, trainer):
-    """A function that writes a frame of the places after every epoch, from the start or after a checkpoint."""
-    if path is None:
-        yield lambda trainer: None
-        return
-    record = TrainingRecord(path, model, seed, after=trainer.epoch or None)
-    try:
-        if not trainer.epoch:
-            record.write(0, float("nan"), trainer.validate())
-        yield lambda trainer: record.write(
-            trainer.epoch, trainer.metrics[-1]["train_loss"], trainer.metrics[-1]["validation_accuracy"]
-        )
-    finally:
-        record.close()

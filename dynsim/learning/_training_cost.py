@@ -9,6 +9,7 @@ from copy import deepcopy
 from dynsim._check import as_choice, as_count, as_like, as_number
 from dynsim.models import Model, build
 
+from ._expectations import expect_data, expect_method
 from ._fit import fit
 from ._trainer import Trainer, blas_threads
 from ._training import FIT_STEPS, METHODS
@@ -71,6 +72,8 @@ def estimate(
     trial = deepcopy(model)
     if method != "forces":
         reference = deepcopy(reference) if given else build({**model.config, "weights": True, "rank": None})
+    expect_data(model, data)
+    expect_method(trial, method, reference, options.get("bits"))
     trainer = Trainer(trial if method == "forces" else reference, data, **options)
     with blas_threads(model, options["batch"]):
         seconds, steps, peak = _trial(trial, trainer, reference, method, given, fit_steps)

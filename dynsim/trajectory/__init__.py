@@ -9,6 +9,7 @@ from importlib import import_module
 _HOME = {
     "Progress": "_run_progress",
     "SolutionTrajectory": "_reader",
+    "TrainingProgress": "_training_progress",
     "Trajectory": "_reader",
     "TrajectoryWriter": "_writer",
     "file_kind": "_reader",

@@ -24,12 +24,18 @@ _GAIN_SHARE = 50  # an echo gain at most every fifty times what the last one too
 
 
 def progress_of(path: str | os.PathLike) -> Path:
-    """Return where the progress of a run is written.
+    """Return where the progress of a run is written; of a training, in its folder.
 
     >>> progress_of("run.h5").name
     'run.h5.progress'
     """
-    return Path(f"{path}.progress")
+    path = Path(path)
+    return path / "training.progress" if path.is_dir() else Path(f"{path}.progress")
+
+
+def this_process() -> dict:
+    """Return what the first line says of the process that writes."""
+    return {"process": os.getpid(), "host": socket.gethostname()}
 
 
 class ProgressWriter:
@@ -46,15 +52,7 @@ class ProgressWriter:
         self.gain_value, self.gain_due = None, 0.0
         if not again:
             self.path.unlink(missing_ok=True)
-        self._append(
-            {
-                "start": float(span[0]),
-                "until": float(span[1]),
-                "neurons": system.neurons,
-                "process": os.getpid(),
-                "host": socket.gethostname(),
-            }
-        )
+        self._append({"start": float(span[0]), "until": float(span[1]), "neurons": system.neurons, **this_process()})
 
     def step(self, t, state, frames):
         """After every step; `state()` gives q, velocity, R and E and is called only when a line is due."""
@@ -115,7 +113,8 @@ class Progress:
         self.path, self.offset, self.begun, self.ended = progress_of(path), 0, None, None
         if not self.path.is_file():
             what = "is no run that can be watched" if Path(path).exists() else "does not exist"
-            raise FileNotFoundError(f"{path} {what}: there is no {self.path}, which dynsim simulate and resume write.")
+            writers = "dynsim simulate, resume and train"
+            raise FileNotFoundError(f"{path} {what}: there is no {self.path}, which {writers} write.")
 
     def new(self) -> list[dict]:
         """Return new entries, those of the newest of several runs into one file; sets `begun` and `ended`."""

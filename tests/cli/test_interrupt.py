@@ -25,7 +25,7 @@ def test_a_stopped_training_goes_on_with_resume(start, tmp_path, number):
     assert process.returncode == 130 and "Traceback" not in error
     go_on = shlex.split(error.partition("with: ")[2])
     assert go_on == ["dynsim", *arguments, "--resume"]
-    other = ["5" if word == "4" else word for word in arguments]  # another training than the one that was begun
+    other = ["3" if word == "4" else word for word in arguments]  # another training than the one that was begun
     wrong = dynsim(*other, "--resume")
     assert wrong.returncode == 1 and "number of epochs" in wrong.stderr
     done = dynsim(*go_on[1:])

@@ -1,0 +1,123 @@
+"""What a training needs of model, data and files, asked before its first epoch; and whether anything was learnt."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from dynsim._check import as_like, refusal
+from dynsim._files import digest, to_json
+from dynsim.datasets import Dataset
+
+from ._augment import Augment
+from ._fit import pair_layers
+
+DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
+CHANCE = 3.0  # standard deviations of a share that count as chance
+FEW = 30  # held-out images from which nothing can be said without the loss
+USUAL_RATE = 0.1  # above it a rate is named as the probable cause
+
+
+def expect_data(model, data):
+    """Refuse data that cannot be trained on, or tested with at the end; warn of classes that have no images."""
+    as_like(data, DATA, "Dataset", "data")
+    Dataset.check(data)
+    for name in ("train_images", "test_images"):
+        if not len(getattr(data, name)):
+            raise refusal(f"data.{name}", "no images", "at least one")
+    try:
+        scores = model.scores(data.train_images[:1])
+    except ValueError as error:
+        got = f"images of shape {data.train_images.shape[1:]}"
+        raise refusal("data", got, f"those that the model takes ({str(error).rstrip('.')})") from error
+    if scores.shape[1] != data.classes:
+        raise refusal("data", f"{data.classes} classes", f"{scores.shape[1]}, as many as the model has scores")
+    present = np.unique(data.train_labels)
+    if len(present) == 1 < data.classes:
+        raise refusal("data", f"training images of one class only ({present[0]})", "images of two classes or more")
+    absent = sorted(set(range(data.classes)) - set(present.tolist()))
+    if absent:
+        those = ", ".join(map(str, absent))
+        warnings.warn(f"data: no training image has the label {those}; such images cannot be recognised.", stacklevel=3)
+
+
+def expect_method(model, method, reference, bits=None):
+    """Refuse a model that the method cannot train, a reference that it cannot be fitted to, and a grid without use."""
+    placed = any(parameter.kind == "places" for parameter in model.parameters.values())
+    if bits is not None and not (placed and method == "forces"):
+        what = f"method {method}" if placed else "a model of ordinary weights"
+        raise refusal("bits", f"{bits} for {what}", "None", "only places that forces move are kept on a grid")
+    if method == "forces":
+        return
+    if not placed:
+        raise refusal("model", "one of ordinary weights", f"one in DyN form for method {method}")
+    pair_layers(model, reference)
+
+
+def held_out_before(model, data):
+    """Return the seed by which a model's earlier training on these data held images out, or None."""
+    seed = model.results.get("held_seed", model.results.get("seed"))
+    same = model.results.get("data") == data.name
+    return seed if same and isinstance(seed, int) and seed >= 0 else None
+
+
+def as_options(data, model, **options):
+    """Return what a training depends on, by name and as texts that a checkpoint can hold."""
+    augment = options.pop("augment")
+    if isinstance(augment, Augment):
+        augment = {"shift": augment.shift, "rotation": augment.rotation}
+    elif augment is not None:
+        augment = getattr(augment, "__qualname__", type(augment).__qualname__)
+    config = {key: value for key, value in model.config.items() if key != "seed"}
+    options |= {"model": config, "data": digest("", [data.train_images, data.train_labels]), "augment": augment}
+    return {name: to_json(value, sort_keys=True) for name, value in options.items()}
+
+
+def expect_same_options(given, stored):
+    """Refuse to go on with a training under other options than those that it was begun with."""
+    do = "begin the training anew"
+    if stored is None:
+        raise refusal("checkpoint", "one of an earlier version", "one that names the options of its training", do)
+    for name, value in given.items():
+        if stored.get(name) == value:
+            continue
+        whole = name in ("model", "data")  # too long to be shown
+        got, expected = (f"another {name}", "the one") if whole else (f"{name} {value}", stored.get(name))
+        expected = f"{expected} of the training that was stopped"
+        raise refusal("checkpoint", got, expected, f"give what it was begun with, or {do}")
+
+
+def find_fault(trainer, accuracy=None):
+    """Return a sentence if the training ended no better than an answer that looks at no image, else "".
+
+    The last epoch counts: its loss against that of the classes' frequencies, and its accuracy on the held-out images
+    against that of the most frequent class. `accuracy` is that of a fit, of which there is no loss.
+    """
+    if trainer.data.classes == 1:
+        return ""
+    held = trainer.data.train_labels[trainer.held_out]
+    shares = np.bincount(trainer.data.train_labels, minlength=trainer.data.classes) / len(trainer.data.train_labels)
+    usual = 100 * np.count_nonzero(held == shares.argmax()) / len(held)
+    limit = usual + CHANCE * np.sqrt(usual * (100 - usual) / len(held))
+    if accuracy is None:
+        if not trainer.metrics:
+            return ""
+        loss, accuracy = (trainer.metrics[-1][key] for key in ("train_loss", "validation_accuracy"))
+        target = (1 - trainer.smoothing) * shares + trainer.smoothing / trainer.data.classes
+        present = target > 0
+        if accuracy > limit or loss < 0.99 * -np.sum(target[present] * np.log(target[present])):
+            return ""
+    elif accuracy > limit or len(held) < FEW:
+        return ""
+    when = f"{trainer.epoch} epoch{'s' * (trainer.epoch > 1)}" if trainer.metrics else "the fit"
+    said = (
+        f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than by always answering "
+    )
+    said += f"class {shares.argmax()} ({usual:.2f} %)"
+    if trainer.best > limit:
+        said += f"; the best state, {trainer.best:.2f} %, is kept"
+    if not trainer.metrics:
+        return f"{said}; give it more steps, more copies or another rate (fit_steps, copies, fit_rate)."
+    do = "lower the rate" if trainer.rate > USUAL_RATE else "train for more epochs or at another rate"
+    return f"{said}; {do} ({trainer.rate:g})."

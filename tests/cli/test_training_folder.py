@@ -1,0 +1,189 @@
+"""The folder of a training: what is in it at any time, who may write into it, and who follows."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from dynsim.datasets import FILES, load
+from dynsim.models import load_model
+from dynsim.trajectory import TrainingProgress, load_checkpoint
+
+TINY = ["train", "mlp", "--data", "digits", "--hidden", "12", "--copies-fc", "2", "--dim", "3", "--batch", "200"]
+FIRST = ("metrics.jsonl", 1)  # made when all is checked and nothing is trained
+SECOND_EPOCH = ("training.checkpoint.previous", 1)
+
+
+def contents(folder):
+    """All files but those that are being written."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."}
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def halted(start, tmp_path):
+    """A training that has finished an epoch, and waits."""
+    folder = tmp_path / "out"
+    process = start(*TINY, "--epochs", 3, "-o", folder, halt=SECOND_EPOCH)
+    process.wait_for((folder / "training.checkpoint").exists)
+    process.wait_for(lambda: len(lines(folder)) == 2)
+    return process, folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_training_leaves_its_best_model(halted, run, capsys, number):
+    process, folder = halted
+    error = process.stop(number)[1]
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130 and "Traceback" not in error
+        assert f"{folder / 'model.h5'} is that of epoch" in error and "--resume" in error
+    assert [entry["epoch"] for entry in lines(folder)] == [1, 2] and load_checkpoint(folder / "training.checkpoint")
+    assert run("evaluate", folder / "model.h5", "--data", "digits", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] > 0
+    best = max(entry["validation_accuracy"] for entry in lines(folder))
+    assert load_model(folder / "model.h5").results["validation_accuracy"] == best
+    # Where stderr is no terminal, every epoch is a line of it.
+    if number != signal.SIGKILL:
+        assert error.count("   held-out accuracy ") == 2 and error.startswith("epoch 1 of 3   loss ")
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"], ["--resume"], ["--weights", "--overwrite"]])
+def test_a_second_training_into_the_folder_is_refused(halted, run, capsys, options):
+    process, folder = halted
+    before = contents(folder)
+    assert run(*TINY, "--epochs", 3, "-o", folder, *options) == 1
+    assert f"{folder} is in use: process {process.pid} trains into it" in capsys.readouterr().err
+    assert contents(folder) == before
+    process.stdin.close()
+    assert process.wait() == 0
+    assert len(lines(folder)) == 3
+
+
+def test_ordinary_networks_and_other_methods_hold_their_folder_too(start, run, tmp_path, capsys):
+    for name, options in (("weights", ["--weights"]), ("fit", ["--method", "fit"])):
+        folder = tmp_path / name
+        process = start(*TINY, "--epochs", 3, "-o", folder, *options, halt=SECOND_EPOCH)
+        process.wait_for((folder / "training.checkpoint").exists)
+        before = contents(folder)
+        assert run(*TINY, "--epochs", 3, "-o", folder, *options, "--overwrite") == 1
+        assert "is in use" in capsys.readouterr().err and contents(folder).keys() == before.keys()
+        process.stop()
+
+
+def test_a_training_that_is_stopped_before_its_first_epoch_leaves_nothing(start, tmp_path):
+    process = start(*TINY, "-o", tmp_path / "out", halt=FIRST)
+    process.wait_for((tmp_path / "out/training.h5").exists)
+    error = process.stop()[1]
+    assert process.returncode == 130 and "nothing was kept" in error
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_training_is_followed(halted, start, run, capsys):
+    process, folder = halted
+    watcher = start("watch", folder, "--json", "--every", "0.05")
+    first = json.loads(watcher.stdout.readline())
+    assert first["running"] and first["epochs"] == 3 and first["epoch"] == 1 and 0 < first["progress"] < 1
+    assert run("watch", folder, "--once") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("epoch 1 of 3   33.3 %   held-out accuracy ") and "loss" in said
+    process.stdin.close()
+    last = json.loads(watcher.communicate()[0].splitlines()[-1])
+    assert not last["running"] and last["status"] == 0 and last["message"].startswith("Test accuracy ")
+    assert run("watch", folder) == 0
+    assert "Test accuracy" in capsys.readouterr().out
+
+
+def test_a_training_that_was_killed_or_interrupted_is_told_from_one_that_goes_on(halted, run, capsys):
+    process, folder = halted
+    process.stop(signal.SIGKILL)
+    assert run("watch", folder) == 0
+    assert "did not end properly" in (said := capsys.readouterr().out) and "--resume" in said
+    assert run(*TINY, "--epochs", 3, "-o", folder, "--resume") == 0  # the lock went with the process
+    capsys.readouterr()
+    assert run("watch", folder) == 0 and "Test accuracy" in capsys.readouterr().out
+    assert run("watch", folder.parent) == 1
+    assert "is no run that can be watched" in capsys.readouterr().err
+
+
+def test_more_epochs_are_possible_and_fewer_refused(run, tmp_path, capsys):
+    folder = tmp_path / "out"
+    assert run(*TINY, "--epochs", 2, "-o", folder) == 0
+    first = lines(folder)
+    capsys.readouterr()
+    assert run(*TINY, "--epochs", 3, "-o", folder, "--resume", "--json") == 0
+    printed = capsys.readouterr()
+    assert "Warning: training: it was begun with 2 epochs and goes on to 3" in printed.err
+    assert json.loads(printed.out)["epochs"] == 3 and lines(folder)[:2] == first and len(lines(folder)) == 3
+    before = contents(folder)
+    assert run(*TINY, "--epochs", 2, "-o", folder, "--resume") == 1
+    assert "epochs 2; expected 3" in capsys.readouterr().err
+    assert run(*TINY, "--epochs", 3, "--rate", 0.1, "-o", folder, "--resume") == 1
+    assert "rate 0.1; expected 0.02" in capsys.readouterr().err and contents(folder) == before
+
+
+def test_a_training_that_learns_nothing_says_so(run, tmp_path, capsys):
+    assert run(*TINY, "--epochs", 2, "--rate", 5000, "-o", tmp_path / "out", "--json") == 0
+    printed = capsys.readouterr()
+    assert "Warning: training: after 2 epochs" in printed.err and "lower the rate (5000)" in printed.err
+    assert "lower the rate" in json.loads(printed.out)["message"]
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_the_work(run, tmp_path, capsys):
+    (tmp_path / "out/learning.png").mkdir(parents=True)
+    assert run(*TINY, "-o", tmp_path / "out") == 1
+    assert "learning.png is a directory" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["learning.png"]
+
+
+def test_test_images_of_another_size_are_refused_when_they_are_read(run, tmp_path, capsys):
+    place = tmp_path / "kmnist"
+    place.mkdir()
+    for name, shape in zip(FILES, [(40, 28, 28), (40,), (40, 14, 14), (40,)], strict=True):
+        sizes = b"".join(n.to_bytes(4, "big") for n in shape)
+        (place / name).write_bytes(bytes([0, 0, 8, len(shape)]) + sizes + bytes(int(np.prod(shape))))
+    assert run("train", "mlp", "--data", "kmnist", "--data-dir", tmp_path, "-o", tmp_path / "out") == 1
+    assert "of (28, 28) pixels for training and of (14, 14) for testing" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_begun_model_is_validated_on_the_same_images(run, tmp_path, capsys):
+    assert run(*TINY, "--epochs", 1, "-o", tmp_path / "a") == 0
+    more = ["--init", tmp_path / "a/model.h5", "--seed", 7]
+    assert run(*TINY, "--epochs", 1, *more, "-o", tmp_path / "b") == 0
+    results = load_model(tmp_path / "b/model.h5").results
+    assert results["seed"] == 7 and results["held_seed"] == 0
+    assert len(load("digits").train_images) > 0 and capsys.readouterr()
+
+
+def test_a_progress_that_cannot_be_written_does_not_stop_a_training(tmp_path):
+    class Full:
+        """A disk without room."""
+
+        def write(self, text):
+            raise OSError("no space left")
+
+        def close(self):
+            """Nothing."""
+
+    with TrainingProgress(tmp_path) as progress:
+        progress.begin(epochs=1)
+        progress.file.close()
+        progress.file = Full()
+        with pytest.warns(UserWarning, match="goes on unwatched"):
+            progress.epoch({"epoch": 1})
+        progress.epoch({"epoch": 1})  # no second warning
+    with TrainingProgress(tmp_path):
+        with pytest.raises(OSError, match="is in use"):
+            TrainingProgress(tmp_path)
+
+
+def test_a_misspelt_command_is_told_the_nearest(run, capsys):
+    for wrong, right in (("simualte", "simulate"), ("tarin", "train"), ("evalute", "evaluate")):
+        assert run(wrong) == 2
+        assert f"Did you mean {right}" in capsys.readouterr().err.replace("'", "")
