@@ -109,7 +109,7 @@ def test_watching_a_run_to_its_end(run, start, tmp_path, capsys):
     assert first["running"] and first["neurons"] == 60 and 0 < first["t"] < 1e6 and first["until"] == 1e6
     assert run("watch", path, "--once", "--json") == 0
     now = json.loads(capsys.readouterr().out)
-    assert now["running"] and now["t"] >= first["t"] and 0 < now["progress"] < 1 and now["echo_gain"] is not None
+    assert now["running"] and now["t"] >= first["t"] and 0 <= now["progress"] < 1 and now["echo_gain"] is not None
     process.stop()
     last = json.loads(watcher.communicate()[0].splitlines()[-1])
     assert watcher.returncode == 0 and not last["running"] and last["message"] == "Interrupted."
