@@ -22,12 +22,14 @@ from ._progress_bars import SimulationBar
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value, as kernel.softening=0.1."
 )
+@click.option("--max-step", type=float, help="Longest step, as --set run.max_step=H.")
+@click.option("--first-step", type=float, help="Length of the first step, as --set run.first_step=H.")
 @click.option("--seed", type=int, help="Of the random places [the configuration's, else 0].")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration, memory, time and echo gain; run nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(config, name, output, until, settings, seed, dry_run, overwrite, checkpoint, as_json):
+def command(config, name, output, until, settings, max_step, first_step, seed, dry_run, overwrite, checkpoint, as_json):
     """Simulate CONFIG.toml, or a preset, and write the trajectory as H5MD.
 
     \b
@@ -47,7 +49,8 @@ def command(config, name, output, until, settings, seed, dry_run, overwrite, che
     """
     from dynsim.engine import configure
 
-    settings = [*settings, *([] if until is None else [f"run.until={until!r}"])]
+    run_keys = {"until": until, "max_step": max_step, "first_step": first_step}
+    settings = [*settings, *(f"run.{key}={value!r}" for key, value in run_keys.items() if value is not None)]
     chosen = apply_settings(_configuration(config, name), settings)
     ready = configure(chosen if seed is None else {**chosen, "seed": seed})
     if dry_run:

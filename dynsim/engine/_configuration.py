@@ -19,7 +19,8 @@ from .integrators import METHODS
 
 TOP = ("seed", "dimension", "copies", "signals", "delay", "echo_gain", "kernel", "operators", "groups", "strengths")
 GROUP = ("name", "neurons", "places", "drive", "clamped")
-RUN = ("start", "until", "method", "dt", "rtol", "atol", "max_steps", "frames", "every")
+STEPS = ("method", "dt", "rtol", "atol", "max_steps", "max_step", "first_step")
+RUN = ("start", "until", *STEPS, "frames", "every")
 
 PLACES = {"normal": {"center": 0.0, "spread": 1.0}, "uniform": {"low": -1.0, "high": 1.0}}
 
@@ -49,8 +50,8 @@ def configure(config: dict) -> Configured:
         `delay` 0; `echo_gain`, to which the strengths are then scaled; the tables `kernel` (as `Kernel`) and
         `operators` (as `Operators`); `groups`, a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
-        is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`, and
-        either `frames` (evenly spaced) or `every` (n steps).
+        is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`,
+        `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
 
@@ -122,7 +123,7 @@ def _run(config):
     if not span[0] < span[1]:
         raise refusal("run", f"start {span[0]:g} and until {span[1]:g}", "start < until")
     as_choice(run["method"], METHODS, "run method")
-    options = {key: run[key] for key in ("method", "dt", "rtol", "atol", "max_steps") if key in run}
+    options = {key: run[key] for key in STEPS if key in run}
     if "frames" in run and "every" in run:
         raise refusal("run", "frames and every", "one of them")
     if "frames" in run:

@@ -1,9 +1,10 @@
 """What a delay looks back at: a ring of steps that reaches one delay back, and the history before the start.
 
 `arrays` of a DelayMemory is what compiled loops work on: `times` (capacity, 2), `q` and `E` (capacity, nodes, numbers),
-of which segment number k lies in slot k mod capacity; `firsts` (m + 2,), the number of the first segment of each kept
-interval and, last, of the next segment; `current` (1,), the interval; `origin`, (t0, eps); `phases` (m,), the cuts of
-one delay; places and signals of a constant history; nodes, barycentric weights and defect of the interpolation.
+of which segment number k lies in slot k mod capacity; `firsts` (2,), the numbers of the first segment kept and of the
+next; `current` (1,), the interval; `cuts` (K,) and `pasts` (K, 2), the breaking points at which intervals begin and
+what lies one delay before them (none without a delay); places and signals of a constant history; nodes, barycentric
+weights and defect of the interpolation; `anew` (K,), at which cuts the grid of fixed steps begins anew; `start` (1,).
 """
 
 from __future__ import annotations
@@ -19,18 +20,10 @@ FIRST_CAPACITY = 64  # segments
 
 
 @njit(cache=True, nogil=True)
-def cut_time(n, origin, phases):
-    """Time at which interval n begins."""
-    k = n // len(phases)
-    return origin[0] + k * origin[1] + phases[n - k * len(phases)]
-
-
-@njit(cache=True, nogil=True)
-def past_time(t, interval, origin, phases):
-    """The time t - eps, kept within its interval, and that interval's end."""
-    n = interval - len(phases)
-    left, right = cut_time(n, origin, phases), cut_time(n + 1, origin, phases)
-    return min(max(left + (t - cut_time(interval, origin, phases)), left), right), right
+def past_time(t, place, cuts, pasts):
+    """The time t - eps, kept within what the interval at a place may see, and the end of that."""
+    left, right = pasts[place, 1], pasts[place + 1, 0]
+    return min(max(left + (t - cuts[place]), left), right), right
 
 
 @njit(cache=True, nogil=True)
@@ -44,17 +37,19 @@ def fill(target, source):
 @njit(cache=True, nogil=True, inline="always")  # a call would hand over all of the memory's arrays
 def recall(t, memory, q, E):
     """Fill q and E with the places and emitted signals one delay before t, a time in the current interval."""
-    current, origin, phases = memory[4], memory[5], memory[6]
-    if current[0] < len(phases):
+    place, cuts, pasts = memory[4][0], memory[5], memory[6]
+    if pasts[place, 1] < memory[13][0]:
         fill(q, memory[7])
         fill(E, memory[8])
         return
     times, ring_q, ring_E, firsts = memory[0], memory[1], memory[2], memory[3]
-    past, _ = past_time(t, current[0], origin, phases)
+    past, right = past_time(t, place, cuts, pasts)
     low, high, capacity = firsts[0], firsts[1], len(times)
     while high - low > 1:
         middle = (low + high) // 2
-        if times[middle % capacity, 0] <= past:
+        begin = times[middle % capacity, 0]
+        # At its right end an interval sees the limit from the left, so not the segment that begins there.
+        if begin <= past and begin < right:
             low = middle
         else:
             high = middle
@@ -88,75 +83,65 @@ def keep_step(t, end, q_nodes, E_nodes, memory):
 
 @njit(cache=True, nogil=True)
 def begin_interval(memory):
-    """Begin the next interval; the oldest one is given up."""
-    firsts, current = memory[3], memory[4]
+    """Begin the next interval; what lies more than one delay before it is given up."""
+    times, firsts, current, pasts = memory[0], memory[3], memory[4], memory[6]
     current[0] += 1
-    for k in range(len(firsts) - 2):
-        firsts[k] = firsts[k + 1]
-    firsts[-2] = firsts[-1]
+    while firsts[1] - firsts[0] > 1 and times[(firsts[0] + 1) % len(times), 0] <= pasts[current[0], 1]:
+        firsts[0] += 1
 
 
 class DelayMemory:
     """Keeps q and E for one delay; of a system of delay 0 it is empty.
 
-    E may jump at t0 + k eps, so time is cut there; a history that jumps itself adds the same cuts at its own phase,
-    so that there are m >= 1 intervals in one delay. Steps never cross a cut, and a stage in interval n looks into the
-    segments of interval n - m only, clipped to it: at the left end of a step it sees the limit from the right, at
-    the right end the limit from the left. m + 1 intervals of segments are kept in a ring; older ones are written over,
-    so the memory's size does not depend on the time span.
+    Steps never cross a breaking point, and a stage in an interval between two of them looks one delay back, clipped to
+    the breaking points there of which these are echoes: at the left end of an interval it sees the limit from the
+    right, at the right end the limit from the left. Segments are kept in a ring until an interval begins that does not
+    see them; older ones are written over, so the memory's size does not depend on the time span.
     """
 
-    def __init__(self, system, t0, nodes, history=None):
+    def __init__(self, system, breaks, nodes, history=None):
         self.shapes = (system.copies, system.neurons, system.dimension), (system.neurons, system.signals)
-        self.origin, self.history = np.array([t0, system.delay]), None
+        self.breaks, self.history = breaks, None
         self.history_q, self.history_E = (np.zeros(shape) for shape in self.shapes)
-        phases, lobatto_nodes = [], None
+        lobatto_nodes = None
         if system.delay:
-            lobatto_nodes, phases = lobatto(nodes), [0.0]
-            for anchor in getattr(getattr(history, "sol", None), "anchors", ()):
-                phase = (anchor - t0) % system.delay
-                if all(abs(phase - known) > 1e-9 * system.delay for known in (*phases, system.delay)):
-                    phases.append(phase)
+            lobatto_nodes = lobatto(nodes)
             if history is None:
                 self.history_q[...] = system._places(system.q)
-                self.history_E[...] = resting_signals(system, self.history_q, t0)
+                self.history_E[...] = resting_signals(system, self.history_q, breaks.start)
             else:
-                self.history = as_history(history, system, t0)
+                self.history = as_history(history, system, breaks.start)
         none = np.empty(0)
         self.interpolation = (
             (none, none, none)
             if lobatto_nodes is None
             else (lobatto_nodes.x, lobatto_nodes.barycentric, lobatto_nodes.defect)
         )
-        self._begin(sorted(phases), 0)
+        self._empty()
 
-    def _begin(self, phases, interval):
-        self.phases, self.current = np.array(phases, dtype=float), np.array([interval])
-        self.firsts = np.zeros(len(phases) + 2, np.int64)
+    def _empty(self):
+        self.firsts = np.zeros(2, np.int64)
         self.times, self.q, self.E = np.empty((0, 2)), np.empty((0, 0, 0)), np.empty((0, 0, 0))
-        if phases:
+        if self.nodes:
             self.grow()
 
     @property
     def arrays(self):
-        """What compiled loops work on; `times`, `q` and `E` are new after `grow`."""
-        return (self.times, self.q, self.E, self.firsts, self.current, self.origin, self.phases, self.history_q,
-                self.history_E, *self.interpolation)  # fmt: skip
+        """What compiled loops work on; `times`, `q`, `E` and the breaking points are new after `grow`."""
+        current, cuts, pasts, anew, start = self.breaks.arrays
+        return (self.times, self.q, self.E, self.firsts, current, cuts, pasts, self.history_q, self.history_E,
+                *self.interpolation, anew, start)  # fmt: skip
 
     @property
     def nodes(self):
         """Number of nodes in a segment."""
         return len(self.interpolation[0])
 
-    @property
-    def anchors(self):
-        """Times t0 such that E may jump at t0 + k eps."""
-        return tuple(float(self.origin[0] + phase) for phase in self.phases)
-
     def grow(self):
-        """Make sure that one more segment fits: the ring is doubled until it holds m + 1 intervals."""
+        """Make sure that one more segment fits, by doubling the ring, and that breaking points are known ahead."""
+        self.breaks.extend()
         used, capacity = np.arange(self.firsts[0], self.firsts[-1]), len(self.times)
-        if len(used) < capacity:
+        if not self.nodes or len(used) < capacity:
             return
         more = max(FIRST_CAPACITY, 2 * capacity)
         times = np.empty((more, 2))
@@ -168,21 +153,20 @@ class DelayMemory:
 
     def look_before_start(self, t):
         """Ask a history that is a function for the places and signals one delay before t, for `recall`."""
-        if self.history is not None and self.current[0] < len(self.phases):
-            past, right = past_time(t, self.current[0], self.origin, self.phases)
+        if self.history is None:
+            return
+        current, cuts, pasts, _, start = self.breaks.arrays
+        if pasts[current[0], 1] < start[0]:
+            past, right = past_time(t, current[0], cuts, pasts)
             self.history_q[...], self.history_E[...] = self.history(past, past == right)
 
     def state(self):
-        """Everything but the history, as plain numbers and arrays; None at delay 0."""
-        if not len(self.phases):
+        """The steps that are kept, as plain arrays; None at delay 0."""
+        if not self.nodes:
             return None
         slots = np.arange(self.firsts[0], self.firsts[-1]) % len(self.times)
         q_shape, E_shape = self.shapes
         return {
-            "t0": float(self.origin[0]),
-            "phases": self.phases.copy(),
-            "interval": int(self.current[0]),
-            "counts": np.diff(self.firsts),
             "steps": self.times[slots],
             "q": self.q[slots].reshape(-1, self.nodes, *q_shape),
             "E": self.E[slots].reshape(-1, self.nodes, *E_shape),
@@ -192,7 +176,7 @@ class DelayMemory:
         """Take over what `state` returned."""
         if state is None:
             return
-        self._begin([float(phase) for phase in state["phases"]], int(state["interval"]))
+        self._empty()
         for step, q, E in zip(state["steps"], state["q"], state["E"], strict=True):
             self.grow()
             slot = self.firsts[-1]
@@ -202,7 +186,6 @@ class DelayMemory:
                 np.reshape(E, (self.nodes, -1)),
             )
             self.firsts[-1] += 1
-        self.firsts[1:] = np.cumsum(state["counts"])
 
 
 def resting_signals(system, q, t0):

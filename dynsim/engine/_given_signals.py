@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,7 +28,25 @@ def add_signal(t, times, values, out):
             out[i, j] += (1.0 - weight) * values[k, i, j] + weight * values[later, i, j]
 
 
-class Given:
+class Structure(NamedTuple):
+    """What is known of a signal in time: `breaks` (K, 2), times at which it jumps (level 0) or has a kink (level 1);
+    `pulses`, pairs of a time and a width; and the shortest `period`."""
+
+    breaks: np.ndarray = np.empty((0, 2))
+    pulses: tuple = ()
+    period: float = math.inf
+
+
+class Known:
+    """A function t -> signal whose structure is known; `within` is a time on the side of t that is meant at a jump."""
+
+    structure = Structure()
+
+    def __call__(self, t, within=None):
+        raise NotImplementedError
+
+
+class Given(Known):
     """A signal (n, s) as a function of time: constant, callable, or sampled with linear interpolation.
 
     `times` and `values` are its samples, held outside their times; a constant has one, and for a callable there is
@@ -36,6 +56,7 @@ class Given:
     def __init__(self, value, name, neurons, signals):
         self.name, self.shape = name, (neurons, signals)
         self.function = value if callable(value) else None
+        self.structure = value.structure if isinstance(value, Known) else Structure()
         if is_sampled(value):
             self._sample(*value)
         else:
@@ -44,9 +65,9 @@ class Given:
                 self.values[0] = self._spread(value)
         self.constant = self.function is None and len(self.times) == 1
 
-    def __call__(self, t):
+    def __call__(self, t, within=None):
         if self.function is not None:
-            return self._spread(self.function(t))
+            return self._spread(self.function(t, within) if isinstance(self.function, Known) else self.function(t))
         if self.constant:
             return self.values[0]
         out = np.zeros(self.shape)
@@ -67,6 +88,20 @@ class Given:
         if len(self.times) < 2 or np.any(np.diff(self.times) <= 0):
             raise refusal(f"{self.name} times", f"{len(self.times)} times", "at least 2, increasing")
         self.values = as_array(values, f"{self.name} values", (len(self.times), *self.shape), np.float64).copy()
+        kinks = self.times[kinked(self.times, self.values.reshape(len(self.times), -1))]
+        self.structure = Structure(np.stack([kinks, np.ones(len(kinks))], axis=1))
+
+
+def kinked(times, values):
+    """At which of the samples (K, n) at times (K,) the slope changes by more than rounding; outside it is 0."""
+    dt = np.diff(times)[:, None]
+    slopes = np.pad(np.diff(values, axis=0) / dt, ((1, 1), (0, 0)))
+    size = np.maximum(abs(values[1:]), abs(values[:-1])) / dt  # of what was subtracted, and of its times
+    rounding = np.pad(
+        size + abs(slopes[1:-1]) * np.maximum(abs(times[1:]), abs(times[:-1]))[:, None] / dt, ((1, 1), (0, 0))
+    )
+    bound = 4 * np.finfo(float).eps * (rounding[1:] + rounding[:-1])
+    return np.any(abs(np.diff(slopes, axis=0)) > bound, axis=1)
 
 
 def is_sampled(value):
@@ -101,33 +136,58 @@ class GivenSignals:
             if signal.constant:
                 self.arrays[3][members] = signal.values[0]
 
-    def update(self, t):
-        """Ask what only Python can tell: a drive that is a function, clamped signals that change."""
+    def update(self, t, within):
+        """Ask what only Python can tell: a drive that is a function, clamped signals that change.
+
+        `within` is a time between the breaking points between which t is seen, where t may be one of them.
+        """
         if self.function is not None:
-            self.arrays[1][0] = self.function(t)
+            self.arrays[1][0] = self.function(t, within)
         for members, signal in self.changing:
-            self.arrays[3][members] = signal(t)
+            self.arrays[3][members] = signal(t, within)
 
 
-def _pulse(t, offset, height, at, width):
+def _pulse(t, within, offset, height, at, width):
     return offset + height * np.exp(-0.5 * ((t - at) / width) ** 2)
 
 
-def _sine(t, offset, height, frequency, phase):
+def _sine(t, within, offset, height, frequency, phase):
     return offset + height * np.sin(2 * np.pi * frequency * t + phase)
 
 
-def _step(t, offset, height, at):
-    return offset + height if t >= at else offset
+def _step(t, within, offset, height, at):
+    return offset + height if within >= at else offset
 
 
-# Kind -> its function, and its keys with their defaults; None marks what must be given.
+def _seen_pulse(at, width, **_):
+    return Structure(pulses=((at, width),))
+
+
+def _seen_sine(frequency, **_):
+    return Structure(period=1 / abs(frequency) if frequency else math.inf)
+
+
+def _seen_step(at, **_):
+    return Structure(np.array([[at, 0.0]]))
+
+
+# Kind -> its function, what is known of it, and its keys with their defaults; None marks what must be given.
 WAVEFORMS = {
-    "pulse": (_pulse, {"at": None, "width": None, "height": 1.0, "offset": 0.0}),
-    "sine": (_sine, {"frequency": None, "phase": 0.0, "height": 1.0, "offset": 0.0}),
-    "step": (_step, {"at": None, "height": 1.0, "offset": 0.0}),
-    "samples": (None, {"times": None, "values": None}),
+    "pulse": (_pulse, _seen_pulse, {"at": None, "width": None, "height": 1.0, "offset": 0.0}),
+    "sine": (_sine, _seen_sine, {"frequency": None, "phase": 0.0, "height": 1.0, "offset": 0.0}),
+    "step": (_step, _seen_step, {"at": None, "height": 1.0, "offset": 0.0}),
+    "samples": (None, None, {"times": None, "values": None}),
 }
+
+
+class Waveform(Known):
+    """A signal of a known kind: `function(t, within)` and its structure."""
+
+    def __init__(self, function, structure):
+        self.function, self.structure = function, structure
+
+    def __call__(self, t, within=None):
+        return self.function(t, t if within is None else within)
 
 
 def waveform(value, name, neurons, signals):
@@ -158,7 +218,7 @@ def waveform(value, name, neurons, signals):
     if not isinstance(value, dict):
         return Given(value, name, *shape)
     kind = as_choice(value.get("kind"), WAVEFORMS, f"{name} kind")
-    function, keys = WAVEFORMS[kind]
+    function, seen, keys = WAVEFORMS[kind]
     expect_keys(value, ["kind", *keys], f"{name} ({kind})")
     for key, default in keys.items():
         if default is None and key not in value:
@@ -179,17 +239,23 @@ def waveform(value, name, neurons, signals):
             options[key] = spread(given[key], key)
         else:
             options[key] = as_number(given[key], f"{name} {key}", above=0 if key == "width" else None)
-    return partial(function, **options)
+    return Waveform(partial(function, **options), seen(**options))
 
 
-class SignalsOfParts:
+class SignalsOfParts(Known):
     """A function t -> (neurons, signals) that is given for some slices of the neurons, and zero for the others."""
 
     def __init__(self, parts, neurons, signals):
         self.parts, self.shape = parts, (neurons, signals)
+        known = [signal.structure for _, signal in parts]
+        self.structure = Structure(
+            np.concatenate([structure.breaks for structure in known]),
+            tuple(pulse for structure in known for pulse in structure.pulses),
+            min(structure.period for structure in known),
+        )
 
-    def __call__(self, t):
+    def __call__(self, t, within=None):
         total = np.zeros(self.shape)
         for members, signal in self.parts:
-            total[members] = signal(t)
+            total[members] = signal(t, within)
         return total

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from ._breaking_points import breaking_points, longest_seen
 from ._delay_memory import DelayMemory
 from ._echo_gain import echo_gain
 from ._failure import NoConvergence, NotFinite, advice, divergence, gain_text
@@ -26,8 +27,10 @@ class Integration:
     def __init__(self, system, options):
         self.system, self.options, self.tableau = system, options, options.tableau
         state = options.resume
-        began = options.t0 if state is None or state["memory"] is None else float(state["memory"]["t0"])
-        self.memory = DelayMemory(system, began, self.tableau.nodes, options.history)
+        began = options.t0 if state is None else float(state["breaks"]["start"])
+        self.breaks = breaking_points(system, began, self.tableau, options.dt, options.history)
+        self.breaks.passed = [] if options.dense_output else None
+        self.memory = DelayMemory(system, self.breaks, self.tableau.nodes, options.history)
         self.machine = Machine(system, self.memory, self.tableau, t=options.t0, t1=options.t1, rtol=options.rtol,
                                atol=options.atol)  # fmt: skip
         self.recorder = Recorder(options.record, system, options.sink, options.keep)
@@ -62,8 +65,15 @@ class Integration:
         options, machine = self.options, self.machine
         if options.dt is not None:
             return FixedSteps(options.dt, machine.t)
-        h = first_step(machine, machine.stop()[0] - machine.t, self.tableau.error_order, options.rtol, options.atol)
-        return AdaptiveSteps(h, self.tableau.error_order)
+        h, order = options.first_step, self.tableau.error_order
+        if h is None:
+            h = first_step(machine, machine.stop()[0] - machine.t, order, options.rtol, options.atol)
+        return AdaptiveSteps(h, order, self._longest())
+
+    def _longest(self):
+        """The longest step that is allowed: the user's max_step, and what known signals need to be seen."""
+        asked = self.options.max_step
+        return min(math.inf if asked is None else asked, longest_seen(self.system))
 
     def _steps(self):
         machine, options = self.machine, self.options
@@ -167,6 +177,7 @@ class Integration:
             "control": self.control.state(),
             "recorded": self.recorder.steps,
             "start": None if start is None else start.copy(),
+            "breaks": self.breaks.state(),
             "memory": self.memory.state(),
         }
 
@@ -175,9 +186,11 @@ class Integration:
         machine.place(float(state["t"]), state["q"], state["velocity"], state["R"], state["E"])
         self.started = True
         order = self.tableau.error_order
-        self.control = FixedSteps(options.dt, machine.t) if options.dt is not None else AdaptiveSteps(1.0, order)
+        fixed = options.dt is not None
+        self.control = FixedSteps(options.dt, machine.t) if fixed else AdaptiveSteps(1.0, order, self._longest())
         self.control.restore(state["control"])
         self.recorder.steps = int(state["recorded"])
+        self.breaks.restore(state["breaks"], machine.t)
         self.memory.restore(state["memory"])
         machine.bind()
         if machine.solver is not None and state["start"] is not None:
@@ -190,7 +203,8 @@ class Integration:
             self.recorder.finish(machine.t, machine.q, machine.R, machine.E)
         dense = None
         if self.steps:
-            dense = DenseOutput(self.system.q.shape, machine.signals, self.steps, machine.t, self.memory.anchors)
+            breaks = self.breaks.until(machine.t)
+            dense = DenseOutput(self.system.q.shape, machine.signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()
         return Solution(
             *self.recorder.arrays(self.system.neurons, self.system.signals),

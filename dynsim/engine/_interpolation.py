@@ -78,14 +78,15 @@ class DenseOutput:
     """Places and emitted signals at any time of a run: `solution.sol`.
 
     Calling it with a time gives q (N, d), or (H, N, d) with copies; with times (K,), one more axis in front.
-    `emitted(t)` gives E (N, s) at one time; where a delay ends, E is the limit from the right (from the left with
-    left=True and at the run's last time). `anchors` are times t0 such that E may jump at t0 + k eps.
+    `emitted(t)` gives E (N, s) at one time; where it jumps, E is the limit from the right (from the left with
+    left=True and at the run's last time). `breaks` (K, 2) are the breaking points, times and the lowest derivative of E
+    or q that jumps there.
     """
 
-    def __init__(self, shape, signals, steps, t_max, anchors=()):
+    def __init__(self, shape, signals, steps, t_max, breaks=()):
         self._shape, self._signals, self._steps = shape, signals, steps
         self._starts = np.array([step.t for step in steps])
-        self.t_min, self.t_max, self.anchors = steps[0].t, t_max, tuple(anchors)
+        self.t_min, self.t_max, self.breaks = steps[0].t, t_max, np.reshape(breaks, (-1, 2))
 
     def __call__(self, t):
         times = as_array(t, "t", dtype=np.float64, finite=False)
@@ -99,7 +100,7 @@ class DenseOutput:
         t = as_number(t, "t")
         step = self._find(t, "left" if as_flag(left, "left") else "right")
         if step.E is None:
-            return self._signals(t, step.places(t))[1]
+            return self._signals(t, step.places(t), step.t + 0.5 * step.h)[1]
         weights = lobatto(len(step.E)).weights((t - step.t) / step.h)
         return np.tensordot(weights, step.E, 1)
 

@@ -34,7 +34,7 @@ class Machine:
     """
 
     def __init__(self, system, memory, tableau, *, t, t1, rtol, atol):
-        self.system, self.memory, self.trouble = system, memory, None
+        self.system, self.memory, self.trouble, self.within = system, memory, None, None
         H, N, d, s, S = system.copies, system.neurons, system.dimension, system.signals, tableau.stages
         self.clock, self.counts, self.control = np.zeros(5), np.zeros(5, np.int64), np.zeros(4)
         self.clock[NOW], self.clock[LAST] = t, t1
@@ -62,7 +62,7 @@ class Machine:
 
     def _evaluate(self, t, *arguments):
         self.trouble = None
-        self.given.update(t)
+        self.given.update(t, self.memory.breaks.within() if self.within is None else self.within)
         self.memory.look_before_start(t)
         with np.errstate(all="ignore"):  # what is not finite is found and named
             return self.equations(t, *arguments)
@@ -84,18 +84,25 @@ class Machine:
         return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial, pause_at,
                           steps, tries))  # fmt: skip
 
-    def evaluate(self, t, q, *, velocities=True):
-        """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence."""
+    def evaluate(self, t, q, *, velocities=True, within=None):
+        """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence.
+
+        `within` is a time on that side of t which is meant where signals jump; default one in the current interval.
+        """
         q, f = np.array(q, order="C"), np.zeros(self.q.shape if velocities else (0, 0, 0))
         R, E = np.zeros_like(self.R), np.zeros_like(self.E)
-        code = self._call(np.full(5, float(t)), (q, f, R, E), 0.0, 0, 0)
+        self.within = within
+        try:
+            code = self._call(np.full(5, float(t)), (q, f, R, E), 0.0, 0, 0)
+        finally:
+            self.within = None
         if code != OK:
             raise self._failure(code, q, R, E)
         return f, R, E
 
-    def signals(self, t, q):
+    def signals(self, t, q, within=None):
         """R and E at a time and places."""
-        return self.evaluate(t, q, velocities=False)[1:]
+        return self.evaluate(t, q, velocities=False, within=within)[1:]
 
     def advance(self, pause_at, steps, tries):
         """Go on as the loop says; returns why it stopped, and how many steps were finished."""
@@ -116,7 +123,7 @@ class Machine:
         return self.trouble or (NotFinite(q, E, R) if code == NOT_FINITE else NoConvergence(SINGULAR_FIELD))
 
     def stop(self):
-        """The time that the next step may not pass, and whether it is a cut of the delay."""
+        """The time that the next step may not pass, and whether it is a breaking point."""
         return next_stop(self.clock[LAST], self.memory.arrays)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class Options:
     history: object
     callback: object
     max_steps: int | None
+    max_step: float | None
+    first_step: float | None
     record: object
     sink: object
     keep: bool
@@ -54,6 +57,8 @@ def solve(
     history: Callable | Solution | None = None,
     callback: Callable | None = None,
     max_steps: int | None = None,
+    max_step: float | None = None,
+    first_step: float | None = None,
     record: EveryStep | Times | LastOnly | None = None,
     sink: Callable | None = None,
     keep: bool | None = None,
@@ -67,6 +72,10 @@ def solve(
     delayed places and signals are interpolated at the method's own order. At delay 0 the received signals are
     solved for in every evaluation.
 
+    Steps also land on every known jump and kink of a drive, a clamp or a history (the samples of a sampled one), and on
+    their echoes one delay later, two, ...: as many as the method's order feels, all of them if the equation is neutral
+    (a != 0). What is given by a function cannot be looked into: it may be stepped over, unless max_step is given.
+
     Parameters
     ----------
     system : System
@@ -76,7 +85,8 @@ def solve(
         dopri5 (default), tsit5: order 5, adaptive. bs32: order 3, adaptive, for loose tolerances. rk4, heun, euler:
         orders 4, 2, 1 with a fixed step.
     dt : float
-        The step of a method of fixed step. The last step before a t0 + k eps, and before t1, is shortened to land.
+        The step of a method of fixed step, counted from the last t0 + k eps. Steps are cut to land where they must,
+        and the next one ends where the whole one would have ended.
     rtol, atol : float
         An adaptive method keeps the root mean square of error / (atol + rtol |q|) per step below 1, and with a delay
         that of the interpolation error of E.
@@ -94,6 +104,11 @@ def solve(
         callback(t, q) after every step; a true value stops the run (status 2).
     max_steps : int, optional
         Most steps, taken and refused, after which the run ends with status -1.
+    max_step : float, optional
+        Longest step of an adaptive method. Give one below the width of what a function of time has in store: its short
+        pulses would be stepped over.
+    first_step : float, optional
+        Length of an adaptive method's first step; default chosen by the sizes of q, q' and its change.
     record : EveryStep, Times or LastOnly, optional
         What to record; default EveryStep().
     sink : callable, optional
@@ -154,6 +169,8 @@ def solve(
         history=history,
         callback=as_callable(callback, "callback"),
         max_steps=None if max_steps is None else as_count(max_steps, "max_steps"),
+        max_step=_step(max_step, "max_step", tableau),
+        first_step=_step(first_step, "first_step", tableau),
         record=_record(record, t_eval, t0, t1),
         sink=as_callable(sink, "sink"),
         keep=sink is None if keep is None else as_flag(keep, "keep"),
@@ -205,6 +222,14 @@ def _dt(dt, tableau):
     return as_number(dt, "dt", above=0)
 
 
+def _step(value, name, tableau):
+    if value is None or (name == "max_step" and isinstance(value, float) and value == math.inf):
+        return None
+    if not tableau.adaptive:
+        raise refusal(name, f"{value!r} with {tableau.name}, whose steps are dt", "None, or an adaptive method")
+    return as_number(value, name, above=0)
+
+
 def _record(record, t_eval, t0, t1):
     if t_eval is not None and record is not None:
         raise refusal("t_eval, record", "both", "one of them")
@@ -225,6 +250,8 @@ def _start_of(state, system, t1):
     keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
     if not isinstance(state, dict) or not keys <= set(state):
         raise refusal("resume", type(state).__name__, "a state of `checkpoint` or Solution.state", error=TypeError)
+    if "breaks" not in state:
+        raise refusal("resume", "a state without breaking points, as of version 0.1.0", "one that this version made")
     H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
     for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
         as_array(state[name], f"resume {name}", shape, np.float64)

@@ -12,9 +12,9 @@ SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 
 # A controller is four numbers, so that compiled loops can go on with them: step (dt, or the next length h), and
 # for a fixed step where it is counted from and how many were taken; else the last error, whether the last try was
-# refused, and the length of the last try.
+# refused, the length of the last try, and the longest that is allowed.
 STEP, ANCHOR, COUNT = 0, 1, 2
-LAST_ERROR, REJECTED, USED = 1, 2, 3
+LAST_ERROR, REJECTED, USED, LONGEST = 1, 2, 3, 4
 
 
 @njit(cache=True, nogil=True)
@@ -39,17 +39,22 @@ def step_end(adaptive, numbers, t, stop):
 
 
 @njit(cache=True, nogil=True)
-def step_accepted(adaptive, numbers, error, k):
-    """Choose the next step after one that was good enough: h <- 0.9 h error^(-0.7/k) last_error^(0.4/k)."""
+def step_accepted(adaptive, numbers, error, k, end):
+    """Choose the next step after one that was good enough: h <- 0.9 h error^(-0.7/k) last_error^(0.4/k).
+
+    Of fixed steps one that was cut short does not count: the next one ends where it would have ended.
+    """
     if not adaptive:
-        numbers[COUNT] += 1
+        if end > numbers[ANCHOR] + (numbers[COUNT] + 1) * numbers[STEP] - 1e-9 * numbers[STEP]:
+            numbers[COUNT] += 1
         return
     error = max(error, 1e-10)
     factor = SAFETY * error ** (-0.7 / k) * numbers[LAST_ERROR] ** (0.4 / k)
     factor = min(1.0 if numbers[REJECTED] else GROW, max(SHRINK, factor))
     # A step that was cut short says little about the length that the error allows.
     longer = numbers[USED] * factor
-    numbers[STEP] = max(numbers[STEP], longer) if numbers[USED] < 0.99 * numbers[STEP] and factor >= 1 else longer
+    longer = max(numbers[STEP], longer) if numbers[USED] < 0.99 * numbers[STEP] and factor >= 1 else longer
+    numbers[STEP] = min(longer, numbers[LONGEST])
     numbers[LAST_ERROR], numbers[REJECTED] = max(error, 1e-4), 0.0
 
 
@@ -62,13 +67,16 @@ def step_refused(numbers, error, k):
 
 @njit(cache=True, nogil=True)
 def step_restart(adaptive, numbers, t):
-    """Count from a cut at t; of adaptive steps the last length is still the best guess."""
+    """Count from t on; of adaptive steps the last length is still the best guess."""
     if not adaptive:
         numbers[ANCHOR], numbers[COUNT] = t, 0.0
 
 
 class FixedSteps:
-    """Steps of dt counted from the last cut, so that times do not drift; the last one before a cut is shorter."""
+    """Steps of dt counted from the start, or the last start + k eps, so that times do not drift.
+
+    A step is cut at a breaking point; the next one ends where the whole one would have ended.
+    """
 
     adaptive, k = False, 1
 
@@ -97,9 +105,9 @@ class AdaptiveSteps:
 
     adaptive = True
 
-    def __init__(self, h, order):
+    def __init__(self, h, order, longest=math.inf):
         self.k = order + 1
-        self.numbers = np.array([h, 1e-4, 0.0, h])
+        self.numbers = np.array([min(h, longest), 1e-4, 0.0, h, longest])
 
     def bent(self, t, stop):
         """Whether the next step would be longer without `stop`."""
@@ -107,12 +115,13 @@ class AdaptiveSteps:
 
     def state(self):
         """The numbers that go on."""
-        h, last_error, rejected, _ = self.numbers
+        h, last_error, rejected = self.numbers[:3]
         return {"h": float(h), "last_error": float(last_error), "rejected": bool(rejected)}
 
     def restore(self, state):
         """Take over what `state` returned."""
-        self.numbers[:3] = float(state["h"]), float(state["last_error"]), bool(state["rejected"])
+        h = min(float(state["h"]), self.numbers[LONGEST])
+        self.numbers[:3] = h, float(state["last_error"]), bool(state["rejected"])
 
 
 def first_step(machine, longest, order, rtol, atol):

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from ._delay_memory import begin_interval, cut_time, fill, keep_step
+from ._delay_memory import begin_interval, fill, keep_step
 from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
 from ._received_signals import receive_directly
 from ._step_size import STEP, step_accepted, step_end, step_refused, step_restart
@@ -37,12 +37,9 @@ def scaled_norm(error, before, after, rtol, atol):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def next_stop(last, memory):
-    """The time that the next step may not pass, at most `last`, and whether it is a cut of the delay."""
-    current, origin, phases = memory[4], memory[5], memory[6]
-    if len(phases) == 0:
-        return last, False
-    cut = cut_time(current[0] + 1, origin, phases)
-    if abs(cut - last) <= 8 * np.spacing(max(abs(last), abs(origin[0]))):
+    """The time that the next step may not pass, at most `last`, and whether it is a breaking point."""
+    cut = memory[5][memory[4][0] + 1]
+    if abs(cut - last) <= 8 * np.spacing(max(abs(last), abs(memory[13][0]))):
         return last, True
     return (cut, True) if cut < last else (last, False)
 
@@ -157,7 +154,8 @@ def machine(evaluate, build):
         clock, counts, control, tableau, parameters, state, trial, pause_at, steps, tries = arguments
         pairs, operators, given, memory = parameters
         numbers = tableau[5]
-        times, firsts, delayed = memory[0], memory[3], len(memory[6]) > 0
+        times, firsts, current, cuts, anew = memory[0], memory[3], memory[4], memory[5], memory[12]
+        delayed = len(memory[6]) > 0
         adaptive, k = numbers[0] != 0.0, numbers[3]
         q, f, R, E = state
         new_q, new_R, new_E, new_f, _, q_nodes, E_nodes = trial
@@ -168,7 +166,7 @@ def machine(evaluate, build):
             if not counts[PENDING]:
                 if clock[NOW] >= clock[LAST] or tries <= 0:
                     return ENOUGH
-                if delayed and firsts[-1] - firsts[0] >= len(times):
+                if current[0] + 2 >= len(cuts) or (delayed and firsts[-1] - firsts[0] >= len(times)):
                     return FULL
                 tries -= 1
                 stop, cut = next_stop(clock[LAST], memory)
@@ -186,15 +184,16 @@ def machine(evaluate, build):
                 counts[ACCEPTED] += 1
                 if delayed:
                     keep_step(clock[BEGIN], clock[END], q_nodes, E_nodes, memory)
-                step_accepted(adaptive, control, error, k)
+                step_accepted(adaptive, control, error, k, clock[END])
                 counts[CUT], counts[PENDING] = cut and clock[END] == stop, 1
                 if clock[END] >= pause_at:
                     return PAUSED
             known = numbers[4] != 0.0 or delayed  # q', R and E at the end
             if counts[CUT]:
-                # At a cut q' and E jump: the last stage was the limit from the left, what follows needs the right.
+                # There q' and E may jump: the last stage was the limit from the left, what follows needs the right.
                 begin_interval(memory)
-                step_restart(adaptive, control, clock[END])
+                if anew[current[0]]:
+                    step_restart(adaptive, control, clock[END])
             if counts[CUT] or not known:
                 counts[EVALUATIONS] += 1
                 code = evaluate(clock[END], new_q, pairs, operators, given, memory, new_R, new_E, new_f)

@@ -41,8 +41,8 @@ class System:
         lambda[from, to], for all copies or for each; default 1. With one group also a number or (H,).
     drive : array_like, callable or tuple, optional
         I: (N, s), (s,) or a number; a function t -> one of these; or sampled, (times (K,), values (K, N, s)),
-        interpolated linearly and held outside its times. At a sample the drive has a kink: with a fixed step, let
-        the steps fall on the samples to keep the method's order.
+        interpolated linearly and held outside its times. Where its slope changes the drive has a kink, on which steps
+        land; a function is not looked into, see `max_step` of `solve`.
     clamped : dict, optional
         {group: signal}: the group's emitted signal is given, (n_g, s), (s,), a number, a function of t, or sampled;
         its equation (2) is not used. Its neurons still receive and move.

@@ -70,6 +70,18 @@ def test_settings_change_one_value(run, config, tmp_path, capsys):
     assert changed["kernel"]["profile"] == "linear" and changed["run"]["until"] == 0.5
 
 
+def test_the_longest_and_the_first_step(run, config, tmp_path, capsys):
+    path = tmp_path / "run.h5"
+    assert run("simulate", config, "-o", path, "--max-step", 0.05, "--first-step", 0.01) == 0
+    with Trajectory(path) as trajectory:
+        stored = trajectory.parameters["config"]["run"]
+        assert (stored["max_step"], stored["first_step"]) == (0.05, 0.01)
+        assert trajectory.parameters["outcome"]["naccepted"] >= 40
+    capsys.readouterr()
+    assert run("simulate", config, "-o", path, "--overwrite", "--max-step", 0.0) == 2
+    assert "max_step: got 0.0; expected a finite number above 0" in capsys.readouterr().err
+
+
 def test_the_dry_run_says_what_a_run_costs_and_runs_nothing(run, config, tmp_path, capsys):
     assert run("simulate", config, "--dry-run", "-o", tmp_path / "run.h5", "--json") == 0
     costs = json.loads(capsys.readouterr().out)

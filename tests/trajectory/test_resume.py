@@ -114,6 +114,37 @@ def test_a_run_that_was_asked_to_stop(tmp_path, recording, stop_at):
     assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
 
 
+SIGNALS = [
+    {"kind": "step", "at": 0.73},
+    {"kind": "pulse", "at": 0.5, "width": 0.01},
+    {"kind": "samples", "times": [0.3, 0.35, 1.0], "values": [0.0, 1.0, -0.5]},
+]
+
+
+@pytest.mark.parametrize("run_options", [{"method": "rk4", "dt": 0.05}, {"rtol": 1e-5, "max_step": 0.11}])
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+def test_a_run_across_breaking_points(tmp_path, delay, run_options):
+    groups = [{"name": f"g{k}", "neurons": 3, "drive": signal} for k, signal in enumerate(SIGNALS)]
+    groups[0]["clamped"] = {"kind": "step", "at": 0.2}
+    operators = {**CONFIG["operators"], "activation": "identity"}
+    config = {**CONFIG, "delay": delay, "operators": operators, "groups": groups, "run": {"until": 1.5, **run_options}}
+    complete(tmp_path / "whole.h5", config)
+    with Trajectory(tmp_path / "whole.h5") as trajectory:
+        times, frames = trajectory.time[:], trajectory.frames
+    for at in (0.2, 0.73, 0.5, 0.3, 0.35, 1.0):
+        assert abs(times - at).min() < 1e-14 and (not delay or abs(times - at - delay).min() < 1e-14)
+    for stop_at in range(1, frames - 1, 3):
+        calls = iter(range(1, frames))
+        with pytest.raises(KeyboardInterrupt):
+            complete(tmp_path / "run.h5", config, overwrite=True, stop=lambda calls=calls, k=stop_at: next(calls) == k)
+        resume(tmp_path / "run.h5")
+        assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+    complete(tmp_path / "run.h5", {**config, "run": {"until": 0.73, **run_options}}, overwrite=True,
+             checkpoint_seconds=0.0)  # fmt: skip
+    resume(tmp_path / "run.h5", until=1.5)
+    assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+
+
 @pytest.mark.parametrize("run_options", [{"method": "rk4", "dt": 0.03}, {"rtol": 1e-6}, {"rtol": 1e-6, "every": 5}])
 def test_a_later_end(tmp_path, run_options):
     shorter = {**CONFIG, "run": {"until": 3.05, **run_options}}
