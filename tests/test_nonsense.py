@@ -14,8 +14,8 @@ import dynsim
 ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plots", "datasets")
 # What is public for the other rooms and for results, not called by users: the doors above them check.
 INNER = {
-    "kernels": {"array_functions", "constants", "fill_row", "launch", "relation_normal", "relation_tangent",
-                "row_specialisation"},
+    "kernels": {"array_functions", "constants", "fill_row", "lane_dot", "lane_sum", "launch", "relation_normal",
+                "relation_tangent", "row_specialisation"},
     "engine": {"Configured", "Solution", "LastOnly"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
