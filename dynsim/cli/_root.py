@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from difflib import get_close_matches
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -87,9 +88,25 @@ def _terminate(number, frame):
     raise KeyboardInterrupt
 
 
+def _open_standard_streams():
+    """Where one is closed (2>&-) its number would be that of the next file opened, and what is printed go there."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))
+
+
+def _show_warning(message, category, *_):
+    click.echo(f"Warning: {message}", err=True)
+
+
 def main(arguments=None):
     """Run the command line; exit codes 0 done, 1 error, 2 usage, 3 diverged, 4 unreadable file, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_standard_streams()
+    warnings.showwarning = _show_warning
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:

@@ -18,25 +18,26 @@ RESULTS = ("model.h5", "training.h5", CHECKPOINT, "metrics.jsonl")
 FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
 
-def expect_training_folder(output, *, overwrite=False, resume=False):
+def expect_training_folder(output, *, overwrite=False, resume=False, source=None):
     """Refuse a folder that holds another training, or one that is in progress; makes the folder, touches no file.
 
-    Raises FileExistsError if there is a file of an earlier training and neither `overwrite` nor `resume` is given,
-    another OSError if a file cannot be written, or another training or program uses the folder.
+    Raises FileExistsError if there is a file of an earlier training and neither `overwrite` nor `resume` is given, or
+    the training begins from it (`source`), another OSError if a file cannot be written, or another training or program
+    uses the folder.
     """
     from dynsim.trajectory import TrainingProgress
 
     output.mkdir(parents=True, exist_ok=True)
     with TrainingProgress(output):
-        _expect_files(output, overwrite, resume)
+        _expect_files(output, overwrite, resume, source)
 
 
-def _expect_files(output, overwrite, resume):
+def _expect_files(output, overwrite, resume, source):
     for name in FIGURES.values():
         expect_output(output / name)
     try:
         for name in RESULTS:
-            expect_output(output / name, overwrite or resume)
+            expect_output(output / name, overwrite or resume, source=source)
         expect_claim(output / "training.h5", overwrite or resume)
     except FileExistsError as error:
         if (output / CHECKPOINT).exists():

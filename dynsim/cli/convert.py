@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dynsim._check import refusal
-from dynsim._files import to_json
+from dynsim._files import expect_output, to_json
 
 from ._computation import ComputingCommand
 from ._progress_bars import ProgressBar
@@ -49,6 +49,7 @@ def command(model, output, data_dir, as_json, include, exclude, **options):
         raise refusal("-o", output, "a name that ends in .h5", error=click.UsageError)
     if data_dir is not None and not Path(model).exists() and (data_dir / model).exists():
         model = data_dir / model
+    expect_output(output, source=model)
     module, source = load_source(model)
     fits = output.with_name(output.name + ".fits")
     with ProgressBar("fit") as bar:

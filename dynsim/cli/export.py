@@ -47,7 +47,7 @@ def command(file, form, packed, bits, materialized, output, overwrite):
 def _model(file, output, overwrite, bits, materialized):
     from dynsim import export
 
-    expect_output(output, overwrite)
+    expect_output(output, overwrite, source=file)
     model = export.load_model(file)
     if bits is not None:
         size = export.save_packed(model, output, bits=bits)

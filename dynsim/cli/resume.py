@@ -22,10 +22,9 @@ def command(file, until, checkpoint, as_json):
     dynsim resume run.h5
     dynsim resume run.h5 --until 100
     """
-    from dynsim.trajectory import Trajectory, resume
+    from dynsim.trajectory import resume, stored_run
 
-    with Trajectory(file) as trajectory:
-        start, end = _span(trajectory.parameters.get("config"), until)
+    start, end = _span(stored_run(file)["parameters"].get("config"), until)
     with SimulationBar(start, end) as bar, resumable_simulation(file) as stop:
         solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
     report_simulation(file, solution, as_json)

@@ -98,7 +98,8 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
     if output is None and not dry_run:
         raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)
     if not dry_run:
-        expect_training_folder(output, overwrite=overwrite, resume=options["resume"])  # before the work, not after it
+        # Before the work, not after it.
+        expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
     data = datasets.load(data_name, data_dir)
     if options["rate"] is None:
         options["rate"] = RATE if options["weights"] else DYN_RATES.get(model, RATE)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_choice, as_count, as_instance, refusal
+from dynsim._files import expect_stored
 from dynsim.errors import DataError
 
 EMBEDDED = Path(__file__).parent / "digits"
@@ -156,6 +157,8 @@ def read_idx(path: str | os.PathLike) -> npt.NDArray:
     ------
     DataError
         If the file is no IDX file of unsigned bytes, is cut short or too long.
+    FileError
+        If it unpacks to more than $DYNSIM_BUDGET GiB.
     FileNotFoundError
         If there is none.
 
@@ -186,6 +189,7 @@ def read_idx(path: str | os.PathLike) -> npt.NDArray:
             # No gzip file holds more than 1032 times its own bytes, so a small file takes little memory.
             if stored != whole if opener is open else 1032 * stored < whole:
                 raise refusal(path, f"{stored} bytes", f"{whole} bytes of content", again, error=DataError)
+            expect_stored(size, stored, path)
             data = file.read(size + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is a damaged gz file ({error}); fetch it again.") from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
+from dynsim._files import expect_input
 
 from ._training_table import report
 from ._training_task import KINDS, Task
@@ -80,7 +81,7 @@ def read_toml(path: str | Path) -> dict:
     ValueError
         If it is too large or no TOML; the line is named.
     """
-    path = Path(path)
+    path = expect_input(path, "a TOML file")
     if path.stat().st_size > LARGEST:
         raise refusal(path, f"{path.stat().st_size:,} bytes", f"a TOML file of at most {LARGEST:,}")
     try:

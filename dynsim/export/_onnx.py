@@ -88,8 +88,7 @@ def run_onnx(path, images, batch=500):
         import onnxruntime
     except ImportError:
         raise ImportError("ONNX files are run by onnxruntime: pip install 'dynsim[onnx]'.") from None
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected an ONNX file.")
+    read_onnx(path)  # what it takes from other files is refused
     failures = onnxruntime.capi.onnxruntime_pybind11_state
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -120,13 +119,26 @@ def read_onnx(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected an ONNX file.")
     try:
-        file = onnx.load(str(path))
+        file = onnx.load(str(path), load_external_data=False)
+        _refuse_other_files(onnx, file, path)
         onnx.checker.check_model(file)
     except Exception as error:  # protobuf's own error has no public name
         if type(error).__name__ not in ("DecodeError", "ValidationError"):
             raise
         raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
     return file
+
+
+def _refuse_other_files(onnx, file, path):
+    """Raise FileError if a tensor, wherever it is in the graph, is to be read from another file."""
+    parts = [file]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, onnx.TensorProto) and part.data_location == onnx.TensorProto.EXTERNAL:
+            raise FileError(f"{path} keeps numbers outside of the file; dynsim does not follow that.")
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                parts += [value] if hasattr(value, "ListFields") else value
 
 
 def reference_onnx(file, images, batch=500):

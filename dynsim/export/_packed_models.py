@@ -78,7 +78,7 @@ def packed_bits(path):
 
 
 def _restore(config, bits, tensors, path):
-    check_size(config)
+    check_size(config, stored=Path(path).stat().st_size * 32 / max(1, bits), path=path)
     model = build(config)
     places = _places(model)
     count = sum(p.value.size for p in places)

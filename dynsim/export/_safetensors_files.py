@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim._files import DAMAGE, damaged, reason, replacing, to_json
+from dynsim._files import DAMAGE, damaged, digest, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.models import Model, build, check_size, fill, materialize
 
@@ -20,6 +20,7 @@ LARGEST = 2**31  # bytes
 def save_safetensors(tensors, path, metadata):
     """Write arrays and strings; returns the bytes of the file. Raises ImportError if safetensors is not installed."""
     package = _package()
+    metadata = {**metadata, "digest": _digest(metadata, tensors)}
     with replacing(path) as temporary:
         try:
             package.numpy.save_file(tensors, str(temporary), metadata)
@@ -48,11 +49,22 @@ def open_safetensors(path):
         raise refusal(path, f"{path.stat().st_size:,} bytes", f"a model of at most {LARGEST:,}", error=DataError)
     try:
         with package.safe_open(str(path), "np") as file:
-            yield file.metadata() or {}, _Tensors(file)
+            metadata = file.metadata() or {}
+            if "digest" in metadata:  # files of 0.1.0 have none
+                found = _digest(metadata, {name: file.get_tensor(name) for name in file.keys()})
+                if metadata["digest"] != found:
+                    raise damaged(path, "it is not what its digest says")
+            yield metadata, _Tensors(file)
     except (DataError, FileError):
         raise
     except (package.SafetensorError, *DAMAGE) as error:
         raise damaged(path, error) from None
+
+
+def _digest(metadata, tensors):
+    """Of all that a file holds; a third of the digits, since a packed model is small."""
+    facts = [sorted((key, value) for key, value in metadata.items() if key != "digest"), sorted(tensors)]
+    return digest(to_json(facts), [tensors[name] for name in sorted(tensors)])[:20]
 
 
 class _Tensors:
@@ -104,7 +116,7 @@ def load_materialized(path: str | Path) -> Model:
         if metadata.get("format") != MATERIALIZED:
             raise DataError(f"{path} is not a materialised model; give a file of `dynsim export --materialized`.")
         config = json.loads(metadata["config"])
-        check_size(config)
+        check_size(config, stored=Path(path).stat().st_size, path=path)
         model = build({**config, "weights": True})
         model.results = json.loads(metadata["results"])
         fill(model, tensors, path=path)

@@ -10,8 +10,8 @@ import os
 
 import numpy as np
 
-from dynsim._check import as_like
-from dynsim._files import reading, replacing, to_json
+from dynsim._check import as_like, expect_memory
+from dynsim._files import Stored, damaged, expect_sealed, reading, replacing, seal, to_json
 from dynsim.errors import FileError
 
 from ._build import build
@@ -19,6 +19,7 @@ from ._count import count
 from ._model import Model
 
 FORMAT = 1
+DESCRIPTION = ("dynsim", "format", "config", "results", "parameters")  # attributes
 LARGEST = 2**31  # floats; a configuration that asks for more is refused before memory is taken
 
 
@@ -48,8 +49,9 @@ def save_model(model: Model, path: str | os.PathLike):
         file.attrs["config"] = to_json(model.config)
         file.attrs["results"] = to_json(model.results)
         file.attrs["parameters"] = to_json(count(model))
+        seal(file, *DESCRIPTION)
         for name, array in model.arrays.items():
-            file.create_dataset(f"arrays/{name}", data=array)
+            seal(file.create_dataset(f"arrays/{name}", data=array))
 
 
 def load_model(path: str | os.PathLike) -> Model:
@@ -65,12 +67,13 @@ def load_model(path: str | os.PathLike) -> Model:
         If it is damaged.
     """
     with reading(path, "model") as file:
-        config = json.loads(file.attrs["config"])
-        results = json.loads(file.attrs["results"])
-        check_size(config)
+        attributes = expect_sealed(file, *DESCRIPTION).attrs
+        config = json.loads(attributes["config"])
+        results = json.loads(attributes["results"])
+        check_size(config, stored=file.id.get_filesize(), path=path)
         model = build(config)
         model.results = results
-        fill(model, file["arrays"], path=path)
+        fill(model, Stored(file, "arrays", "f"), path=path)
     return model
 
 
@@ -97,17 +100,35 @@ def describe(path: str | os.PathLike) -> dict:
     Raises as `load_model`.
     """
     with reading(path, "model") as file:
+        expect_sealed(file, *DESCRIPTION)
         entries = {name: json.loads(file.attrs[name]) for name in ("config", "results", "parameters")}
         return {**entries.pop("config"), **entries}
 
 
-def check_size(config: dict):
-    """Refuse a configuration that asks for too many numbers, before memory is taken; raises ValueError."""
+def check_size(config: dict, *, stored: float | None = None, path: str | os.PathLike = "model"):
+    """Refuse a configuration that asks for too many numbers, before memory is taken.
+
+    `stored` are the bytes of the file that it comes from, times 32 / b where numbers are packed to b bits. Raises
+    FileError for more numbers than these hold, ValueError for more than a machine has memory for.
+    """
     neurons, weights = _sizes(config)
     copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
     floats = copies * int(config["dim"]) * neurons + weights
     if not 0 < floats < LARGEST:
         raise ValueError(f"the configuration asks for {floats} numbers")
+    least = _least(config, neurons, weights)
+    if stored is not None and 4 * least > stored:
+        raise damaged(path, f"its configuration asks for {least:,} numbers or more, which it does not hold")
+    expect_memory(24 * weights, f"{path}: the weights that follow from its places", "use a machine with more memory")
+
+
+def _least(config, neurons, weights):
+    """A bound from below of the numbers in a file, exact for places of mlp and vit; neurons are those of a copy."""
+    if config.get("weights"):
+        return neurons if config.get("rank") else weights
+    if config.get("model") == "lenet5":
+        return int(config["copies_fc"]) * int(config["dim"]) * (400 + 120 + 84 + 10)
+    return int(config["copies"]) * int(config["dim"]) * neurons
 
 
 def _sizes(config):

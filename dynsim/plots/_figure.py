@@ -59,7 +59,7 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     """
     as_choice(kind, figure_kinds(), "kind")
     if output is not None:
-        expect_format(output)
+        expect_format(output, source=source)
     known = options_of(kind)
     for name in options:
         if name not in known:
@@ -109,15 +109,17 @@ def available(source: Any) -> list[str]:
         return [name for name, kind in figure_kinds().items() if here in kind.sources and kind.needs(found)]
 
 
-def expect_format(output: str | Path, formats: tuple[str, ...] = FORMATS) -> str:
+def expect_format(output: str | Path, formats: tuple[str, ...] = FORMATS, *, source: Any = None) -> str:
     """Return the format that the suffix of `output` names; checked together with its folder before anything is drawn.
 
-    Raises ValueError for another suffix, OSError for a path that cannot be written.
+    `source` is what is drawn. Raises ValueError for another suffix, OSError for a path that cannot be written or is
+    that of the source.
     """
     suffix = Path(output).suffix.lower().lstrip(".")
     if suffix not in formats:
         raise refusal("output", repr(str(output)), f"a name that ends in .{', .'.join(formats)}")
-    expect_output(output)
+    read = getattr(source, "path", source)
+    expect_output(output, source=read if isinstance(read, str | Path) else None)
     return suffix
 
 

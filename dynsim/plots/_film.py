@@ -110,7 +110,7 @@ def _output(output, trajectory):
     path = Path(trajectory.path).with_suffix("") if output is None else Path(output)
     if not path.suffix:
         path = path.with_suffix(".mp4" if ffmpeg() else ".gif")
-    expect_format(path, FILMS)
+    expect_format(path, FILMS, source=trajectory)
     return path
 
 

@@ -65,7 +65,7 @@ def view(
         as_count(frames, "frames")
     if title is not None:
         as_instance(title, str, "title")
-    expect_format(output, ("html", "htm"))
+    expect_format(output, ("html", "htm"), source=source)
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
         header, arrays = _collect(trajectory, neurons, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dynsim._check import as_callable, as_count, as_instance, as_number, refusal
+from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
 from ._allocation import floats_of, plan_budget, sets_of
@@ -118,6 +119,8 @@ def convert(
     original, module = module, copy.deepcopy(module)
     entries = list_layers(module, include=include, exclude=exclude)
     todo = [entry for entry in entries if not entry.reason]
+    if checkpoint is not None:
+        expect_output(checkpoint)
     options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
     fits = LayerFits(total=len(todo), sets=sets, **options)
     if dim is not None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dynsim._check import refusal
-from dynsim._files import damaged, reading, reason, replacing, to_json
+from dynsim._files import damaged, dataset, expect_input, expect_sealed, holds, reading, reason, replacing, seal, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import Kernel
 from dynsim.learning import FittedWeights
@@ -27,7 +27,7 @@ from ._programs import load_program, modularise, read_program
 from ._timm_backbones import load_timm, plain_convolutions
 
 FORMAT = 1
-LARGEST = 2**33  # numbers of one file
+DESCRIPTION = ("dynsim", "format", "source")  # attributes
 OPSET = 18  # of ONNX
 PIECE = 2**20  # bytes
 
@@ -71,9 +71,9 @@ def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
         if Path(path).suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state = load_file(str(path))
+            state = load_file(str(expect_input(path)))
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(expect_input(path), map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
         module.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
     except ImportError:
@@ -98,12 +98,14 @@ def save_converted(module: nn.Module, path: str | Path, *, source: dict, report:
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
         file.attrs["source"] = to_json({key: value for key, value in source.items() if key != "program"})
+        seal(file, *DESCRIPTION)
         file.create_dataset("layers", data=to_json(layers))
         file.create_dataset("report", data=to_json(report.to_dict()))
         if "program" in source:
             file.create_dataset("program", data=np.frombuffer(_skeleton(source["program"]), np.uint8))
         for name, value in module.state_dict().items():
             file.create_dataset(f"arrays/{name}", data=value.detach().cpu().numpy())
+        file.visititems(lambda _, item: seal(item) if isinstance(item, h5py.Dataset) else None)
 
 
 def load_converted(path: str | Path) -> nn.Module:
@@ -115,13 +117,11 @@ def load_converted(path: str | Path) -> nn.Module:
         If there is none, it is of another kind, or damaged.
     """
     with reading(path, "converted") as file:
-        sizes = []
-        file["arrays"].visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
-        if sum(sizes) > LARGEST:
-            raise FileError(f"{path} is damaged: it promises {sum(sizes):,} numbers, more than {LARGEST:,}.")
+        expect_sealed(file, *DESCRIPTION)
+        stored = Stored(file, "arrays", "biufc")
+        arrays = {name: torch.from_numpy(np.array(stored[name])) for name in stored.names}
         module = _architecture(file, path)
-        arrays = {name: torch.from_numpy(np.array(value)) for name, value in file["arrays"].items()}
-        for name, options in json.loads(file["layers"][()]).items():
+        for name, options in json.loads(dataset(file, "layers", (), "O")[()]).items():
             parts = [arrays.get(f"{name}.{part}") for part in PARTS]
             fitted = FittedWeights(*(None if part is None else part.numpy() for part in parts), 0.0)
             layer, kernel = module.get_submodule(name), Kernel.from_dict(options["kernel"])
@@ -136,8 +136,9 @@ def load_converted(path: str | Path) -> nn.Module:
 
 
 def _architecture(file, path):
-    if "program" in file:
-        module = modularise(read_program(_unpacked(file["program"][()].tobytes(), path), path))
+    if holds(file, "program"):
+        packed = dataset(file, "program", kind="u")[()].tobytes()
+        module = modularise(read_program(_unpacked(packed, path), path))
     else:
         name = json.loads(file.attrs["source"])["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()

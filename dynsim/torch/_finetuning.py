@@ -13,7 +13,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from dynsim._check import as_callable, as_count, as_number
-from dynsim._files import reason, replacing
+from dynsim._files import expect_input, expect_output, reason, replacing
 from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
@@ -113,6 +113,8 @@ def finetune(
         teacher.to(device).eval()
     optimizers = _optimizers(module, rate, others)
     metrics, steps, stopped = [], len(loader), False
+    if checkpoint is not None:
+        expect_output(checkpoint)
     if checkpoint is not None and Path(checkpoint).exists():
         metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
@@ -227,7 +229,7 @@ def _save(path, module, optimizers, metrics, epochs):
 
 def _restore(path, module, optimizers, epochs):
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(expect_input(path), map_location="cpu", weights_only=True)
         if state["epochs"] != epochs:
             raise ValueError(f"it is of {state['epochs']} epochs, not of {epochs}")
         module.load_state_dict(state["module"])

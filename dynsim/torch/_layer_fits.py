@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from dynsim._files import claim_hdf5, digest, open_hdf5, reading, to_json
+from dynsim._files import (
+    claim_hdf5,
+    dataset,
+    digest,
+    expect_sealed,
+    hard_links_only,
+    holds,
+    open_hdf5,
+    reading,
+    seal,
+    to_json,
+)
 from dynsim.learning import FittedWeights, fit_weights
 
 from ._allocation import sets_of
@@ -58,11 +67,11 @@ class StoredFits:
         if self.path is None or not self.path.exists():
             return None
         with reading(self.path, "fits") as file:
-            if key not in file or "error" not in file[key].attrs:
+            group = hard_links_only(file, key) if holds(file, key) else None
+            if group is None or "error" not in group.attrs:
                 return None
-            group = file[key]
-            parts = [np.array(group[part]) if part in group else None for part in PARTS]
-            return FittedWeights(*parts, float(group.attrs["error"]))
+            parts = [dataset(file, f"{key}/{part}")[()] if holds(group, part) else None for part in PARTS]
+            return FittedWeights(*parts, float(expect_sealed(group).attrs["error"]))
 
     def keep(self, key, name, fitted):
         """Write a fit."""
@@ -75,9 +84,10 @@ class StoredFits:
             group = file.create_group(key)
             for part in PARTS:
                 if getattr(fitted, part) is not None:
-                    group.create_dataset(part, data=getattr(fitted, part))
+                    seal(group.create_dataset(part, data=getattr(fitted, part)))
             group.attrs["layer"] = name
             group.attrs["error"] = fitted.error  # last: a group without it is not whole
+            seal(group)
 
 
 def _begin(file):

@@ -19,6 +19,7 @@ _HOME = {
     "run": "_simulation",
     "save_checkpoint": "_checkpoint",
     "solve": "_simulation",
+    "stored_run": "_simulation",
     "to_extxyz": "_extxyz",
     "validate": "_soundness",
 }

@@ -10,10 +10,8 @@ import h5py
 import numpy as np
 
 from dynsim._check import as_instance, refusal
-from dynsim._files import digest, from_json, reading, replacing, string, to_json
+from dynsim._files import dataset, digest, from_json, hard_links_only, holds, reading, replacing, string, to_json
 from dynsim.errors import DataError, FileError
-
-from ._layout import dataset
 
 KINDS = "biufc"  # of numbers in arrays
 
@@ -58,7 +56,7 @@ def load_checkpoint(path: str | os.PathLike, *, run: str | None = None) -> dict:
         if not candidate.exists():
             continue
         try:
-            return _load(candidate, run)
+            return read_checkpoint(candidate, run)
         except (FileError, DataError) as error:
             errors.append(error)
     if not errors:
@@ -91,13 +89,15 @@ def previous_of(path: str | os.PathLike) -> Path:
     return Path(f"{path}.previous")
 
 
-def _load(path, run):
+def read_checkpoint(path, run):
+    """The state in one file; raises as `load_checkpoint`."""
     with reading(path, "checkpoint") as file:
         if run is not None and (string(file.attrs.get("run")) or "") != run:  # "" in files of 0.1.0
             do = "move it away to begin this run anew, or restore the file it belongs to"
             raise refusal(path, "a checkpoint of another run", "one of this run", do, error=DataError)
         text = _read(file, "state").tobytes().decode()
-        arrays = [_read(file, f"arrays/{number}") for number in range(len(file.get("arrays", ())))]
+        count = len(hard_links_only(file, "arrays")) if holds(file, "arrays") else 0
+        arrays = [_read(file, f"arrays/{number}") for number in range(count)]
         if digest(text, arrays) != file.attrs["digest"]:
             raise FileError(f"{path} is damaged (its contents do not agree with its digest); use the one before it.")
         return _decode(from_json(text, path), arrays)

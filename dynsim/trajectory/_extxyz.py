@@ -35,7 +35,7 @@ def to_extxyz(
     X 1.0 2.0 0.0 0
     """
     as_callable(progress, "progress")
-    output = expect_output(output, as_flag(overwrite, "overwrite"))
+    output = expect_output(output, as_flag(overwrite, "overwrite"), source=path)
     with Trajectory(path) as trajectory, replacing(output, overwrite=overwrite) as temporary:
         done = 0
         with temporary.open("w", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ import math
 import h5py
 import numpy as np
 
-from dynsim.errors import FileError
+from dynsim._files import seal
 
 from ._provenance import author, package_version
 
@@ -25,6 +25,7 @@ GROUPS = f"{NATIVE}/species"  # H5MD's word for the kind of a particle
 OBSERVABLES = "observables"
 PARAMETERS = "parameters"
 CONFIGURATION = "configuration"
+IDENTIFYING = ("dynsim", "identity")  # attributes of the file itself, to which others may add
 
 FRAMES_PER_CHUNK = 64
 BYTES_PER_CHUNK = 16 * 2**20  # a frame of a million neurons must not make chunks of gigabytes
@@ -76,6 +77,8 @@ def lay_out(file, shape, signals, groups, observables, dtype, identity, records)
     made = file.create_group(PARAMETERS, track_order=True)
     for name, value in records.items():
         store_text(made, name, value)
+    seal(file, *IDENTIFYING)
+    file.visititems(lambda _, item: seal(item) if isinstance(item, h5py.Dataset) or item.attrs else None)
 
 
 def _particles(file, shape, signals, groups, dtype):
@@ -117,16 +120,17 @@ def _element(file, group, shape, dtype):
 
 
 def _growing(group, name, shape, dtype):
-    """A dataset whose first axis, the frames, grows."""
+    """A dataset whose first axis, the frames, grows; HDF5 keeps a checksum with every chunk."""
     chunks = chunk_shape(shape, np.dtype(dtype).itemsize)
-    return group.create_dataset(name, shape=(0, *shape), maxshape=(None, *shape), chunks=chunks, dtype=dtype)
+    maxshape = (None, *shape)
+    return group.create_dataset(name, (0, *shape), dtype, maxshape=maxshape, chunks=chunks, fletcher32=True)
 
 
 def store_text(group, name, value):
     """Store a string as a dataset (attributes of the default file version end at 64 KiB)."""
     if name in group:
         del group[name]
-    group.create_dataset(name, data=value, dtype=h5py.string_dtype())
+    seal(group.create_dataset(name, data=value, dtype=h5py.string_dtype()))
 
 
 def three_coordinates(places):
@@ -139,44 +143,3 @@ def three_coordinates(places):
     kept = min(3, places.shape[-1])
     view[..., :kept] = places[..., :kept]
     return view
-
-
-def hard_links_only(file, path):
-    """The object at `path`; raises FileError for links that lead elsewhere, as into other files."""
-    parts = path.split("/")
-    for end in range(1, len(parts) + 1):
-        here = "/".join(parts[:end])
-        if not isinstance(file.get(here, getlink=True), h5py.HardLink):
-            raise FileError(f"{file.filename} has no {here} of its own; the file is damaged.")
-    return file[path]
-
-
-def dataset(file, path, shape=None, kind="f"):
-    """The dataset at `path`, of `shape` (None for the axis of frames) and of a kind of numbers, stored in the file."""
-    found = hard_links_only(file, path)
-    name = f"{file.filename}: {path}"
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kind:
-        raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
-    if shape is not None and (
-        found.ndim != len(shape) or any(s not in (None, stored) for s, stored in zip(shape, found.shape, strict=True))
-    ):
-        raise FileError(f"{name} has shape {found.shape} instead of {shape}; the file is damaged.")
-    if found.is_virtual or found.external:
-        raise FileError(f"{name} keeps its data outside of the file; dynsim does not follow that.")
-    if found.chunks is None and found.nbytes > min(found.id.get_storage_size(), file.id.get_filesize()):
-        raise FileError(f"{name} claims shape {found.shape} but stores fewer bytes; the file is damaged.")
-    return found
-
-
-def stored_frames(data):
-    """How many frames of a dataset are really stored.
-
-    A few bytes of header can claim terabytes, and a killed process can leave a header that is ahead of the
-    chunks, so the length is what the chunks bear out.
-    """
-    if data.chunks is None:
-        return data.shape[0]
-    per_frame = 1
-    for size, chunk in zip(data.shape[1:], data.chunks[1:], strict=True):
-        per_frame *= -(-size // chunk)
-    return min(data.shape[0], data.id.get_num_chunks() // per_frame * data.chunks[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import expect_memory, refusal
-from dynsim._files import DAMAGE, damaged, from_json, open_hdf5, reading, reason, string
+from dynsim._files import (
+    DAMAGE,
+    damaged,
+    dataset,
+    expect_sealed,
+    expect_stored,
+    from_json,
+    hard_links_only,
+    holds,
+    open_hdf5,
+    reading,
+    reason,
+    string,
+    terminable,
+)
 from dynsim._plotted import Plotted
 from dynsim.errors import DataError, FileError
 
 from . import _layout
-from ._layout import dataset, hard_links_only, stored_frames
+from ._chunks import bytes_of_frames, damaged_rows, mend, sound_head, sound_tail, stored_frames
 
 if TYPE_CHECKING:
     from dynsim.engine import Solution
@@ -54,7 +69,7 @@ class Trajectory(Plotted):
     `provenance`, the versions, commit, threads, dtype, backend and the outcome of the run; `identity`, a random text
     that the run's checkpoints carry, too. All dimensionless.
     A killed run can leave datasets of unequal length: all are cut to the last step that every one of them
-    has.
+    has. Frames at the end that do not agree with their checksums are left out, with a warning.
 
     Raises FileNotFoundError, DataError for a file that dynsim did not write, FileError for a damaged one.
 
@@ -71,13 +86,16 @@ class Trajectory(Plotted):
 
     def __init__(self, path: str | os.PathLike):
         self._read(path, open_hdf5(path))
+        if self._damage is not None:
+            warnings.warn(f"{path}: {self._damage}; they are left out", stacklevel=2)
 
     def _read(self, path, file):
         self.path, self._file = Path(path), file
         try:
-            self._read_sizes()
-            self._read_frames()
-            self._read_parameters()
+            with terminable():
+                self._read_sizes()
+                self._read_frames()
+                self._read_parameters()
         except BaseException as error:
             self.close()
             if isinstance(error, DAMAGE) and not isinstance(error, DataError | FileError):
@@ -86,12 +104,12 @@ class Trajectory(Plotted):
 
     def _read_sizes(self):
         kind = string(self._file.attrs.get("dynsim"))
-        if "h5md" not in self._file or kind != "trajectory":
+        if not holds(self._file, "h5md") or kind != "trajectory":
             what = f"a {kind} of dynsim" if isinstance(kind, str) else "an HDF5 file of another program"
             raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote.")
-        identity = string(self._file.attrs.get("identity"))
+        identity = string(expect_sealed(self._file, *_layout.IDENTIFYING).attrs.get("identity"))
         self.identity = identity if isinstance(identity, str) else None
-        sizes = hard_links_only(self._file, _layout.NATIVE).attrs
+        sizes = expect_sealed(hard_links_only(self._file, _layout.NATIVE)).attrs
         self.neurons, self.dimension = int(sizes["neurons"]), int(sizes["dimension"])
         self.copies = int(sizes["copies"])
         self.signals = int(sizes["signals"]) if "signals" in sizes else None
@@ -112,22 +130,40 @@ class Trajectory(Plotted):
             name: dataset(file, _layout.observable(name), (None,))
             for name in hard_links_only(file, _layout.OBSERVABLES)
         }
-        common = min(stored_frames(data) for data in [step, time, places, view, *signals, *observed.values()])
+        small = [step, time, *observed.values()]
+        checks = [*((data, sound_head) for data in small), *((data, sound_tail) for data in (places, view, *signals))]
+        common = min(stored_frames(data) for data, _ in checks)
+        for data in small:
+            expect_stored(bytes_of_frames(data, common), data.id.get_storage_size(), f"{self.path}: {data.name}")
+        common = self._without_damage(checks, common)
         self.frames = _increasing(step[:common])
         self._longest = max(len(step), len(time), len(places))
         self.step, self.time = step[: self.frames], time[: self.frames]
-        self.q = Frames(places, self.frames)
+        self.q, self._view = Frames(places, self.frames), None if view == places else Frames(view, self.frames)
         self.R, self.E = (Frames(data, self.frames) for data in signals) if signals else (None, None)
         self.observables = {name: data[: self.frames] for name, data in observed.items()}
-        self.groups = dataset(file, _layout.GROUPS, (particles,), "i")[()]
+        groups = dataset(file, _layout.GROUPS, (particles,), "i")
+        expect_stored(particles * groups.dtype.itemsize, groups.id.get_storage_size(), f"{self.path}: {groups.name}")
+        self.groups = groups[()]
+
+    def _without_damage(self, checks, frames):
+        """How many frames are left without damaged ones at the end; datasets that are read whole end at the first."""
+        before, left, name = frames, None, None
+        while left != frames:
+            left = frames
+            for data, sound in checks:
+                if sound(data, frames) < frames:
+                    frames, name = sound(data, frames), data.name
+        self._damage = name and f"frames {frames} to {before - 1} are damaged in {name} (their checksums are wrong)"
+        if name and not frames:
+            raise FileError(f"{self.path}: {self._damage}, and there are none before; restore the file from a copy.")
+        return frames
 
     def _read_parameters(self):
         group = hard_links_only(self._file, _layout.PARAMETERS)
         records = {}
         for name in group:
-            found = hard_links_only(self._file, f"{_layout.PARAMETERS}/{name}")
-            if not isinstance(found, h5py.Dataset) or found.shape != ():
-                raise FileError(f"{self.path} has no readable parameter {name}; it is damaged.")
+            found = dataset(self._file, f"{_layout.PARAMETERS}/{name}", (), "O")
             records[name] = from_json(found.asstr()[()], self.path)
         self.parameters = records.pop(_layout.CONFIGURATION)
         if not isinstance(self.parameters, dict):
@@ -160,6 +196,24 @@ class Trajectory(Plotted):
             f"<Trajectory {self.path}: {self.neurons} neurons, {self.dimension} dimensions{copies}, "
             f"{self.frames} frames>"
         )
+
+
+def mend_tail(path):
+    """Mend what a kill left half written at the end of a file, where it can be; raises as `Trajectory`."""
+    trajectory = Trajectory.__new__(Trajectory)
+    try:
+        trajectory._read(path, open_hdf5(path))
+    except FileError:  # it may be the only chunk that was half written
+        pass
+    else:
+        trajectory.close()
+        if trajectory._damage is None:
+            return
+    with open_hdf5(path, "r+") as file:
+        found = []
+        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        for data in found:
+            mend(data)
 
 
 class SolutionTrajectory:
@@ -210,6 +264,7 @@ class Frames:
 
     def __init__(self, data, frames):
         self._data = data
+        self._stored = data.id.get_storage_size() if isinstance(data, h5py.Dataset) else None
         self.shape = (frames, *data.shape[1:])
         self.ndim, self.dtype = len(self.shape), data.dtype
 
@@ -250,6 +305,8 @@ class Frames:
         row = self.shape[1:] if particles is None else (len(particles), *self.shape[2:])
         size = len(wanted) * math.prod(row) * self.dtype.itemsize
         expect_memory(size, f"{len(wanted):,} frames", "read fewer frames")
+        if self._stored is not None:
+            expect_stored(size, self._stored, f"{self._data.file.filename}: {len(wanted):,} frames")
         if particles is None:
             return self._load(wanted)
         particles = np.asarray(particles, dtype=np.intp)
@@ -260,14 +317,27 @@ class Frames:
             out[start : start + size] = self._load(wanted[start : start + size])[:, particles]
         return out
 
+    @property
+    def chunk_length(self):
+        """How many frames are stored, and damaged, together."""
+        return self._data.chunks[0] if isinstance(self._data, h5py.Dataset) and self._data.chunks else 1
+
+    def damaged_rows(self, start, stop):
+        """The ranges of these frames that cannot be read."""
+        return list(damaged_rows(self._data, start, stop))
+
     def _load(self, wanted):
         if not wanted:
             return np.empty((0, *self.shape[1:]), self.dtype)
+        first, last = min(wanted), max(wanted)
         try:
-            block = np.asarray(self._data[min(wanted) : max(wanted) + 1 : abs(wanted.step)])
+            with terminable():
+                block = np.asarray(self._data[first : last + 1 : abs(wanted.step)])
         except (OSError, RuntimeError) as error:
-            where = f"frames {min(wanted)} to {max(wanted)}"
-            raise FileError(f"{where} cannot be read ({reason(error)}); the file is damaged.") from error
+            whole = first // self.chunk_length * self.chunk_length  # chunks are damaged as a whole
+            begin, end = next(damaged_rows(self._data, whole, len(self)), (first, last + 1))
+            where = f"{self._data.file.filename}: frames {begin} to {end - 1} of {self._data.name}"
+            raise FileError(f"{where} are damaged ({reason(error)}); read the others, or run again.") from error
         return block[::-1] if wanted.step < 0 else block
 
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 import time as clock
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table
-from dynsim._files import expect_claim, expect_output, to_json
+from dynsim._files import expect_claim, expect_output, from_json, to_json
 from dynsim.engine import EveryStep, Solution, System, Tableau, Times, configure, expect_span
 from dynsim.engine import solve as engine_solve
-from dynsim.errors import DataError
+from dynsim.errors import DataError, FileError
 
-from ._checkpoint import checkpoint_of, load_checkpoint, previous_of, remove_checkpoint, save_checkpoint
-from ._reader import Trajectory
+from ._checkpoint import (
+    checkpoint_of,
+    load_checkpoint,
+    previous_of,
+    read_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
+from ._reader import Trajectory, mend_tail
 from ._run_progress import ProgressWriter, progress_of
 from ._writer import TrajectoryWriter
 
@@ -97,6 +106,7 @@ def run(
     provenance = {"backend": backend.name, **as_table(provenance, "provenance")}
     to_json([stored, provenance])
     expect_claim(path, overwrite)
+    stream.origin = {"parameters": to_json(stored), "seed": seed, "dtype": str(np.dtype(dtype))}
 
     def make():
         writer = TrajectoryWriter(
@@ -134,34 +144,33 @@ def resume(
     """Go on with a run that `dynsim simulate` (or `run` with a configuration among its parameters) began.
 
     The run goes on from its last checkpoint, to its end or to `until`, and the file becomes bit for bit what one run
-    would have made; without a checkpoint it begins anew. Returns the engine's Solution. Raises as `Trajectory` and
-    `load_checkpoint`, DataError if the file holds no configuration or the checkpoint belongs to another run, ValueError
-    if there is nothing left to do.
+    would have made. Without a checkpoint it begins anew; also where the file is lost or unreadable and a checkpoint
+    says how it was made, and where frames before the checkpoint are damaged. Returns the engine's Solution. Raises as
+    `Trajectory` and `load_checkpoint`, DataError if the file holds no configuration or the checkpoint belongs to
+    another run, ValueError if there is nothing left to do.
     """
     path = Path(path)
     as_callable(sink, "sink")
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop, again=True)
     until = None if until is None else as_number(until, "until")
-    with Trajectory(path) as trajectory:
-        parameters, seed, frames = trajectory.parameters, trajectory.seed, trajectory.frames
-        identity = trajectory.identity
+    begun = stored_run(path)
+    parameters, frames, identity = begun["parameters"], begun["frames"], begun["identity"]
     if not isinstance(parameters.get("config"), dict):
         raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
     try:
         ready = configure(_prolonged(parameters["config"], until))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: its configuration cannot be run ({error})") from None
+    if until is not None:
+        parameters = {**parameters, "config": ready.config}
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
-    try:
-        checkpoint = load_checkpoint(checkpoint_of(path), run=identity or "")
-    except FileNotFoundError:
-        checkpoint = None
-    if checkpoint is None or checkpoint["frames"] > frames:
+    checkpoint = None if frames is None else _checkpoint_within(path, identity, frames)
+    if checkpoint is None:
         return run(
-            ready.system, ready.span, path=path, parameters=parameters, seed=seed, overwrite=True, method=method,
-            sink=sink, flush_seconds=flush_seconds, checkpoint_seconds=checkpoint_seconds,
-            progress_seconds=progress_seconds, stop=stop, **engine,
+            ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
+            method=method, dtype=begun["dtype"], sink=sink, flush_seconds=flush_seconds,
+            checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds, stop=stop, **engine,
         )  # fmt: skip
     if not checkpoint["state"]["t"] < ready.span[1]:
         raise ValueError(f"{path} has reached t = {checkpoint['state']['t']:g}; give a later end with --until.")
@@ -171,13 +180,60 @@ def resume(
     elif isinstance(record, EveryStep):  # the frame at the end of the span is not one of a longer run
         kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
 
+    stream.origin = {"parameters": to_json(parameters), "seed": begun["seed"], "dtype": begun["dtype"]}
+
     def append():
         writer = TrajectoryWriter.append(path, after_step=kept - 1, run=identity, flush_seconds=flush_seconds)
         if until is not None:
-            writer.record("configuration", {**parameters, "config": ready.config})
+            writer.record("configuration", parameters)
         return writer
 
     return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]}, append)
+
+
+def stored_run(path: str | os.PathLike) -> dict:
+    """Return how a run was made: `parameters`, `seed`, `dtype`, and the `frames` and the `identity` of its file.
+
+    What a kill left half written at the end of the file is mended. If the file is lost or unreadable, the checkpoint
+    says how it was made, with a warning; `frames` is then None. Raises as `Trajectory` where no checkpoint says it.
+
+    >>> import tempfile, numpy as np, dynsim
+    >>> path = Path(tempfile.mkdtemp()) / "run.h5"
+    >>> solution = run(dynsim.System(np.eye(2)), (0.0, 1.0), path=path, t_eval=[0.0, 1.0])
+    >>> stored_run(path)["frames"]
+    2
+    """
+    try:
+        mend_tail(path)
+        with Trajectory(path) as trajectory:
+            return {
+                "parameters": trajectory.parameters,
+                "seed": trajectory.seed,
+                "dtype": str(trajectory.q.dtype),
+                "frames": trajectory.frames,
+                "identity": trajectory.identity,
+            }
+    except (FileNotFoundError, FileError) as error:
+        with suppress(FileNotFoundError, FileError, DataError):
+            checkpoint = load_checkpoint(checkpoint_of(path))
+            if "parameters" in checkpoint:  # those of 0.1.0 do not say it
+                warnings.warn(f"{error} The run begins anew, as its checkpoint says how it was made.", stacklevel=1)
+                parameters = from_json(checkpoint["parameters"], checkpoint_of(path))
+                known = {name: checkpoint[name] for name in ("seed", "dtype")}
+                return {"parameters": parameters, **known, "frames": None, "identity": None}
+        raise
+
+
+def _checkpoint_within(path, identity, frames):
+    """The newest checkpoint of a run that is not ahead of the frames of its file, or None."""
+    try:
+        checkpoint = load_checkpoint(checkpoint_of(path), run=identity or "")
+    except FileNotFoundError:
+        return None
+    if checkpoint["frames"] > frames:  # the file has lost some
+        with suppress(FileNotFoundError, FileError, DataError):
+            checkpoint = read_checkpoint(previous_of(checkpoint_of(path)), identity or "")
+    return checkpoint if checkpoint["frames"] <= frames else None
 
 
 def _prolonged(config, until):
@@ -203,10 +259,11 @@ class _Stream:
             as_number(progress_seconds, "progress_seconds", minimum=0)
         self.stop = as_callable(stop, "stop")
         self.writer, self.last, self.bound = None, clock.monotonic(), False
+        self.origin = {}  # what a run needs to begin anew, should its file be lost
 
     def run(self, system, span, method, options, make):
         """Integrate; `make()` gives the writer, once the engine has accepted everything."""
-        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path))):
+        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
             expect_output(output)
         if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
             options = {**options, "checkpoint": self.checkpoint}
@@ -255,7 +312,7 @@ class _Stream:
         due = self.seconds is not None and (bound or clock.monotonic() - self.last >= self.seconds)
         if (due or stopping) and not self.bound:
             self.writer.flush()  # frames first: a checkpoint is never ahead of its file
-            content = {"frames": self.writer.frames, "state": state()}
+            content = {"frames": self.writer.frames, "state": state(), **self.origin}
             save_checkpoint(checkpoint_of(self.path), content, run=self.writer.identity)
             self.last, self.bound = clock.monotonic(), bound
         if stopping:

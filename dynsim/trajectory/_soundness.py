@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import as_callable
-from dynsim._files import DAMAGE, damaged
+from dynsim._files import expect_sealed, open_hdf5
+from dynsim.errors import FileError
 
-from ._checkpoint import checkpoint_of, load_checkpoint
+from ._checkpoint import checkpoint_of, previous_of, read_checkpoint
 from ._reader import Trajectory
 
 BLOCK_BYTES = 64 * 2**20
@@ -20,9 +21,10 @@ BLOCK_BYTES = 64 * 2**20
 def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[str]:
     """Read a whole trajectory; returns a list of findings, each a sentence, empty if it is sound in every respect.
 
-    What a kill leaves behind (datasets of unequal length) and numbers that are not finite are findings; what makes the
-    file unreadable raises, as `Trajectory` does. `progress(done, total)` counts a frame once for each of places, R and
-    E; if it returns true, the reading ends there, which is a finding, too.
+    What a kill leaves behind (datasets of unequal length), frames that do not agree with their checksums and numbers
+    that are not finite are findings; what makes the file unreadable raises, as `Trajectory` does. `progress(done,
+    total)` counts a frame once for each of places, their view, R and E; if it returns true, the reading ends there,
+    which is a finding, too.
 
     >>> import tempfile, os
     >>> from dynsim.trajectory import TrajectoryWriter
@@ -34,45 +36,68 @@ def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[
     """
     path, progress = Path(path), as_callable(progress, "progress")
     findings = []
-    with Trajectory(path) as trajectory:
+    trajectory = Trajectory.__new__(Trajectory)
+    trajectory._read(path, open_hdf5(path))  # without the warning of what is found here
+    with trajectory:
         cut = trajectory._longest - trajectory.frames
-        if cut:
+        if trajectory._damage is not None:
+            findings.append(trajectory._damage)
+        elif cut:
             findings.append(f"frames: {cut} behind the last whole one were cut off when its writer ended")
         if not trajectory.frames:
             findings.append("it holds no frames")
         falls = np.flatnonzero(~(np.diff(trajectory.time) > 0))
         if len(falls):
             findings.append(f"time: it does not increase after frame {falls[0]}")
-        parts = [("places", trajectory.q), ("R", trajectory.R), ("E", trajectory.E)]
+        parts = [("places", trajectory.q), ("view", trajectory._view), ("R", trajectory.R), ("E", trajectory.E)]
         parts = [(name, data) for name, data in parts if data is not None]
         total, identity = len(parts) * trajectory.frames, trajectory.identity
         for number, (name, data) in enumerate(parts):
             bad = []
-            for done, wrong in _not_finite(path, data):
+            for done, wrong, damage in _scan(data):
+                findings += [f"{name}: frames {a} to {b - 1} are damaged, their checksum is wrong" for a, b in damage]
                 bad += wrong
                 if progress is not None and progress(number * trajectory.frames + done, total):
                     return [*findings, f"{name}: only {done} of {trajectory.frames} frames were read"]
-            if bad:
+            if bad and name != "view":
                 findings.append(f"{name}: frame {bad[0]} is the first of {len(bad)} with numbers that are not finite")
-        findings += _outcome(trajectory) + _configuration(trajectory)
-    if checkpoint_of(path).exists():
-        try:
-            load_checkpoint(checkpoint_of(path), run=identity or "")
-        except (OSError, ValueError) as error:
-            findings.append(f"checkpoint: {error}")
+        findings += _unlike_their_digests(trajectory._file) + _outcome(trajectory) + _configuration(trajectory)
+    for checkpoint in (checkpoint_of(path), previous_of(checkpoint_of(path))):
+        if checkpoint.exists():
+            try:
+                read_checkpoint(checkpoint, identity or "")
+            except (OSError, ValueError) as error:
+                findings.append(f"checkpoint: {error}")
     return findings
 
 
-def _not_finite(path, data):
-    """After every block, how many frames were read and which of its frames are not finite."""
-    rows = max(1, BLOCK_BYTES // max(1, 8 * int(np.prod(data.shape[1:]))))
-    for start in range(0, len(data), rows):
+def _scan(data):
+    """After every block: how many frames were read, which of its frames are not finite, which ranges are damaged."""
+    length = data.chunk_length
+    size = max(length, BLOCK_BYTES // max(1, 8 * int(np.prod(data.shape[1:]))) // length * length)
+    for start in range(0, len(data), size):
+        stop = min(len(data), start + size)
         try:
-            block = data[start : start + rows]
-        except DAMAGE as error:
-            raise damaged(path, error) from error
+            block = data[start:stop]
+        except FileError:
+            yield stop, [], data.damaged_rows(start, stop)
+            continue
         wrong = np.flatnonzero(~np.isfinite(block.reshape(len(block), -1)).all(axis=1))
-        yield min(len(data), start + rows), (start + wrong).tolist()
+        yield stop, (start + wrong).tolist(), []
+
+
+def _unlike_their_digests(file):
+    """What no reader asks for, as the author's name."""
+    found = []
+
+    def look(_, item):
+        try:
+            expect_sealed(item)
+        except FileError as error:
+            found.append(str(error))
+
+    file.visititems(look)
+    return found
 
 
 def _outcome(trajectory):

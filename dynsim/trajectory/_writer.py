@@ -29,7 +29,7 @@ from dynsim._check import (
     expect_memory,
     refusal,
 )
-from dynsim._files import claim_hdf5, open_hdf5, reason, to_json
+from dynsim._files import claim_hdf5, open_hdf5, to_json, unwritable
 from dynsim.errors import DataError
 
 from . import _layout
@@ -245,7 +245,11 @@ class TrajectoryWriter:
     def record(self, name: str, value: object) -> None:
         """Store what is known only at the end (the outcome of a run) beside the parameters, as JSON."""
         self._expect_open()
-        _layout.store_text(self._file[_layout.PARAMETERS], name, to_json(value))
+        text = to_json(value)
+        try:
+            _layout.store_text(self._file[_layout.PARAMETERS], name, text)
+        except (OSError, RuntimeError) as error:
+            raise self._refused(error) from error
 
     def _expect_open(self):
         if self._file is None:
@@ -280,8 +284,7 @@ class TrajectoryWriter:
         self._flushed = clock.monotonic()
 
     def _refused(self, error):
-        where = f"{self.path} cannot be written after frame {self._written}"
-        return OSError(f"{where} ({reason(error)}); make room on the disk.")
+        return unwritable(f"{self.path} cannot be written after frame {self._written}", error)
 
     def close(self) -> None:
         """Write what is left and close the file; a second call does nothing."""

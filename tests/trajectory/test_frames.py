@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynsim.errors import FileError
 from dynsim.trajectory._reader import Frames
 
 DATA = np.arange(11 * 4 * 2, dtype=float).reshape(11, 4, 2)
@@ -57,14 +56,3 @@ def test_more_than_the_memory_is_refused():
 
     with pytest.raises(ValueError, match="read fewer frames"):
         Frames(Huge(), 10**9).read()
-
-
-def test_bytes_that_cannot_be_read():
-    class Broken:
-        shape, dtype = (3, 1), np.dtype(float)
-
-        def __getitem__(self, key):
-            raise OSError("bad bytes")
-
-    with pytest.raises(FileError, match="frames 0 to 2 cannot be read"):
-        Frames(Broken(), 3).read()

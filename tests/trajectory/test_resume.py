@@ -210,3 +210,116 @@ def test_the_same_file_on_any_number_of_threads(tmp_path):
                 check=True,
             )
             assert_same(path, tmp_path / "1.h5")
+
+
+def stop_after(count):
+    calls = []
+    return lambda: calls.append(1) or len(calls) == count
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A short run that was stopped after about 200 of its steps, and what it would have become: (path, whole)."""
+    config = {**CONFIG, "run": {"until": 6.0, "rtol": 1e-7}}
+    complete(tmp_path / "whole.h5", config)
+    with pytest.raises(KeyboardInterrupt):
+        complete(tmp_path / "run.h5", config, checkpoint_seconds=0.0, stop=stop_after(200))
+    return tmp_path / "run.h5", tmp_path / "whole.h5"
+
+
+def damage(path, name, frame):
+    with h5py.File(path) as file:
+        data = file[f"particles/native/{name}/value"]
+        start = data.id.get_chunk_info_by_coord((frame, 0, 0)).byte_offset
+    raw = bytearray(path.read_bytes())
+    raw[start + 100] ^= 1
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize("name", ["position", "emitted_signal"])
+def test_a_damaged_end_is_made_again(stopped, name):
+    path, whole = stopped
+    damage(path, name, 192)
+    with pytest.warns(UserWarning, match="frames 192 to 200 are damaged"):
+        resume(path)
+    assert_same(path, whole)
+
+
+def test_of_two_checkpoints_the_one_before_the_damage_is_used(tmp_path):
+    config = {**CONFIG, "run": {"until": 6.0, "rtol": 1e-7}}
+    complete(tmp_path / "whole.h5", config)
+    path = tmp_path / "run.h5"
+    with pytest.raises(KeyboardInterrupt):
+        complete(path, config, stop=stop_after(190))
+    with pytest.raises(KeyboardInterrupt):
+        resume(path, checkpoint_seconds=1000.0, stop=stop_after(10))
+    damage(path, "position", 192)
+    first = []
+    with pytest.warns(UserWarning, match="are damaged"):
+        resume(path, checkpoint_seconds=1000.0, sink=lambda t, *_: first.append(t))
+    assert_same(path, tmp_path / "whole.h5")
+    with Trajectory(path) as trajectory:
+        assert first[0] == trajectory.time[191]  # it did not begin anew
+
+
+def lose(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def unreadable(path):
+    raw = bytearray(path.read_bytes())
+    raw[100:700] = bytes(600)
+    path.write_bytes(raw)
+
+
+def undescribed(path):
+    with h5py.File(path, "r+") as file:
+        file["parameters/configuration"][()] = "{}"
+
+
+@pytest.mark.parametrize("how", [lose, cut, empty, unreadable, undescribed])
+def test_a_lost_file_is_made_again_from_its_checkpoint(stopped, how):
+    path, whole = stopped
+    how(path)
+    with pytest.warns(UserWarning, match="The run begins anew, as its checkpoint says how it was made"):
+        resume(path)
+    assert_same(path, whole)
+    with Trajectory(path) as trajectory, Trajectory(whole) as expected:
+        assert trajectory.parameters == expected.parameters and trajectory.seed == expected.seed
+
+
+def test_the_command_makes_a_lost_file_again(stopped):
+    path, whole = stopped
+    path.unlink()
+    done = subprocess.run([sys.executable, "-m", "dynsim", "resume", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr.count("begins anew") == 1 and "Warning: " in done.stderr
+    assert_same(path, whole)
+
+
+def test_a_lost_file_without_checkpoint_is_lost(stopped):
+    path, _ = stopped
+    for name in ("run.h5", "run.h5.checkpoint", "run.h5.checkpoint.previous"):
+        path.with_name(name).unlink()
+    with pytest.raises(FileNotFoundError, match=r"run\.h5 does not exist"):
+        resume(path)
+    path.write_text("places\n1 2\n")  # and a file of another program is not replaced
+    with pytest.raises(DataError, match="not an HDF5 file"):
+        resume(path)
+    assert path.read_text() == "places\n1 2\n"
+
+
+def test_begun_anew_it_keeps_its_type_and_its_later_end(tmp_path):
+    config = {**CONFIG, "run": {"until": 1.0}}
+    complete(tmp_path / "run.h5", config, dtype="float32")
+    resume(tmp_path / "run.h5", until=1.5)
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert trajectory.q.dtype == np.float32 and trajectory.parameters["config"]["run"]["until"] == 1.5
+        assert trajectory.time[-1] == 1.5

@@ -1,0 +1,236 @@
+"""HDF5 files: claimed before they grow, opened and checked, and nothing in them believed before it is."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import re
+import signal
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dynsim.errors import DataError, FileError
+
+from ._digests import expect_sealed
+from ._inputs import DAMAGE, damaged, expect_input, expect_stored, string
+from ._outputs import expect_output, give_name, sync_folder, target_of, temporary_beside
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# What the system refuses, whatever the bytes are.
+_REFUSALS = {getattr(errno, name) for name in "EACCES EPERM EROFS EMFILE ENFILE ENOSPC EDQUOT EPIPE".split()}
+
+
+def expect_claim(path, overwrite=False):
+    """Refuse what `claim_hdf5` would refuse now, before work is put into what will be written; raises as that does."""
+    with _locked(expect_output(path, overwrite)):
+        return Path(path)
+
+
+def claim_hdf5(path, fill, *, overwrite=False):
+    """Return a new HDF5 file at `path`, open for writing and locked, that a run may let grow.
+
+    `fill(file)` makes what the file begins with; until it has returned nothing at `path` is touched. An existing file
+    is replaced only if `overwrite` is true, it is HDF5 (or empty), and nobody has it open.
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists and `overwrite` is false, or it is no HDF5.
+    OSError
+        If it is open, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "run.h5"
+    >>> with claim_hdf5(path, lambda file: file.create_dataset("x", data=1.0)):
+    ...     path.exists()
+    True
+    """
+    import h5py
+
+    path = expect_output(path, overwrite)
+    target = target_of(path)
+    with _locked(path) as exists, temporary_beside(target, path) as temporary:
+        file = h5py.File(temporary, "w")
+        try:
+            fill(file)
+            file.flush()
+            os.fsync(file.id.get_vfd_handle())
+            # Who holds the lock of the old file may replace it; without an old file the first to take the name has it.
+            if exists and overwrite:
+                os.replace(temporary, target)
+            else:
+                give_name(temporary, target)
+        except BaseException:
+            with suppress(*DAMAGE):
+                file.close()
+            raise
+        sync_folder(target.parent)
+    return file
+
+
+@contextmanager
+def _locked(path):
+    """Hold the lock that HDF5 takes of an existing file, so that nobody has it open; give whether there is one."""
+    try:
+        # Over a network an exclusive lock needs a file that is open for writing.
+        handle = os.open(path, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        handle = None
+    try:
+        if handle is not None:
+            _lock(handle, path)
+            start = os.read(handle, len(SIGNATURE))
+            if start and start != SIGNATURE[: len(start)]:
+                raise FileExistsError(f"{path} is no HDF5 file and is not replaced by one; choose another path.")
+        yield handle is not None
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(handle, path):
+    with suppress(ImportError):  # a system whose open files cannot be replaced anyway
+        import fcntl
+
+        in_use = OSError(f"{path} is open, in another program or in this one; close it there, or choose another path.")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise in_use from None
+        except OSError:  # a file system without locks
+            return
+        # Between opening and locking another program may have put its own file there, which is not locked by this.
+        if not (os.path.exists(path) and os.path.samestat(os.fstat(handle), os.stat(path))):
+            raise in_use
+
+
+def open_hdf5(path, mode="r"):
+    """Return the HDF5 file `path`, open for reading ("r") or changing ("r+").
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    DataError
+        If it is not HDF5.
+    FileError
+        If it is damaged.
+    OSError
+        If another program writes to it (or, for "r+", has it open), or this user may not open it.
+    """
+    import h5py
+
+    path = expect_input(path)
+    with path.open("rb") as file:
+        start = file.read(len(SIGNATURE))
+    if start != SIGNATURE:
+        if SIGNATURE.startswith(start):
+            raise FileError(f"{path} ends after {len(start)} bytes; it was cut short, so write it again.")
+        raise DataError(f"{path} is not an HDF5 file; give a file that dynsim wrote.")
+    try:
+        with terminable():
+            return h5py.File(path, mode)
+    except DAMAGE as error:
+        if isinstance(error, BlockingIOError) or re.search(r"already open (?!.*h5clear)", str(error)):
+            use = "uses" if mode == "r+" else "writes to"
+            raise OSError(f"{path} is open in another program that {use} it; close that one first.") from None
+        if getattr(error, "errno", None) in _REFUSALS:
+            verb = "changed" if mode == "r+" else "opened"
+            raise type(error)(f"{path} cannot be {verb} ({os.strerror(error.errno)}).") from None
+        raise damaged(path, error) from error
+
+
+@contextmanager
+def reading(path, kind=None):
+    """The HDF5 file `path` open for reading; what its bytes make h5py raise inside the block is a FileError.
+
+    `kind` is what the file must say it is: "trajectory", "model", "converted" or "checkpoint"; raises DataError for
+    another one, otherwise as `open_hdf5`.
+    """
+    with open_hdf5(path) as file, terminable():
+        try:
+            found = string(file.attrs.get("dynsim"))
+            if kind is not None and found != kind:
+                what = f"a {found} of dynsim" if isinstance(found, str) else "an HDF5 file of another program"
+                raise DataError(f"{path} is {what}; give a {kind} that dynsim wrote.")
+            yield file
+        except (FileError, DataError, FileNotFoundError):
+            raise
+        except DAMAGE as error:
+            if getattr(error, "errno", None) in _REFUSALS:
+                raise
+            raise damaged(path, error) from error
+
+
+@contextmanager
+def terminable():
+    """Let SIGTERM end the program at once meanwhile: HDF5 can loop in damaged bytes, where no Python handler runs."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def holds(group, name):
+    """Whether a group has a link of that name; wherever it may lead, it is not followed."""
+    return group.get(name, getlink=True) is not None
+
+
+def hard_links_only(file, path):
+    """The object at `path`; raises FileError for links that lead elsewhere, as into other files."""
+    import h5py
+
+    parts = path.split("/")
+    for end in range(1, len(parts) + 1):
+        here = "/".join(parts[:end])
+        if not isinstance(file.get(here, getlink=True), h5py.HardLink):
+            raise FileError(f"{file.filename} has no {here} of its own; the file is damaged.")
+    return file[path]
+
+
+def dataset(file, path, shape=None, kind="f"):
+    """The dataset at `path`: its data in the file itself, its size borne out by what is stored, its digest right.
+
+    `shape` has None for an axis of any length, `kind` the kinds of numbers that are expected, "O" for texts. Raises
+    FileError for another one.
+    """
+    import h5py
+
+    found = hard_links_only(file, path)
+    name = f"{file.filename}: {path}"
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kind:
+        raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
+    if found.is_virtual or found.external:
+        raise FileError(f"{name} keeps its data outside of the file; dynsim does not follow that.")
+    if shape is not None and (
+        found.ndim != len(shape) or any(s not in (None, stored) for s, stored in zip(shape, found.shape, strict=True))
+    ):
+        raise FileError(f"{name} has shape {found.shape} instead of {shape}; the file is damaged.")
+    stored = min(found.id.get_storage_size(), file.id.get_filesize())
+    if found.chunks is not None:
+        expect_stored(math.prod(found.chunks) * found.dtype.itemsize, stored, f"{name}, a chunk")
+    elif math.prod(found.shape or (0,)) * found.dtype.itemsize > stored:
+        raise FileError(f"{name} claims shape {found.shape} but stores fewer bytes; the file is damaged.")
+    return expect_sealed(found)
+
+
+class Stored:
+    """The datasets of a group, each of them checked by `dataset` when it is asked for by name."""
+
+    def __init__(self, file, path, kind):
+        self.file, self.path, self.kind = file, path, kind
+        self.names = list(hard_links_only(file, path))
+
+    def __getitem__(self, name):
+        if name not in self.names:
+            raise FileError(f"{self.file.filename} has no {self.path}/{name}; the file is damaged.")
+        return dataset(self.file, f"{self.path}/{name}", kind=self.kind)
