@@ -14,8 +14,9 @@ from pathlib import Path
 from dynsim.errors import DataError, FileError
 
 from ._digests import expect_sealed
+from ._disk import Disk
 from ._inputs import DAMAGE, damaged, expect_input, expect_stored, string
-from ._outputs import expect_output, give_name, sync_folder, target_of, temporary_beside
+from ._outputs import expect_output, give_name, replacing, sync_folder, target_of, temporary_beside
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # What the system refuses, whatever the bytes are.
@@ -142,6 +143,28 @@ def open_hdf5(path, mode="r"):
             verb = "changed" if mode == "r+" else "opened"
             raise type(error)(f"{path} cannot be {verb} ({os.strerror(error.errno)}).") from None
         raise damaged(path, error) from error
+
+
+@contextmanager
+def replacing_hdf5(path, previous=None):
+    """A new HDF5 file that becomes `path` when the block ends well; `previous` and errors as in `replacing`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.h5"
+    >>> with replacing_hdf5(path) as file:
+    ...     file.attrs["note"] = "whole"
+    >>> path.exists()
+    True
+    """
+    import h5py
+
+    with replacing(path, previous) as temporary, Disk(temporary) as disk:
+        with h5py.File(disk, "w") as file:
+            yield file
+        if disk.error is not None:
+            raise disk.error
 
 
 @contextmanager

@@ -182,7 +182,11 @@ def _keep(target, temporary, previous):
     except OSError:  # a file system without hard links
         os.replace(target, previous)
     else:
-        os.replace(second, previous)
+        try:
+            os.replace(second, previous)
+        except OSError:
+            second.unlink(missing_ok=True)
+            raise
 
 
 def give_name(temporary, target):

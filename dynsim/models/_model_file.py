@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from dynsim._check import as_like, expect_memory
-from dynsim._files import Stored, damaged, expect_sealed, reading, replacing, seal, to_json
+from dynsim._files import Stored, damaged, expect_sealed, reading, replacing_hdf5, seal, to_json
 from dynsim.errors import FileError
 
 from ._build import build
@@ -40,10 +40,8 @@ def save_model(model: Model, path: str | os.PathLike):
     ...     dynsim.load_model(folder + "/model.h5").config["widths"]
     [4, 2]
     """
-    import h5py
-
     as_like(model, ("layers", "config", "arrays"), "Model", "model")
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path) as file:
         file.attrs["dynsim"] = "model"
         file.attrs["format"] = FORMAT
         file.attrs["config"] = to_json(model.config)

@@ -14,8 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from dynsim._check import refusal
-from dynsim._files import damaged, dataset, expect_input, expect_sealed, holds, reading, reason, replacing, seal, to_json
-from dynsim.errors import DataError, FileError
+from dynsim._files import (
+    Stored,
+    damaged,
+    dataset,
+    expect_input,
+    expect_sealed,
+    holds,
+    reading,
+    reason,
+    replacing,
+    replacing_hdf5,
+    seal,
+    to_json,
+)
+from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 from dynsim.learning import FittedWeights
 
@@ -95,7 +108,7 @@ def save_converted(module: nn.Module, path: str | Path, *, source: dict, report:
     """
     made = {name: part for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Particles)}
     layers = {name: {"kernel": part.kernel.to_dict(), "sets": part.sets} for name, part in made.items()}
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path) as file:
         file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
         file.attrs["source"] = to_json({key: value for key, value in source.items() if key != "program"})
         seal(file, *DESCRIPTION)

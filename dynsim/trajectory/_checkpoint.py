@@ -6,11 +6,10 @@ import math
 import os
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from dynsim._check import as_instance, refusal
-from dynsim._files import dataset, digest, from_json, hard_links_only, holds, reading, replacing, string, to_json
+from dynsim._files import dataset, digest, from_json, hard_links_only, holds, reading, replacing_hdf5, string, to_json
 from dynsim.errors import DataError, FileError
 
 KINDS = "biufc"  # of numbers in arrays
@@ -32,7 +31,7 @@ def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = N
         as_instance(run, str, "run")
     arrays = []
     text = to_json(_encode(as_instance(state, dict, "state"), arrays))
-    with replacing(path, previous=previous_of(path)) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_hdf5(path, previous=previous_of(path)) as file:
         file.attrs["dynsim"] = "checkpoint"
         file.attrs["digest"] = digest(text, arrays)
         if run is not None:
