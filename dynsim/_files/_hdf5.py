@@ -14,7 +14,6 @@ from pathlib import Path
 from dynsim.errors import DataError, FileError
 
 from ._digests import expect_sealed
-from ._disk import Disk
 from ._inputs import DAMAGE, damaged, expect_input, expect_stored, string
 from ._outputs import expect_output, give_name, replacing, sync_folder, target_of, temporary_beside
 
@@ -50,16 +49,20 @@ def claim_hdf5(path, fill, *, overwrite=False):
     ...     path.exists()
     True
     """
-    import h5py
+    from ._disk import Disk, GrowingFile
 
     path = expect_output(path, overwrite)
     target = target_of(path)
     with _locked(path) as exists, temporary_beside(target, path) as temporary:
-        file = h5py.File(temporary, "w")
+        disk = Disk(temporary)
+        _lock(disk.fileno(), temporary)
+        file = GrowingFile(disk, "w")
         try:
             fill(file)
             file.flush()
-            os.fsync(file.id.get_vfd_handle())
+            if disk.error is not None:
+                raise disk.error
+            os.fsync(disk.fileno())
             # Who holds the lock of the old file may replace it; without an old file the first to take the name has it.
             if exists and overwrite:
                 os.replace(temporary, target)
@@ -93,11 +96,25 @@ def _locked(path):
             os.close(handle)
 
 
+def _changed(path):
+    """A file that is there, open for changing."""
+    from ._disk import Disk, GrowingFile
+
+    disk = Disk(path)
+    try:
+        _lock(disk.fileno(), path)
+        return GrowingFile(disk, "r+")
+    except BaseException:
+        disk.close()
+        raise
+
+
 def _lock(handle, path):
     with suppress(ImportError):  # a system whose open files cannot be replaced anyway
         import fcntl
 
-        in_use = OSError(f"{path} is open, in another program or in this one; close it there, or choose another path.")
+        do = "close it there, or choose another path"
+        in_use = BlockingIOError(f"{path} is open, in another program or in this one; {do}.")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -134,7 +151,7 @@ def open_hdf5(path, mode="r"):
         raise DataError(f"{path} is not an HDF5 file; give a file that dynsim wrote.")
     try:
         with terminable():
-            return h5py.File(path, mode)
+            return h5py.File(path) if mode == "r" else _changed(path)
     except DAMAGE as error:
         if isinstance(error, BlockingIOError) or re.search(r"already open (?!.*h5clear)", str(error)):
             use = "uses" if mode == "r+" else "writes to"
@@ -158,13 +175,10 @@ def replacing_hdf5(path, previous=None):
     >>> path.exists()
     True
     """
-    import h5py
+    from ._disk import Disk, GrowingFile
 
-    with replacing(path, previous) as temporary, Disk(temporary) as disk:
-        with h5py.File(disk, "w") as file:
-            yield file
-        if disk.error is not None:
-            raise disk.error
+    with replacing(path, previous) as temporary, GrowingFile(Disk(temporary), "w") as file:
+        yield file
 
 
 @contextmanager

@@ -6,13 +6,13 @@ flushed on a timer reopens after SIGKILL and loses the tail only, one of libver=
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import secrets
 import shutil
 import time as clock
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +248,7 @@ class TrajectoryWriter:
         text = to_json(value)
         try:
             _layout.store_text(self._file[_layout.PARAMETERS], name, text)
+            self._expect_disk()
         except (OSError, RuntimeError) as error:
             raise self._refused(error) from error
 
@@ -269,6 +270,7 @@ class TrajectoryWriter:
                     data[begin:end] = _layout.three_coordinates(self._buffers[_layout.PLACES][:filled])
                 else:
                     data[begin:end] = self._buffers[key][:filled]
+            self._expect_disk()
         except (OSError, RuntimeError) as error:
             raise self._refused(error) from error
         self._written = end
@@ -279,9 +281,15 @@ class TrajectoryWriter:
         self._drain()
         try:
             self._file.flush()
+            self._expect_disk()
         except (OSError, RuntimeError) as error:
             raise self._refused(error) from error
         self._flushed = clock.monotonic()
+
+    def _expect_disk(self):
+        """Raise what the disk refused."""
+        if self._file.disk.error is not None:
+            raise self._file.disk.error
 
     def _refused(self, error):
         return unwritable(f"{self.path} cannot be written after frame {self._written}", error)
@@ -296,7 +304,6 @@ class TrajectoryWriter:
             file, self._file = self._file, None
             try:
                 file.close()
-                _give_back(self.path)
             except (OSError, RuntimeError) as error:
                 raise self._refused(error) from error
 
@@ -337,7 +344,7 @@ class _Reserve:
     """
 
     def __init__(self, path, file, datasets, frames):
-        self._path, self._descriptor = path, file.id.get_vfd_handle()
+        self._path, self._disk = path, file.disk
         self._chunks = [(data.chunks[0], _bytes_per_chunk_row(data)) for data in datasets]
         self._until = os.path.getsize(path)
         self._base = self._until + _SLACK - self._needed(frames)
@@ -350,10 +357,9 @@ class _Reserve:
         target = self._base + self._needed(frames)
         if target <= self._until:
             return
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._descriptor, self._until, target - self._until)
-        elif shutil.disk_usage(self._path.parent).free < target - self._until:
-            raise OSError(f"no {target - self._until} bytes left")
+        if not hasattr(os, "posix_fallocate") and shutil.disk_usage(self._path.parent).free < target - self._until:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._disk.reserve(target)
         self._until = target
 
 
@@ -361,10 +367,3 @@ def _bytes_per_chunk_row(data):
     """Bytes of all chunks that begin with the same frame."""
     chunks = math.prod(-(-size // chunk) for size, chunk in zip(data.shape[1:], data.chunks[1:], strict=True))
     return chunks * (math.prod(data.chunks) * data.dtype.itemsize + _PER_CHUNK)
-
-
-def _give_back(path):
-    """Cut what was reserved and not used off a closed file: HDF5 does it when it closes a file opened so."""
-    # Where somebody reads the file already, the spare bytes stay: they do no harm.
-    with suppress(OSError, ValueError):
-        open_hdf5(path, "r+").close()
