@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import threading
-from difflib import get_close_matches
 import warnings
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
