@@ -13,6 +13,7 @@ from ._system import System
 from .integrators import METHODS
 
 TRIAL_STEPS = 30
+MOST_STEPS = 2.0**62  # more are counted as these
 
 
 def estimate(system: System, span: tuple[float, float], **options) -> dict:
@@ -45,14 +46,14 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     reached = max(float(solution.t[-1]) - span[0], np.finfo(float).tiny)
     share = (span[1] - span[0]) / reached
     tableau = METHODS[options.get("method", "dopri5")]
-    steps = max(1, round(solution.naccepted * share))
+    steps = max(1, round(min(float(solution.naccepted) * share, MOST_STEPS)))
     if not tableau.adaptive:
-        steps = math.ceil((span[1] - span[0]) / options["dt"] - 1e-9)
+        steps = math.ceil(min((span[1] - span[0]) / float(options["dt"]) - 1e-9, MOST_STEPS))
     places = system.copies * system.neurons * system.dimension
     signals = system.neurons * system.signals
     numbers = (len(tableau.b) + 6) * places + 6 * signals
     if system.delay:
-        segments = 2 * math.ceil(system.delay * steps / (span[1] - span[0]) + 1)
+        segments = 2 * math.ceil(min(system.delay / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
         numbers += segments * tableau.nodes * (places + signals)
     view = 0 if system.dimension == 3 else 3 * system.copies * system.neurons
     frames = _frames(options.get("record"), steps)

@@ -126,16 +126,17 @@ def load(path: str | Path | dict) -> Any:
     """
     given = dict(path) if isinstance(path, dict) else read_toml(path)
     if "kind" in given:
-        expect_keys({given["kind"]: None}, OTHERS, "kind")
+        expect_keys({as_instance(given["kind"], str, "kind"): None}, OTHERS, "kind")
         return import_module(OTHERS[given["kind"]]).load(given)
     expect_keys(given, KEYS, "experiment")
     for key in ("data", "model", "rows"):
         if key not in given:
             raise refusal("experiment", f"no {key}", f"{key} among the keys")
+    as_choice(given["model"], models.BUILDERS, "model")
     recipe = Recipe(**{"title": given["model"], "seeds": [0], "methods": ["forces"], **given})
     as_instance(recipe.title, str, "title")
     as_choice(recipe.data, datasets.NAMES, "data")
-    known = [*inspect.signature(models.BUILDERS[as_choice(recipe.model, models.BUILDERS, "model")]).parameters]
+    known = [*inspect.signature(models.BUILDERS[recipe.model]).parameters]
     expect_keys(recipe.options, known, "options")
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in as_instance(recipe.seeds, list, "seeds")]
     recipe.deltas = [as_number(delta, "deltas", minimum=0) for delta in as_instance(recipe.deltas, list, "deltas")]

@@ -122,8 +122,8 @@ def memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def child(seed, folder, requests):
-    """Do the cases of (kind, number) that come as lines; say a line of JSON for every reader."""
+def child(folder, requests):
+    """Do the cases of (kind, seed, number) that come as lines; say a line of JSON for every reader."""
     import resource
 
     from kinds import KINDS, make
@@ -134,7 +134,7 @@ def child(seed, folder, requests):
     say = os.fdopen(os.dup(1), "w", buffering=1)
     known, valid = {kind.name: kind for kind in KINDS}, {}
     for line in requests:
-        name, number = json.loads(line)
+        name, seed, number = json.loads(line)
         if name not in valid:
             valid[name] = make(known[name], folder)
             path = Path(tempfile.mkdtemp(dir=folder)) / valid[name][0]
@@ -169,8 +169,8 @@ def computed(process):
 class Worker:
     """A child process and what it says."""
 
-    def __init__(self, seed, folder):
-        command = [sys.executable, __file__, "--child", "--seed", str(seed), "--keep", str(folder)]
+    def __init__(self, folder):
+        command = [sys.executable, __file__, "--child", "--keep", str(folder)]
         threads = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self.errors = open(Path(folder) / "errors.txt", "w+")
         self.process = subprocess.Popen(
@@ -185,8 +185,8 @@ class Worker:
             self.lines.put(json.loads(line))
         self.lines.put(None)
 
-    def ask(self, kind, number):
-        self.process.stdin.write(json.dumps([kind, number]) + "\n")
+    def ask(self, *case):
+        self.process.stdin.write(json.dumps(case) + "\n")
         self.process.stdin.flush()
 
     def answers(self):
@@ -221,17 +221,16 @@ class Worker:
         self.errors.close()
 
 
-def run(names, cases, seed=0, *, first=0, folder, tell=None):
-    """Try cases, kind after kind in turn; returns the findings as [(kind, number, what was done, reader, what)]."""
+def run(cases, folder, tell=None):
+    """Try cases (kind, seed, number); returns the findings as [(kind, seed, number, what was done, reader, what)]."""
     findings, worker, worked = [], None, 0
     try:
-        for number in range(first, first + cases):
-            name = names[number % len(names)]
+        for tried, one in enumerate(cases, 1):
             if worker is None or worked > 400:  # memory that the process keeps would hide what a case takes
                 if worker is not None:
                     worker.end()
-                worker, worked = Worker(seed, folder), 0
-            worker.ask(name, number)
+                worker, worked = Worker(folder), 0
+            worker.ask(*one)
             worked += 1
             done, last = None, "the start"  # the first answer of a case says what was done
             for line in worker.answers():
@@ -244,14 +243,14 @@ def run(names, cases, seed=0, *, first=0, folder, tell=None):
                     continue
                 if line["wrong"] is not None:
                     reader = line["reader"].replace("the last one", last)
-                    findings.append((name, number, done, reader, line["wrong"]))
+                    findings.append((*one, done, reader, line["wrong"]))
                     if tell:
                         tell(findings[-1])
                 last = line["reader"]
             if worker.process.poll() is not None:
                 worker = None
             if tell:
-                tell(number + 1)
+                tell(tried)
     finally:
         if worker is not None:
             worker.end()
@@ -269,7 +268,7 @@ def main():
     options = parser.parse_args()
     sys.path.insert(0, str(HERE))
     if options.child:
-        child(options.seed, options.keep, sys.stdin)
+        child(options.keep, sys.stdin)
         return 0
     from kinds import KINDS
 
@@ -285,7 +284,8 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.keep or temporary).absolute()
         folder.mkdir(exist_ok=True)
-        found = run(names, options.cases, options.seed, first=options.first, folder=folder, tell=tell)
+        numbers = range(options.first, options.first + options.cases)
+        found = run([(names[n % len(names)], options.seed, n) for n in numbers], folder, tell)
     print(f"{options.cases} cases of seed {options.seed}, {len(found)} wrong")
     return 1 if found else 0
 
