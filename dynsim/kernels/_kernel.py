@@ -16,7 +16,7 @@ from ._formula import NUMPY, array_functions
 from ._profiles import PROFILES
 
 METRICS = ("l2", "l1")
-SMALLEST = 1e-150  # of a parameter: its square and the inverse of that are numbers in float64
+SMALLEST = 1e-153  # of a parameter: its square and the inverse of that are numbers in float64
 
 
 @dataclass(frozen=True)
