@@ -135,7 +135,7 @@ def as_number(value, name, minimum=None, above=None):
     try:
         number = float(value)
     except OverflowError:  # a whole number that no float holds
-        number = float("inf")
+        value = number = float("inf")
     limit = f" of at least {minimum}" if minimum is not None else f" above {above}" if above is not None else ""
     low = (minimum is not None and number < minimum) or (above is not None and number <= above)
     if not np.isfinite(number) or low:

@@ -158,7 +158,8 @@ def _expect_room(neurons, dimension, signals, copies):
     """Refuse a system that this machine cannot hold, before any of it is made."""
     places, both = copies * neurons * dimension, f"signals = {signals:,} and dimension = {dimension:,}"
     # Drawing and stepping hold several arrays of the size of the places; of the signals there are two.
-    expect_memory(64 * places, f"groups: a run of {neurons:,} neurons in dimension {dimension:,}", "use fewer")
+    run = f"groups: a run of {neurons:,} neurons with {copies:,} copies in dimension {dimension:,}"
+    expect_memory(64 * places, run, "use fewer")
     expect_memory(16 * neurons * signals, f"signals: R and E of {neurons:,} neurons and {signals:,}", "use fewer")
     expect_memory(24 * (signals + dimension) ** 2, f"operators: matrices of {both}", "use fewer")
 
