@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
-from contextlib import contextmanager
 
 import click
 
@@ -32,7 +30,7 @@ def expect_training_folder(output, *, overwrite=False, resume=False, source=None
         _expect_files(output, overwrite, resume, source)
 
 
-def _expect_files(output, overwrite, resume, source):
+def _expect_files(output, overwrite, resume, source=None):
     for name in FIGURES.values():
         expect_output(output / name)
     try:
@@ -50,7 +48,7 @@ def train_into(output, network, data, method="forces", *, overwrite=False, **opt
     from dynsim.trajectory import TrainingProgress
 
     output.mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(output) as told, warnings_as_lines():
+    with TrainingProgress(output) as told:
         _expect_files(output, overwrite, options.get("resume", False))
         result, moves = _train(output, network, data, method, told, **options)
         told.end(0, f"Test accuracy {result.test_accuracy:.2f} %.")
@@ -143,19 +141,6 @@ def _interruption(output, kept):
         if entry is not None:
             best = f" {output / 'model.h5'} is that of epoch {entry['epoch']}, the best of {len(entries)} so far."
     return f"Interrupted.{best} Go on from the last finished epoch with: {same_command('--resume')}"
-
-
-@contextmanager
-def warnings_as_lines():
-    """Python's warnings as one line each on stderr."""
-
-    def show(message, category, filename, lineno, file=None, line=None):
-        click.echo(f"Warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = show
-        yield
 
 
 def _report(output, network, result, method, seed):

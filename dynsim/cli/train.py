@@ -11,7 +11,7 @@ from dynsim._check import refusal
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
-from ._training_folder import expect_training_folder, print_training_costs, train_into, warnings_as_lines
+from ._training_folder import expect_training_folder, print_training_costs, train_into
 
 RATE, DYN_RATES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that tolerate more
 SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by themselves that a shifted image is the same
@@ -111,10 +111,9 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
     training = {name: options[name] for name in names}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:
-        with warnings_as_lines():
-            return print_training_costs(
-                network, data, options["method"], as_json, reference=reference, augment=augment, **training
-            )
+        return print_training_costs(
+            network, data, options["method"], as_json, reference=reference, augment=augment, **training
+        )
     training |= {"reference": reference, "augment": augment, "extend": options["resume"]}
     report = train_into(output, network, data, options["method"], overwrite=overwrite, **training)
     if as_json:
