@@ -100,24 +100,24 @@ def find_fault(trainer, accuracy=None):
     shares = np.bincount(trainer.data.train_labels, minlength=trainer.data.classes) / len(trainer.data.train_labels)
     usual = 100 * np.count_nonzero(held == shares.argmax()) / len(held)
     limit = usual + CHANCE * np.sqrt(usual * (100 - usual) / len(held))
-    if accuracy is None:
-        if not trainer.metrics:
+    fitted = accuracy is not None
+    if fitted:
+        if accuracy > limit or len(held) < FEW:
             return ""
+    elif not trainer.metrics:
+        return ""
+    else:
         loss, accuracy = (trainer.metrics[-1][key] for key in ("train_loss", "validation_accuracy"))
         target = (1 - trainer.smoothing) * shares + trainer.smoothing / trainer.data.classes
         present = target > 0
         if accuracy > limit or loss < 0.99 * -np.sum(target[present] * np.log(target[present])):
             return ""
-    elif accuracy > limit or len(held) < FEW:
-        return ""
-    when = f"{trainer.epoch} epoch{'s' * (trainer.epoch > 1)}" if trainer.metrics else "the fit"
-    said = (
-        f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than by always answering "
-    )
+    when = "the fit" if fitted else f"{trainer.epoch} epoch{'s' * (trainer.epoch > 1)}"
+    said = f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than by always giving "
     said += f"class {shares.argmax()} ({usual:.2f} %)"
+    if fitted:
+        return f"{said}; give it more steps, more copies or another rate (fit_steps, copies, fit_rate)."
     if trainer.best > limit:
         said += f"; the best state, {trainer.best:.2f} %, is kept"
-    if not trainer.metrics:
-        return f"{said}; give it more steps, more copies or another rate (fit_steps, copies, fit_rate)."
     do = "lower the rate" if trainer.rate > USUAL_RATE else "train for more epochs or at another rate"
     return f"{said}; {do} ({trainer.rate:g})."
