@@ -76,7 +76,7 @@ def test_the_longest_and_the_first_step(run, config, tmp_path, capsys):
     with Trajectory(path) as trajectory:
         stored = trajectory.parameters["config"]["run"]
         assert (stored["max_step"], stored["first_step"]) == (0.05, 0.01)
-        assert trajectory.parameters["outcome"]["naccepted"] >= 40
+        assert trajectory.provenance["outcome"]["naccepted"] >= 40
     capsys.readouterr()
     assert run("simulate", config, "-o", path, "--overwrite", "--max-step", 0.0) == 2
     assert "max_step: got 0.0; expected a finite number above 0" in capsys.readouterr().err
