@@ -129,17 +129,14 @@ def temporary_beside(target, path):
 def _naming(path, temporary, error):
     """The error of an output in terms of `path`, or None if it needs no change."""
     if isinstance(error, MemoryError):
-        return MemoryError(f"there is not enough memory to write {path}; close other programs, or write less.")
+        return MemoryError(f"to write {path}")  # the command line says that there is not enough
     text = str(error)
     if not isinstance(error, ValueError) and any(why in text for why in _FULL + _BROKEN):
         return unwritable(f"{path} cannot be written", error)
     if temporary.name not in text:
         return None
-    why = (
-        error.strerror
-        if getattr(error, "filename", None)
-        else " ".join(text.split()).replace(str(temporary), str(path))
-    )
+    said = " ".join(text.split()).replace(str(temporary), str(path))
+    why = error.strerror if getattr(error, "filename", None) else said
     kind = type(error) if type(error).__module__ == "builtins" and isinstance(error, OSError | ValueError) else OSError
     return kind(f"{path} cannot be written ({why}); choose another path.")
 
