@@ -1,0 +1,180 @@
+"""Where commands meet the system: outputs that are inputs, pipes, closed streams, permissions, signals."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import dynsim
+from dynsim._files import open_hdf5, reading, terminable
+from dynsim.trajectory import Trajectory, TrajectoryWriter, save_checkpoint, to_extxyz
+
+needs_safetensors = "needs safetensors: pip install 'dynsim[export]'"
+
+
+@pytest.fixture
+def trajectory(tmp_path):
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(path, neurons=3, dimension=2) as writer:
+        for k in range(5):
+            writer.write(k, float(k), np.full((3, 2), k))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("run.h5", ["export", "run.h5", "--to", "extxyz", "--overwrite", "-o", "run.h5"]),
+        ("run.xyz", ["export", "run.xyz", "--overwrite", "-o", "run.xyz"]),
+        ("run.png", ["plot", "run.png", "--kind", "trajectories", "-o", "run.png"]),
+        ("run.svg", ["plot", "run.svg", "--kind", "distances", "-o", "link.svg"]),
+        ("run.html", ["view", "run.html", "-o", "run.html"]),
+        ("run.gif", ["animate", "run.gif", "-o", "run.gif"]),
+    ],
+)
+def test_what_is_read_is_not_replaced(run, trajectory, tmp_path, monkeypatch, capsys, name, arguments):
+    monkeypatch.chdir(tmp_path)
+    if name != "run.h5":
+        shutil.copy(trajectory, name)
+    os.symlink(name, "link.svg")
+    whole = (tmp_path / name).read_bytes()
+    assert run(*arguments) == 1
+    assert "is the file that is read; choose another path" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == whole
+
+
+def test_what_a_training_begins_from_is_not_replaced(run, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    dynsim.models.mlp(widths=(64, 8, 10), copies=2, dim=3).save(out / "model.h5")
+    whole = (out / "model.h5").read_bytes()
+    begin = ["train", "mlp", "--data", "digits", "--init", out / "model.h5", "--epochs", 1, "--overwrite", "-o", out]
+    assert run(*begin) == 1 and "is the file that is read" in capsys.readouterr().err
+    assert (out / "model.h5").read_bytes() == whole
+
+
+def test_a_model_is_not_replaced_by_its_export(run, tmp_path, capsys):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export import save_packed
+
+    path = tmp_path / "model.safetensors"
+    save_packed(dynsim.models.mlp(widths=(8, 4), copies=2, dim=3), path, bits=8)
+    whole = path.read_bytes()
+    assert run("export", path, "--materialized", "--overwrite", "-o", path) == 1
+    assert "is the file that is read" in capsys.readouterr().err and path.read_bytes() == whole
+
+
+def test_a_configuration_is_not_replaced_by_its_run(run, tmp_path, capsys):
+    path = tmp_path / "c.toml"
+    text = '[[groups]]\nneurons = 3\n[run]\nuntil = 0.1\nmethod = "rk4"\ndt = 0.1\n'
+    path.write_text(text)
+    assert run("simulate", path, "-o", path, "--overwrite") == 1
+    assert "is no HDF5 file and is not replaced by one" in capsys.readouterr().err and path.read_text() == text
+
+
+def test_a_configuration_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "c.toml"
+    text = "[run]\nuntil = 0.1\n"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert dynsim.experiments.read_toml(path) == {"run": {"until": 0.1}}
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match="what is not TOML"):
+        dynsim.experiments.read_toml(path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "pipe.toml", "--dry-run"],
+        ["info", "pipe.h5"],
+        ["validate", "pipe.h5"],
+        ["resume", "pipe.h5"],
+        ["plot", "pipe.jsonl", "--kind", "learning", "-o", "a.png"],
+        ["view", "pipe.h5", "-o", "a.html"],
+        ["evaluate", "pipe.h5", "--data", "digits"],
+        ["export", "pipe.h5", "-o", "a.xyz"],
+        ["experiment", "run", "pipe.toml", "-o", "results"],
+    ],
+)
+def test_pipes_are_no_inputs(run, tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipe.toml", "pipe.h5", "pipe.jsonl"):
+        os.mkfifo(name)
+    assert run(*arguments) == 1  # and it does not wait for ever
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ") and "pipe" in error and error.count("\n") == 1
+    assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith("a.")]
+
+
+@pytest.mark.parametrize("side", ["", ".checkpoint", ".checkpoint.previous", ".progress"])
+def test_pipes_and_folders_are_no_outputs(run, tmp_path, capsys, side):
+    begin = ["simulate", "--preset", "pair", "--until", 0.1, "--overwrite", "-o", tmp_path / "run.h5"]
+    os.mkfifo(tmp_path / f"run.h5{side}")
+    assert run(*begin) == 1 and "is not a regular file" in capsys.readouterr().err
+    (tmp_path / f"run.h5{side}").unlink()
+    (tmp_path / f"run.h5{side}").mkdir()
+    assert run(*begin) == 1 and "is a directory" in capsys.readouterr().err
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "0<&-"])
+def test_closed_streams(tmp_path, closed):
+    path = tmp_path / "run.h5"
+    command = f'"$0" -m dynsim simulate --preset pair --until 0.1 -o "$1" {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable, path], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with Trajectory(path) as trajectory:  # and nothing was printed into it
+        assert trajectory.frames > 1
+    wrong = f'"$0" -m dynsim info "$1.none" {closed}'
+    assert subprocess.run(["sh", "-c", wrong, sys.executable, path], capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_permissions_follow_the_umask(trajectory, tmp_path, umask, mode):
+    out = tmp_path / "out"
+    out.mkdir()
+    before = os.umask(umask)
+    try:
+        dynsim.models.mlp(widths=(8, 4), copies=2, dim=3).save(out / "model.h5")
+        for step in range(2):
+            save_checkpoint(out / "run.checkpoint", {"step": step})
+        to_extxyz(trajectory, out / "run.xyz")
+        TrajectoryWriter(out / "run.h5", neurons=1, dimension=1).close()
+        dynsim.plots.view(trajectory, out / "run.html")
+        dynsim.plots.plot(trajectory, "trajectories", output=out / "run.png", size=(200, 200))
+    finally:
+        os.umask(before)
+    assert {entry.name: entry.stat().st_mode & 0o777 for entry in out.iterdir()} == dict.fromkeys(os.listdir(out), mode)
+    assert len(os.listdir(out)) == 7
+
+
+def test_sigterm_ends_a_reader(trajectory):
+    # HDF5 can loop in damaged bytes, where no handler of Python runs: the default action is the one that ends it.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    mine = signal.getsignal(signal.SIGTERM)
+    try:
+        with reading(trajectory, "trajectory"):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is mine
+        with pytest.raises(KeyError), terminable():
+            raise KeyError
+        open_hdf5(trajectory).close()
+        Trajectory(trajectory).close()
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_program_that_reads_ends_by_sigterm(tmp_path, start):
+    code = (
+        "import signal, time\nfrom dynsim._files import terminable\nsignal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "with terminable():\n    print('go', flush=True)\n    signal.pause()\n"
+    )
+    process = start(command=[sys.executable, "-c", code])
+    assert process.stdout.readline() == "go\n"
+    process.stop(signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM
