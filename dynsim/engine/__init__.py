@@ -4,7 +4,7 @@ from . import presets
 from ._configuration import Configured, configure
 from ._echo_gain import echo_gain
 from ._operators import Operators
-from ._recorder import EveryStep, LastOnly, Times
+from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._run_cost import estimate
 from ._solution import Solution
 from ._solve import expect_span, solve
@@ -12,6 +12,6 @@ from ._system import System
 from .integrators import METHODS, Tableau
 
 __all__ = [
-    "METHODS", "Configured", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau", "Times",
-    "configure", "echo_gain", "estimate", "expect_span", "presets", "solve",
+    "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau",
+    "Times", "configure", "echo_gain", "estimate", "expect_span", "presets", "solve",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from dynsim.kernels import Kernel
 from ._echo_gain import echo_gain
 from ._given_signals import SignalsOfParts, waveform
 from ._operators import SHAPES, Operators
-from ._recorder import EveryStep, Times
+from ._recorder import EvenTimes, EveryStep, Times
 from ._system import System
 from .integrators import METHODS
 
@@ -127,9 +127,7 @@ def _run(config):
     if "frames" in run and "every" in run:
         raise refusal("run", "frames and every", "one of them")
     if "frames" in run:
-        frames = as_count(run["frames"], "run frames", minimum=2)
-        expect_memory(32 * frames, f"run frames: the times of {frames:,}", "record fewer")
-        options["record"] = Times(np.linspace(*span, frames))
+        options["record"] = Times(EvenTimes(*span, as_count(run["frames"], "run frames", minimum=2)))
     elif "every" in run:
         options["record"] = EveryStep(as_count(run["every"], "run every"))
     return span, options

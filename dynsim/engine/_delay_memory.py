@@ -14,6 +14,7 @@ from numba import njit
 
 from dynsim._check import as_array, describe, refusal
 
+from ._failure import Misbehaved
 from ._interpolation import lagrange, lobatto
 
 FIRST_CAPACITY = 64  # segments
@@ -160,11 +161,13 @@ class DelayMemory:
             past, right = past_time(t, current[0], cuts, pasts)
             self.history_q[...], self.history_E[...] = self.history(past, past == right)
 
-    def state(self):
-        """The steps that are kept, as plain arrays; None at delay 0."""
+    def state(self, pending=False):
+        """The steps that are kept, as plain arrays, but for a pending one; None at delay 0."""
         if not self.nodes:
             return None
-        slots = np.arange(self.firsts[0], self.firsts[-1]) % len(self.times)
+        firsts = self.firsts.copy()
+        firsts[-1] -= pending
+        slots = np.arange(firsts[0], firsts[-1]) % len(self.times)
         q_shape, E_shape = self.shapes
         return {
             "steps": self.times[slots],
@@ -193,7 +196,7 @@ def resting_signals(system, q, t0):
     equations = system._equations
     E = equations.act_of_zero + np.zeros(equations.size) + equations.B.apply(q.sum(axis=0))
     for members, signal in system._clamps:
-        E[members] = signal(t0)
+        E[members] = signal(t0, finite=False)  # what is not finite is named by the first evaluation
     return E
 
 
@@ -203,7 +206,7 @@ def as_history(history, system, t0):
     The history is a callable t -> q or (q, E), or an earlier Solution with dense output that covers the delay.
     """
     if callable(history):
-        return lambda t, left: _past(history(t), system, t0, t)
+        return lambda t, left: _told(history(t), system, t0, t)
     dense = getattr(history, "sol", None)
     if dense is None:
         raise refusal(
@@ -227,6 +230,14 @@ def as_history(history, system, t0):
         return _past((dense(t), dense.emitted(t, left=left)), system, t0, t)
 
     return earlier
+
+
+def _told(value, system, t0, t):
+    """What a function gave for the past; Misbehaved where it cannot be used."""
+    try:
+        return _past(value, system, t0, t)
+    except (TypeError, ValueError) as error:
+        raise Misbehaved(error) from None
 
 
 def _past(value, system, t0, t):

@@ -5,6 +5,22 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+# What to do about a run that did not end well: following it lets the run go on, or it is not said.
+SOFTEN = "Two neurons meet where phi is infinite: give the kernel a softening."
+WEAKEN_ECHO = "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
+WEAKEN = (
+    "The motion itself grows beyond all numbers: weaken the operators or the strengths, or end the span by t = {:.6g}."
+)
+LOOSEN = (
+    "Where signals jump, or the accuracy is near rounding: loosen rtol and atol, or take a fixed step, as method='rk4' "
+    "with a dt."
+)
+AT_ONCE = "At delay 0 signals are determined only where I - Phi a is regular: weaken A, C or lambda, or give a delay."
+MISBEHAVED = "Let the function give what is expected wherever the span reaches, or end the span before."
+# Relative change of places within the shortest step, above which it is the motion that is too fast: where it ends at a
+# time T as a power of T - t, that is the power times (a step / what is left), and the last step tried is a share of it.
+UNRESOLVED = 1e-3
+
 SINGULAR_FIELD = "I - Phi a is singular, so the received signals at delay 0 are not determined"
 
 
@@ -18,6 +34,17 @@ class NotFinite(ArithmeticError):
 
 class NoConvergence(ArithmeticError):
     """The equations of delay 0 could not be solved for the received signals."""
+
+
+class Misbehaved(ArithmeticError):
+    """A function of the user's gave what cannot be used; `refusal` is the error that says so.
+
+    `number` says whether it was of the right type and shape, and only not finite.
+    """
+
+    def __init__(self, refusal, number=False):
+        super().__init__(str(refusal).rstrip("."))
+        self.refusal, self.number = refusal, number
 
 
 def _first(q, E, R):
@@ -47,14 +74,43 @@ def nearest_pair(system, q):
     return best
 
 
-def divergence(system, error, step, t, t_good, q_good, gain):
-    """The sentence of status -2."""
-    pair = nearest_pair(system, q_good)
+def divergence(system, error, step, t, t_good, q, tried, rate, gain, dt):
+    """The sentence of status -2; the places q of the last good time grow at a `rate`; those `tried` were too much."""
+    pair = nearest_pair(system, q)
     near = f"; nearest pair {pair[0]} and {pair[1]} at distance {pair[2]:.3g}" if pair else ""
+    if _meets(system, pair) or (np.isfinite(tried).all() and _meets(system, nearest_pair(system, tried))):
+        do = SOFTEN
+    elif system.delay and gain > 1 and np.log(gain) >= 0.5 * rate * system.delay:
+        do = WEAKEN_ECHO
+    elif dt is not None and rate <= 0:
+        do = "The motion itself shrinks there, so the step is too long for the method: take a smaller dt."
+    else:
+        do = WEAKEN.format(t_good)
     return (
         f"Diverged in step {step} at t = {t:.9g}: {error}{near}; {gain_text(system, gain)}; "
-        f"last good time t = {t_good:.9g}. {advice(system, gain, pair)}"
+        f"last good time t = {t_good:.9g}. {do}"
     )
+
+
+def failure(system, trouble, t, t_good, t0, q, f, gain):
+    """The sentence of status -1, at places q that move with f; `trouble` is None where steps became too small."""
+    text = f"Failed at t = {t:.9g}: {trouble}"
+    if isinstance(trouble, Misbehaved):
+        return f"{text}; last good time t = {t_good:.9g}. {MISBEHAVED}"
+    if isinstance(trouble, NoConvergence):
+        return f"{text}; {gain_text(system, gain)}. {AT_ONCE}"
+    with np.errstate(all="ignore"):
+        changed = 10 * np.spacing(abs(t)) * np.abs(f).max() / np.abs(q).max()
+    if _meets(system, nearest_pair(system, q)):
+        do = SOFTEN
+    elif not UNRESOLVED < changed < np.inf:
+        do = LOOSEN
+    elif abs(t0) > 1e6 * (t - t0):
+        do = "Numbers of that size are too far apart to be times of this motion: let the span begin at 0."
+    else:
+        do = WEAKEN.format(t_good)
+    reason = f"the step fell below what numbers near t = {t:.9g} can resolve"
+    return f"Failed at t = {t:.9g}: {reason}; {gain_text(system, gain)}. {do}"
 
 
 def gain_text(system, gain):
@@ -62,17 +118,17 @@ def gain_text(system, gain):
     return f"echo gain rho(a Phi) = {gain:.4g}" + (" per delay" if system.delay else "")
 
 
-def advice(system, gain, pair=None, solving=False):
-    """What to do about a run that did not end well."""
-    if system.delay and gain > 1:
-        return (
-            "Above 1 the field grows geometrically with every delay, whatever the step: weaken A, C or the strengths."
-        )
-    if solving:
-        return (
-            "At delay 0 signals are determined only where I - Phi a is regular: weaken A, C or lambda, or give a delay."
-        )
-    close = pair is not None and pair[2] < 1e-3 and not system.kernel.softening
-    if close and not np.isfinite(system.kernel.value(0.0)):
-        return "Two neurons meet where phi is infinite: give the kernel a softening, or use an adaptive method."
-    return "Try a smaller step, a tighter rtol, or weaker operators."
+def growth_rate(q, f):
+    """d log|q| / dt of all places together, and 0 where they are all 0."""
+    size = np.abs(q).max()
+    if not size > 0:
+        return 0.0
+    with np.errstate(all="ignore"):
+        return float(np.sum((q / size) * (f / size)) / np.sum((q / size) ** 2))
+
+
+def _meets(system, pair):
+    """Whether two neurons are, beside where they began, at one place where phi is infinite."""
+    if pair is None or np.isfinite(system.kernel.value(0.0)):
+        return False
+    return pair[2] == 0 or pair[2] < 1e-3 * nearest_pair(system, np.asarray(system.q))[2]

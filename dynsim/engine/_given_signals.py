@@ -11,6 +11,8 @@ from numba import njit
 
 from dynsim._check import as_array, as_choice, as_number, expect_keys, refusal
 
+from ._failure import Misbehaved
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_signal(t, times, values, out):
@@ -65,22 +67,35 @@ class Given(Known):
                 self.values[0] = self._spread(value)
         self.constant = self.function is None and len(self.times) == 1
 
-    def __call__(self, t, within=None):
+    def __call__(self, t, within=None, finite=True):
         if self.function is not None:
-            return self._spread(self.function(t, within) if isinstance(self.function, Known) else self.function(t))
+            value = self.function(t, within) if isinstance(self.function, Known) else self.function(t)
+            return self._asked(t, value, finite)
         if self.constant:
             return self.values[0]
         out = np.zeros(self.shape)
         add_signal(float(t), self.times, self.values, out)
         return out
 
-    def _spread(self, value):
-        array = as_array(value, self.name, dtype=np.float64)
+    def _asked(self, t, value, finite):
+        """What the function gave, of the right shape; Misbehaved where it cannot be used."""
+        name = f"{self.name} at t = {t:.9g}"
+        try:
+            array = self._spread(value, name, finite=False)
+        except (TypeError, ValueError) as error:
+            raise Misbehaved(error) from None
+        if finite and not np.isfinite(array).all():
+            raise Misbehaved(refusal(name, array[~np.isfinite(array)][0], "finite numbers"), number=True)
+        return array
+
+    def _spread(self, value, name=None, finite=True):
+        name = name or self.name
+        array = as_array(value, name, dtype=np.float64, finite=finite)
         n, s = self.shape
         if array.shape == (n,) and s == 1:
             array = array[:, None]
         if array.shape not in ((), (s,), (n, s)):
-            raise refusal(self.name, f"shape {array.shape}", f"{self.shape}, ({s},) or a number")
+            raise refusal(name, f"shape {array.shape}", f"{self.shape}, ({s},) or a number")
         return np.broadcast_to(array, self.shape)
 
     def _sample(self, times, values):
@@ -107,6 +122,17 @@ def kinked(times, values):
 def is_sampled(value):
     """Whether a drive is the pair (times (K,), values (K, n, s))."""
     return isinstance(value, tuple) and len(value) == 2 and np.ndim(value[0]) == 1 and np.ndim(value[1]) == 3
+
+
+def own_signal(value, name):
+    """A signal as a system keeps it: arrays are copied and cannot be written to, functions stay who they are."""
+    if value is None or callable(value):
+        return value
+    if is_sampled(value):
+        return tuple(own_signal(part, f"{name} {what}") for part, what in zip(value, ("times", "values"), strict=True))
+    array = as_array(value, name, dtype=np.float64).copy()
+    array.setflags(write=False)
+    return array if array.ndim else float(array)
 
 
 def implied_signals(value):

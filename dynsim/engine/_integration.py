@@ -10,10 +10,10 @@ import numpy as np
 from ._breaking_points import breaking_points, longest_seen
 from ._delay_memory import DelayMemory
 from ._echo_gain import echo_gain
-from ._failure import NoConvergence, NotFinite, advice, divergence, gain_text
+from ._failure import Misbehaved, NoConvergence, NotFinite, divergence, failure, growth_rate
 from ._interpolation import DenseOutput, Step
-from ._machine import Machine
-from ._recorder import Recorder, Times
+from ._machine import Machine, SignalsAtOnce
+from ._recorder import Recorder, Times, time_slack
 from ._solution import Solution
 from ._step_size import AdaptiveSteps, FixedSteps, first_step
 from ._stepping import ENOUGH, FULL, PAUSED
@@ -37,6 +37,8 @@ class Integration:
         self.steps = []  # of the dense output
         self.control = None
         self.started = False  # whether the machine holds a state
+        self.free = True  # whether the state is also one of a run over a longer span
+        self.left = None  # the state that a run goes on from which ended within a step
 
     def go(self):
         """Run to the end, whatever the end is; returns the Solution."""
@@ -44,8 +46,12 @@ class Integration:
         try:
             self._start()
             status, message = self._steps()
-        except (NotFinite, NoConvergence) as trouble:
+        except (NotFinite, NoConvergence, Misbehaved) as trouble:
             status, message = self._failed(trouble, self.machine.t)
+        except Exception as error:  # of a function of the user's, whose it stays
+            if self.started:
+                error.add_note(f"Raised in a run that had reached t = {self.machine.t:.9g}.")
+            raise
         return self._solution(status, message, time.perf_counter() - began)
 
     def _start(self):
@@ -53,13 +59,27 @@ class Integration:
         if options.resume is not None:
             self._restore(options.resume)
         else:
-            machine.place(machine.t, machine.q, *machine.evaluate(machine.t, machine.q))
+            machine.place(machine.t, machine.q, *self._first_evaluation())
             self.started = True
             self.control = self._controller()
         machine.control = self.control.numbers
-        options.events.start(machine.t, machine.q.copy())
+        known = None if options.resume is None else options.resume.get("events")
+        try:
+            options.events.start(machine.t, machine.q.copy(), known)
+        except Misbehaved as trouble:
+            raise trouble.refusal from None
         if options.resume is None or isinstance(options.record, Times):
-            self.recorder.at(machine.t, machine.q, machine.R, machine.E, first=True)
+            self.recorder.at(machine.t, machine.q, machine.R, machine.E, stepped=False)
+        self.free = not self._bound()
+
+    def _first_evaluation(self):
+        """q', R and E at the start, where a function that gives what is no number at all is refused as an argument."""
+        try:
+            return self.machine.evaluate(self.machine.t, self.machine.q)
+        except Misbehaved as trouble:
+            if trouble.number:
+                raise
+            raise trouble.refusal from None
 
     def _controller(self):
         options, machine = self.options, self.machine
@@ -68,6 +88,7 @@ class Integration:
         h, order = options.first_step, self.tableau.error_order
         if h is None:
             h = first_step(machine, machine.stop()[0] - machine.t, order, options.rtol, options.atol)
+            h = max(h, 10 * np.spacing(abs(machine.t)))
         return AdaptiveSteps(h, order, self._longest())
 
     def _longest(self):
@@ -83,7 +104,7 @@ class Integration:
             if left <= 0:
                 return -1, (
                     f"max_steps = {options.max_steps} steps reached at t = {machine.t:.9g}, before the end "
-                    f"{options.t1:.9g}; increase max_steps, loosen rtol, or resume from this state."
+                    f"{options.t1:.9g}; increase max_steps, or resume from this state."
                 )
             outcome = self._advance(left)
             if outcome is not None:
@@ -95,6 +116,7 @@ class Integration:
         options, machine = self.options, self.machine
         pause_at = -math.inf if options.events.functions or options.dense_output else self.recorder.next_inside()
         one = options.callback is not None or options.checkpoint is not None
+        before = self._before_step() if options.events.functions else None
         code, finished = machine.advance(pause_at, 1 if one else min(CHUNK, self.recorder.until_due()), left)
         self.recorder.skip(finished - 1)
         ends = False
@@ -103,11 +125,15 @@ class Integration:
             step = Step(machine.t, machine.end, machine.q.copy(), machine.K, self.tableau.P, E_nodes)
             if options.dense_output:
                 self.steps.append(step)
-            at = options.events.check(step, machine.new_q.copy())
-            ends = at is not None
-            self.recorder.inside(step, at if ends else step.end, machine.signals)
+            try:
+                at = options.events.check(step, machine.new_q.copy())
+                ends = at is not None
+                self.recorder.inside(step, at if ends else step.end, machine.signals)
+            except ArithmeticError:
+                self._leave(before)
+                raise
             if ends and at < step.end:
-                return self._end_inside(step, at)
+                return self._end_inside(step, at, before)
             code, finished = machine.advance(math.inf, 1, 0)
         if code == FULL:
             self.memory.grow()
@@ -118,46 +144,67 @@ class Integration:
             return None
         return self._ended_by_event() if ends else self._arrived()
 
-    def _end_inside(self, step, at):
+    def _before_step(self):
+        """What the loop changes before its step is known to be a step: the controller and where iterations start."""
+        solver = self.machine.solver
+        return self.control.numbers.copy(), None if solver is None else solver.R
+
+    def _leave(self, before):
+        """The run ends within a step: one that goes on makes it again, whole, and so has the bits of a longer run."""
+        if before is None:
+            return
+        self.control.numbers[:] = before[0]
+        if self.machine.solver is not None:
+            self.machine.solver.R = before[1]
+        self.left = self.state()
+
+    def _end_inside(self, step, at, before):
+        self._leave(before)
         q = step.places(at)
         values = self.machine.evaluate(at, q)
         if not np.isfinite(values[0]).all():
             raise NotFinite(values[0])
         self.machine.place(at, q, *values)
-        return self._ended_by_event()
+        return self._ended_by_event(stepped=False)
 
-    def _ended_by_event(self):
+    def _ended_by_event(self, stepped=True):
         machine = self.machine
-        self.recorder.at(machine.t, machine.q, machine.R, machine.E, final=True)
+        self.recorder.at(machine.t, machine.q, machine.R, machine.E, stepped=stepped, final=True)
         return 1, f"A terminal event occurred at t = {machine.t:.9g}."
 
     def _arrived(self):
         """After a step: callback, frame and checkpoint; the outcome if the callback stops the run."""
         callback, machine, t = self.options.callback, self.machine, self.machine.t
         stopped = bool(callback is not None and callback(t, machine.q.reshape(self.system.q.shape).copy()))
-        self.recorder.at(t, machine.q, machine.R, machine.E, final=stopped or t >= self.options.t1)
+        ended = t >= self.options.t1
+        slack = time_slack(self.options.t0, t) if ended else 0.0
+        self.recorder.at(t, machine.q, machine.R, machine.E, final=stopped or ended, slack=slack)
         if self.options.checkpoint is not None:
-            self.options.checkpoint(t, self.state, self._bound())
+            bound = self._bound()
+            self.options.checkpoint(t, self.state, bound)
+            self.free = self.free and not bound
         if stopped:
             return 2, f"Stopped by the callback at t = {t:.9g}."
         return None
 
     def _bound(self):
         """Whether the next step, if there is one, depends on where the span ends."""
-        if self.machine.t >= self.options.t1:
+        machine = self.machine
+        if machine.t >= self.options.t1:
             return True
-        stop, cut = self.machine.stop()
-        return not cut and stop == self.options.t1 and self.control.bent(self.machine.t, stop)
+        stop = machine.stop()[0]
+        return stop != machine.stop(np.finfo(float).max)[0] and self.control.bent(machine.t, stop)
 
     def _failed(self, trouble, end):
         """Status and sentence of a run that cannot go on; `trouble` is None where steps became too small."""
-        machine, gain = self.machine, self._gain()
+        machine, options = self.machine, self.options
+        gain = None if isinstance(trouble, Misbehaved) else self._gain()
+        good, q, f = machine.t, machine.q, machine.f
         if isinstance(trouble, NotFinite):
-            return -2, divergence(self.system, trouble, machine.numbers[0] + 1, end, machine.t, machine.q, gain)
-        t = machine.end if machine.pending else machine.t
-        reason = trouble or f"the step fell below what numbers near t = {t:.9g} can resolve"
-        text = gain_text(self.system, gain)
-        return -1, f"Failed at t = {t:.9g}: {reason}; {text}. {advice(self.system, gain)}"
+            step, rate = machine.numbers[0] + 1, growth_rate(q, f)
+            return -2, divergence(self.system, trouble, step, end, good, q, machine.new_q, rate, gain, options.dt)
+        t = machine.end if machine.pending else good
+        return -1, failure(self.system, trouble, t, good, options.t0, q, f, gain)
 
     def _gain(self):
         machine = self.machine
@@ -176,9 +223,11 @@ class Integration:
             "E": machine.E.copy(),
             "control": self.control.state(),
             "recorded": self.recorder.steps,
+            "events": self.options.events.state(),
+            "free": self.free,
             "start": None if start is None else start.copy(),
             "breaks": self.breaks.state(),
-            "memory": self.memory.state(),
+            "memory": self.memory.state(machine.pending),
         }
 
     def _restore(self, state):
@@ -189,7 +238,7 @@ class Integration:
         fixed = options.dt is not None
         self.control = FixedSteps(options.dt, machine.t) if fixed else AdaptiveSteps(1.0, order, self._longest())
         self.control.restore(state["control"])
-        self.recorder.steps = int(state["recorded"])
+        self.recorder.go_on(machine.t, int(state["recorded"]))
         self.breaks.restore(state["breaks"], machine.t)
         self.memory.restore(state["memory"])
         machine.bind()
@@ -203,8 +252,10 @@ class Integration:
             self.recorder.finish(machine.t, machine.q, machine.R, machine.E)
         dense = None
         if self.steps:
+            start = None if machine.solver is None else machine.solver.R
+            signals = None if self.system.delay else SignalsAtOnce(self.system, self.tableau, start)
             breaks = self.breaks.until(machine.t)
-            dense = DenseOutput(self.system.q.shape, machine.signals, self.steps, machine.t, breaks)
+            dense = DenseOutput(self.system.q.shape, signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()
         return Solution(
             *self.recorder.arrays(self.system.neurons, self.system.signals),
@@ -218,6 +269,6 @@ class Integration:
             sol=dense,
             t_events=t_events,
             q_events=q_events,
-            state=self.state() if self.control is not None else None,
+            state=self.left or (None if self.control is None else self.state()),
             _last=(self.system, machine.q.reshape(self.system.q.shape), machine.R if self.started else None),
         )

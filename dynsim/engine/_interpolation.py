@@ -10,6 +10,8 @@ from numpy.polynomial import legendre
 
 from dynsim._check import as_array, as_flag, as_number, refusal
 
+from ._recorder import time_slack
+
 
 @njit(cache=True, nogil=True)
 def lagrange(at, x, barycentric):
@@ -92,7 +94,7 @@ class DenseOutput:
         times = as_array(t, "t", dtype=np.float64, finite=False)
         if times.ndim > 1:
             raise refusal("t", f"shape {times.shape}", "one time or (K,)")
-        places = [self._find(time).places(time) for time in times.reshape(-1).tolist()]
+        places = [self._find(time).places(time) for time in times.reshape(-1).tolist()]  # numbers of Python
         return np.array(places).reshape(*times.shape, *self._shape)
 
     def emitted(self, t, *, left=False):
@@ -100,11 +102,12 @@ class DenseOutput:
         t = as_number(t, "t")
         step = self._find(t, "left" if as_flag(left, "left") else "right")
         if step.E is None:
-            return self._signals(t, step.places(t), step.t + 0.5 * step.h)[1]
+            return self._signals.at(t, step.places(t), step.t + 0.5 * step.h)[1]
         weights = lobatto(len(step.E)).weights((t - step.t) / step.h)
         return np.tensordot(weights, step.E, 1)
 
     def _find(self, t, side="right"):
-        if not self.t_min <= t <= self.t_max:
-            raise refusal("t", f"{t:g}", f"a time of the run, {self.t_min:g} to {self.t_max:g}")
+        slack = time_slack(self.t_min, self.t_max)
+        if not self.t_min - slack <= t <= self.t_max + slack:
+            raise refusal("t", repr(t), f"a time of the run, {self.t_min!r} to {self.t_max!r}")
         return self._steps[max(int(np.searchsorted(self._starts, t, side=side)) - 1, 0)]

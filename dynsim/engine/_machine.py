@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._breaking_points import breaking_points
+from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
-from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
+from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
 from ._given_signals import GivenSignals, add_signal
 from ._received_signals import pair_arrays
 from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, compiled_machine, machine, next_stop
@@ -62,8 +64,12 @@ class Machine:
 
     def _evaluate(self, t, *arguments):
         self.trouble = None
-        self.given.update(t, self.memory.breaks.within() if self.within is None else self.within)
-        self.memory.look_before_start(t)
+        try:
+            self.given.update(t, self.memory.breaks.within() if self.within is None else self.within)
+            self.memory.look_before_start(t)
+        except Misbehaved as trouble:
+            self.trouble = trouble
+            return UNSOLVED
         with np.errstate(all="ignore"):  # what is not finite is found and named
             return self.equations(t, *arguments)
 
@@ -85,7 +91,7 @@ class Machine:
                           steps, tries))  # fmt: skip
 
     def evaluate(self, t, q, *, velocities=True, within=None):
-        """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence.
+        """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence, Misbehaved.
 
         `within` is a time on that side of t which is meant where signals jump; default one in the current interval.
         """
@@ -101,8 +107,12 @@ class Machine:
         return f, R, E
 
     def signals(self, t, q, within=None):
-        """R and E at a time and places."""
-        return self.evaluate(t, q, velocities=False, within=within)[1:]
+        """R and E at a time and places; what the rest of the run depends on is left as it is."""
+        start = None if self.solver is None else self.solver.R
+        R, E = self.evaluate(t, q, velocities=False, within=within)[1:]
+        if self.solver is not None:
+            self.solver.R = start
+        return R, E
 
     def advance(self, pause_at, steps, tries):
         """Go on as the loop says; returns why it stopped, and how many steps were finished."""
@@ -116,15 +126,15 @@ class Machine:
         self.q[...], self.f[...], self.R[...], self.E[...] = q, f, R, E
 
     def failure(self, code):
-        """The NotFinite or NoConvergence that a code of `advance` stands for, or None."""
+        """The NotFinite, NoConvergence or Misbehaved that a code of `advance` stands for, or None."""
         return self._failure(code, self.new_q, self.new_R, self.new_E) if code in (NOT_FINITE, UNSOLVED) else None
 
     def _failure(self, code, q, R, E):
         return self.trouble or (NotFinite(q, E, R) if code == NOT_FINITE else NoConvergence(SINGULAR_FIELD))
 
-    def stop(self):
-        """The time that the next step may not pass, and whether it is a breaking point."""
-        return next_stop(self.clock[LAST], self.memory.arrays)
+    def stop(self, last=None):
+        """The time that the next step may not pass, in a span to `last`, and whether it is a breaking point."""
+        return next_stop(self.clock[LAST] if last is None else last, self.memory.arrays)
 
     @property
     def t(self):
@@ -145,6 +155,24 @@ class Machine:
     def pending(self):
         """Whether a step was accepted whose end is not reached yet."""
         return bool(self.counts[PENDING])
+
+
+class SignalsAtOnce:
+    """R and E of a system of delay 0 at any time and places, as in the run that a machine has made; can be pickled."""
+
+    def __init__(self, system, tableau, start=None):
+        self.given = system, tableau, start
+        memory = DelayMemory(system, breaking_points(system, 0.0, tableau), tableau.nodes)
+        self.machine = Machine(system, memory, tableau, t=0.0, t1=0.0, rtol=0.0, atol=1.0)
+        if self.machine.solver is not None:
+            self.machine.solver.R = start
+
+    def __reduce__(self):
+        return SignalsAtOnce, self.given
+
+    def at(self, t, q, within=None):
+        """R and E (N, s); `within` as for `Machine.evaluate`."""
+        return self.machine.signals(t, q, within)
 
 
 def _as_it_is(function):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_count
+from dynsim._check import as_array, as_count, refusal
 
 UNLIMITED = 2**62
 
@@ -42,6 +43,8 @@ class Times:
     times: npt.ArrayLike
 
     def __post_init__(self):
+        if isinstance(self.times, EvenTimes):
+            return
         times = as_array(self.times, "times", ("T",), np.float64).copy()
         if np.any(np.diff(times) <= 0):
             raise ValueError(
@@ -49,6 +52,47 @@ class Times:
             )
         times.setflags(write=False)
         object.__setattr__(self, "times", times)
+
+
+class EvenTimes:
+    """`count` times from `start` to `end` at one distance, each made when it is asked for; what `run.frames` means.
+
+    Each is the float nearest to what the decimal numbers `start` and `end` give. So two such rows of the same start and
+    distance hold the same times as far as both go.
+
+    Examples
+    --------
+    >>> times = EvenTimes(0.0, 0.4, 5)
+    >>> times[3], len(times[1:])
+    (0.3, 4)
+    """
+
+    def __init__(self, start, end, count, skipped=0):
+        self.start, self.end, self.count, self.skipped = float(start), float(end), count, skipped
+        begin = _decimal(start)
+        self.distance = (_decimal(end) - begin) / (count - 1)
+        if self.distance < np.spacing(max(abs(start), abs(end))):
+            raise refusal("run frames", f"{count:,}", "so few that numbers can tell their times apart")
+        self._over = math.lcm(begin.denominator, self.distance.denominator)
+        self._first, self._each = int(begin * self._over), int(self.distance * self._over)
+
+    def __len__(self):
+        return self.count - self.skipped
+
+    def __getitem__(self, k):
+        if isinstance(k, slice):
+            return EvenTimes(self.start, self.end, self.count, self.skipped + range(len(self))[k].start)
+        k = self.skipped + range(len(self))[k]
+        return (self._first + k * self._each) / self._over  # Python rounds quotients of whole numbers correctly
+
+    def reaching(self, end):
+        """How many times of this start and distance end at `end`, or None if it is not one of them."""
+        steps = (_decimal(end) - _decimal(self.start)) / self.distance
+        return int(steps) + 1 if steps.denominator == 1 else None
+
+
+def _decimal(number):
+    return Fraction(repr(float(number)))
 
 
 @dataclass(frozen=True)
@@ -67,13 +111,13 @@ class Recorder:
 
     def __init__(self, record, system, sink, keep):
         self.record, self.shape, self.sink, self.keep = record, system.q.shape, sink, keep
-        self.frames, self.last = [], None
+        self.frames, self.last, self.taken_at = [], None, None
         self.steps = self.next = 0
         self.times = record.times if isinstance(record, Times) else np.empty(0)
 
     def inside(self, step, upto, signals):
         """Frames at given times in (step.t, upto), from the interpolant; `signals(t, q)` gives R and E."""
-        upto -= _slack(upto)
+        upto -= time_slack(upto)
         while self.next < len(self.times) and self.times[self.next] < upto:
             t = float(self.times[self.next])
             q = step.places(t)
@@ -84,7 +128,7 @@ class Recorder:
         if self.next >= len(self.times):
             return math.inf
         t = float(self.times[self.next])
-        return t - 2 * _slack(t)
+        return t - 2 * time_slack(t)
 
     def until_due(self):
         """Number of steps after which `at` will record."""
@@ -96,26 +140,34 @@ class Recorder:
         if steps > 0 and not isinstance(self.record, Times):
             self.steps += steps
 
-    def at(self, t, q, R, E, first=False, final=False):
-        """Offer the state at the start, after a step, or at the end."""
+    def at(self, t, q, R, E, *, stepped=True, final=False, slack=0.0):
+        """Offer a state, after a step or not; of given times, those up to `slack` later are meant, too."""
         if isinstance(self.record, Times):
-            if self.next < len(self.times) and self.times[self.next] <= t + _slack(t):
+            if self.next < len(self.times) and self.times[self.next] <= t + max(slack, time_slack(t)):
                 self._take(float(self.times[self.next]), q, R, E)
             return
-        self.steps += not first
-        every = self.record.n if isinstance(self.record, EveryStep) else 0
-        if final or (every and self.steps % every == 0):
+        self.steps += stepped
+        if (final or self._is_due()) and self.taken_at != t:
             self._take(t, q, R, E)
 
     def finish(self, t, q, R, E):
         """The run has ended at t without `at(..., final=True)`: record it unless the frame is there."""
-        if not isinstance(self.record, Times) and (self.last is None or self.last[0] != t):
+        if not isinstance(self.record, Times) and self.taken_at != t:
             self._take(t, q, R, E)
+
+    def go_on(self, t, steps):
+        """A run goes on at t after so many steps: whether that frame is there is known."""
+        self.steps = steps
+        if self._is_due():
+            self.taken_at = t
+
+    def _is_due(self):
+        return isinstance(self.record, EveryStep) and self.steps % self.record.n == 0
 
     def _take(self, t, q, R, E):
         self.next += isinstance(self.record, Times)
         # Copies: a user may keep or change what is handed out.
-        self.last = (t, np.array(q.reshape(self.shape)), np.array(R), np.array(E))
+        self.taken_at, self.last = t, (t, np.array(q.reshape(self.shape)), np.array(R), np.array(E))
         if self.keep:
             self.frames.append(self.last)
         if self.sink is not None:
@@ -134,5 +186,10 @@ class Recorder:
         )
 
 
-def _slack(t):
-    return 8 * np.spacing(abs(t))
+def time_slack(*times):
+    """How far two times may lie apart that mean the same: the rounding of a few sums and products of their size.
+
+    >>> time_slack(0.0, 1.0) == 8 * np.finfo(float).eps
+    True
+    """
+    return float(8 * np.spacing(max(abs(t) for t in times)))

@@ -18,7 +18,8 @@ STATUS = {0: "reached the end", 1: "ended by an event", 2: "stopped by the callb
 class Solution(Plotted):
     """What `solve` returns; the names are those of SciPy's solve_ivp.
 
-    Whatever the status, the frames up to the last good time are there.
+    Whatever the status, the frames up to the last good time are there. It can be pickled, and so returned by another
+    process, if the functions of its system can.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Solution(Plotted):
     sol : DenseOutput or None
         q at any time, with dense_output=True.
     state : dict
-        What `solve(..., resume=state)` goes on from.
+        What `solve(..., resume=state)` goes on from; it may lie a step before the last frame.
     t_events, q_events : list of numpy.ndarray, or None
         Times and places of each event.
     path : path or None

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_instance, as_number, describe, refusal
 
 from ._events import Events
+from ._failure import Misbehaved
 from ._integration import Integration
-from ._recorder import EveryStep, LastOnly, Times
+from ._recorder import EveryStep, LastOnly, Times, time_slack
 from ._solution import Solution
 from ._system import System
 from .integrators import METHODS, Tableau
@@ -94,7 +95,9 @@ def solve(
         Times to record at, increasing, within the span; short for record=Times(t_eval).
     events : callable or list of callables, optional
         event(t, q) -> float, with the optional attributes `terminal` and `direction`, as in SciPy's solve_ivp. An
-        event is seen where its sign differs between two ends of a step.
+        event is seen where its sign differs between two ends of a step, and found there to rounding. One zero is one
+        event: also at the end of a step, at the start, and where the function stays at 0. A run that goes on from one
+        does not find it again, and counts a `terminal` number anew.
     dense_output : bool
         Keep every step's polynomial as Solution.sol; its memory grows with the run.
     history : callable or Solution, optional
@@ -119,22 +122,27 @@ def solve(
     checkpoint : callable, optional
         checkpoint(t, state, bound) after every step, where state() returns all that the rest of the run depends on, and
         `bound` says whether the next step is shorter because the span ends: states up to the first such one, and
-        including it, are also those of a longer run.
+        including it, are also those of a longer run; state()["free"] says whether this one is.
     resume : dict, optional
         Such a state, or Solution.state: the run goes on from it, bit for bit as if it had not been interrupted (with
-        the same system, method, history and options). span[0] is then ignored.
+        the same system, method, history, events and options). span[0] is then ignored. After a terminal event within a
+        step this is the state before that step, which is made again, whole.
     backend : {"auto", "numba", "cupy"}, optional
         What computes the pair sums; default the system's own.
 
     Returns
     -------
     Solution
-        Always, with what was reached and a status; see there.
+        Always, with what was reached and a status; see there. A drive, clamp, history or event that gives what cannot
+        be used (not finite, another shape) at some time ends the run before it with status -1.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is not what it should be; nothing is integrated then.
+        If an argument is not what it should be, as far as it shows at the start; nothing is integrated then.
+    Exception
+        What a function of yours raises is not caught, as in SciPy; a note says how far the run was. Frames before it
+        are with the `sink`, or in the file of `dynsim.solve(path=...)`.
 
     References
     ----------
@@ -185,7 +193,11 @@ def solve(
         raise refusal("history", "one for a system of delay 0", "None, as such a system does not look back")
     if resume is not None and resume["method"] != tableau.name:
         raise refusal("resume", f"a state of method {resume['method']}", tableau.name)
-    return Integration(system, options).go()
+    try:
+        integration = Integration(system, options)
+    except Misbehaved as trouble:
+        raise trouble.refusal from None
+    return integration.go()
 
 
 def expect_span(span: tuple[float, float]) -> tuple[float, float]:
@@ -199,7 +211,7 @@ def expect_span(span: tuple[float, float]) -> tuple[float, float]:
     array = as_array(span, "span", (2,), np.float64)
     t0, t1 = float(array[0]), float(array[1])
     if not t0 < t1:
-        raise refusal("span", f"({t0:g}, {t1:g})", "t0 < t1")
+        raise refusal("span", f"({t0!r}, {t1!r})", "t0 < t1")
     return t0, t1
 
 
@@ -240,9 +252,10 @@ def _record(record, t_eval, t0, t1):
     if not isinstance(record, EveryStep | Times | LastOnly):
         raise refusal("record", describe(record), "EveryStep, Times or LastOnly", error=TypeError)
     if isinstance(record, Times):
-        outside = record.times[(record.times < t0) | (record.times > t1)]
-        if len(outside):
-            raise refusal("t_eval", f"{outside[0]:g}", f"times within the span, {t0:g} to {t1:g}")
+        slack, ends = time_slack(t0, t1), (record.times[0], record.times[-1]) if len(record.times) else ()
+        for t in ends:  # the others lie between
+            if not t0 - slack <= t <= t1 + slack:
+                raise refusal("t_eval", repr(float(t)), f"times within the span, {t0!r} to {t1!r}")
     return record
 
 
@@ -259,5 +272,5 @@ def _start_of(state, system, t1):
         raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
     t = as_number(float(state["t"]), "resume t")
     if not t < t1:
-        raise refusal("resume", f"a state at t = {t:g}", f"one before the span's end, {t1:g}")
+        raise refusal("resume", f"a state at t = {t!r}", f"one before the span's end, {t1!r}")
     return t

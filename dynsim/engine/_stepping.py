@@ -171,6 +171,8 @@ def machine(evaluate, build):
                 tries -= 1
                 stop, cut = next_stop(clock[LAST], memory)
                 clock[BEGIN], clock[END] = clock[NOW], step_end(adaptive, control, clock[NOW], stop)
+                if adaptive and clock[END] <= clock[BEGIN]:
+                    return TOO_SMALL
                 code, error = attempt(clock[BEGIN], clock[END], parameters, tableau, q, f, E, trial, counts)
                 clock[ERROR] = error
                 if code != OK and not adaptive:

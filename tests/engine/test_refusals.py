@@ -152,11 +152,10 @@ def test_a_state_must_fit_to_go_on():
         solve(System(Q[:2], delay=0.5), (0.0, 1.0), resume=state)
 
 
-@pytest.mark.parametrize("value", [NAN, "loud", np.ones(7), None])
-def test_a_drive_that_turns_into_nonsense_is_refused_by_name(value):
-    system = System(Q, drive=lambda t: 0.0 if t < 0.5 else value)
-    with pytest.raises((ValueError, TypeError), match="drive"):
-        solve(system, (0.0, 1.0), method="rk4", dt=0.1)
+@pytest.mark.parametrize("value", ["loud", np.ones(7), None])
+def test_a_drive_of_nonsense_is_refused_by_name(value):
+    with pytest.raises((ValueError, TypeError), match="drive at t = 0: got"):
+        solve(System(Q, drive=lambda t: value), (0.0, 1.0))
 
 
 def test_record_objects_refuse_nonsense():
