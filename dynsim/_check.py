@@ -82,6 +82,9 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
     ...
     ValueError: strengths: entry (1,) is nan; every entry must be a finite number.
     """
+    if _is_masked(value):
+        do = "fill what is masked, as value.filled(0.0) does"
+        raise refusal(name, "a masked array, some of whose entries are masked", "numbers everywhere", do)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -238,6 +241,13 @@ def expect_keys(mapping, known, name):
             near = get_close_matches(str(key), known, 1, 0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"{name}: got unknown key {key!r}; {hint}Known are {', '.join(known)}.")
+
+
+def _is_masked(value):
+    """Whether an array, or one in a list of them, has masked entries: NumPy would drop the mask."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_masked, value))
+    return isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)
 
 
 def _matches(got, expected):

@@ -43,7 +43,7 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
     1.5
     """
     as_instance(system, System, "system")
-    q = system.q if q is None else as_array(q, "q", system.q.shape, np.float64)
+    q = system.q.copy() if q is None else as_array(q, "q", system.q.shape, np.float64)
     R = None if R is None else as_array(R, "R", (system.neurons, system.signals), np.float64)
     solver = ZeroDelaySolver(system)
     if not solver.echoes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,13 @@ class Operators:
             if value.ndim > 3:
                 wanted = f"a number, (N,), {_wanted(name)} or (N, {_wanted(name)[1:]}"
                 raise refusal(f"operator {name}", f"shape {value.shape}", wanted)
+            value = value.copy()
+            value.setflags(write=False)
             object.__setattr__(self, name, value)
         self._sizes()
+
+    def __reduce__(self):  # made anew, for arrays that were unpickled could be written to
+        return partial(type(self), **{name: getattr(self, name) for name in (*SHAPES, "activation")}), ()
 
     @property
     def signals(self) -> int | None:

@@ -19,7 +19,9 @@ def pair_arrays(system):
     """The expressions among which the kernel is, and arrays: groups, strengths, its number there, metric, constants."""
     expressions, number, metric = row_specialisation(system.kernel)
     groups = np.zeros(system.neurons, np.int64) if system.groups is None else system.groups
-    return expressions, (groups, system.strengths, number, metric, constants(system.kernel, np.float64))
+    # Copies: loops are compiled for arrays that can be written to.
+    groups, strengths = groups.astype(np.int64), system.strengths.copy()
+    return expressions, (groups, strengths, number, metric, constants(system.kernel, np.float64))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from ._echo_gain import echo_gain
 from ._recorder import EveryStep, LastOnly, Times
 from ._solve import solve
@@ -29,7 +27,8 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     Returns
     -------
     dict
-        `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`.
+        `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`; and
+        `status` and `message` of the trial if it failed, else 0 and "". The numbers are then those of the part before.
 
     Examples
     --------
@@ -43,11 +42,12 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     # The first call may compile; the second is timed.
     solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
     solution = solve(system, span, **{**trial, "record": LastOnly(), "max_steps": TRIAL_STEPS})
-    reached = max(float(solution.t[-1]) - span[0], np.finfo(float).tiny)
-    share = (span[1] - span[0]) / reached
+    failed = solution.status < 0 and solution.naccepted + solution.nrejected < TRIAL_STEPS
+    reached = float(solution.t[-1]) - span[0] if len(solution.t) else 0.0
+    share = 1.0 if failed or not reached else (span[1] - span[0]) / reached
     tableau = METHODS[options.get("method", "dopri5")]
     steps = max(1, round(min(float(solution.naccepted) * share, MOST_STEPS)))
-    if not tableau.adaptive:
+    if not (tableau.adaptive or failed):
         steps = math.ceil(min((span[1] - span[0]) / float(options["dt"]) - 1e-9, MOST_STEPS))
     places = system.copies * system.neurons * system.dimension
     signals = system.neurons * system.signals
@@ -64,6 +64,8 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
         "memory_bytes": 8 * numbers,
         "file_bytes": 8 * frames * (places + view + 2 * signals),
         "echo_gain": echo_gain(system),
+        "status": solution.status if failed else 0,
+        "message": solution.message if failed else "",
     }
 
 

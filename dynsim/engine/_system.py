@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
+from difflib import get_close_matches
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance, as_number, describe, refusal
+from dynsim._check import as_array, as_count, as_instance, as_number, describe, expect_keys, refusal
 from dynsim.kernels import Kernel
 
-from ._given_signals import Given, implied_signals
+from ._given_signals import Given, implied_signals, own_signal
 from ._operators import Operators, Resolved
 from ._received_signals import Coupling
 
@@ -24,6 +25,9 @@ class System:
         R_i(t) = I_i(t) + sum_h sum_{j != i} lambda_h[g(j), g(i)] E_j(t - eps) phi(q_j^h(t - eps), q_i^h(t))
         E_i(t) = act(A R_i) + B Q_i + C Q_i',    Q_i = sum_h q_i^h
         q_i^h' = D R_i + E_op E_i + F q_i^h
+
+    A system does not change: it keeps copies of all arrays, which cannot be written to; `replace` makes another one. It
+    can be copied, and pickled if the functions among its signals can.
 
     Parameters
     ----------
@@ -54,7 +58,7 @@ class System:
     Attributes
     ----------
     q, kernel, operators, delay, groups, strengths, drive, clamped, signals
-        As given; q and strengths as float64 arrays, strengths always (H, G, G).
+        As given, arrays as float64, not writeable; strengths always (H, G, G).
     neurons, dimension, copies : int
         N, d and H.
     backend : Backend
@@ -91,30 +95,49 @@ class System:
         q = as_array(q, "q", dtype=np.float64)
         if q.ndim not in (2, 3) or 0 in q.shape:
             raise refusal("q", f"shape {q.shape}", "(N, d) or (H, N, d), none of them 0")
-        self.q = q.copy()
+        self.q = _own(q)
         self.neurons, self.dimension = q.shape[-2:]
         self.copies = q.shape[0] if q.ndim == 3 else 1
         self.kernel = as_instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
         self.operators = as_instance(Operators() if operators is None else operators, Operators, "operators")
         self.delay = _one_delay(delay)
-        self.groups = None if groups is None else _groups(groups, self.neurons)
-        self.strengths = _strengths(strengths, self.groups, self.copies)
-        self.drive, self.clamped = drive, _clamps(clamped, self.strengths.shape[-1])
+        self.groups = None if groups is None else _own(_groups(groups, self.neurons))
+        self.strengths = _own(_strengths(strengths, self.groups, self.copies))
+        clamped = _clamps(clamped, self.strengths.shape[-1])
+        self.drive = own_signal(drive, "drive")
+        self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
         self.signals = self._signals(signals)
         self._equations = Resolved(self.operators, self.neurons, self.copies, self.signals, self.dimension)
-        self._set_backend(backend)
-        self._drive = None if drive is None else Given(drive, "drive", self.neurons, self.signals)
-        self._clamps = []
-        groups = np.zeros(self.neurons, int) if self.groups is None else self.groups
-        for group, signal in self.clamped.items():
-            members = np.flatnonzero(groups == group)
-            self._clamps.append((members, Given(signal, f"clamped group {group}", len(members), self.signals)))
-
-    def _set_backend(self, backend):
         self._coupling = Coupling(
             self.kernel, self.groups, self.strengths, neurons=self.neurons, dimension=self.dimension, backend=backend
         )
         self.backend = self._coupling.backend
+        self._drive = None if drive is None else Given(self.drive, "drive", self.neurons, self.signals)
+        self._clamps = []
+        members = np.zeros(self.neurons, int) if self.groups is None else self.groups
+        for group, signal in self.clamped.items():
+            clamp = np.flatnonzero(members == group)
+            self._clamps.append((clamp, Given(signal, f"clamped group {group}", len(clamp), self.signals)))
+        # What makes the same system again, all of it our own.
+        self._arguments = {
+            "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": self.delay,
+            "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
+            "clamped": dict(self.clamped), "signals": signals, "backend": backend,
+        }  # fmt: skip
+
+    def replace(self, **changes) -> System:
+        """Return a system made as this one was, but for the arguments that are given.
+
+        Raises as `System` does, and ValueError for arguments that it does not have.
+
+        >>> import numpy as np
+        >>> slow = System(np.eye(2), operators=Operators(F=-1.0))
+        >>> slow.replace(operators=Operators(F=-9.0), delay=0.1).delay, slow.delay
+        (0.1, 0.0)
+        """
+        expect_keys(changes, list(self._arguments), "replace")
+        arguments = {**self._arguments, **changes}
+        return type(self)(arguments.pop("q"), **arguments)
 
     def on(self, backend: str) -> System:
         """Return the same system, computed by another backend.
@@ -123,9 +146,26 @@ class System:
         >>> System(np.eye(2)).on("numba").backend
         Backend(name='numba', reason='asked for')
         """
-        other = copy.copy(self)
-        other._set_backend(backend)
-        return other
+        return self.replace(backend=backend)
+
+    def __setattr__(self, name, value):
+        if "_arguments" not in self.__dict__:  # it is being made
+            return super().__setattr__(name, value)
+        known = [known for known in self.__dict__ if not known.startswith("_")]
+        if name in self._arguments:
+            do = f"make another one with system.replace({name}=...)"
+        elif name in known:
+            do = "make another one with system.replace(...)"
+        else:
+            near = get_close_matches(name, known, 1, 0.5)
+            do = f"perhaps {near[0]!r} is meant" if near else f"it has {', '.join(known)}"
+        raise refusal(f"system.{name}", "a value", "none, as a system does not change", do, error=AttributeError)
+
+    def __delattr__(self, name):
+        raise refusal(f"system.{name}", "a deletion", "none, as a system does not change", error=AttributeError)
+
+    def __reduce__(self):
+        return _again, (type(self), self._arguments)
 
     def __repr__(self):
         return (
@@ -150,12 +190,26 @@ class System:
         return q.reshape(self.copies, self.neurons, self.dimension)
 
 
+def _again(kind, arguments):
+    """A system that was pickled or copied."""
+    arguments = dict(arguments)
+    return kind(arguments.pop("q"), **arguments)
+
+
+def _own(array):
+    """A copy of an array that nobody writes to."""
+    array = array.copy()
+    array.setflags(write=False)
+    return array
+
+
 def _one_delay(delay):
     if np.ndim(delay):
         raise refusal(
             "delay", f"an array of shape {np.shape(delay)}", "one number for all pairs, as several are not supported"
         )
-    return as_number(delay.item() if isinstance(delay, np.ndarray) else delay, "delay", minimum=0)
+    delay = as_array(delay, "delay").item() if isinstance(delay, np.ndarray) else delay
+    return as_number(delay, "delay", minimum=0)
 
 
 def _groups(groups, neurons):
