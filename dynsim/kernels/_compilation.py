@@ -6,7 +6,9 @@ import atexit
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +22,8 @@ import numba
 from numba import types
 from numba.core.caching import CompileResultCacheImpl
 from numba.extending import intrinsic
+
+from dynsim._check import refusal
 
 # NaN and infinity keep their meaning, so that a singular pair is seen. Sums keep their order (see `_lanes`), or a loop
 # that is compiled twice, or in two versions, would give two results; only where a sum is all that a loop does, and it
@@ -93,6 +97,32 @@ if not numba.config.DISABLE_JIT:
         return types.void(), generate
 
 
+_forked = False  # whether this process is the copy of one whose threads it lacks
+
+
+def _after_fork():
+    """GNU OpenMP has threads of its own in the process that was copied, and none in the copy: it would end or hang."""
+    global _forked
+    with suppress(ValueError):  # no threads were started yet: the copy starts its own
+        _forked = _forked or (numba.threading_layer() == "omp" and sys.platform.startswith("linux"))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def expect_threads():
+    """Refuse to start threads where they cannot be started; raises RuntimeError.
+
+    >>> expect_threads()
+    """
+    if _forked:
+        raise refusal(
+            "parallel loops", "a process that was forked after another loop ran in parallel", "one of its own",
+            "start processes by spawn, as multiprocessing.get_context('spawn') does", error=RuntimeError,
+        )  # fmt: skip
+
+
 def launch(loop, work, *arguments):
     """Call a parallel loop on `arguments`; `work` is a count of its elementary operations, such as pairs times axes.
 
@@ -104,6 +134,7 @@ def launch(loop, work, *arguments):
     >>> launch(print, 10, "done")
     done
     """
+    expect_threads()
     threads = numba.get_num_threads()
     if work >= SMALL or threads == 1:
         loop(*arguments)
