@@ -98,7 +98,7 @@ def resumable_simulation(file):
         raise SystemExit(130) from None
 
 
-def report_simulation(file, solution, as_json):
+def report_simulation(file, solution, as_json, config):
     """Print what a simulation came to; exit code 3 if it diverged, 1 if it failed."""
     from dynsim.trajectory import Trajectory
 
@@ -117,6 +117,14 @@ def report_simulation(file, solution, as_json):
             "output": str(file),
         }
     click.echo(to_json(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items()))
-    if solution.status < 0:
-        click.echo(f"Error: {solution.message}", err=True)
-        raise SystemExit(3 if solution.status == -2 else 1)
+    expect_success(solution.status, solution.message, config)
+
+
+def expect_success(status, message, config):
+    """End the command where a run of a configuration did not end well: exit code 3 if it diverged, 1 if it failed."""
+    if status >= 0:
+        return
+    if "strengths" in message and "echo_gain" in config:
+        message += f" Here echo_gain = {config['echo_gain']:g} sets the strengths: lower that."
+    click.echo(f"Error: {message}", err=True)
+    raise SystemExit(3 if status == -2 else 1)

@@ -24,10 +24,11 @@ def command(file, until, checkpoint, as_json):
     """
     from dynsim.trajectory import resume, stored_run
 
-    start, end = _span(stored_run(file)["parameters"].get("config"), until)
+    config = stored_run(file)["parameters"].get("config")
+    start, end = _span(config, until)
     with SimulationBar(start, end) as bar, resumable_simulation(file) as stop:
         solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
-    report_simulation(file, solution, as_json)
+    report_simulation(file, solution, as_json, config)
 
 
 def _span(config, until):

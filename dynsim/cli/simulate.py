@@ -10,7 +10,7 @@ import click
 from dynsim._check import refusal
 from dynsim._files import to_json
 
-from ._computation import ComputingCommand, report_simulation, resumable_simulation
+from ._computation import ComputingCommand, expect_success, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
 
 
@@ -53,6 +53,7 @@ def command(config, name, output, until, settings, max_step, first_step, seed, d
     settings = [*settings, *(f"run.{key}={value!r}" for key, value in run_keys.items() if value is not None)]
     chosen = apply_settings(_configuration(config, name), settings)
     ready = configure(chosen if seed is None else {**chosen, "seed": seed})
+    _say_what_scales(chosen, settings)
     if dry_run:
         return _dry_run(ready, as_json)
     if output is None:
@@ -73,8 +74,19 @@ def command(config, name, output, until, settings, max_step, first_step, seed, d
             callback=bar,
             **ready.options,
         )
-    report_simulation(output, solution, as_json)
+    report_simulation(output, solution, as_json, ready.config)
     return None
+
+
+def _say_what_scales(config, settings):
+    """Where the strengths are scaled to an echo gain, other settings do not change it."""
+    changed = [setting.partition("=")[0].strip() for setting in settings]
+    for key in changed:
+        if "echo_gain" in config and key.split(".")[0] in ("operators", "kernel", "strengths", "groups"):
+            gain = f"echo_gain = {config['echo_gain']}"
+            click.echo(
+                f"{gain} scales the strengths, so {key} does not change the gain; --set echo_gain=... does.", err=True
+            )
 
 
 def _configuration(path, name):
@@ -94,11 +106,18 @@ def _dry_run(ready, as_json):
     from dynsim.engine import estimate
 
     costs = estimate(ready.system, ready.span, **ready.options)
+    status, message = costs["status"], costs["message"]
     if as_json:
         click.echo(to_json({"config": ready.config, "neurons": ready.system.neurons, **costs}))
-        return
+    else:
+        _print_costs(ready, costs)
+    expect_success(status, message, ready.config)
+
+
+def _print_costs(ready, costs):
     click.echo(to_json(ready.config, indent=2))
     gain = costs.pop("echo_gain")
+    del costs["status"], costs["message"]
     for key, value in costs.items():
         text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
         click.echo(f"{key:13} {'about ' if key != 'frames' else ''}{text}")

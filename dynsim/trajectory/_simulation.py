@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table
+from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table, refusal
 from dynsim._files import expect_claim, expect_output, from_json, to_json
-from dynsim.engine import EveryStep, Solution, System, Tableau, Times, configure, expect_span
+from dynsim.engine import EvenTimes, EveryStep, Solution, System, Tableau, Times, configure, expect_span
 from dynsim.engine import solve as engine_solve
 from dynsim.errors import DataError, FileError
 
@@ -147,7 +147,8 @@ def resume(
     would have made. Without a checkpoint it begins anew; also where the file is lost or unreadable and a checkpoint
     says how it was made, and where frames before the checkpoint are damaged. Returns the engine's Solution. Raises as
     `Trajectory` and `load_checkpoint`, DataError if the file holds no configuration or the checkpoint belongs to
-    another run, ValueError if there is nothing left to do.
+    another run, ValueError if there is nothing left to do, or if no run to `until` would have made what is there: where
+    it lies before the end that the run has, or evenly spaced frames do not meet it.
     """
     path = Path(path)
     as_callable(sink, "sink")
@@ -158,10 +159,11 @@ def resume(
     if not isinstance(parameters.get("config"), dict):
         raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
     try:
-        ready = configure(_prolonged(parameters["config"], until))
+        ready = configure(parameters["config"])
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: its configuration cannot be run ({error})") from None
     if until is not None:
+        ready = configure(_prolonged(ready.config, until))
         parameters = {**parameters, "config": ready.config}
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
@@ -173,7 +175,7 @@ def resume(
             checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds, stop=stop, **engine,
         )  # fmt: skip
     if not checkpoint["state"]["t"] < ready.span[1]:
-        raise ValueError(f"{path} has reached t = {checkpoint['state']['t']:g}; give a later end with --until.")
+        raise ValueError(f"{path} has reached t = {checkpoint['state']['t']!r}; give a later end with --until.")
     kept, record = checkpoint["frames"], engine.get("record", EveryStep())
     if isinstance(record, Times):
         engine["record"] = Times(record.times[kept:])
@@ -238,13 +240,17 @@ def _checkpoint_within(path, identity, frames):
 
 def _prolonged(config, until):
     """The configuration with another end; evenly spaced frames keep their distance."""
-    if until is None:
-        return config
     run = dict(config["run"])
+    start, end = float(run["start"]), float(run["until"])
+    if until < end:
+        raise refusal("--until", repr(until), f"at least {end!r}, the end that the run has", "begin another run")
     if "frames" in run:
-        share = (until - run["start"]) / (run["until"] - run["start"])
-        run["frames"] = max(2, round((run["frames"] - 1) * share) + 1)
-    return {**config, "run": {**run, "until": float(until)}}
+        run["frames"] = EvenTimes(start, end, run["frames"]).reaching(until)
+        if run["frames"] is None:
+            later = start + -(-(until - start) // (end - start)) * (end - start)
+            expected = f"a time that its evenly spaced frames meet, such as {later!r}"
+            raise refusal("--until", repr(until), expected, "or begin another run")
+    return {**config, "run": {**run, "until": until}}
 
 
 class _Stream:
@@ -313,7 +319,8 @@ class _Stream:
         if (due or stopping) and not self.bound:
             self.writer.flush()  # frames first: a checkpoint is never ahead of its file
             content = {"frames": self.writer.frames, "state": state(), **self.origin}
-            save_checkpoint(checkpoint_of(self.path), content, run=self.writer.identity)
+            if content["state"]["free"]:  # else no state is one of a longer run: not even the first step was free
+                save_checkpoint(checkpoint_of(self.path), content, run=self.writer.identity)
             self.last, self.bound = clock.monotonic(), bound
         if stopping:
             raise KeyboardInterrupt

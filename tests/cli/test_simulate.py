@@ -141,3 +141,42 @@ def test_wrong_arguments_are_one_sentence(run, tmp_path, monkeypatch, capsys, ar
     assert run("simulate", *arguments) == code
     message = capsys.readouterr().err
     assert words in message and "Traceback" not in message and "Internal" not in message
+
+
+MEET = """
+dimension = 1
+[operators]
+A = 0.1
+D = 1.0
+[[groups]]
+neurons = 2
+places = [[0.0], [0.0]]
+drive = 1.0
+[run]
+until = 1.0
+"""
+
+
+def test_a_run_that_fails_at_its_start_says_what_python_says(run, tmp_path, capsys):
+    path = tmp_path / "meet.toml"
+    path.write_text(MEET)
+    for more in (["--dry-run"], ["--dry-run", "--json"], ["-o", tmp_path / "meet.h5"]):
+        assert run("simulate", path, *more) == 3
+        assert "Two neurons meet where phi is infinite: give the kernel a softening." in capsys.readouterr().err
+    assert run("simulate", path, "--set", "kernel.softening=0.5", "--dry-run") == 0
+
+
+def test_estimates_take_no_memory_for_frames(run, capsys):
+    assert run("simulate", "--preset", "pair", "--set", "run.frames=2000000000", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 2_000_000_000
+
+
+def test_what_a_fixed_echo_gain_does_is_said(run, tmp_path, capsys):
+    euler = ["--set", "run.method=euler", "--set", "run.dt=0.1", "--set", "run.every=100"]
+    assert run("simulate", "--preset", "stable", "--set", "operators.A=0.1", *euler, "--dry-run", "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["echo_gain"] == pytest.approx(0.8)
+    assert "operators.A does not change the gain; --set echo_gain=... does" in printed.err
+    assert run("simulate", "--preset", "echo", *euler, "-o", tmp_path / "echo.h5") == 3
+    assert "echo_gain = 3 sets the strengths: lower that" in capsys.readouterr().err
+    assert run("simulate", "--preset", "echo", "--set", "echo_gain=0.9", *euler, "-o", tmp_path / "fine.h5") == 0
