@@ -71,7 +71,7 @@ class EvenTimes:
         self.start, self.end, self.count, self.skipped = float(start), float(end), count, skipped
         begin = _decimal(start)
         self.distance = (_decimal(end) - begin) / (count - 1)
-        if self.distance < np.spacing(max(abs(start), abs(end))):
+        if count > 2**53 or self.distance < np.spacing(max(abs(start), abs(end))):
             raise refusal("run frames", f"{count:,}", "so few that numbers can tell their times apart")
         self._over = math.lcm(begin.denominator, self.distance.denominator)
         self._first, self._each = int(begin * self._over), int(self.distance * self._over)
