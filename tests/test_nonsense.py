@@ -188,6 +188,7 @@ def good(tmp_path_factory):
         "trajectory.Trajectory": {"path": folder / "run.h5"},
         "trajectory.TrajectoryWriter": {"path": folder / "new.h5", "neurons": 2, "dimension": 2},
         "trajectory.file_kind": {"path": folder / "run.h5"},
+        "trajectory.stored_run": {"path": folder / "run.h5"},
         "trajectory.load_checkpoint": {"path": folder / "checkpoint"},
         "trajectory.save_checkpoint": {"path": folder / "checkpoint", "state": {"a": 1}},
         "trajectory.run": {**span, "path": folder / "again.h5", "overwrite": True},

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from dynsim import benchmarks
@@ -91,7 +92,8 @@ def test_other_kernels_agree_within_their_errors():
         ours, blas = product_speed.ours(*arguments, error), product_speed.blas(*arguments)
         if profile != "inverse":  # where two places are nearly the same, float32 has no seven digits of 1 / r
             assert ours["norm"] == pytest.approx(blas["norm"], rel=max(error or 0, 1e-5))
-        assert ours["stated_error"] <= (error or 0)
+        # Rounding comes on top, some roundings in float32 for each axis.
+        assert ours["stated_error"] <= (error or 0) + 80 * np.finfo(np.float32).eps
 
 
 def test_products_are_drawn(monkeypatch, tmp_path, capsys):
