@@ -39,9 +39,11 @@ def frames(value):
 def trajectory(path, value, buffer=64):
     """A run whose frame k holds value + k; read by `frames_of`."""
     sizes = {"neurons": 40, "dimension": 4, "signals": 1, "observables": ["energy"]}
-    with TrajectoryWriter(path, overwrite=True, flush_seconds=0.0, buffer=buffer, **sizes) as writer:
+    with TrajectoryWriter(path, overwrite=True, flush_seconds=1e9, buffer=buffer, **sizes) as writer:
         for k in range(FRAMES):
             writer.write(k, 0.1 * k, frames(value + k), np.full(40, value + k), np.full(40, -k), energy=k)
+            if k in (30, 70):  # as a run does every two seconds
+                writer.flush()
         writer.record("outcome", {"status": 0})
 
 
