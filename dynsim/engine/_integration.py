@@ -18,6 +18,7 @@ from ._solution import Solution
 from ._step_size import AdaptiveSteps, FixedSteps, first_step
 from ._stepping import ENOUGH, FULL, PAUSED
 
+BEYOND = 0.5 * np.finfo(float).max  # a span without end: times near it have a spacing, infinity has none
 CHUNK = 256  # steps after which the loop looks for a signal from outside, Ctrl-C
 
 
@@ -193,7 +194,7 @@ class Integration:
         if machine.t >= self.options.t1:
             return True
         stop = machine.stop()[0]
-        return stop != machine.stop(np.finfo(float).max)[0] and self.control.bent(machine.t, stop)
+        return stop != machine.stop(BEYOND)[0] and self.control.bent(machine.t, stop)
 
     def _failed(self, trouble, end):
         """Status and sentence of a run that cannot go on; `trouble` is None where steps became too small."""

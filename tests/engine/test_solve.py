@@ -173,6 +173,24 @@ def test_a_run_that_goes_on_has_the_same_bits(method, delay, activation):
             assert np.array_equal(getattr(again, name), getattr(whole, name)[k + 2 :]), name
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.3])
+@pytest.mark.parametrize("options", [{}, {"method": "rk4", "dt": 0.07}])
+def test_states_are_those_of_a_longer_run_until_its_end_is_near(delay, options):
+    runs = []
+    for end in (1.0, 2.0):
+        runs.append([])
+        keep = lambda t, state, bound, kept=runs[-1]: kept.append((bound, state()))  # noqa: E731
+        solve(crowd(delay), (0.0, end), checkpoint=keep, **options)
+    shorter, longer = runs
+    first = next(k for k, (bound, _) in enumerate(shorter) if bound)
+    for (_, ours), (_, theirs) in zip(shorter[: first + 1], longer, strict=False):
+        assert ours["free"] and ours["t"] == theirs["t"] and np.array_equal(ours["q"], theirs["q"])
+        assert ours["control"] == theirs["control"]
+    # Not before: from there on the longer run goes elsewhere. A breaking point in between does not bind it to the end.
+    assert shorter[first + 1][1]["t"] != longer[first + 1][1]["t"] and not shorter[first + 1][1]["free"]
+    assert not delay or shorter[first][1]["t"] > 0.9 - 1e-9
+
+
 def test_a_run_stopped_by_max_steps_goes_on_from_its_solution():
     system = crowd()
     whole = solve(system, (0.0, 1.5))
