@@ -57,6 +57,7 @@ MEANINGFUL = {
     **{f"Operators.{name}": {"negative"} for name in "ABCDEF"},
     **{f"compare.{name}": {"text"} for name in ("x", "y", "title")},
     "save_checkpoint.run": {"text"},
+    "EvenTimes.start": {"negative"},
     "resume.until": {"negative"},  # refused by what the file has reached
     # A new file in the current folder, a text of which anything can be made.
     **{f"{name}.path": {"text"} for name in ("run", "solve", "TrajectoryWriter", "save_checkpoint", "save_model")},
@@ -133,6 +134,7 @@ def good(tmp_path_factory):
         "kernels.relation": relation,
         "kernels.relation_forces": {**relation, "gradient": np.ones((1, 1, 2, 2))},
         "engine.EveryStep": {},
+        "engine.EvenTimes": {"start": 0.0, "end": 1.0, "count": 3},
         "engine.Times": {"times": [0.0, 1.0]},
         "engine.Operators": {},
         "engine.System": {"q": q},

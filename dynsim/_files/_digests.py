@@ -21,7 +21,7 @@ def digest(text, arrays=()):
     >>> digest("config", [np.zeros(3)])[:8] == digest("config", [np.ones(3)])[:8]
     False
     """
-    found = hashlib.sha256(text.encode())
+    found = hashlib.sha256(text.encode("utf-8", "surrogatepass"))  # of bytes that are no text, too
     for array in arrays:
         found.update(f"{array.dtype.str}{array.shape}".encode())
         found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))

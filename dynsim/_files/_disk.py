@@ -12,6 +12,8 @@ import os
 
 import h5py
 
+from ._signals import uninterrupted
+
 
 class Disk(io.FileIO):
     """A file for h5py's driver of file objects; `error` is the first that the system raised."""
@@ -90,7 +92,8 @@ class GrowingFile(h5py.File):
     def close(self):
         """Close the file, without what was reserved and not used; raises what the disk refused."""
         self.disk.reserved = 0
-        try:
-            super().close()
-        finally:
-            self.disk.close()
+        with uninterrupted():
+            try:
+                super().close()
+            finally:
+                self.disk.close()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import math
+import mmap
 import os
 import re
-import signal
-import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,8 +15,11 @@ from dynsim.errors import DataError, FileError
 from ._digests import expect_sealed
 from ._inputs import DAMAGE, damaged, expect_input, expect_stored, string
 from ._outputs import expect_output, give_name, replacing, sync_folder, target_of, temporary_beside
+from ._signals import terminable, uninterrupted
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HEAP = b"GCOL\x01\0\0\0"
+SCANNED = 2**24  # bytes from both ends of a file
 # What the system refuses, whatever the bytes are.
 _REFUSALS = {getattr(errno, name) for name in "EACCES EPERM EROFS EMFILE ENFILE ENOSPC EDQUOT EPIPE".split()}
 
@@ -56,10 +58,12 @@ def claim_hdf5(path, fill, *, overwrite=False):
     with _locked(path) as exists, temporary_beside(target, path) as temporary:
         disk = Disk(temporary)
         _lock(disk.fileno(), temporary)
-        file = GrowingFile(disk, "w")
+        file = None
         try:
-            fill(file)
-            file.flush()
+            with uninterrupted():
+                file = GrowingFile(disk, "w")
+                fill(file)
+                file.flush()
             if disk.error is not None:
                 raise disk.error
             os.fsync(disk.fileno())
@@ -70,7 +74,7 @@ def claim_hdf5(path, fill, *, overwrite=False):
                 give_name(temporary, target)
         except BaseException:
             with suppress(*DAMAGE):
-                file.close()
+                (disk if file is None else file).close()
             raise
         sync_folder(target.parent)
     return file
@@ -103,7 +107,8 @@ def _changed(path):
     disk = Disk(path)
     try:
         _lock(disk.fileno(), path)
-        return GrowingFile(disk, "r+")
+        with uninterrupted():
+            return GrowingFile(disk, "r+")
     except BaseException:
         disk.close()
         raise
@@ -149,6 +154,7 @@ def open_hdf5(path, mode="r"):
         if SIGNATURE.startswith(start):
             raise FileError(f"{path} ends after {len(start)} bytes; it was cut short, so write it again.")
         raise DataError(f"{path} is not an HDF5 file; give a file that dynsim wrote.")
+    _expect_heaps(path)
     try:
         with terminable():
             return h5py.File(path) if mode == "r" else _changed(path)
@@ -160,6 +166,29 @@ def open_hdf5(path, mode="r"):
             verb = "changed" if mode == "r+" else "opened"
             raise type(error)(f"{path} cannot be {verb} ({os.strerror(error.errno)}).") from None
         raise damaged(path, error) from error
+
+
+def _expect_heaps(path):
+    """Refuse a heap of texts in which HDF5 would go round for ever: by a free piece of no length it never gets on.
+
+    A heap begins with a signature and its size and holds pieces, each with its number (0 if it is free) and length.
+    Those of our files lie near an end; between, HDF5 can only be stopped by SIGTERM.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for first, last in {(0, SCANNED), (max(0, len(content) - SCANNED), len(content))}:
+            start = content.find(HEAP, first, last)
+            while 0 <= start <= len(content) - 16:
+                place, end = start + 16, min(start + _unpack(content, start + 8), len(content))
+                while place + 16 <= end:
+                    number, length = _unpack(content, place) & 0xFFFF, _unpack(content, place + 8)
+                    if number == length == 0:
+                        raise damaged(path, f"the heap of texts at byte {start} has no end")
+                    place += 16 + -(-length // 8) * 8 if number else length
+                start = content.find(HEAP, start + 1, last)
+
+
+def _unpack(content, place):
+    return int.from_bytes(content[place : place + 8], "little")
 
 
 @contextmanager
@@ -177,7 +206,7 @@ def replacing_hdf5(path, previous=None):
     """
     from ._disk import Disk, GrowingFile
 
-    with replacing(path, previous) as temporary, GrowingFile(Disk(temporary), "w") as file:
+    with replacing(path, previous) as temporary, uninterrupted(), GrowingFile(Disk(temporary), "w") as file:
         yield file
 
 
@@ -201,20 +230,6 @@ def reading(path, kind=None):
             if getattr(error, "errno", None) in _REFUSALS:
                 raise
             raise damaged(path, error) from error
-
-
-@contextmanager
-def terminable():
-    """Let SIGTERM end the program at once meanwhile: HDF5 can loop in damaged bytes, where no Python handler runs."""
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, handler)
 
 
 def holds(group, name):
@@ -253,9 +268,12 @@ def dataset(file, path, shape=None, kind="f"):
     ):
         raise FileError(f"{name} has shape {found.shape} instead of {shape}; the file is damaged.")
     stored = min(found.id.get_storage_size(), file.id.get_filesize())
+    size = math.prod(found.shape or (0,)) * found.dtype.itemsize
     if found.chunks is not None:
         expect_stored(math.prod(found.chunks) * found.dtype.itemsize, stored, f"{name}, a chunk")
-    elif math.prod(found.shape or (0,)) * found.dtype.itemsize > stored:
+        if shape is None or None not in shape:  # it is read as a whole
+            expect_stored(size, stored, name)
+    elif size > stored:
         raise FileError(f"{name} claims shape {found.shape} but stores fewer bytes; the file is damaged.")
     return expect_sealed(found)
 

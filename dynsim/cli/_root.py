@@ -30,7 +30,7 @@ def command_summary(name):
     """What a command does, from the first line of its file.
 
     >>> command_summary("watch")
-    'Follow a run in progress.'
+    'Follow a run or a training in progress.'
     """
     text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))) or ""
     line = text.partition("\n")[0]

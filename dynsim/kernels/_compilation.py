@@ -103,6 +103,8 @@ _forked = False  # whether this process is the copy of one whose threads it lack
 def _after_fork():
     """GNU OpenMP has threads of its own in the process that was copied, and none in the copy: it would end or hang."""
     global _forked
+    if numba.config.DISABLE_JIT:  # loops are Python's
+        return
     with suppress(ValueError):  # no threads were started yet: the copy starts its own
         _forked = _forked or (numba.threading_layer() == "omp" and sys.platform.startswith("linux"))
 

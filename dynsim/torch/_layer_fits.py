@@ -15,6 +15,7 @@ from dynsim._files import (
     reading,
     seal,
     to_json,
+    uninterrupted,
 )
 from dynsim.learning import FittedWeights, fit_weights
 
@@ -78,7 +79,7 @@ class StoredFits:
         if self.path is None:
             return
         exists = self.path.exists()
-        with open_hdf5(self.path, "r+") if exists else claim_hdf5(self.path, _begin) as file:
+        with open_hdf5(self.path, "r+") if exists else claim_hdf5(self.path, _begin) as file, uninterrupted():
             if key in file:
                 del file[key]
             group = file.create_group(key)

@@ -28,6 +28,7 @@ from dynsim._files import (
     reason,
     string,
     terminable,
+    uninterrupted,
 )
 from dynsim._plotted import Plotted
 from dynsim.errors import DataError, FileError
@@ -209,7 +210,7 @@ def mend_tail(path):
         trajectory.close()
         if trajectory._damage is None:
             return
-    with open_hdf5(path, "r+") as file:
+    with open_hdf5(path, "r+") as file, uninterrupted():
         found = []
         file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
         for data in found:

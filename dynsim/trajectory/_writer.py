@@ -29,7 +29,7 @@ from dynsim._check import (
     expect_memory,
     refusal,
 )
-from dynsim._files import claim_hdf5, open_hdf5, to_json, unwritable
+from dynsim._files import claim_hdf5, open_hdf5, to_json, uninterrupted, unwritable
 from dynsim.errors import DataError
 
 from . import _layout
@@ -141,8 +141,9 @@ class TrajectoryWriter:
             frames = old.frames if after_step is None else int(np.searchsorted(old.step, after_step, "right"))
             writer._written, writer._last_step = frames, int(old.step[frames - 1]) if frames else None
             writer._attach(file, old.identity)
-            for data in writer._datasets.values():
-                data.resize(frames, axis=0)
+            with uninterrupted():
+                for data in writer._datasets.values():
+                    data.resize(frames, axis=0)
             writer.flush()
         except BaseException:
             file.close()
@@ -242,6 +243,7 @@ class TrajectoryWriter:
             raise refusal(name, f"shape {value.shape}", shape)
         return value
 
+    @uninterrupted()
     def record(self, name: str, value: object) -> None:
         """Store what is known only at the end (the outcome of a run) beside the parameters, as JSON."""
         self._expect_open()
@@ -256,6 +258,7 @@ class TrajectoryWriter:
         if self._file is None:
             raise ValueError(f"{self.path} is closed; open a new writer to write more.")
 
+    @uninterrupted()
     def _drain(self):
         if not self._filled:
             return
@@ -275,6 +278,7 @@ class TrajectoryWriter:
             raise self._refused(error) from error
         self._written = end
 
+    @uninterrupted()
     def flush(self) -> None:
         """Write the buffer and give everything to the operating system: a kill now loses nothing."""
         self._expect_open()

@@ -11,7 +11,7 @@ import pytest
 
 import dynsim
 from dynsim._files import open_hdf5, reading, terminable
-from dynsim.trajectory import Trajectory, TrajectoryWriter, save_checkpoint, to_extxyz
+from dynsim.trajectory import Trajectory, TrajectoryWriter, load_checkpoint, save_checkpoint, to_extxyz
 
 needs_safetensors = "needs safetensors: pip install 'dynsim[export]'"
 
@@ -167,6 +167,44 @@ def test_sigterm_ends_a_reader(trajectory):
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("call", range(0, 12, 2))
+def test_signals_wait_for_hdf5(tmp_path, monkeypatch, call):
+    """HDF5 calls Python to write; what a handler raised there it would take for an error of the disk."""
+    from dynsim._files._disk import Disk
+
+    write, calls = Disk.write, []
+
+    def interrupted(disk, content):
+        calls.append(len(calls))
+        if calls[-1] == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return write(disk, content)
+
+    path = tmp_path / "run.h5"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        save_checkpoint(tmp_path / "state", {"a": 1})
+        monkeypatch.setattr(Disk, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(tmp_path / "state", {"a": np.zeros((9, 3))})
+        assert os.listdir(tmp_path) == ["state"] and load_checkpoint(tmp_path / "state") == {"a": 1}
+        monkeypatch.setattr(Disk, "write", write)
+        writer = TrajectoryWriter(path, neurons=3, dimension=2)
+        writer.write(0, 0.0, np.ones((3, 2)))
+        calls.clear()
+        monkeypatch.setattr(Disk, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            with writer:
+                writer.flush()
+                for k in range(1, 9):
+                    writer.write(k, float(k), np.full((3, 2), k))
+                    writer.flush()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with Trajectory(path) as trajectory:
+        assert 0 < trajectory.frames < 9 and (trajectory.q[:, 0, 0] == np.maximum(trajectory.step, 1)).all()
 
 
 def test_a_program_that_reads_ends_by_sigterm(tmp_path, start):

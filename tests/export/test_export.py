@@ -181,7 +181,10 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
         with pytest.raises(FileError, match=r"m\.safetensors is damaged"):
             load_model(path)
     path.write_bytes(whole.replace(b"[64, 12, 10]", b"[64, 13, 10]"))
-    with pytest.raises(FileError, match="expected float32"):
+    with pytest.raises(FileError, match="not what its digest says"):
+        load_model(path)
+    path.write_bytes(whole.replace(b"[64, 12, 10]", b"[64, 13, 10]").replace(b'"digest"', b'"dagist"'))
+    with pytest.raises(FileError, match="expected float32"):  # as in a file of 0.1.0
         load_model(path)
     path.write_bytes(whole.replace(b"[64, 12, 10]", b"[9999999999]"))
     with pytest.raises(FileError, match="damaged"):

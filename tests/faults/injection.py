@@ -193,6 +193,7 @@ def try_all(name, kind, folder):
             continue
         hits, said = json.loads(report.read_text())
         if not hits:
+            found += [f"{n}: nothing failed, but {said[0]}: {said[1]}"] if said else []
             break
         found += [f"{n}: {problem}" for problem in problems(name, path, whole[name], new, said)]
         left = [entry.name for entry in place.iterdir() if entry.name not in whole and entry.name != f"{name}.previous"]

@@ -108,7 +108,7 @@ def test_lanes_add_in_the_order_that_they_state(n, dtype):
     assert total == expected
     # n roundings of terms of size one
     assert product == pytest.approx(
-        np.dot(a.astype(float), b), abs=4 * np.finfo(dtype).eps * (1 + np.abs(a) @ np.abs(b))
+        np.dot(a.astype(float), b), abs=float(4 * np.finfo(dtype).eps * (1 + np.abs(a) @ np.abs(b)))
     )
 
 

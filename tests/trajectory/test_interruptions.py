@@ -172,7 +172,7 @@ def test_evenly_spaced_times_take_no_memory():
     tenths = EvenTimes(0.0, 0.3, 4)
     assert list(tenths) == [0.0, 0.1, 0.2, 0.3] and list(EvenTimes(0.0, 0.7, 8))[:4] == list(tenths)
     assert tenths.reaching(0.7) == 8 and tenths.reaching(0.75) is None
-    with pytest.raises(ValueError, match="run frames"):
+    with pytest.raises(ValueError, match="number of times"):
         EvenTimes(1.0, 1.0 + 1e-15, 100)
     assert solve(System([[0.0]]), (0.0, 0.3), record=Times(tenths)).t.tolist() == [0.0, 0.1, 0.2, 0.3]
     assert solve(System([[0.0]]), (0.0, 0.3), record=LastOnly()).t.tolist() == [0.3]
