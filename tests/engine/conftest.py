@@ -1,12 +1,17 @@
 """Independent references for the engine's tests: NumPy written out from (1') to (3), SciPy for the time."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from dynsim.engine import METHODS
+
+collect_ignore = ["random_systems.py"]  # a program of its own, from which a test takes its systems
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def fixed(name):

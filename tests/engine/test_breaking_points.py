@@ -238,8 +238,8 @@ def test_order_is_kept_across_breaking_points(given, signal, kind, name, referen
         errors.append(np.linalg.norm(solution.q[-1] - right))
     fitted = reference.slope(steps, errors)
     print(f"{given} {signal} {kind} {name}: slope {fitted:.3f}, errors {errors}")
-    # A break that is not stepped on costs one order at least. More than the order is seen where the leading error nearly
-    # vanishes at the end: tsit5 with a drive and no delay has 5.5 here, and 5.05 between steps of 1/192 and 1/256.
+    # A break that is not stepped on costs one order at least. More than the order is seen where the leading error
+    # nearly vanishes at the end: tsit5 with a drive and no delay has 5.5 here, and 5.05 between DELAY / 192 and / 256.
     assert fitted > METHODS[name].order - 0.1
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import dynsim
+from dynsim._files import Stored
 from dynsim.errors import FileError
 from dynsim.trajectory import Trajectory, TrajectoryWriter, load_checkpoint, save_checkpoint, validate
 
-FLIPS = 40  # of every file; the issue's 200 with -m slow
+FLIPS = 40  # of every file; 200 with -m slow
 
 
 def ranges(path):
@@ -264,6 +265,32 @@ def test_files_without_checksums_are_read(tmp_path):
         for name in file["arrays"]:
             del file[f"arrays/{name}"].attrs["digest"]
     assert load_model(made) == []
+
+
+def test_a_heap_of_texts_without_an_end_is_refused(tmp_path):
+    """HDF5 would go round in it for ever."""
+    path = tmp_path / "model.h5"
+    dynsim.models.mlp(widths=(4, 3), copies=1, dim=2).save(path)
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    for first in (heap + 16, heap + 16 + 16 + -(-raw[heap + 24] // 8) * 8):  # its first and its second piece
+        broken = bytearray(raw)
+        broken[first : first + 16] = bytes(16)
+        path.write_bytes(broken)
+        with pytest.raises(FileError, match=f"heap of texts at byte {heap} has no end"):
+            dynsim.load_model(path)
+
+
+def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
+    path = tmp_path / "arrays.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("arrays/small", data=np.ones((3, 4)), chunks=(1, 4), compression="gzip")
+        file.create_dataset("arrays/large", (7, 2**33), "f4", chunks=(1, 1024))
+    with h5py.File(path) as file:
+        stored = Stored(file, "arrays", "f")
+        assert stored["small"][()].sum() == 12.0
+        with pytest.raises(FileError, match=r"arrays/large: got 229,376 MiB of memory for .*DYNSIM_BUDGET"):
+            stored["large"]
 
 
 @pytest.mark.parametrize("name", ["config", "results", "parameters"])

@@ -1,0 +1,3 @@
+"""A program of its own, no tests."""
+
+collect_ignore = ["mutants.py"]
