@@ -228,6 +228,16 @@ def test_a_data_set_that_packs_to_nothing(tmp_path, shape):
     assert "MiB of memory for" in in_small_memory("read_idx", path)
 
 
+@pytest.mark.parametrize("shape", [(300, 2**12, 2**12), (1, 1, 1)])
+def test_a_data_set_that_unpacks_to_gigabytes(tmp_path, shape):
+    """Of zeros, whatever its header says of them."""
+    path = tmp_path / "images.gz"
+    header = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in shape)
+    path.write_bytes(gzip.compress(header) + 300 * gzip.compress(bytes(2**24)))
+    said = in_small_memory("read_idx", path)
+    assert "MiB of memory for" in said or "images.gz" in said
+
+
 def test_the_budget_can_be_raised(monkeypatch):
     said = r"a: got 2,048 MiB of memory for 9 bytes of the file; expected at most 512 MiB; set DYNSIM_BUDGET=2 \(GiB\)"
     with pytest.raises(FileError, match=said):

@@ -14,6 +14,7 @@ from ._inputs import damaged, expect_input
 from ._outputs import write_whole
 
 LARGEST_JSON = 2**28  # bytes
+DEEPEST = 100  # levels of tables and lists; what is done with a value takes Python some calls for each
 
 
 def to_json(value, **options):
@@ -69,9 +70,23 @@ def read_json(path):
     return from_json(path.read_bytes(), path)
 
 
-def from_json(text, path):
-    """Return what a JSON text from the file `path` says; raises FileError if it is none."""
+def from_json(text, path, **options):
+    """Return what a JSON text from the file `path` says; raises FileError if it is none, or nested too deeply.
+
+    >>> from_json('{"widths": [4, 2]}', "model.h5")
+    {'widths': [4, 2]}
+    """
     try:
-        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, **options)
     except (ValueError, RecursionError) as error:
         raise damaged(path, error) from None
+    inner, depth = [value], 0
+    while inner := [item for part in inner if isinstance(part, dict | list) for item in _parts(part)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise FileError(f"{path} holds JSON nested more than {DEEPEST} levels deep; dynsim writes a few.")
+    return value
+
+
+def _parts(value):
+    return value.values() if isinstance(value, dict) else value

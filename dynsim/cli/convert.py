@@ -32,9 +32,10 @@ from ._progress_bars import ProgressBar
 @click.option("--restarts", type=int, default=1, show_default=True, help="Starts of a fit.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder that is searched for MODEL.pt2.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as model.h5.")
-def command(model, output, data_dir, as_json, include, exclude, **options):
+def command(model, output, data_dir, as_json, include, exclude, overwrite, **options):
     """Convert MODEL, a .pt2 file of torch.export.save or timm:NAME[:pretrained], and print every layer.
 
     Finished fits are kept in OUTPUT.fits until all are done, so that an interrupted conversion goes on from them.
@@ -49,7 +50,7 @@ def command(model, output, data_dir, as_json, include, exclude, **options):
         raise refusal("-o", output, "a name that ends in .h5", error=click.UsageError)
     if data_dir is not None and not Path(model).exists() and (data_dir / model).exists():
         model = data_dir / model
-    expect_output(output, source=model)
+    expect_output(output, overwrite, source=model)
     module, source = load_source(model)
     fits = output.with_name(output.name + ".fits")
     with ProgressBar("fit") as bar:

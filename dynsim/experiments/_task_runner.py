@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsim._check import refusal
+from dynsim.trajectory import TrainingProgress
 
 
 def run(
@@ -39,9 +40,16 @@ def run(
     ------
     ImportError
         If a scheduler is given and Dask is not installed.
+    OSError
+        If another process runs an experiment in this folder.
     """
     folder = Path(folder)
     (folder / "runs").mkdir(parents=True, exist_ok=True)
+    with TrainingProgress(folder):
+        return _run(recipe, folder, data_dir, scheduler, progress, training)
+
+
+def _run(recipe, folder, data_dir, scheduler, progress, training):
     recipe.check(data_dir)
     tasks = recipe.tasks()
     results = {task.name: task.result(folder) for task in tasks}

@@ -6,13 +6,12 @@ layer before them.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from dynsim._check import as_count, refusal
-from dynsim._files import damaged, to_json
+from dynsim._files import damaged, from_json, to_json
 from dynsim.errors import DataError
 from dynsim.layers import BatchNorm
 from dynsim.models import Model, build, check_size
@@ -66,7 +65,7 @@ def load_packed(path: str | Path) -> Model:
     with open_safetensors(path) as (metadata, stored):
         if metadata.get("format") != PACKED:
             raise DataError(f"{path} is not a packed model; give a file of `dynsim export --packed`.")
-        bits, config = int(metadata["bits"]), json.loads(metadata["config"])
+        bits, config = int(metadata["bits"]), from_json(metadata["config"], path)
         tensors = {name: stored[name] for name in ("places", "grids", "rest")}
         return _restore(config, bits, tensors, path)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim._files import DAMAGE, damaged, digest, reason, replacing, to_json
+from dynsim._files import DAMAGE, damaged, digest, from_json, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.models import Model, build, check_size, fill, materialize
 
@@ -115,9 +114,9 @@ def load_materialized(path: str | Path) -> Model:
     with open_safetensors(path) as (metadata, tensors):
         if metadata.get("format") != MATERIALIZED:
             raise DataError(f"{path} is not a materialised model; give a file of `dynsim export --materialized`.")
-        config = json.loads(metadata["config"])
+        config = from_json(metadata["config"], path)
         check_size(config, stored=Path(path).stat().st_size, path=path)
         model = build({**config, "weights": True})
-        model.results = json.loads(metadata["results"])
+        model.results = from_json(metadata["results"], path)
         fill(model, tensors, path=path)
         return model

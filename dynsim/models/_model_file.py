@@ -5,13 +5,12 @@ A file is never trusted when it is read: sizes are checked before memory is take
 
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
 
 from dynsim._check import as_like, expect_memory
-from dynsim._files import Stored, damaged, expect_sealed, reading, replacing_hdf5, seal, to_json
+from dynsim._files import Stored, damaged, expect_sealed, from_json, reading, replacing_hdf5, seal, to_json
 from dynsim.errors import FileError
 
 from ._build import build
@@ -66,8 +65,8 @@ def load_model(path: str | os.PathLike) -> Model:
     """
     with reading(path, "model") as file:
         attributes = expect_sealed(file, *DESCRIPTION).attrs
-        config = json.loads(attributes["config"])
-        results = json.loads(attributes["results"])
+        config = from_json(attributes["config"], path)
+        results = from_json(attributes["results"], path)
         check_size(config, stored=file.id.get_filesize(), path=path)
         model = build(config)
         model.results = results
@@ -99,7 +98,7 @@ def describe(path: str | os.PathLike) -> dict:
     """
     with reading(path, "model") as file:
         expect_sealed(file, *DESCRIPTION)
-        entries = {name: json.loads(file.attrs[name]) for name in ("config", "results", "parameters")}
+        entries = {name: from_json(file.attrs[name], path) for name in ("config", "results", "parameters")}
         return {**entries.pop("config"), **entries}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from pathlib import Path
 
 from dynsim._check import refusal
+from dynsim._files import from_json
 from dynsim.errors import DataError
 from dynsim.models import Model, load_model
 from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind
@@ -84,8 +84,8 @@ def _lines(path):
     entries = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            entry = json.loads(line, parse_int=_whole) if line.strip() else {}
-        except (ValueError, RecursionError):
+            entry = from_json(line, path, parse_int=_whole) if line.strip() else {}
+        except ValueError:
             raise refusal(path, f"line {number}, which is no JSON", "one object a line", error=DataError) from None
         if not isinstance(entry, dict):
             raise refusal(path, f"line {number}, which is no JSON object", "one a line", error=DataError)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import zlib
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dynsim._files import (
     dataset,
     expect_input,
     expect_sealed,
+    from_json,
     holds,
     reading,
     reason,
@@ -134,7 +134,7 @@ def load_converted(path: str | Path) -> nn.Module:
         stored = Stored(file, "arrays", "biufc")
         arrays = {name: torch.from_numpy(np.array(stored[name])) for name in stored.names}
         module = _architecture(file, path)
-        for name, options in json.loads(dataset(file, "layers", (), "O")[()]).items():
+        for name, options in from_json(dataset(file, "layers", (), "O")[()], path).items():
             parts = [arrays.get(f"{name}.{part}") for part in PARTS]
             fitted = FittedWeights(*(None if part is None else part.numpy() for part in parts), 0.0)
             layer, kernel = module.get_submodule(name), Kernel.from_dict(options["kernel"])
@@ -153,7 +153,7 @@ def _architecture(file, path):
         packed = dataset(file, "program", kind="u")[()].tobytes()
         module = modularise(read_program(_unpacked(packed, path), path))
     else:
-        name = json.loads(file.attrs["source"])["timm"]
+        name = from_json(file.attrs["source"], path)["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()
     split_attention(module)
     return module

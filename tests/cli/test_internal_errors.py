@@ -1,6 +1,7 @@
 """Configurations, recipes and settings that are beyond all bounds are refused in a sentence that names the key."""
 
 import json
+import os
 
 import h5py
 import pytest
@@ -50,9 +51,14 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path, capsys, text, words):
         ("groups.0.neurons=70000000000", "groups: a run of 70,000,000,000 neurons"),
         ("groups.0.neurons=1e400", "neurons of group0: got"),
         ("run.until=1" + 400 * "0", "run until: got inf"),
+        ("groups.0.neurons=700000000", "groups: a run of 700,000,000 neurons"),
+        ("signals=100000", "operators: matrices of signals = 100,000"),
+        ("dimension=100000", "operators: matrices of signals = 1 and dimension = 100,000"),
     ],
 )
-def test_settings_beyond_all_bounds_are_refused(tmp_path, capsys, setting, words):
+def test_settings_beyond_all_bounds_are_refused(tmp_path, capsys, monkeypatch, setting, words):
+    told, pages = os.sysconf, 2**34 // os.sysconf("SC_PAGE_SIZE")  # as on a machine of 16 GiB
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else told(name))
     path = tmp_path / "config.toml"
     path.write_text(START)
     code, said = answer(["simulate", path, "--dry-run", "--set", setting], capsys)
@@ -118,6 +124,37 @@ def test_deep_lines_are_no_metrics(tmp_path):
     path.write_text("x = " + "{a = " * 900 + "1" + "}" * 900)
     with pytest.raises(ValueError, match="nested hundreds of levels"):
         read_toml(path)
+
+
+@pytest.mark.parametrize("place", ["config", "results", "configuration", "outcome", "state"])
+def test_json_of_many_levels_is_refused(tmp_path, capsys, place):
+    """Python reads 900 levels; what is done with them afterwards it does not."""
+    deep = '{"a": ' * 450 + "[" * 450 + "]" * 450 + "}" * 450
+    run, model = tmp_path / "run.h5", tmp_path / "model.h5"
+    if place in ("config", "results"):
+        mlp(widths=(4, 2), copies=1, dim=2).save(model)
+        with h5py.File(model, "r+") as file:
+            file.attrs[place] = deep
+            del file.attrs["digest"]
+    else:
+        config = tmp_path / "config.toml"
+        config.write_text(START)
+        assert answer(["simulate", config, "-o", run, "--checkpoint", 0], capsys)[0] == 0
+        with h5py.File(tmp_path / "run.h5.checkpoint" if place == "state" else run, "r+") as file:
+            where = "state" if place == "state" else f"parameters/{place}"
+            del file[where]
+            file[where] = deep
+            if place == "state":
+                del file.attrs["digest"]
+    path = run if run.exists() else model
+    commands = [["info"], ["info", "--json"], ["validate"], ["resume", "--until", 2]] if path == run else [["info"]]
+    refused = 0
+    for command in commands:
+        code, said = answer([command[0], path, *command[1:]], capsys)
+        assert "Internal" not in said and "RecursionError" not in said and len(said.splitlines()) <= 1, said
+        refused += code != 0
+        assert code == 0 or "levels deep" in said or place == "state", said
+    assert refused or place == "state"
 
 
 @pytest.mark.parametrize("length", ["1e308", "1e400", "-1", "1" + "0" * 400, "null", "[]"])

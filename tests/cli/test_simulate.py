@@ -1,6 +1,9 @@
 """dynsim simulate: files, settings, the dry run, and what is refused."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,9 +169,40 @@ def test_a_run_that_fails_at_its_start_says_what_python_says(run, tmp_path, caps
     assert run("simulate", path, "--set", "kernel.softening=0.5", "--dry-run") == 0
 
 
-def test_estimates_take_no_memory_for_frames(run, capsys):
-    assert run("simulate", "--preset", "pair", "--set", "run.frames=2000000000", "--dry-run", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["frames"] == 2_000_000_000
+FAR = "profile = 'gaussian', length = 1e150"  # phi is the scale everywhere
+FAILS = {
+    "a singular field": f"operators = {{A = 2.0, F = -1.0}}\nkernel = {{{FAR}, scale = 0.5}}\n",
+    "no solution": f"operators = {{A = 5.0, activation = 'softplus', F = -1.0}}\nkernel = {{{FAR}, scale = 2.0}}\n",
+}
+
+
+@pytest.mark.parametrize("case", FAILS)
+def test_fields_without_a_solution_at_the_start_are_named(run, tmp_path, capsys, case):
+    path = tmp_path / "fails.toml"
+    groups = "groups = [{neurons = 2, places = [[0.0], [1.0]], drive = 1.0}]\nrun = {until = 1.0}\n"
+    path.write_text(f"dimension = 1\n{groups}{FAILS[case]}")
+    said = []
+    for more in (["--dry-run"], ["--dry-run", "--json"], ["-o", tmp_path / "run.h5"]):
+        assert run("simulate", path, *more) == 1
+        said.append(capsys.readouterr().err)
+    assert "Failed at t = 0" in said[0] and "weaken A, C or lambda, or give a delay" in said[0]
+    assert said[0] == said[1] == said[2] and "Internal" not in said[0]
+
+
+@pytest.mark.parametrize("frames", [1_000_000_000, 2_000_000_000])
+def test_estimates_take_no_memory_for_frames(frames):
+    """In a process that gets one GiB more than it has."""
+    code = (
+        "import resource\nfrom dynsim.cli import main\nimport dynsim.engine, dynsim.trajectory\n"
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 2**30, resource.RLIM_INFINITY))\n"
+        f"main(['simulate', '--preset', 'pair', '--set', 'run.frames={frames}', '--dry-run', '--json'])"
+    )
+    if not os.path.exists("/proc/self/statm"):
+        pytest.skip("needs a system that says how much memory is taken")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["frames"] == frames
 
 
 def test_what_a_fixed_echo_gain_does_is_said(run, tmp_path, capsys):

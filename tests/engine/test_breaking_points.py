@@ -133,6 +133,9 @@ JUMP, PULSED = 0.3137, {"kind": "pulse", "at": 0.5, "width": 0.3, "height": 2.0}
 SAMPLED = {"kind": "samples", "times": [0.1, 0.45, 0.6, 0.9], "values": [0.0, 1.0, -1.0, 0.5]}
 SIGNALS = {"step": {"kind": "step", "at": JUMP, "height": 1.5}, "pulse": PULSED, "samples": SAMPLED}
 BREAKS = {"step": [JUMP], "pulse": [], "samples": SAMPLED["times"]}
+ON_GRID = {"at a delay": DELAY, "at a step": 0.5 * DELAY}  # where steps end anyway
+SIGNALS |= {name: {**SIGNALS["step"], "at": at} for name, at in ON_GRID.items()}
+BREAKS |= {name: [at] for name, at in ON_GRID.items()}
 
 
 @cache
@@ -224,11 +227,15 @@ def exact(system, matrices, wave, breaks, q0):
     return starts[-1]
 
 
-@pytest.mark.parametrize("name", METHODS)
+GIVEN = [("drive", "step"), ("clamp", "step"), ("clamp", "pulse"), ("drive", "samples")]
+FULL_ORDER = [(*given, name) for given in GIVEN for name in METHODS]
+FULL_ORDER += [
+    (given, signal, name) for given in ("drive", "clamp") for signal in ON_GRID for name in ("rk4", "dopri5")
+]
+
+
 @pytest.mark.parametrize("kind", ["instant", "retarded", "neutral"])
-@pytest.mark.parametrize(
-    ("given", "signal"), [("drive", "step"), ("clamp", "step"), ("clamp", "pulse"), ("drive", "samples")]
-)
+@pytest.mark.parametrize(("given", "signal", "name"), FULL_ORDER)
 def test_order_is_kept_across_breaking_points(given, signal, kind, name, reference):
     system, right = problem(given, signal, kind, 4.0 if METHODS[name].order < 5 else 6.0)
     steps = [DELAY / n for n in STEPS[METHODS[name].order]]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from dynsim.kernels import (
+    METRICS,
+    PROFILES,
     Kernel,
     lane_dot,
     lane_sum,
@@ -44,6 +46,45 @@ for model in (
 """
 
 
+PROGRAM_OF_ALL = """
+import sys
+import numpy as np
+from dynsim.kernels import PROFILES, Kernel, pair_force, relation, relation_forces
+sys.path.insert(0, sys.argv[1])
+from test_same_bits import digest
+
+for profile in PROFILES:
+    for dtype in (np.float32, np.float64):
+        g, kernel = np.random.default_rng(0), Kernel(profile, "METRIC", softening=0.1)
+        shapes = (2, 2, 70, 3), (2, 2, 73, 3), (2, 2, 2), (2, 2, 73, 70)
+        *sides, gradient = (g.normal(size=shape).astype(dtype) for shape in shapes)
+        q, p, x, y = (g.normal(size=shape).astype(dtype) for shape in [(70, 3), (73, 3), (70, 2), (73, 2)])
+        made = [relation(kernel, *sides), *relation_forces(kernel, *sides, gradient), pair_force(kernel, q, p, x, y)]
+        print(digest(made))
+"""
+# Trains three epochs, or stops in the second one and, called again, goes on.
+TRAINING = """
+import sys
+from pathlib import Path
+import dynsim
+from dynsim.kernels import Kernel
+
+folder = Path(sys.argv[1])
+folder.mkdir(exist_ok=True)
+checkpoint = folder / "training.checkpoint"
+model = dynsim.models.mlp(widths=(64, 20, 10), copies=2, dim=3, seed=0, kernel=Kernel("linear", "l1"))
+stop = int(sys.argv[2]) if sys.argv[2:] else 9
+
+def progress(done, total, epoch, **facts):
+    if epoch > stop:
+        sys.exit()
+
+data = dynsim.datasets.load("digits")
+dynsim.train(model, data, epochs=3, batch=64, checkpoint=checkpoint, resume=checkpoint.exists(), progress=progress)
+print([array.tobytes().hex() for array in model.arrays.values()])
+"""
+
+
 def digest(arrays):
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:16]
 
@@ -57,14 +98,14 @@ def placed(array, shift):
     return copy
 
 
-def results(kernel, n, dtype, shift=0):
-    """All pairwise results of n sources and n + 3 targets in three dimensions."""
-    g = np.random.default_rng(n)
+def results(kernel, n, dtype, shifts=None):
+    """All pairwise results of n sources and n + 3 targets in three dimensions; each array has a shift of its own."""
+    g, shifts = np.random.default_rng(n), shifts or (lambda: 0)
     shapes = (n, 3), (n + 3, 3), (n, 2), (n + 3, 2)
-    q, p, x, y = (placed(g.normal(size=shape).astype(dtype), shift) for shape in shapes)
+    q, p, x, y = (placed(g.normal(size=shape).astype(dtype), shifts()) for shape in shapes)
     shapes = (2, 2, n, 3), (2, 2, n + 3, 3), (2, 2, 2), (2, 2, n + 3, n)
-    *sides, gradient = (placed(g.normal(size=shape).astype(dtype), shift) for shape in shapes)
-    one = placed(np.ascontiguousarray(x[:, 0]), shift)
+    *sides, gradient = (placed(g.normal(size=shape).astype(dtype), shifts()) for shape in shapes)
+    one = placed(np.ascontiguousarray(x[:, 0]), shifts())
     return [
         pair_sum(kernel, q, p, x, method="direct"),
         pair_sum(kernel, q, p, one, method="direct"),
@@ -79,12 +120,12 @@ def results(kernel, n, dtype, shift=0):
 
 
 @pytest.mark.parametrize("n", [5, 17, 40, 70, 300])
-def test_wherever_arrays_lie(n):
-    kernel, g = Kernel("linear", "l1"), np.random.default_rng(0)
-    held, found = [], set()
-    for shift in range(12):
+@pytest.mark.parametrize(("kernel", "dtype"), [*CASES, (Kernel("linear", "l1"), np.float32)])
+def test_wherever_arrays_lie(kernel, dtype, n):
+    g, held, found = np.random.default_rng(0), [], set()
+    for _ in range(20):
         held.append(np.empty(int(g.integers(1, 4000)), np.uint8))  # moves what is allocated afterwards
-        found.add(digest(results(kernel, n, np.float64, shift)))
+        found.add(digest(results(kernel, n, dtype, lambda: int(g.integers(16)))))
     assert len(found) == 1
 
 
@@ -120,4 +161,30 @@ def test_cold_and_warm_processes(tmp_path):
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     cold = process("2")
-    assert cold == process("2") == process("1")
+    assert cold == process("2") == process("1") == process("4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_kernel_cold_and_warm(tmp_path, metric):
+    """The loops in which the process that compiled once differed from those that came later, for all kernels."""
+    program = PROGRAM_OF_ALL.replace("METRIC", metric)
+
+    def process():
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", program, os.path.dirname(__file__)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    cold = process()
+    assert cold.count("\n") == 2 * len(PROFILES) and cold == process() == process()
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_in_a_warm_process_as_it_began_in_a_cold_one(tmp_path):
+    def process(folder, *options):
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", TRAINING, str(tmp_path / folder), *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    process("parts", "1")  # it compiles
+    assert process("whole") == process("parts")

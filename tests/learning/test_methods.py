@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dynsim
+from dynsim.kernels import Kernel
 from dynsim.layers import softmax_cross_entropy
 from dynsim.learning import Augment, fit, fit_weights, train
 from dynsim.models import mlp
@@ -70,8 +71,11 @@ def test_methods_learn(digits, method, steps):
         assert np.array_equal(places, places.astype(np.float16))
 
 
-@pytest.mark.parametrize("method", ["forces", "fit", "alternating"])
-def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, tmp_path):
+@pytest.mark.parametrize(
+    ("method", "kernel"),
+    [("forces", None), ("fit", None), ("alternating", None), ("forces", Kernel("linear", metric="l1"))],
+)
+def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, kernel, tmp_path):
     class Stop(Exception):
         pass
 
@@ -83,15 +87,16 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, tmp_pat
         return progress
 
     options = {"epochs": 5, "batch": 64, "seed": 3, "fit_steps": 20, "augment": Augment(1.0, 10.0), "smoothing": 0.1}
-    whole = mlp(WIDTHS, copies=2, dim=3, seed=3)
+    whole = mlp(WIDTHS, copies=2, dim=3, seed=3, kernel=kernel)
     result = train(whole, digits, method=method, **options)
     paths = {"checkpoint": tmp_path / "training.checkpoint", "trajectory": tmp_path / "training.h5"}
     with pytest.raises(Stop):
-        train(mlp(WIDTHS, copies=2, dim=3, seed=3), digits, method=method, progress=until(2), **paths, **options)
+        model = mlp(WIDTHS, copies=2, dim=3, seed=3, kernel=kernel)
+        train(model, digits, method=method, progress=until(2), **paths, **options)
     with pytest.raises(Stop):
-        model = mlp(WIDTHS, copies=2, dim=3, seed=3)
+        model = mlp(WIDTHS, copies=2, dim=3, seed=3, kernel=kernel)
         train(model, digits, method=method, progress=until(4), resume=True, **paths, **options)
-    model = mlp(WIDTHS, copies=2, dim=3, seed=3)
+    model = mlp(WIDTHS, copies=2, dim=3, seed=3, kernel=kernel)
     again = train(model, digits, method=method, resume=True, **paths, **options)
     for name, array in whole.arrays.items():
         assert np.array_equal(array, model.arrays[name]), name

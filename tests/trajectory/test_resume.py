@@ -12,7 +12,7 @@ import pytest
 
 from dynsim.engine import configure
 from dynsim.errors import DataError, FileError
-from dynsim.trajectory import Trajectory, resume, run
+from dynsim.trajectory import Trajectory, resume, run, validate
 
 # About 1,600 steps, with all that a run does: delays, adaptive steps, all signals.
 CONFIG = {
@@ -225,6 +225,24 @@ def stopped(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         complete(tmp_path / "run.h5", config, checkpoint_seconds=0.0, stop=stop_after(200))
     return tmp_path / "run.h5", tmp_path / "whole.h5"
+
+
+@pytest.mark.parametrize("at", [0.0, 0.125, np.nextafter(0.125, 1.0), 0.2])
+def test_a_terminal_event_leaves_a_sound_file(tmp_path, at):
+    """Also where the run ends as it begins, or a rounding after a step."""
+    system = configure(CONFIG).system
+
+    def event(t, q):
+        return t - at
+
+    event.terminal = True
+    path = tmp_path / "run.h5"
+    solution = run(system, (0.0, 1.0), path=path, method="rk4", dt=0.125, events=event)
+    assert solution.status == 1 and solution.t[-1] == pytest.approx(at, abs=1e-15)
+    with Trajectory(path) as trajectory:
+        assert np.array_equal(trajectory.time, np.unique(trajectory.time)) and trajectory.time[-1] == solution.t[-1]
+        assert trajectory.frames == len({0.0, *(0.125 * np.arange(2) * (at > 0.125)), solution.t[-1]})
+    assert validate(path) == []
 
 
 def damage(path, name, frame):
