@@ -207,6 +207,20 @@ def test_signals_wait_for_hdf5(tmp_path, monkeypatch, call):
         assert 0 < trajectory.frames < 9 and (trajectory.q[:, 0, 0] == np.maximum(trajectory.step, 1)).all()
 
 
+@pytest.mark.parametrize("command", ["info", "validate", "resume"])
+def test_a_command_that_waits_in_hdf5_ends_by_sigterm(trajectory, start, command):
+    """Here in a call of C that does not return, in which no handler of Python runs."""
+    code = (
+        "import ctypes, sys, h5py\nfrom dynsim.cli import main\n"
+        "def wait(*_, **__):\n    print('go', flush=True)\n    ctypes.PyDLL(None).pause()\n"
+        f"h5py.File = wait\nmain(['{command}', sys.argv[1]])"
+    )
+    process = start(command=[sys.executable, "-c", code, str(trajectory)])
+    assert process.stdout.readline() == "go\n"
+    process.stop(signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_a_program_that_reads_ends_by_sigterm(tmp_path, start):
     code = (
         "import signal, time\nfrom dynsim._files import terminable\nsignal.signal(signal.SIGTERM, lambda *_: None)\n"

@@ -50,6 +50,20 @@ def test_steps_that_are_too_small_at_a_jump():
     succeeds(system, (0.0, 1.0), method="rk4", dt=0.01)
 
 
+@pytest.mark.parametrize("start", [0.0, 0.31])
+def test_steps_that_are_too_small_with_a_delay(start):
+    """Three groups that hear one another; a clamp that jumps where nobody can look."""
+    generator = np.random.default_rng(3)
+    system = System(
+        generator.uniform(-1, 1, (6, 2)), kernel=Kernel("gaussian"), delay=0.2, groups=[0, 0, 1, 1, 2, 2],
+        strengths=0.4 * np.ones((3, 3)), clamped={0: lambda t: float(t > start + 0.5137)},
+        operators=Operators(A=0.3, D=np.ones((2, 1)), F=[[-0.2, -2.0], [2.0, -0.2]], activation="tanh"),
+    )  # fmt: skip
+    ends(-1, system, (start, start + 3.0), "loosen rtol and atol, or take a fixed step", rtol=1e-14, atol=1e-300)
+    succeeds(system, (start, start + 3.0), rtol=1e-4)
+    succeeds(system, (start, start + 3.0), method="rk4", dt=0.01)
+
+
 def test_a_motion_that_ends():
     # q' = q^2: infinite at t = 1.
     system = System(

@@ -50,6 +50,21 @@ def test_what_is_narrow_is_seen(case, name):
     assert solution.success and abs(solution.q[-1, 0, 0] - exact) < 100 * (1e-9 + 1e-6 * exact)
 
 
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_the_echo_of_a_narrow_pulse_is_seen(name):
+    groups = [
+        {"name": "in", "places": [[0.0]], "clamped": {"kind": "pulse", "at": 5.3, "width": 1e-3}},
+        {"name": "out", "places": [[1.0]]},
+    ]
+    ready = configure({"dimension": 1, "delay": 1.0, "kernel": {"profile": "gaussian", "length": 1e9},
+                       "operators": {"D": 1.0}, "groups": groups, "strengths": {"in->out": 1.0},
+                       "run": {"until": 10.0, "method": name}})  # fmt: skip
+    solution = solve(ready.system, ready.span, **ready.options)
+    moved = solution.q[:, 1, 0] - 1.0
+    exact = 1e-3 * np.sqrt(2 * np.pi)
+    assert np.all(moved[solution.t < 6.2] == 0.0) and abs(moved[-1] - exact) < 1e-4 * exact
+
+
 @pytest.mark.parametrize("name", FIXED)
 def test_a_pulse_narrower_than_a_fixed_step_is_seen(name):
     solution = integral({"kind": "pulse", "at": 5.3, "width": 0.05}, method=name, dt=1.0)

@@ -169,6 +169,22 @@ def test_the_commands(tmp_path, capsys, monkeypatch):
     assert call("verify", model) == 1 and "DIFFERS" in capsys.readouterr().out
 
 
+def test_a_full_disk_is_named_by_its_output(trained, tmp_path, monkeypatch):
+    safetensors = pytest.importorskip("safetensors", reason=needs_safetensors)
+    import safetensors.numpy as tensors
+
+    from dynsim.export import save_materialized
+
+    def full(*_, **__):
+        raise safetensors.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(tensors, "save_file", full)
+    monkeypatch.setattr(tensors, "save", full)
+    with pytest.raises(OSError, match=r"m\.safetensors cannot be written \(No space left on device\); make room"):
+        save_materialized(trained["mlp"], tmp_path / "m.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_damaged_and_foreign_files_are_named(trained, tmp_path):
     tensors = pytest.importorskip("safetensors.numpy", reason=needs_safetensors)
     from dynsim.export import load_materialized, save_materialized

@@ -236,7 +236,7 @@ def change_hdf5(rng, data, folder):
                 done.append(_change_object(rng, file, Path(folder)))
             except (ValueError, KeyError, RuntimeError, TypeError, OSError, OverflowError) as error:
                 done.append(f"not done: {error}"[:60])
-        if rng.integers(3):  # as in a file of 0.1.0, or of somebody who makes digests: readers then see what was changed
+        if rng.integers(3):  # as in a file of 0.1.0: otherwise readers hardly ever see what was changed
             objects = [file]
             file.visititems(lambda _, item: objects.append(item))
             for item in objects:
