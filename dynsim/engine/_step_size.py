@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+SHORTEST = 10  # spacings of the numbers near t; shorter steps would be made of rounding
 
 
 # A controller is four numbers, so that compiled loops can go on with them: step (dt, or the next length h), and

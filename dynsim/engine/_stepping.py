@@ -15,7 +15,7 @@ from numba.extending import overload
 from ._delay_memory import begin_interval, fill, keep_step
 from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
 from ._received_signals import receive_directly
-from ._step_size import STEP, step_accepted, step_end, step_refused, step_restart
+from ._step_size import SHORTEST, SHRINK, STEP, step_accepted, step_end, step_refused, step_restart
 
 # Why the loop returned, besides NOT_FINITE and UNSOLVED of an evaluation.
 ENOUGH, PAUSED, FULL, TOO_SMALL = 3, 4, 5, 6
@@ -144,7 +144,10 @@ def machine(evaluate, build):
             code, missed = emit_nodes(t, h, parameters, tableau, q, E, trial, counts)
             if code != OK:
                 return code, math.inf
-            error = max(error, missed)
+            # E that jumps within a step is missed by as much in the shortest one, which ends where the jump is; what
+            # that does to q one delay later is as small as the step.
+            if h * SHRINK >= SHORTEST * np.spacing(abs(t)) or not math.isfinite(missed):
+                error = max(error, missed)
         return (OK, error) if all_finite(new_q) and math.isfinite(error) else (NOT_FINITE, math.inf)
 
     @build
@@ -180,7 +183,7 @@ def machine(evaluate, build):
                 if error >= 1.0:
                     counts[REFUSED] += 1
                     step_refused(control, error, k)
-                    if control[STEP] < 10 * np.spacing(abs(clock[NOW])):
+                    if control[STEP] < SHORTEST * np.spacing(abs(clock[NOW])):
                         return code if code != OK else TOO_SMALL
                     continue
                 counts[ACCEPTED] += 1

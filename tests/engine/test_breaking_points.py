@@ -58,7 +58,7 @@ def test_the_echo_of_a_narrow_pulse_is_seen(name):
     ]
     ready = configure({"dimension": 1, "delay": 1.0, "kernel": {"profile": "gaussian", "length": 1e9},
                        "operators": {"D": 1.0}, "groups": groups, "strengths": {"in->out": 1.0},
-                       "run": {"until": 10.0, "method": name}})  # fmt: skip
+                       "run": {"until": 10.0, "method": name, "rtol": 1e-9, "atol": 1e-12}})  # fmt: skip
     solution = solve(ready.system, ready.span, **ready.options)
     moved = solution.q[:, 1, 0] - 1.0
     exact = 1e-3 * np.sqrt(2 * np.pi)
@@ -252,17 +252,20 @@ FULL_ORDER += [
 @pytest.mark.parametrize("kind", ["instant", "retarded", "neutral"])
 @pytest.mark.parametrize(("given", "signal", "name"), FULL_ORDER)
 def test_order_is_kept_across_breaking_points(given, signal, kind, name, reference):
-    system, right = problem(given, signal, kind, 4.0 if METHODS[name].order < 5 else 6.0)
-    steps = [DELAY / n for n in STEPS[METHODS[name].order]]
+    order, counts, rate = METHODS[name].order, STEPS[METHODS[name].order], 4.0
+    if order == 5:  # faster, so that errors are above rounding; of a drive at once the leading ones would cancel
+        rate, counts = (3.0, (32, 48, 64)) if kind == "instant" and given == "drive" else (6.0, counts)
+    system, right = problem(given, signal, kind, rate)
+    steps = [DELAY / n for n in counts]
     errors = []
     for dt in steps:
         solution = solve(system, (0.0, END), method=reference.fixed(name), dt=dt, record=LastOnly())
         errors.append(np.linalg.norm(solution.q[-1] - right))
     fitted = reference.slope(steps, errors)
     print(f"{given} {signal} {kind} {name}: slope {fitted:.3f}, errors {errors}")
-    # A break that is not stepped on costs one order at least. More than the order is seen where the leading error
-    # nearly vanishes at the end: tsit5 with a drive and no delay has 5.5 here, and 5.05 between DELAY / 192 and / 256.
-    assert fitted > METHODS[name].order - 0.1
+    # A break that is not stepped on costs one order at least. More than the order is seen, up to 5.8, where the leading
+    # error is small beside the next.
+    assert fitted > order - 0.1
 
 
 @pytest.mark.parametrize("kind", ["instant", "retarded", "neutral"])
