@@ -26,8 +26,19 @@ def expect_input(path, what="a file that dynsim wrote"):
     return path
 
 
+def lacks_memory(error):
+    """Whether HDF5 could not read since it got no memory: no damage, though it raises the same errors.
+
+    >>> lacks_memory(OSError("Can't synchronously read data (memory allocation failed for raw data chunk)"))
+    True
+    """
+    return isinstance(error, MemoryError) or "memory allocation failed" in str(error)
+
+
 def damaged(path, error):
-    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`."""
+    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`; MemoryError if it got no memory."""
+    if lacks_memory(error):
+        return MemoryError(f"to read {path}")
     return FileError(f"{path} is damaged ({reason(error)}); restore it from a copy or write it again.")
 
 

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from dynsim._files import damaged, lacks_memory
+
 
 def stored_frames(data):
     """How many frames of a dataset are really stored.
@@ -38,7 +40,9 @@ def damaged_rows(data, start, stop):
     for begin, end in rows(start, stop, data.chunks[0] if data.chunks else max(1, stop)):
         try:
             data[begin:end]
-        except (OSError, RuntimeError):
+        except (OSError, RuntimeError) as error:
+            if lacks_memory(error):
+                raise damaged(data.file.filename, error) from error
             yield begin, end
 
 

@@ -23,6 +23,7 @@ from dynsim._files import (
     from_json,
     hard_links_only,
     holds,
+    lacks_memory,
     open_hdf5,
     reading,
     reason,
@@ -335,6 +336,8 @@ class Frames:
             with terminable():
                 block = np.asarray(self._data[first : last + 1 : abs(wanted.step)])
         except (OSError, RuntimeError) as error:
+            if lacks_memory(error):
+                raise damaged(self._data.file.filename, error) from error
             whole = first // self.chunk_length * self.chunk_length  # chunks are damaged as a whole
             begin, end = next(damaged_rows(self._data, whole, len(self)), (first, last + 1))
             where = f"{self._data.file.filename}: frames {begin} to {end - 1} of {self._data.name}"
