@@ -9,7 +9,7 @@ from ._signals import terminable, uninterrupted
 
 __all__ = [
     "DAMAGE", "LARGEST_JSON", "Stored", "claim_hdf5", "damaged", "dataset", "digest", "expect_claim", "expect_input",
-    "expect_output", "expect_sealed", "expect_stored", "from_json", "hard_links_only", "holds", "lacks_memory", "open_hdf5",
-    "process_exists", "read_json", "reading", "reason", "replacing", "replacing_hdf5", "seal", "string", "terminable",
-    "to_json", "uninterrupted", "unwritable", "write_json", "write_whole",
+    "expect_output", "expect_sealed", "expect_stored", "from_json", "hard_links_only", "holds", "lacks_memory",
+    "open_hdf5", "process_exists", "read_json", "reading", "reason", "replacing", "replacing_hdf5", "seal", "string",
+    "terminable", "to_json", "uninterrupted", "unwritable", "write_json", "write_whole",
 ]  # fmt: skip

@@ -36,7 +36,7 @@ def lacks_memory(error):
 
 
 def damaged(path, error):
-    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`; MemoryError if it got no memory."""
+    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`, MemoryError for a lack of it."""
     if lacks_memory(error):
         return MemoryError(f"to read {path}")
     return FileError(f"{path} is damaged ({reason(error)}); restore it from a copy or write it again.")

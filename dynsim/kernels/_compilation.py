@@ -19,8 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numba
+from llvmlite.binding import Linkage
 from numba import types
 from numba.core.caching import CompileResultCacheImpl
+from numba.core.codegen import CPUCodeLibrary
 from numba.extending import intrinsic
 
 from dynsim._check import refusal
@@ -97,6 +99,25 @@ if not numba.config.DISABLE_JIT:
         return types.void(), generate
 
 
+def _keep_own_copies(library):
+    """Let a compiled library of this package use its own copy of every function that it was linked with.
+
+    Numba marks these copies as replaceable. In the process that compiles, they are then replaced by the functions as
+    they were compiled first; in those that load the library from the cache there are only the copies, which were
+    optimised once more, within their callers. The two round differently (fused products, reciprocals), so a result
+    would depend on whether its loop had been found in the cache.
+    """
+    functions = [function for function in library._final_module.functions if not function.is_declaration]
+    if any(function.name.startswith(OURS) for function in functions):
+        for function in functions:
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = "internal"
+    FINALIZE(library)
+
+
+OURS = f"_ZN{len(__name__.partition('.')[0])}{__name__.partition('.')[0]}"  # how the names of compiled functions begin
+FINALIZE = CPUCodeLibrary._finalize_final_module
+CPUCodeLibrary._finalize_final_module = _keep_own_copies
 _forked = False  # whether this process is the copy of one whose threads it lacks
 
 

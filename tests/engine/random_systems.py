@@ -103,8 +103,9 @@ class Problem:
         drive = Signal(generator, n, s, self.end) if generator.random() < 0.5 else None
         self.clamped = {}
         for group in range(count):
-            if generator.random() < 0.25:
-                self.clamped[group] = Signal(generator, int((self.groups == group).sum()), s, self.end)
+            members = int((self.groups == group).sum())
+            if generator.random() < 0.25 and members:
+                self.clamped[group] = Signal(generator, members, s, self.end)
         self.drive = drive
         self.breaks = sorted(b for signal in (drive, *self.clamped.values()) if signal for b in signal.breaks)
         self.system = System(
