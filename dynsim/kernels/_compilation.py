@@ -110,12 +110,13 @@ def _keep_own_copies(library):
     functions = [function for function in library._final_module.functions if not function.is_declaration]
     if any(function.name.startswith(OURS) for function in functions):
         for function in functions:
-            if function.linkage == Linkage.linkonce_odr:
+            if function.linkage in REPLACEABLE:
                 function.linkage = "internal"
     FINALIZE(library)
 
 
 OURS = f"_ZN{len(__name__.partition('.')[0])}{__name__.partition('.')[0]}"  # how the names of compiled functions begin
+REPLACEABLE = (Linkage.linkonce_odr, Linkage.weak_odr)
 FINALIZE = CPUCodeLibrary._finalize_final_module
 CPUCodeLibrary._finalize_final_module = _keep_own_copies
 _forked = False  # whether this process is the copy of one whose threads it lacks
