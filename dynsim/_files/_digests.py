@@ -8,7 +8,7 @@ import numpy as np
 
 from dynsim.errors import FileError
 
-from ._inputs import string
+from ._inputs import DAMAGE, damaged, string
 
 DIGEST = "digest"  # the attribute of an HDF5 object
 
@@ -51,9 +51,15 @@ def seal(item, *names):
 
 def expect_sealed(item, *names):
     """Return an HDF5 object that agrees with its digest; files of 0.1.0 have none. Raises FileError for another."""
-    stored = string(item.attrs.get(DIGEST))
-    if stored is not None and stored != _digest_of(item, names):
-        where = f"{item.file.filename}: {item.name}"
+    where = f"{item.file.filename}: {item.name}"
+    try:
+        stored = string(item.attrs.get(DIGEST))
+        changed = stored is not None and stored != _digest_of(item, names)
+    except FileError:
+        raise
+    except DAMAGE as error:
+        raise damaged(where, error) from error
+    if changed:
         raise FileError(f"{where} is damaged (it is not what its digest says); restore it from a copy.")
     return item
 

@@ -6,6 +6,7 @@ import math
 import operator
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,8 @@ class Trajectory(Plotted):
                 self._read_frames()
                 self._read_parameters()
         except BaseException as error:
-            self.close()
+            with suppress(*DAMAGE):  # HDF5 may be unable to close what it could not read
+                self.close()
             if isinstance(error, DAMAGE) and not isinstance(error, DataError | FileError):
                 raise damaged(self.path, error) from error
             raise
@@ -202,20 +204,28 @@ class Trajectory(Plotted):
 
 def mend_tail(path):
     """Mend what a kill left half written at the end of a file, where it can be; raises as `Trajectory`."""
-    trajectory = Trajectory.__new__(Trajectory)
+    trajectory, unreadable = Trajectory.__new__(Trajectory), None
     try:
         trajectory._read(path, open_hdf5(path))
-    except FileError:  # it may be the only chunk that was half written
-        pass
+    except FileError as error:  # it may be the only chunk that was half written
+        unreadable = error
     else:
         trajectory.close()
         if trajectory._damage is None:
             return
-    with open_hdf5(path, "r+") as file, uninterrupted():
-        found = []
-        file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
-        for data in found:
-            mend(data)
+    file = open_hdf5(path, "r+")
+    try:
+        with file, uninterrupted():
+            found = []
+            file.visititems(lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None)
+            for data in found:
+                mend(data)
+    except DAMAGE as error:
+        if error is file.disk.error:  # the disk refuses, whatever the bytes are
+            raise
+        if unreadable is not None:  # more than a torn end: HDF5 does not find its way in the file
+            raise unreadable from error
+        # What can be read without the torn end is left as it is.
 
 
 class SolutionTrajectory:

@@ -249,6 +249,26 @@ def test_what_no_reader_asks_for_is_validated(tmp_path, where, name):
     assert where.rpartition("/")[2] in found and found.startswith(f"{path}: /") and "not what its digest says" in found
 
 
+def test_a_group_that_hdf5_cannot_list_is_a_finding(tmp_path):
+    path = write(tmp_path / "run.h5")
+    raw, found = path.read_bytes(), []
+    for node in [place.start() for place in re.finditer(b"SNOD", raw)]:
+        path.write_bytes(raw[:node] + b"XNOD" + raw[node + 4 :])
+        found += says_damage(validate, path)
+    assert len(found) == raw.count(b"SNOD") and all(" is damaged (" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"note"])
+def test_attributes_that_h5py_cannot_read_are_findings(tmp_path, name):
+    """A name that is no text, and a type that NumPy has not."""
+    path = write(tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        kind = h5py.h5t.UNIX_D32LE if name == b"note" else h5py.h5t.STD_I8LE
+        h5py.h5a.create(file["particles/view/box"].id, name, kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    (found,) = validate(path)
+    assert re.search(r"run\.h5: /particles/(view|trajectory)/box is damaged", found)
+
+
 def test_groups_of_neurons_have_a_digest(tmp_path):
     path = write(tmp_path / "run.h5")
     flip(path, "particles/native/species")

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import warnings
 
 import h5py
 import numpy as np
@@ -312,6 +314,27 @@ def test_a_lost_file_is_made_again_from_its_checkpoint(stopped, how):
     assert_same(path, whole)
     with Trajectory(path) as trajectory, Trajectory(whole) as expected:
         assert trajectory.parameters == expected.parameters and trajectory.seed == expected.seed
+
+
+def test_a_file_in_which_hdf5_does_not_find_its_way_is_made_again(tmp_path):
+    """Each of the nodes in which HDF5 lists what is in a group in turn."""
+    config = {**CONFIG, "run": {"until": 0.2}}
+    path, whole = tmp_path / "run.h5", tmp_path / "whole.h5"
+    complete(whole, config)
+    again = 0
+    for number in range(whole.read_bytes().count(b"SNOD")):
+        with pytest.raises(KeyboardInterrupt):
+            complete(path, config, checkpoint_seconds=0.0, overwrite=True, stop=stop_after(4))
+        raw = path.read_bytes()
+        node = [place.start() for place in re.finditer(b"SNOD", raw)][number]
+        path.write_bytes(raw[:node] + b"XNOD" + raw[node + 4 :])
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            resume(path)
+        again += any("The run begins anew" in str(warning.message) for warning in said)
+        with Trajectory(path) as trajectory, Trajectory(whole) as expected:
+            assert all(np.array_equal(getattr(trajectory, x)[...], getattr(expected, x)[...]) for x in "qRE")
+    assert again > 3  # the others list what no reader asks for
 
 
 def test_the_command_makes_a_lost_file_again(stopped):
