@@ -8,6 +8,7 @@ import numpy as np
 
 from dynsim.errors import FileError
 
+from ._attributes import attribute, expect_plain
 from ._inputs import DAMAGE, damaged, string
 
 DIGEST = "digest"  # the attribute of an HDF5 object
@@ -53,7 +54,7 @@ def expect_sealed(item, *names):
     """Return an HDF5 object that agrees with its digest; files of 0.1.0 have none. Raises FileError for another."""
     where = f"{item.file.filename}: {item.name}"
     try:
-        stored = string(item.attrs.get(DIGEST))
+        stored = attribute(item, DIGEST, None)
         changed = stored is not None and stored != _digest_of(item, names)
     except FileError:
         raise
@@ -67,12 +68,12 @@ def expect_sealed(item, *names):
 def _digest_of(item, names):
     import h5py
 
-    texts = [f"{name}={_text(item.attrs.get(name))}" for name in names or sorted(item.attrs) if name != DIGEST]
+    texts = [f"{name}={_text(attribute(item, name, None))}" for name in names or sorted(item.attrs) if name != DIGEST]
     if not isinstance(item, h5py.Dataset):
         return digest("\n".join(texts))
     if item.chunks is not None:
         return digest("\n".join([*texts, *map(str, (_type(item), item.shape[1:], item.chunks, item.fletcher32))]))
-    if h5py.check_string_dtype(item.dtype):
+    if h5py.check_string_dtype(expect_plain(item).dtype):
         return digest("\n".join([*texts, item.asstr()[()]]))
     return digest("\n".join(texts), [np.asarray(item[()])])
 

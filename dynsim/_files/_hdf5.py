@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dynsim.errors import DataError, FileError
 
+from ._attributes import attribute, expect_plain
 from ._digests import expect_sealed
-from ._inputs import DAMAGE, damaged, expect_input, expect_stored, string
+from ._inputs import DAMAGE, damaged, expect_input, expect_stored
 from ._outputs import expect_output, give_name, replacing, sync_folder, target_of, temporary_beside
 from ._signals import terminable, uninterrupted
 
@@ -219,7 +220,7 @@ def reading(path, kind=None):
     """
     with open_hdf5(path) as file, terminable():
         try:
-            found = string(file.attrs.get("dynsim"))
+            found = attribute(file, "dynsim", None)
             if kind is not None and found != kind:
                 what = f"a {found} of dynsim" if isinstance(found, str) else "an HDF5 file of another program"
                 raise DataError(f"{path} is {what}; give a {kind} that dynsim wrote.")
@@ -261,6 +262,7 @@ def dataset(file, path, shape=None, kind="f"):
     name = f"{file.filename}: {path}"
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kind:
         raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
+    expect_plain(found)
     if found.is_virtual or found.external:
         raise FileError(f"{name} keeps its data outside of the file; dynsim does not follow that.")
     if shape is not None and (

@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from dynsim._check import as_like, expect_memory
-from dynsim._files import Stored, damaged, expect_sealed, from_json, reading, replacing_hdf5, seal, to_json
+from dynsim._files import Stored, attribute, damaged, expect_sealed, from_json, reading, replacing_hdf5, seal, to_json
 from dynsim.errors import FileError
 
 from ._build import build
@@ -64,9 +64,8 @@ def load_model(path: str | os.PathLike) -> Model:
         If it is damaged.
     """
     with reading(path, "model") as file:
-        attributes = expect_sealed(file, *DESCRIPTION).attrs
-        config = from_json(attributes["config"], path)
-        results = from_json(attributes["results"], path)
+        expect_sealed(file, *DESCRIPTION)
+        config, results = (from_json(attribute(file, name), path) for name in ("config", "results"))
         check_size(config, stored=file.id.get_filesize(), path=path)
         model = build(config)
         model.results = results
@@ -98,7 +97,7 @@ def describe(path: str | os.PathLike) -> dict:
     """
     with reading(path, "model") as file:
         expect_sealed(file, *DESCRIPTION)
-        entries = {name: from_json(file.attrs[name], path) for name in ("config", "results", "parameters")}
+        entries = {name: from_json(attribute(file, name), path) for name in ("config", "results", "parameters")}
         return {**entries.pop("config"), **entries}
 
 

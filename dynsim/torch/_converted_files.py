@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dynsim._check import refusal
 from dynsim._files import (
     Stored,
+    attribute,
     damaged,
     dataset,
     expect_input,
@@ -153,7 +154,7 @@ def _architecture(file, path):
         packed = dataset(file, "program", kind="u")[()].tobytes()
         module = modularise(read_program(_unpacked(packed, path), path))
     else:
-        name = from_json(file.attrs["source"], path)["timm"]
+        name = from_json(attribute(file, "source"), path)["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()
     split_attention(module)
     return module

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynsim._files import (
+    attribute,
     claim_hdf5,
     dataset,
     digest,
@@ -72,7 +73,7 @@ class StoredFits:
             if group is None or "error" not in group.attrs:
                 return None
             parts = [dataset(file, f"{key}/{part}")[()] if holds(group, part) else None for part in PARTS]
-            return FittedWeights(*parts, float(expect_sealed(group).attrs["error"]))
+            return FittedWeights(*parts, float(attribute(expect_sealed(group), "error")))
 
     def keep(self, key, name, fitted):
         """Write a fit."""

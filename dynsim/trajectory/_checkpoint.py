@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import as_instance, refusal
-from dynsim._files import dataset, digest, from_json, hard_links_only, holds, reading, replacing_hdf5, string, to_json
+from dynsim._files import (
+    attribute,
+    dataset,
+    digest,
+    from_json,
+    hard_links_only,
+    holds,
+    reading,
+    replacing_hdf5,
+    to_json,
+)
 from dynsim.errors import DataError, FileError
 
 KINDS = "biufc"  # of numbers in arrays
@@ -91,13 +101,13 @@ def previous_of(path: str | os.PathLike) -> Path:
 def read_checkpoint(path, run):
     """The state in one file; raises as `load_checkpoint`."""
     with reading(path, "checkpoint") as file:
-        if run is not None and (string(file.attrs.get("run")) or "") != run:  # "" in files of 0.1.0
+        if run is not None and (attribute(file, "run", None) or "") != run:  # "" in files of 0.1.0
             do = "move it away to begin this run anew, or restore the file it belongs to"
             raise refusal(path, "a checkpoint of another run", "one of this run", do, error=DataError)
         text = _read(file, "state").tobytes().decode()
         count = len(hard_links_only(file, "arrays")) if holds(file, "arrays") else 0
         arrays = [_read(file, f"arrays/{number}") for number in range(count)]
-        if digest(text, arrays) != file.attrs["digest"]:
+        if digest(text, arrays) != attribute(file, "digest"):
             raise FileError(f"{path} is damaged (its contents do not agree with its digest); use the one before it.")
         return _decode(from_json(text, path), arrays)
 

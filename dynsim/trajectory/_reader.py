@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dynsim._check import expect_memory, refusal
 from dynsim._files import (
     DAMAGE,
+    attribute,
     damaged,
     dataset,
     expect_sealed,
@@ -28,7 +29,6 @@ from dynsim._files import (
     open_hdf5,
     reading,
     reason,
-    string,
     terminable,
     uninterrupted,
 )
@@ -57,7 +57,7 @@ def file_kind(path: str | os.PathLike) -> str:
     'trajectory'
     """
     with reading(path) as file:
-        kind = string(file.attrs.get("dynsim"))
+        kind = attribute(file, "dynsim", None)
         if kind not in ("trajectory", "model"):
             raise DataError(f"{path} is an HDF5 file of another program; give a trajectory or model that dynsim wrote.")
         return kind
@@ -107,16 +107,17 @@ class Trajectory(Plotted):
             raise
 
     def _read_sizes(self):
-        kind = string(self._file.attrs.get("dynsim"))
+        kind = attribute(self._file, "dynsim", None)
         if not holds(self._file, "h5md") or kind != "trajectory":
             what = f"a {kind} of dynsim" if isinstance(kind, str) else "an HDF5 file of another program"
             raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote.")
-        identity = string(expect_sealed(self._file, *_layout.IDENTIFYING).attrs.get("identity"))
+        identity = attribute(expect_sealed(self._file, *_layout.IDENTIFYING), "identity", None)
         self.identity = identity if isinstance(identity, str) else None
-        sizes = expect_sealed(hard_links_only(self._file, _layout.NATIVE)).attrs
-        self.neurons, self.dimension = int(sizes["neurons"]), int(sizes["dimension"])
-        self.copies = int(sizes["copies"])
-        self.signals = int(sizes["signals"]) if "signals" in sizes else None
+        native = expect_sealed(hard_links_only(self._file, _layout.NATIVE))
+        self.neurons, self.dimension = int(attribute(native, "neurons")), int(attribute(native, "dimension"))
+        self.copies = int(attribute(native, "copies"))
+        signals = attribute(native, "signals", None)
+        self.signals = None if signals is None else int(signals)
         given = (self.neurons, self.dimension, self.copies, 1 if self.signals is None else self.signals)
         if min(given) < 1:
             raise FileError(f"{self.path} claims sizes {given}, of which each should be 1 or more; it is damaged.")

@@ -266,7 +266,34 @@ def test_attributes_that_h5py_cannot_read_are_findings(tmp_path, name):
         kind = h5py.h5t.UNIX_D32LE if name == b"note" else h5py.h5t.STD_I8LE
         h5py.h5a.create(file["particles/view/box"].id, name, kind, h5py.h5s.create(h5py.h5s.SCALAR))
     (found,) = validate(path)
-    assert re.search(r"run\.h5: /particles/(view|trajectory)/box is damaged", found)
+    assert re.search(
+        r"run\.h5: /particles/(view|trajectory)/box (is damaged|has attribute note of the type Time)", found
+    )
+
+
+def wrong_type(path, place):
+    """A text becomes a list of any length by one bit of its type; HDF5 would end Python in reading it."""
+    raw = bytearray(path.read_bytes())
+    start = raw.index(b"\x19\x01\x01", place(raw))
+    raw[start + 1] = 3
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(("make", "read", "name"), [(write, Trajectory, "unit"), (model, load_model, "config")])
+def test_an_attribute_of_another_type_is_not_read(tmp_path, make, read, name):
+    path = make(tmp_path / "made.h5")
+    wrong_type(path, lambda raw: raw.index(f"{name}\0".encode()))
+    with pytest.raises(FileError, match=rf"/.* has attribute {name} of the type Vlen instead of texts or numbers"):
+        read(path)
+
+
+def test_a_text_of_another_type_is_not_read(tmp_path):
+    path = write(tmp_path / "run.h5")
+    with h5py.File(path) as file:
+        start = h5py.h5o.get_info(file["parameters/configuration"].id).addr
+    wrong_type(path, lambda raw: start)
+    with pytest.raises(FileError, match=r"configuration has data of the type Vlen instead of texts or numbers"):
+        Trajectory(path)
 
 
 def test_groups_of_neurons_have_a_digest(tmp_path):
