@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dynsim._check import refusal
+from dynsim.errors import FileError
 from dynsim.trajectory import TrajectoryWriter
 
 OBSERVABLES = ("train_loss", "validation_accuracy")
@@ -19,6 +20,10 @@ class TrainingRecord:
             raise refusal("trajectory", "a path for a model without places", "None for a model with ordinary weights")
         if after is not None:  # a training that goes on after this epoch
             self.writer = TrajectoryWriter.append(path, after_step=after, flush_seconds=0)
+            if self.writer.frames <= after:  # one for the beginning and for every epoch
+                self.writer.close()
+                got, do = f"places up to epoch {self.writer.frames - 1}", "restore it from a copy, or begin anew"
+                raise refusal(path, got, f"those up to epoch {after}, as the checkpoint", do, error=FileError)
             return
         first = self.places[0].value
         groups = np.concatenate([np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)])

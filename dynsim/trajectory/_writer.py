@@ -34,7 +34,7 @@ from dynsim.errors import DataError
 
 from . import _layout
 from ._provenance import describe_origin
-from ._reader import Trajectory
+from ._reader import Trajectory, mend_tail
 
 _BUFFER_BYTES = 4 * _layout.BYTES_PER_CHUNK
 _SLACK = 256 * 2**10  # headers, B-tree nodes and the records at the end
@@ -116,8 +116,8 @@ class TrajectoryWriter:
         """Open a trajectory that dynsim wrote and go on behind its last frame.
 
         Frames later than `after_step` (a resumed run starts from its checkpoint, not from the last frame) and
-        uneven tails are cut away first. Raises as `Trajectory` does, OSError if another program has it open, and
-        DataError if its identity is not `run`, where that is given.
+        uneven tails are cut away first, and what a kill left half written is mended. Raises as `Trajectory` does,
+        OSError if another program has it open, and DataError if its identity is not `run`, where that is given.
 
         >>> import tempfile, os
         >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -128,6 +128,7 @@ class TrajectoryWriter:
         ...     writer.frames
         2
         """
+        mend_tail(path)
         writer, old = cls.__new__(cls), Trajectory.__new__(Trajectory)
         file = open_hdf5(path, "r+")
         old._read(path, file)  # closes the file if it is damaged

@@ -1,9 +1,11 @@
 """The other ways of learning, and going on where a training stopped."""
 
+import h5py
 import numpy as np
 import pytest
 
 import dynsim
+from dynsim.errors import FileError
 from dynsim.kernels import Kernel
 from dynsim.layers import softmax_cross_entropy
 from dynsim.learning import Augment, fit, fit_weights, train
@@ -105,6 +107,34 @@ def test_a_training_that_was_stopped_goes_on_bit_for_bit(digits, method, kernel,
         assert trajectory.step.tolist() == list(range(6))
     with pytest.raises(ValueError, match="another model"):
         train(mlp((64, 9, 10), copies=2, dim=3), digits, method=method, resume=True, **paths, **options)
+
+
+def stopped_after_two(digits, folder):
+    """The options of a training of four epochs into a folder, which was stopped after two."""
+    options = {"epochs": 4, "batch": 400, "trajectory": folder / "t.h5", "checkpoint": folder / "c"}
+    train(mlp(WIDTHS, copies=1, dim=2), digits, after_epoch=lambda entry: entry["epoch"] == 2, **options)
+    return options
+
+
+def test_places_that_a_kill_left_half_written_are_mended(digits, tmp_path):
+    options = stopped_after_two(digits, tmp_path)
+    path = options["trajectory"]
+    with h5py.File(path) as file:
+        data = file["particles/native/position/value"]
+        start, frame = data.id.get_chunk_info(0).byte_offset, data[0].nbytes
+    raw = bytearray(path.read_bytes())
+    raw[start + 3 * frame : start + 3 * frame + frame // 2] = b"\7" * (frame // 2)  # of the next epoch
+    path.write_bytes(raw)
+    train(mlp(WIDTHS, copies=1, dim=2), digits, resume=True, **options)
+    with dynsim.trajectory.Trajectory(path) as trajectory:
+        assert trajectory.step.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_training_does_not_go_on_behind_places_that_are_missing(digits, tmp_path):
+    options = stopped_after_two(digits, tmp_path)
+    dynsim.trajectory.TrajectoryWriter.append(options["trajectory"], after_step=1).close()
+    with pytest.raises(FileError, match=r"got places up to epoch 1; expected those up to epoch 2, as the checkpoint"):
+        train(mlp(WIDTHS, copies=1, dim=2), digits, resume=True, **options)
 
 
 def test_augmented_images():
