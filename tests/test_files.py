@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -274,6 +275,32 @@ def test_reading_tells_what_is_wrong(tmp_path):
     with pytest.raises(FileError, match="is damaged"):
         open_hdf5(path)
     assert "ValueError" in str(damaged(path, ValueError()))
+
+
+OPENING = """
+import sys, time
+from contextlib import suppress
+from dynsim._files import open_hdf5
+stop = time.monotonic() + 2
+print("go", flush=True)
+while time.monotonic() < stop:
+    with suppress(ValueError):
+        open_hdf5(sys.argv[1])
+"""
+
+
+def test_a_file_that_is_cut_while_it_is_opened_does_no_harm(tmp_path):
+    """As by a run that gives back the room it reserved: to touch what is gone would end Python."""
+    path = tmp_path / "large.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(8_000_000))
+    reader = subprocess.Popen([sys.executable, "-c", OPENING, path], stdout=subprocess.PIPE)
+    assert reader.stdout.readline() == b"go\n"
+    while reader.poll() is None:
+        for size in (8_400_000, 8_000_000):
+            os.truncate(path, size)
+            time.sleep(0.002)
+    reader.stdout.close()
+    assert reader.returncode == 0
 
 
 def test_json_is_json(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import mmap
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -175,17 +174,20 @@ def _expect_heaps(path):
     A heap begins with a signature and its size and holds pieces, each with its number (0 if it is free) and length.
     Those of our files lie near an end; between, HDF5 can only be stopped by SIGTERM.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for first, last in {(0, SCANNED), (max(0, len(content) - SCANNED), len(content))}:
-            start = content.find(HEAP, first, last)
+    with path.open("rb") as file:
+        for first in {0, max(0, os.fstat(file.fileno()).st_size - SCANNED)}:
+            file.seek(first)
+            # Not mapped: to touch what another program cuts off meanwhile would end this one.
+            content = file.read(SCANNED)
+            start = content.find(HEAP)
             while 0 <= start <= len(content) - 16:
                 place, end = start + 16, min(start + _unpack(content, start + 8), len(content))
                 while place + 16 <= end:
                     number, length = _unpack(content, place) & 0xFFFF, _unpack(content, place + 8)
                     if number == length == 0:
-                        raise damaged(path, f"the heap of texts at byte {start} has no end")
+                        raise damaged(path, f"the heap of texts at byte {first + start} has no end")
                     place += 16 + -(-length // 8) * 8 if number else length
-                start = content.find(HEAP, start + 1, last)
+                start = content.find(HEAP, start + 1)
 
 
 def _unpack(content, place):

@@ -356,6 +356,9 @@ def test_a_heap_of_texts_without_an_end_is_refused(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(FileError, match=f"heap of texts at byte {heap} has no end"):
             dynsim.load_model(path)
+        path.write_bytes(raw[:8] + bytes(2**24) + broken)  # near the end of a large file
+        with pytest.raises(FileError, match=f"heap of texts at byte {heap + 2**24 + 8} has no end"):
+            dynsim.load_model(path)
 
 
 def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
