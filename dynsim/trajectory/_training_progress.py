@@ -34,7 +34,8 @@ class TrainingProgress:
     def __init__(self, folder: str | os.PathLike):
         self.folder, self.path = Path(folder), progress_of(folder)
         self.made, self.begun, self.said, self.lost, self.last = not self.path.exists(), False, False, False, 0.0
-        self.file = open(expect_output(self.path), "a", encoding="utf-8")
+        # Without a buffer: a line that the disk refused must not come back when the file is closed.
+        self.file = open(expect_output(self.path), "ab", buffering=0)
         try:
             self._lock()
         except BaseException:
@@ -63,9 +64,8 @@ class TrainingProgress:
 
     def begin(self, **facts):
         """Write the first line, in place of an earlier training's."""
-        self.file.truncate(0)
         self.began, self.begun = clock.monotonic(), True
-        self._append({**facts, **this_process()})
+        self._append({**facts, **this_process()}, anew=True)
 
     def batch(self, done: int, total: int, **facts):
         """Say how far it is, if the last line is old enough."""
@@ -84,12 +84,15 @@ class TrainingProgress:
             self.said = True
             self._append({"status": status, "message": message})
 
-    def _append(self, entry):
+    def _append(self, entry, anew=False):
         if self.lost:
             return
+        line = (to_json(entry) + "\n").encode()
         try:
-            self.file.write(to_json(entry) + "\n")
-            self.file.flush()
+            if anew:
+                self.file.truncate(0)
+            while line:
+                line = line[self.file.write(line) :]
         except OSError as error:
             self.lost = True
             warnings.warn(f"{self.path} cannot be written ({error}); the training goes on unwatched", stacklevel=2)
@@ -102,9 +105,11 @@ class TrainingProgress:
             if error is not None:
                 self.end(None, "Interrupted." if issubclass(kind, KeyboardInterrupt | SystemExit) else str(error))
         finally:
-            if self.made and not self.begun:  # as if it had never been
-                self.path.unlink(missing_ok=True)
-            self.file.close()
+            with suppress(OSError):  # the training is what it is, whatever becomes of this file
+                if self.made and not self.begun:  # as if it had never been
+                    self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.file.close()
 
 
 def _entries(path):

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -180,6 +182,46 @@ def test_a_progress_that_cannot_be_written_does_not_stop_a_training(tmp_path):
     with TrainingProgress(tmp_path):
         with pytest.raises(OSError, match="is in use"):
             TrainingProgress(tmp_path)
+
+
+FULL = """
+import resource, signal, sys, warnings
+from dynsim.trajectory import TrainingProgress
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+warnings.simplefilter("ignore")
+with TrainingProgress(sys.argv[1]) as progress:
+    if sys.argv[2] == "later":
+        progress.begin(epochs=3)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120, 120))
+    progress.begin(epochs=3, method="x" * 60)
+    for epoch in range(4):
+        progress.epoch({"epoch": epoch, "note": "y" * 60})
+    progress.end(0, "done")
+print("ended well")
+"""
+
+
+@pytest.mark.parametrize("when", ["first", "later"])
+def test_a_disk_that_is_full_does_not_fail_a_training_that_ended_well(tmp_path, when):
+    pytest.importorskip("resource")
+    ended = subprocess.run([sys.executable, "-c", FULL, tmp_path, when], capture_output=True, text=True, check=False)
+    assert ended.stdout == "ended well\n" and not ended.stderr
+
+
+def test_what_the_system_refuses_of_a_progress_is_a_warning(tmp_path):
+    class Refusing:
+        """A file of a server that is away."""
+
+        def truncate(self, *_):
+            raise OSError("stale handle")
+
+        close = write = truncate
+
+    with TrainingProgress(tmp_path) as progress:
+        progress.file.close()
+        progress.file = Refusing()
+        with pytest.warns(UserWarning, match="stale handle.*goes on unwatched"):
+            progress.begin(epochs=1)
 
 
 def test_a_misspelt_command_is_told_the_nearest(run, capsys):
