@@ -43,8 +43,11 @@ def command(file, once, every, as_json):
         while True:
             alive = progress.alive()  # asked before reading: what was written last is not missed
             entries = progress.new()
-            alive = alive or (progress.begun is not None and progress.ended is None and progress.alive())
+            alive = alive or (progress.ended is None and progress.alive())
             last = entries[-1] if entries else last
+            if once and progress.waiting():
+                show.line({"file": str(file), "running": True})
+                return
             if once:
                 show.line(_report(file, progress, last, alive))
                 return
@@ -60,7 +63,7 @@ def _report(file, progress, entry, alive):
     """The report at an entry, as one dictionary."""
     begun, ended = progress.begun or {}, progress.ended or {}
     report = {"file": str(file), "running": alive}
-    report |= _of_training(begun, entry) if "epochs" in begun else _of_run(begun, entry)
+    report |= _of_training(begun, entry) if "epochs" in begun or file.is_dir() else _of_run(begun, entry)
     if not alive:
         report |= {"status": ended.get("status"), "message": ended.get("message") or _lost(file, begun)}
     return report
@@ -75,16 +78,17 @@ def _of_run(begun, entry):
 
 
 def _of_training(begun, entry):
-    report, epochs = {"epochs": begun["epochs"]}, begun["epochs"]
+    epochs = begun.get("epochs")  # none where it has not begun
+    report = {"epochs": epochs}
     if "total" in entry:
         report["progress"] = round(entry["done"] / max(1, entry["total"]), 6)
-    elif "validation_accuracy" in entry:
+    elif epochs and "validation_accuracy" in entry:
         report["progress"] = round(entry["epoch"] / max(1, epochs), 6)
     return report | entry | {"epochs": epochs}
 
 
 def _lost(file, begun):
-    if "epochs" in begun:
+    if "epochs" in begun or file.is_dir():
         return "The training did not end properly, as after a kill; go on with the command that began it and --resume."
     return f"The run did not end properly, as after a kill; go on with: dynsim resume {file}"
 
@@ -154,4 +158,4 @@ def _text(report):
         parts.append(f"{report['frames']:,} frames")
     if "seconds" in report:
         parts.append(f"{report['seconds']:.0f} s")
-    return "   ".join(parts)
+    return "   ".join(parts) or "not begun yet"

@@ -11,6 +11,7 @@ import os
 import socket
 import time as clock
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,25 @@ class Progress:
 
     def alive(self) -> bool:
         """Return whether the run's process exists, as far as can be known: on another machine it is assumed."""
+        return self._goes_on() or self._held()
+
+    def waiting(self) -> bool:
+        """Return whether a training holds the folder and has not begun: what the file says is an earlier one's."""
+        return not self._goes_on() and self._held()
+
+    def _held(self):
+        """Whether the file is locked, as that of a training is from before its first line to its end."""
+        with suppress(ImportError, OSError):  # a system or a file system without locks, or no file any more
+            import fcntl
+
+            with open(self.path, "rb") as file:
+                try:
+                    fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return True
+        return False
+
+    def _goes_on(self):
         if self.begun is None or self.ended is not None:
             return False
         if self.begun.get("host") != socket.gethostname():

@@ -14,6 +14,7 @@ from dynsim.errors import FileError
 from ._run_progress import progress_of, this_process
 
 SECONDS = 1.0  # between two lines of one epoch
+LOOKS = 3  # at the lock: who watches takes it, too, for a moment
 
 
 class TrainingProgress:
@@ -46,12 +47,16 @@ class TrainingProgress:
         with suppress(ImportError):  # a system without such locks
             import fcntl
 
-            try:
-                fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._in_use() from None
-            except OSError:  # a file system without locks
-                return
+            for left in reversed(range(LOOKS)):
+                try:
+                    fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not left:
+                        raise self._in_use() from None
+                    clock.sleep(0.01)
+                except OSError:  # a file system without locks
+                    return
             # The holder before may have removed the file between opening and locking.
             if not (self.path.exists() and os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))):
                 raise self._in_use()

@@ -100,6 +100,31 @@ def test_a_training_is_followed(halted, start, run, capsys):
     assert "Test accuracy" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_training_that_holds_its_folder_and_has_not_begun_is_alive(start, run, tmp_path, capsys, earlier):
+    if earlier:
+        with TrainingProgress(tmp_path) as progress:
+            progress.begin(epochs=2)
+            progress.end(0, "the earlier one")
+    with TrainingProgress(tmp_path) as progress:
+        assert run("watch", tmp_path, "--once") == 0 and capsys.readouterr().out == "not begun yet\n"
+        assert run("watch", tmp_path, "--once", "--json") == 0
+        assert json.loads(capsys.readouterr().out) == {"file": str(tmp_path), "running": True}
+        if not earlier:
+            watcher = start("watch", tmp_path, "--json", "--every", "0.05")
+        progress.begin(epochs=3)
+        progress.end(0, "the later one")
+    if not earlier:
+        assert json.loads(watcher.communicate()[0].splitlines()[-1])["message"] == "the later one"
+
+
+def test_a_training_that_was_killed_before_it_began_goes_on_by_its_own_command(run, tmp_path, capsys):
+    (tmp_path / "training.progress").touch()
+    assert run("watch", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "go on with the command that began it and --resume" in said and "dynsim resume" not in said
+
+
 def test_a_training_that_was_killed_or_interrupted_is_told_from_one_that_goes_on(halted, run, capsys):
     process, folder = halted
     process.stop(signal.SIGKILL)
