@@ -99,6 +99,42 @@ def replacing(path, previous=None, *, overwrite=True, source=None):
         sync_folder(target.parent)
 
 
+class SetAside:
+    """Files under another name, so that nobody takes them for those that are being made, until these are there.
+
+    What a killed process left aside stays there, or is put back, too.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> _ = path.write_text("old")
+    >>> aside = SetAside(path)
+    >>> path.exists()
+    False
+    >>> aside.put_back()
+    >>> path.read_text()
+    'old'
+    """
+
+    def __init__(self, *paths):
+        self.places = {Path(path): Path(f"{path}.earlier") for path in paths}
+        for path, aside in self.places.items():
+            if path.exists():
+                os.replace(path, aside)
+
+    def remove(self):
+        """Part with them; then there is nothing to put back."""
+        for aside in self.places.values():
+            aside.unlink(missing_ok=True)
+
+    def put_back(self):
+        """Give them their names again, where nothing has taken these."""
+        for path, aside in self.places.items():
+            if aside.exists() and not path.exists():
+                os.replace(aside, path)
+
+
 def write_whole(path, content, *, source=None):
     """Write a text or bytes to `path` as `replacing` does."""
     with replacing(path, source=source) as temporary:

@@ -95,7 +95,7 @@ def _train(output, network, data, method, told, **options):
                 _remove_new(output, before)
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            click.echo(_interruption(output, kept), err=True)
+            click.echo(_interruption(output, kept, method), err=True)
             raise SystemExit(130) from None
     return result, moves
 
@@ -127,14 +127,15 @@ def _remove_new(output, before):
             (output / name).unlink(missing_ok=True)
 
 
-def _interruption(output, kept):
+def _interruption(output, kept, method):
     """What is left after Ctrl-C, and how to go on."""
     if not can_resume():
         return "Interrupted."
     if not kept:
         return "Interrupted before the first epoch was finished: nothing was kept."
     best = ""
-    if (output / "model.h5").exists() and (output / "metrics.jsonl").exists():
+    # A fit writes its model at the end only; one that is there is an earlier one.
+    if method != "fit" and (output / "model.h5").exists() and (output / "metrics.jsonl").exists():
         lines = (output / "metrics.jsonl").read_bytes().splitlines()
         entries = [from_json(line, output / "metrics.jsonl") for line in lines]
         entry = max(reversed(entries), key=lambda entry: entry["validation_accuracy"], default=None)

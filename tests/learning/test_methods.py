@@ -137,6 +137,25 @@ def test_a_training_does_not_go_on_behind_places_that_are_missing(digits, tmp_pa
         train(mlp(WIDTHS, copies=1, dim=2), digits, resume=True, **options)
 
 
+def failing(images, generator):
+    raise ArithmeticError("in the first batch")
+
+
+def test_a_training_that_fails_at_once_leaves_what_it_began_from(digits, tmp_path):
+    best, checkpoint = tmp_path / "m.h5", tmp_path / "c"
+    options = {"epochs": 2, "batch": 400, "best": best, "checkpoint": checkpoint}
+    train(mlp(WIDTHS, copies=1, dim=2), digits, **options)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"m.h5", "c", "c.previous"}
+    with pytest.raises(ArithmeticError):
+        train(dynsim.load_model(best), digits, augment=failing, **options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    aside = []
+    train(dynsim.load_model(best), digits, progress=lambda *_, **__: aside.append(checkpoint.exists()), **options)
+    assert not aside[0] and aside[-1]  # the earlier one is not gone on from if this one is killed
+    assert {path.name for path in tmp_path.iterdir()} == set(before)
+
+
 def test_augmented_images():
     images = np.zeros((2, 1, 9, 9), np.float32)
     images[:, 0, 2, 3] = 1.0
