@@ -54,6 +54,7 @@ class BreakingPoints:
     def __init__(self, start, delay, known=NONE, *, order=1, neutral=False, before=NONE):
         self.start, self.delay, self.order, self.neutral = start, delay, order, neutral
         self.known, self.current = known[np.argsort(known[:, 0], kind="stable")], np.zeros(1, np.int64)
+        self.origin = np.array([start], float)
         self.passed = None  # lists what has left the window, where it is wanted
         if not delay:
             self.window = self._instant()
@@ -81,10 +82,15 @@ class BreakingPoints:
         self.window = window
 
     @property
-    def arrays(self):
-        """For compiled loops: the current place, times, pasts, and where the grid of fixed steps begins anew."""
-        window = self.window
-        return self.current, window.times, window.pasts, window.sources == self.start, np.array([self.start])
+    def window(self):
+        """The breaking points that are listed."""
+        return self._window
+
+    @window.setter
+    def window(self, window):
+        # For compiled loops: the current place, times, pasts, where the grid of fixed steps begins anew, and the start.
+        self._window = window
+        self.arrays = self.current, window.times, window.pasts, window.sources == self.start, self.origin
 
     def within(self):
         """A time inside the current interval, by which signals that jump know on which side they are."""

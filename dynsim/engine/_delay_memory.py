@@ -141,9 +141,10 @@ class DelayMemory:
     def grow(self):
         """Make sure that one more segment fits, by doubling the ring, and that breaking points are known ahead."""
         self.breaks.extend()
-        used, capacity = np.arange(self.firsts[0], self.firsts[-1]), len(self.times)
-        if not self.nodes or len(used) < capacity:
+        capacity = len(self.times)
+        if not self.nodes or self.firsts[-1] - self.firsts[0] < capacity:
             return
+        used = np.arange(self.firsts[0], self.firsts[-1])
         more = max(FIRST_CAPACITY, 2 * capacity)
         times = np.empty((more, 2))
         q, E = (np.empty((more, self.nodes, int(np.prod(shape)))) for shape in self.shapes)

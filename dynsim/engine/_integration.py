@@ -15,7 +15,7 @@ from ._interpolation import DenseOutput, Step
 from ._machine import Machine, SignalsAtOnce
 from ._recorder import Recorder, Times, time_slack
 from ._solution import Solution
-from ._step_size import AdaptiveSteps, FixedSteps, first_step
+from ._step_size import SHORTEST, AdaptiveSteps, FixedSteps, first_step
 from ._stepping import ENOUGH, FULL, PAUSED
 
 BEYOND = 0.5 * np.finfo(float).max  # a span without end: times near it have a spacing, infinity has none
@@ -39,6 +39,7 @@ class Integration:
         self.control = None
         self.started = False  # whether the machine holds a state
         self.free = True  # whether the state is also one of a run over a longer span
+        self.before = 0  # steps of the run that goes on
         self.left = None  # the state that a run goes on from which ended within a step
 
     def go(self):
@@ -71,7 +72,7 @@ class Integration:
             raise trouble.refusal from None
         if options.resume is None or isinstance(options.record, Times):
             self.recorder.at(machine.t, machine.q, machine.R, machine.E, stepped=False)
-        self.free = not self._bound()
+        self.free = self.free and not self._bound()
 
     def _first_evaluation(self):
         """q', R and E at the start, where a function that gives what is no number at all is refused as an argument."""
@@ -88,8 +89,10 @@ class Integration:
             return FixedSteps(options.dt, machine.t)
         h, order = options.first_step, self.tableau.error_order
         if h is None:
-            h = first_step(machine, machine.stop()[0] - machine.t, order, options.rtol, options.atol)
-            h = max(h, 10 * np.spacing(abs(machine.t)))
+            stop = machine.stop()[0]
+            h, cut = first_step(machine, stop - machine.t, order, options.rtol, options.atol)
+            h = max(h, SHORTEST * np.spacing(abs(machine.t)))
+            self.free = not (cut and stop != machine.stop(BEYOND)[0])
         return AdaptiveSteps(h, order, self._longest())
 
     def _longest(self):
@@ -100,8 +103,7 @@ class Integration:
     def _steps(self):
         machine, options = self.machine, self.options
         while machine.t < options.t1:
-            accepted, refused, _ = machine.numbers
-            left = CHUNK if options.max_steps is None else options.max_steps - accepted - refused
+            left = CHUNK if options.max_steps is None else options.max_steps - self._taken()
             if left <= 0:
                 return -1, (
                     f"max_steps = {options.max_steps} steps reached at t = {machine.t:.9g}, before the end "
@@ -111,6 +113,11 @@ class Integration:
             if outcome is not None:
                 return outcome
         return 0, "Reached the end of the time span."
+
+    def _taken(self):
+        """Steps taken and refused that count towards max_steps: also those before the run was stopped."""
+        accepted, refused, _ = self.machine.numbers
+        return self.before + accepted + refused
 
     def _advance(self, left):
         """Take steps up to the next at which Python has something to do; the outcome if the run ends there."""
@@ -226,6 +233,7 @@ class Integration:
             "recorded": self.recorder.steps,
             "events": self.options.events.state(),
             "free": self.free,
+            "taken": self._taken(),
             "start": None if start is None else start.copy(),
             "breaks": self.breaks.state(),
             "memory": self.memory.state(machine.pending),
@@ -239,6 +247,9 @@ class Integration:
         fixed = options.dt is not None
         self.control = FixedSteps(options.dt, machine.t) if fixed else AdaptiveSteps(1.0, order, self._longest())
         self.control.restore(state["control"])
+        self.free = bool(state["free"])
+        taken, most = int(state["taken"]), options.max_steps
+        self.before = 0 if most is None or taken >= most else taken  # one that max_steps ended counts anew
         self.recorder.go_on(machine.t, int(state["recorded"]))
         self.breaks.restore(state["breaks"], machine.t)
         self.memory.restore(state["memory"])

@@ -97,6 +97,15 @@ class EvenTimes:
         k = self.skipped + range(len(self))[k]
         return (self._first + k * self._each) / self._over  # Python rounds quotients of whole numbers correctly
 
+    def after(self, t):
+        """The first time of this start and distance, beyond the end too, that is not before t.
+
+        >>> EvenTimes(0.1, 0.4, 4).after(0.55)
+        0.6
+        """
+        steps = math.ceil((_decimal(t) - _decimal(self.start)) / self.distance)
+        return (self._first + steps * self._each) / self._over
+
     def reaching(self, end):
         """How many times of this start and distance end at `end`, or None if it is not one of them."""
         steps = (_decimal(end) - _decimal(self.start)) / self.distance

@@ -263,7 +263,7 @@ def _start_of(state, system, t1):
     keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
     if not isinstance(state, dict) or not keys <= set(state):
         raise refusal("resume", type(state).__name__, "a state of `checkpoint` or Solution.state", error=TypeError)
-    if "breaks" not in state:
+    if not {"breaks", "free", "taken"} <= set(state):
         raise refusal("resume", "a state without breaking points, as of version 0.1.0", "one that this version made")
     H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
     for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):

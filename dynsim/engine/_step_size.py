@@ -126,18 +126,20 @@ class AdaptiveSteps:
 
 
 def first_step(machine, longest, order, rtol, atol):
-    """Hairer's starting step: compares the sizes of q, q' and a difference of q'."""
+    """Hairer's starting step, by the sizes of q, q' and a difference of q', and whether `longest` made it another."""
     t0, q, f = machine.t, machine.q, machine.f
     scale = atol + rtol * np.abs(q)
     d0, d1 = _rms(q / scale), _rms(f / scale)
-    h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, longest)
+    wanted = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
+    h0 = min(wanted, longest)
     try:
         f1, _, _ = machine.evaluate(t0 + h0, q + h0 * f)
     except ArithmeticError:
-        return h0 * 1e-3
+        return h0 * 1e-3, wanted > longest
     d2 = _rms((f1 - f) / scale) / h0
     h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** (1.0 / (order + 1))
-    return min(100 * h0, h1, longest)
+    h = min(100 * h0, h1)
+    return min(h, longest), max(wanted, h) > longest
 
 
 def _rms(x):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim._check import as_instance, refusal
+from dynsim._check import as_flag, as_instance, refusal
 from dynsim._files import (
     attribute,
     dataset,
@@ -25,11 +25,14 @@ from dynsim.errors import DataError, FileError
 KINDS = "biufc"  # of numbers in arrays
 
 
-def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = None) -> None:
+def save_checkpoint(
+    path: str | os.PathLike, state: dict, *, run: str | None = None, keep_previous: bool = True
+) -> None:
     """Write a state to `path`, whole or not at all; the one before is kept as `path` + ".previous".
 
     `state` is a dict of numbers, strings, None, NumPy arrays, and dicts and lists of them; `run` the identity of the
-    run that it belongs to. Raises OSError if it cannot be written; the old checkpoints are then as they were.
+    run that it belongs to. With keep_previous=False the one before is replaced, and that before it kept. Raises OSError
+    if it cannot be written; the old checkpoints are then as they were.
 
     >>> import tempfile, numpy as np
     >>> path = Path(tempfile.mkdtemp()) / "run.checkpoint"
@@ -39,9 +42,9 @@ def save_checkpoint(path: str | os.PathLike, state: dict, *, run: str | None = N
     """
     if run is not None:
         as_instance(run, str, "run")
-    arrays = []
+    arrays, previous = [], previous_of(path) if as_flag(keep_previous, "keep_previous") else None
     text = to_json(_encode(as_instance(state, dict, "state"), arrays))
-    with replacing_hdf5(path, previous=previous_of(path)) as file:
+    with replacing_hdf5(path, previous=previous) as file:
         file.attrs["dynsim"] = "checkpoint"
         file.attrs["digest"] = digest(text, arrays)
         if run is not None:

@@ -167,7 +167,7 @@ def resume(
         parameters = {**parameters, "config": ready.config}
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
-    checkpoint = None if frames is None else _checkpoint_within(path, identity, frames)
+    checkpoint = None if frames is None else _checkpoint_within(path, identity, frames, ready.span[1])
     if checkpoint is None:
         return run(
             ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
@@ -183,6 +183,7 @@ def resume(
         kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
 
     stream.origin = {"parameters": to_json(parameters), "seed": begun["seed"], "dtype": begun["dtype"]}
+    stream.free = checkpoint.get("until") is None
 
     def append():
         writer = TrajectoryWriter.append(path, after_step=kept - 1, run=identity, flush_seconds=flush_seconds)
@@ -226,16 +227,20 @@ def stored_run(path: str | os.PathLike) -> dict:
         raise
 
 
-def _checkpoint_within(path, identity, frames):
-    """The newest checkpoint of a run that is not ahead of the frames of its file, or None."""
+def _checkpoint_within(path, identity, frames, end):
+    """The newest checkpoint of a run to `end` that is not ahead of the frames of its file, or None."""
     try:
         checkpoint = load_checkpoint(checkpoint_of(path), run=identity or "")
     except FileNotFoundError:
         return None
-    if checkpoint["frames"] > frames:  # the file has lost some
+
+    def fits():
+        return checkpoint["frames"] <= frames and checkpoint.get("until") in (None, end)
+
+    if not fits():  # the file has lost some frames, or the run is to go further
         with suppress(FileNotFoundError, FileError, DataError):
             checkpoint = read_checkpoint(previous_of(checkpoint_of(path)), identity or "")
-    return checkpoint if checkpoint["frames"] <= frames else None
+    return checkpoint if fits() else None
 
 
 def _prolonged(config, until):
@@ -247,7 +252,7 @@ def _prolonged(config, until):
     if "frames" in run:
         run["frames"] = EvenTimes(start, end, run["frames"]).reaching(until)
         if run["frames"] is None:
-            later = start + -(-(until - start) // (end - start)) * (end - start)
+            later = EvenTimes(start, end, config["run"]["frames"]).after(until)
             expected = f"a time that its evenly spaced frames meet, such as {later!r}"
             raise refusal("--until", repr(until), expected, "or begin another run")
     return {**config, "run": {**run, "until": until}}
@@ -264,7 +269,10 @@ class _Stream:
         if progress_seconds is not None:
             as_number(progress_seconds, "progress_seconds", minimum=0)
         self.stop = as_callable(stop, "stop")
-        self.writer, self.last, self.bound = None, clock.monotonic(), False
+        self.writer, self.last = None, clock.monotonic()
+        # Whether a state was met from which on this run is another one than a longer one; whether the last that was
+        # kept is also one of a longer run.
+        self.bound, self.free = False, True
         self.origin = {}  # what a run needs to begin anew, should its file be lost
 
     def run(self, system, span, method, options, make):
@@ -310,18 +318,26 @@ class _Stream:
             self.sink(t, q, R, E)
 
     def checkpoint(self, t, state, bound):
-        """After every step, until what follows depends on where the span ends: that end may be moved later on."""
+        """After every step: the last state that does not depend on where the span ends is kept, and later ones beside.
+
+        That end may be moved later on, which the run can follow from the former only; a run that is stopped goes on
+        from the latter to the same end.
+        """
         self.begin()
         if self.progress is not None:
             self.progress.step(t, state, self.writer.frames)
         stopping = self.stop is not None and self.stop()
-        due = self.seconds is not None and (bound or clock.monotonic() - self.last >= self.seconds)
-        if (due or stopping) and not self.bound:
+        last_free = bound and not self.bound
+        due = self.seconds is not None and (last_free or clock.monotonic() - self.last >= self.seconds)
+        if due or stopping:
             self.writer.flush()  # frames first: a checkpoint is never ahead of its file
             content = {"frames": self.writer.frames, "state": state(), **self.origin}
-            if content["state"]["free"]:  # else no state is one of a longer run: not even the first step was free
-                save_checkpoint(checkpoint_of(self.path), content, run=self.writer.identity)
-            self.last, self.bound = clock.monotonic(), bound
+            free = content["state"]["free"]
+            content["until"] = None if free else float(self.begun[1][1])
+            path, run = checkpoint_of(self.path), self.writer.identity
+            save_checkpoint(path, content, run=run, keep_previous=free or self.free)
+            self.last, self.free = clock.monotonic(), free
+        self.bound = self.bound or bound
         if stopping:
             raise KeyboardInterrupt
 

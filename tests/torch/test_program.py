@@ -52,7 +52,7 @@ def test_convert_writes_a_model_that_comes_back(program, tmp_path, capsys):
     assert torch.equal(load_converted(output)(x), answers)
     assert found["bytes"] == output.stat().st_size and not output.with_name("model.h5.fits").exists()
     with pytest.raises(SystemExit):
-        main(arguments[:-1])
+        main([*arguments[:-1], "--overwrite"])
     assert "3 of" in capsys.readouterr().out
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from dynsim.engine import configure
 from dynsim.errors import DataError, FileError
-from dynsim.trajectory import Trajectory, resume, run, validate
+from dynsim.trajectory import Trajectory, load_checkpoint, resume, run, validate
 
 # About 1,600 steps, with all that a run does: delays, adaptive steps, all signals.
 CONFIG = {
@@ -227,6 +227,62 @@ def stopped(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         complete(tmp_path / "run.h5", config, checkpoint_seconds=0.0, stop=stop_after(200))
     return tmp_path / "run.h5", tmp_path / "whole.h5"
+
+
+# A neuron drifts towards a wall: until it is met steps grow beyond half of the span, then they are short.
+WALL = {
+    "seed": 1,
+    "dimension": 1,
+    "kernel": {"profile": "exponential", "length": 0.5},
+    "operators": {"D": [[[1.0]], [[0.0]]]},
+    "groups": [
+        {"name": "drifting", "neurons": 1, "places": [[0.0]], "drive": 1.0},
+        {"name": "wall", "neurons": 1, "places": [[60.0]], "clamped": 1.0},
+    ],
+    "strengths": {"wall->drifting": -1e4},
+    "run": {"until": 100.0, "rtol": 1e-10, "atol": 1e-12},
+}
+
+
+def test_a_run_keeps_checkpoints_after_a_step_that_its_end_shortened(tmp_path):
+    complete(tmp_path / "whole.h5", WALL)
+    complete(tmp_path / "longer.h5", {**WALL, "run": {**WALL["run"], "until": 130.0}})
+    path = tmp_path / "run.h5"
+    with pytest.raises(KeyboardInterrupt):
+        complete(path, WALL, checkpoint_seconds=0.0, stop=stop_after(80))
+    kept = load_checkpoint(tmp_path / "run.h5.checkpoint")
+    assert kept["frames"] == 81 and kept["until"] == 100.0 and not kept["state"]["free"]
+    free = load_checkpoint(tmp_path / "run.h5.checkpoint.previous")
+    assert free["until"] is None and free["state"]["t"] < 60.0
+    for name in ("run.h5", "run.h5.checkpoint", "run.h5.checkpoint.previous"):
+        (tmp_path / name.replace("run", "other")).write_bytes((tmp_path / name).read_bytes())
+    resume(path)
+    assert_same(path, tmp_path / "whole.h5")
+    resume(tmp_path / "other.h5", 130.0)  # from the state before
+    assert_same(tmp_path / "other.h5", tmp_path / "longer.h5")
+
+
+def test_the_first_step_of_a_longer_run_is_its_own(tmp_path):
+    group = {"neurons": 2, "places": [[1.0], [2.0]]}
+    group["drive"] = {"kind": "sine", "height": 10.0, "offset": 0.001, "frequency": 0.159}
+    config = {"dimension": 1, "operators": {"D": 1.0}, "strengths": 0.0, "groups": [group], "run": {"until": 3.0}}
+    longer = {**config, "run": {"until": 60.0}}
+    complete(tmp_path / "run.h5", config)
+    resume(tmp_path / "run.h5", 60.0)
+    complete(tmp_path / "whole.h5", longer)
+    assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+
+
+def test_most_steps_are_counted_over_all_parts_of_a_run(tmp_path):
+    config = {**CONFIG, "run": {"until": 60.0, "max_steps": 50}}
+    complete(tmp_path / "whole.h5", config)
+    path = tmp_path / "run.h5"
+    for count in (20, 12):
+        with pytest.raises(KeyboardInterrupt):
+            (complete(path, config, stop=stop_after(count)) if count == 20 else resume(path, stop=stop_after(count)))
+    solution = resume(path)
+    assert solution.status == -1 and "max_steps = 50" in solution.message
+    assert_same(path, tmp_path / "whole.h5")
 
 
 @pytest.mark.parametrize("at", [0.0, 0.125, np.nextafter(0.125, 1.0), 0.2])
