@@ -65,7 +65,7 @@ def load_source(source: str | Path) -> tuple[nn.Module, dict]:
         return plain_convolutions(timm.create_model(name, pretrained=bool(weights))).eval(), {"timm": name}
     if Path(text).suffix != ".pt2":
         raise refusal("model", text, "a .pt2 file of torch.export.save, or timm:NAME", error=DataError)
-    return modularise(load_program(text)), {"program": text}
+    return modularise(load_program(text), name=text), {"program": text}
 
 
 def load_weights(module: nn.Module, path: str | Path) -> nn.Module:
@@ -152,7 +152,7 @@ def load_converted(path: str | Path) -> nn.Module:
 def _architecture(file, path):
     if holds(file, "program"):
         packed = dataset(file, "program", kind="u")[()].tobytes()
-        module = modularise(read_program(_unpacked(packed, path), path))
+        module = modularise(read_program(_unpacked(packed, path), path), name=path)
     else:
         name = from_json(attribute(file, "source"), path)["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()

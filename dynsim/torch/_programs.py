@@ -42,10 +42,11 @@ def read_program(file, name):
         raise damaged(name, error) from None
 
 
-def modularise(program: torch.export.ExportedProgram) -> nn.Module:
+def modularise(program: torch.export.ExportedProgram, *, name: str = "the program") -> nn.Module:
     """The program as a module in which convolutions, full layers and embeddings are modules with weights.
 
-    A weight that several operations use, or that is computed, stays where it is.
+    A weight that several operations use, or that is computed, stays where it is. Raises FileError, which names the file
+    `name`, if the program contradicts itself, as after a change of its file.
 
     Examples
     --------
@@ -53,6 +54,13 @@ def modularise(program: torch.export.ExportedProgram) -> nn.Module:
     >>> [type(part).__name__ for part in modularise(program).modules() if isinstance(part, nn.Linear)]
     ['Linear']
     """
+    try:
+        return _modularised(program)
+    except Exception as error:  # a program that was changed can make torch raise anything
+        raise damaged(name, error) from error
+
+
+def _modularised(program):
     module = program.module()
     aten = torch.ops.aten
     makers = {
