@@ -287,7 +287,10 @@ class Stored:
 
     def __init__(self, file, path, kind):
         self.file, self.path, self.kind = file, path, kind
-        self.names = list(hard_links_only(file, path))
+        group = hard_links_only(file, path)
+        if not hasattr(group, "keys"):  # a dataset, which may claim any length
+            raise FileError(f"{file.filename}: {path} is no group; the file is damaged.")
+        self.names = list(group)
 
     def __getitem__(self, name):
         if name not in self.names:

@@ -27,7 +27,7 @@ def expect_input(path, what="a file that dynsim wrote"):
 
 
 def lacks_memory(error):
-    """Whether HDF5 could not read since it got no memory: no damage, though it raises the same errors.
+    """Whether HDF5 could not read since it got no memory: it raises the same errors as for damage.
 
     >>> lacks_memory(OSError("Can't synchronously read data (memory allocation failed for raw data chunk)"))
     True
@@ -36,9 +36,9 @@ def lacks_memory(error):
 
 
 def damaged(path, error):
-    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`, MemoryError for a lack of it."""
+    """Return the FileError for whatever HDF5 or JSON said about the bytes of `path`."""
     if lacks_memory(error):
-        return MemoryError(f"to read {path}")
+        return FileError(f"{path} asks for more memory than there is; it is damaged, or free some.")
     return FileError(f"{path} is damaged ({reason(error)}); restore it from a copy or write it again.")
 
 

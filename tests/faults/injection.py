@@ -149,6 +149,8 @@ def problems(name, path, old, new, said, kind_of):
             yield "no error, but the file is not the new one"
         return
     kind, text, known = said
+    if kind_of == "memory" and "asks for more memory than there is" in text:
+        kind, known = "MemoryError", True
     if kind_of == "memory" and name in ("figure.png", "film.gif") and "error" in text:  # what Pillow says then
         kind, known = "MemoryError", True
     if not known or "\n" in text:

@@ -369,6 +369,8 @@ def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
     with h5py.File(path) as file:
         stored = Stored(file, "arrays", "f")
         assert stored["small"][()].sum() == 12.0
+        with pytest.raises(FileError, match="arrays/large is no group"):
+            Stored(file, "arrays/large", "f")
         with pytest.raises(FileError, match=r"arrays/large: got 229,376 MiB of memory for .*DYNSIM_BUDGET"):
             stored["large"]
 
