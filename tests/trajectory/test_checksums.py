@@ -129,6 +129,7 @@ def numbers(name, path):
     return [part.tobytes() if isinstance(part, np.ndarray) else repr(part) for part in parts]
 
 
+@pytest.mark.skipif(h5py.version.hdf5_version_tuple < (2, 0), reason="HDF5 before 2.0 can end Python by such a bit")
 @pytest.mark.parametrize("count", [FLIPS, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FILES)
 def test_a_bit_flipped_anywhere_is_found_or_changes_nothing(tmp_path, name, count):
@@ -365,14 +366,17 @@ def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
     path = tmp_path / "arrays.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("arrays/small", data=np.ones((3, 4)), chunks=(1, 4), compression="gzip")
-        file.create_dataset("arrays/large", (7, 2**33), "f4", chunks=(1, 1024))
+        file.create_dataset("arrays/large", (7, 2**33), "f4", chunks=(1, 2**26))
+        file.create_dataset("arrays/pieces", 2**25, "f4", chunks=64)
     with h5py.File(path) as file:
         stored = Stored(file, "arrays", "f")
         assert stored["small"][()].sum() == 12.0
         with pytest.raises(FileError, match="arrays/large is no group"):
             Stored(file, "arrays/large", "f")
-        with pytest.raises(FileError, match=r"arrays/large: got 229,376 MiB of memory for .*DYNSIM_BUDGET"):
+        with pytest.raises(FileError, match=r"arrays/large: got 229,380 MiB of memory for .*DYNSIM_BUDGET"):
             stored["large"]
+        with pytest.raises(FileError, match=r"arrays/pieces: got 2,176 MiB of memory"):
+            stored["pieces"]
 
 
 @pytest.mark.parametrize("name", ["config", "results", "parameters"])
