@@ -153,10 +153,11 @@ def test_more_epochs_are_possible_and_fewer_refused(run, tmp_path, capsys):
     assert "rate 0.1; expected 0.02" in capsys.readouterr().err and contents(folder) == before
 
 
-def test_a_training_that_learns_nothing_says_so(run, tmp_path, capsys):
-    assert run(*TINY, "--epochs", 2, "--rate", 5000, "-o", tmp_path / "out", "--json") == 0
+@pytest.mark.parametrize("rate", [50, 5000])
+def test_a_training_that_learns_nothing_says_so(run, tmp_path, capsys, rate):
+    assert run(*TINY, "--epochs", 2, "--rate", rate, "-o", tmp_path / "out", "--json") == 0
     printed = capsys.readouterr()
-    assert "Warning: training: after 2 epochs" in printed.err and "lower the rate (5000)" in printed.err
+    assert "Warning: training: after 2 epochs" in printed.err and f"lower the rate ({rate})" in printed.err
     assert "lower the rate" in json.loads(printed.out)["message"]
 
 

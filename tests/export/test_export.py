@@ -213,6 +213,29 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
         load_model(tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.parametrize("form", ["packed", "materialized"])
+def test_every_flipped_bit_of_tensors_is_found(trained, tmp_path, form):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export import load_materialized, save_materialized, save_packed
+
+    path = tmp_path / "m.safetensors"
+    if form == "packed":
+        save_packed(trained["mlp"], path, bits=6)
+    else:
+        save_materialized(trained["mlp"], path)
+    reads = [load_model] if form == "packed" else [load_model, load_materialized]
+    whole = path.read_bytes()
+    first = 8 + int.from_bytes(whole[:8], "little")  # where the stored numbers begin
+    rng = np.random.default_rng(0)
+    for place in rng.integers(8 * first, 8 * len(whole), 40):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        for read in reads:
+            with pytest.raises(FileError, match=r"m\.safetensors"):
+                read(path)
+
+
 def test_damaged_onnx_files_are_named(tmp_path):
     pytest.importorskip("onnxruntime", reason=needs_onnx)
     pytest.importorskip("onnx", reason=needs_onnx)

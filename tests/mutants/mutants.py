@@ -29,7 +29,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernels", "engine", "trajectory", "learning")
-TEST_SECONDS = 60  # of one test without compiled loops; longer ones are left out
+TEST_SECONDS = 20  # of the processor, for one test without compiled loops; longer ones are left out
+WAITING = 6  # times as long may pass
 MUTANT_SECONDS = 900  # of all tests of a mutant: one that ends no loop is found by that
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -137,9 +138,12 @@ class Patience:
             coverage = Coverage.current()
         if coverage:
             coverage.switch_context(item.nodeid)
+        signal.signal(signal.SIGPROF, too_long)
         signal.signal(signal.SIGALRM, too_long)
-        signal.alarm(TEST_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)
+        signal.alarm(WAITING * TEST_SECONDS)
         yield
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         if coverage:
             coverage.switch_context("")

@@ -35,8 +35,14 @@ def test_table(write_run):
 
 
 def test_no_frames_and_numbers_that_json_lacks(write_run):
-    found = json.loads(invoke(write_run(frames=0, parameters={"x": np.nan}), "--json").stdout)
-    assert found["frames"] == 0 and found["time"] is None and found["parameters"] == {"x": None}
+    def not_json(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    given = {"x": np.nan, "max_step": np.inf, "delays": [-np.inf, 1.0]}
+    printed = invoke(write_run(frames=0, parameters=given), "--json").stdout
+    found = json.loads(printed, parse_constant=not_json)
+    assert found["frames"] == 0 and found["time"] is None
+    assert found["parameters"] == {"x": None, "max_step": None, "delays": [None, 1.0]}
 
 
 def test_models_describe_themselves(tmp_path):
