@@ -10,8 +10,7 @@ from numba import njit
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 SHORTEST = 10  # spacings of the numbers near t; shorter steps would be made of rounding
 
-
-# A controller is four numbers, so that compiled loops can go on with them: step (dt, or the next length h), and
+# A controller is an array of numbers, so that compiled loops can go on with them: step (dt, or the next length h), and
 # for a fixed step where it is counted from and how many were taken; else the last error, whether the last try was
 # refused, the length of the last try, and the longest that is allowed.
 STEP, ANCHOR, COUNT = 0, 1, 2

@@ -33,6 +33,25 @@ def test_a_radial_force_moves_nothing():
     np.testing.assert_allclose(places.value, before, rtol=1e-12)
 
 
+@pytest.mark.parametrize("motion", list(MOTIONS))
+def test_only_the_part_of_a_force_along_the_sphere_moves_a_place(motion):
+    g = np.random.default_rng(4)
+    start = 3.0 * g.normal(size=(2, 4, 3))  # radii that are not their squares
+    forces = g.normal(size=start.shape)
+    moved = []
+    for radial in (0.0, 1.7):
+        places = Parameter(start.copy(), "places")
+        moving = MOTIONS[motion]([places], sphere=True)
+        for _ in range(3):
+            towards = places.value / np.linalg.norm(places.value, axis=-1, keepdims=True)
+            along = forces - towards * np.sum(forces * towards, axis=-1, keepdims=True)
+            places.gradient[...] = along + radial * places.value
+            moving.step(0.2)
+        moved.append(places.value)
+    np.testing.assert_allclose(moved[1], moved[0], rtol=1e-10)
+    assert np.abs(moved[0] - start).min(axis=-1).max() > 0
+
+
 def test_places_start_everywhere_on_the_sphere():
     places = places_on_sphere(np.random.default_rng(2), 4000, 3, dtype=float)
     np.testing.assert_allclose(np.sum(places**2, axis=-1), 3.0, rtol=1e-12)
