@@ -130,7 +130,7 @@ class Patience:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item):
-        """Limit a test with its fixtures; tell coverage whose lines follow."""
+        """Tell coverage whose lines follow."""
         coverage = None
         if self.record:
             from coverage import Coverage
@@ -138,15 +138,21 @@ class Patience:
             coverage = Coverage.current()
         if coverage:
             coverage.switch_context(item.nodeid)
-        signal.signal(signal.SIGPROF, too_long)
-        signal.signal(signal.SIGALRM, too_long)
-        signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)
-        signal.alarm(WAITING * TEST_SECONDS)
         yield
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.alarm(0)
         if coverage:
             coverage.switch_context("")
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_setup(self, item):
+        """Limit the fixtures of a test."""
+        with limited():
+            yield
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_call(self, item):
+        """Limit a test."""
+        with limited():
+            yield
 
     def pytest_runtest_logreport(self, report):
         """Add up."""
@@ -160,9 +166,27 @@ class Patience:
         Path(self.path).write_text(json.dumps(passed), encoding="utf-8")
 
 
+class TooLong(BaseException):
+    """Of a test; no Exception, since Hypothesis would look for a simpler example that takes too long."""
+
+
 def too_long(number, frame):
-    """Of the signal of an alarm."""
-    raise TimeoutError(f"no answer within {TEST_SECONDS} s")
+    """Of the signal of a timer."""
+    raise TooLong(f"no answer within {TEST_SECONDS} s")
+
+
+@contextlib.contextmanager
+def limited():
+    """Raise TooLong in what takes too long."""
+    signal.signal(signal.SIGPROF, too_long)
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_PROF, TEST_SECONDS)
+    signal.alarm(WAITING * TEST_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.alarm(0)
 
 
 def inside(arguments):
