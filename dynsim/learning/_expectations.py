@@ -6,17 +6,39 @@ import warnings
 
 import numpy as np
 
-from dynsim._check import as_like, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
 from dynsim._files import digest, to_json
 from dynsim.datasets import Dataset
 
 from ._augment import Augment
 from ._fit import pair_layers
+from ._motion import MOTIONS
 
 DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
 CHANCE = 3.0  # standard deviations of a share that count as chance
 FEW = 30  # held-out images from which nothing can be said without the loss
 USUAL_RATE = 0.1  # above it a rate is named as the probable cause
+
+
+def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, sphere, bits, augment, seed):
+    """Return the options of every method, checked; those of parameters (rates, bits) are checked where they are met."""
+    as_choice(motion, MOTIONS, "motion")
+    as_callable(augment, "augment")
+    if as_number(smoothing, "smoothing", minimum=0) > 1:
+        raise refusal("smoothing", smoothing, "a share from 0 to 1")
+    return {
+        "epochs": as_count(epochs, "epochs"),
+        "batch": as_count(batch, "batch", minimum=2),
+        "rate": as_number(rate, "rate", above=0),
+        "motion": motion,
+        "rates": rates,
+        "smoothing": as_number(smoothing, "smoothing", minimum=0),
+        "decay": as_number(decay, "decay", minimum=0),
+        "sphere": as_flag(sphere, "sphere"),
+        "bits": bits,
+        "augment": augment,
+        "seed": as_count(seed, "seed", minimum=0),
+    }
 
 
 def expect_data(model, data):

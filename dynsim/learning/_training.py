@@ -14,10 +14,18 @@ from dynsim.trajectory import load_checkpoint
 
 from ._accuracy import accuracy
 from ._epoch_files import EpochFiles
-from ._expectations import as_options, expect_data, expect_method, expect_same_options, find_fault, held_out_before
+from ._expectations import (
+    as_options,
+    as_trained,
+    expect_data,
+    expect_method,
+    expect_same_options,
+    find_fault,
+    held_out_before,
+)
 from ._fit import copy_ordinary, fit
 from ._measured_targets import least_sure
-from ._motion import MOTIONS, one_cycle
+from ._motion import one_cycle
 from ._trainer import Trainer, blas_threads
 
 METHODS = ("forces", "fit", "alternating")
@@ -165,12 +173,11 @@ def train(
     1
     """
     as_choice(method, METHODS, "method")
-    as_choice(motion, MOTIONS, "motion")
     as_like(model, ("layers", "parameters", "predict", "scores", "config", "results"), "Model", "model")
     as_flag(resume, "resume")
     as_flag(extend, "extend")
-    for function, name in ((augment, "augment"), (progress, "progress"), (after_epoch, "after_epoch")):
-        as_callable(function, name)
+    as_callable(progress, "progress")
+    as_callable(after_epoch, "after_epoch")
     fit_images = as_count(fit_images, "fit_images", minimum=0)
     fit_rate = as_number(fit_rate, "fit_rate", above=0)
     if fit_steps is not None:
@@ -181,21 +188,10 @@ def train(
     files = EpochFiles(trajectory=trajectory, best=best, metrics=metrics, checkpoint=checkpoint)
     if resume and checkpoint is None:
         raise refusal("resume", "True without a checkpoint", "the path that it was written to as well")
-    options = {
-        "epochs": as_count(epochs, "epochs"),
-        "batch": as_count(batch, "batch", minimum=2),
-        "rate": as_number(rate, "rate", above=0),
-        "motion": motion,
-        "rates": rates,
-        "smoothing": as_number(smoothing, "smoothing", minimum=0),
-        "decay": as_number(decay, "decay", minimum=0),
-        "sphere": as_flag(sphere, "sphere"),
-        "bits": bits,
-        "seed": as_count(seed, "seed", minimum=0),
-        "augment": augment,
-    }
-    if smoothing > 1:
-        raise refusal("smoothing", smoothing, "a share from 0 to 1")
+    options = as_trained(
+        epochs=epochs, batch=batch, rate=rate, motion=motion, rates=rates, smoothing=smoothing, decay=decay,
+        sphere=sphere, bits=bits, augment=augment, seed=seed,
+    )  # fmt: skip
     expect_data(model, data)
     if method != "forces" and not given:
         reference = build({**model.config, "weights": True, "rank": None})

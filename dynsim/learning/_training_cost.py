@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 import tracemalloc
 from copy import deepcopy
+from inspect import signature
 
-from dynsim._check import as_choice, as_count, as_like, as_number
+from dynsim._check import as_choice, as_count, as_like, as_number, expect_keys
 from dynsim.models import Model, build
 
-from ._expectations import expect_data, expect_method
+from ._expectations import as_trained, expect_data, expect_method
 from ._fit import fit
 from ._trainer import Trainer, blas_threads
-from ._training import FIT_STEPS, METHODS
+from ._training import FIT_STEPS, METHODS, train
 
 TRIAL_BATCHES = 3
 TRIAL_FITS = 3
@@ -67,7 +68,9 @@ def estimate(
     fit_steps = None if fit_steps is None else as_count(fit_steps, "fit_steps")
     as_count(fit_images, "fit_images", minimum=0)
     as_number(fit_rate, "fit_rate", above=0)
-    options = {"epochs": 3, "batch": 128, "rate": 0.02, "motion": "adam", "rates": None, "seed": 0} | options
+    usual = {name: signature(train).parameters[name].default for name in signature(as_trained).parameters}
+    expect_keys(options, usual, "options")
+    options = as_trained(**{**usual, **options})
     epochs, given = options["epochs"], reference is not None
     trial = deepcopy(model)
     if method != "forces":

@@ -75,8 +75,8 @@ def time_label(trajectory):
 
 
 def whole_numbers(axes, time):
-    """No ticks between the times where all of these are whole, as epochs are."""
-    if (time == np.round(time)).all():
+    """No ticks between the times where all of these are whole, as epochs are; beyond 2^53 every number is whole."""
+    if ((np.abs(time) < 2**53) & (time == np.round(time))).all():
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 

@@ -101,6 +101,34 @@ def test_what_does_not_fit_together_is_refused_before_the_first_epoch(digits, mo
         train(model(), digits, progress=never, **OPTIONS, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"motion": 64}, "motion: got int 64"),
+        ({"motion": "sideways"}, "motion: got 'sideways'"),
+        ({"rates": {"plaecs": 1.0}}, "rates: got unknown key 'plaecs'"),
+        ({"rates": {"places": -1.0}}, "rate of places: got -1"),
+        ({"epochs": 0}, "epochs: got 0"),
+        ({"batch": 1}, "batch: got 1"),
+        ({"batch": 2.5}, "batch: got float 2.5"),
+        ({"rate": 0.0}, "rate: got 0"),
+        ({"smoothing": 1.5}, "smoothing: got 1.5"),
+        ({"decay": -1e-4}, "decay: got -0.0001"),
+        ({"sphere": "yes"}, "sphere: got str 'yes'"),
+        ({"bits": 2.5}, "bits: got float 2.5"),
+        ({"augment": 3}, "augment: got int 3"),
+        ({"seed": -1}, "seed: got -1"),
+    ],
+)
+def test_options_are_refused_by_a_training_and_by_its_estimate(digits, options, words):
+    for refuse in (lambda **options: train(network(), digits, progress=never, **options),
+                   lambda **options: estimate(network(), digits, **options)):  # fmt: skip
+        with pytest.raises((ValueError, TypeError), match=words):
+            refuse(**{**OPTIONS, **options})
+    with pytest.raises(ValueError, match="options: got unknown key 'rat'; did you mean 'rate'"):
+        estimate(network(), digits, rat=0.1)
+
+
 def test_images_of_another_number_of_channels_are_refused(digits):
     """LeNet-5 takes one channel; so do data sets of colours fail at once, not after the first epoch."""
     colours = {f"{part}_images": getattr(digits, f"{part}_images").repeat(3, axis=1) for part in ("train", "test")}
