@@ -98,7 +98,7 @@ class Events:
         )
 
     def _value(self, event, t, q):
-        value = event(t, q.reshape(self.shape))
+        value = event(t, q.reshape(self.shape).copy())  # what one function does to it is its own affair
         try:
             number = as_array(value, "events", dtype=np.float64, finite=False)
         except (TypeError, ValueError):

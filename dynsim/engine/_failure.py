@@ -60,7 +60,7 @@ def _first(q, E, R):
 
 
 def nearest_pair(system, q):
-    """The closest two neurons of any copy at places q, as (i, j, distance), or None for a single neuron."""
+    """The closest two neurons of any copy at places q, as (i, j, distance); None for one, or distances beyond all."""
     if system.neurons < 2:
         return None
     best = None
@@ -71,7 +71,7 @@ def nearest_pair(system, q):
         j = int(partners[i, 1] if partners[i, 1] != i else partners[i, 0])
         if best is None or distances[i, 1] < best[2]:
             best = (min(i, j), max(i, j), float(distances[i, 1]))
-    return best
+    return best if np.isfinite(best[2]) else None
 
 
 def divergence(system, error, step, t, t_good, q, tried, rate, gain, dt):
@@ -131,4 +131,5 @@ def _meets(system, pair):
     """Whether two neurons are, beside where they began, at one place where phi is infinite."""
     if pair is None or np.isfinite(system.kernel.value(0.0)):
         return False
-    return pair[2] == 0 or pair[2] < 1e-3 * nearest_pair(system, np.asarray(system.q))[2]
+    began = nearest_pair(system, np.asarray(system.q))
+    return pair[2] == 0 or began is None or pair[2] < 1e-3 * began[2]

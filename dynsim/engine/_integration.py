@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import numpy as np
 
@@ -91,9 +92,8 @@ class Integration:
         if h is None:
             stop = machine.stop()[0]
             h, cut = first_step(machine, stop - machine.t, order, options.rtol, options.atol)
-            h = max(h, SHORTEST * np.spacing(abs(machine.t)))
             self.free = not (cut and stop != machine.stop(BEYOND)[0])
-        return AdaptiveSteps(h, order, self._longest())
+        return AdaptiveSteps(max(h, SHORTEST * np.spacing(abs(machine.t))), order, self._longest())
 
     def _longest(self):
         """The longest step that is allowed: the user's max_step, and what known signals need to be seen."""
@@ -130,13 +130,14 @@ class Integration:
         ends = False
         if code == PAUSED:
             E_nodes = machine.E_nodes.reshape(-1, *machine.E.shape).copy() if self.memory.nodes else None
-            step = Step(machine.t, machine.end, machine.q.copy(), machine.K, self.tableau.P, E_nodes)
+            R = None if machine.solver is None else machine.R.copy()
+            step = Step(machine.t, machine.end, machine.q.copy(), machine.K, self.tableau.P, E_nodes, R)
             if options.dense_output:
                 self.steps.append(step)
             try:
                 at = options.events.check(step, machine.new_q.copy())
                 ends = at is not None
-                self.recorder.inside(step, at if ends else step.end, machine.signals)
+                self.recorder.inside(step, at if ends else step.end, partial(machine.signals, start=step.R))
             except ArithmeticError:
                 self._leave(before)
                 raise
@@ -264,8 +265,7 @@ class Integration:
             self.recorder.finish(machine.t, machine.q, machine.R, machine.E)
         dense = None
         if self.steps:
-            start = None if machine.solver is None else machine.solver.R
-            signals = None if self.system.delay else SignalsAtOnce(self.system, self.tableau, start)
+            signals = None if self.system.delay else SignalsAtOnce(self.system, self.tableau)
             breaks = self.breaks.until(machine.t)
             dense = DenseOutput(self.system.q.shape, signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()

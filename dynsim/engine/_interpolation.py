@@ -61,12 +61,16 @@ def _barycentric(x):
 
 
 class Step:
-    """One accepted step as a polynomial: q(t + theta h) = q0 + h sum_k coefficients_k theta^(k + 1)."""
+    """One accepted step as a polynomial: q(t + theta h) = q0 + h sum_k coefficients_k theta^(k + 1).
 
-    __slots__ = ("E", "coefficients", "end", "h", "q0", "t")
+    `E` are the emitted signals at its Lobatto nodes, if there is a delay; `R` is that of its begin, where at delay 0
+    iterations start: elsewhere they may end at another solution.
+    """
 
-    def __init__(self, t, end, q0, K, P, E=None):
-        self.t, self.h, self.end, self.q0, self.E = t, end - t, end, q0, E
+    __slots__ = ("E", "R", "coefficients", "end", "h", "q0", "t")
+
+    def __init__(self, t, end, q0, K, P, E=None, R=None):
+        self.t, self.h, self.end, self.q0, self.E, self.R = t, end - t, end, q0, E, R
         self.coefficients = (P.T @ K).reshape(-1, *q0.shape)
 
     def places(self, t):
@@ -102,7 +106,7 @@ class DenseOutput:
         t = as_number(t, "t")
         step = self._find(t, "left" if as_flag(left, "left") else "right")
         if step.E is None:
-            return self._signals.at(t, step.places(t), step.t + 0.5 * step.h)[1]
+            return self._signals.at(t, step.places(t), step.t + 0.5 * step.h, step.R)[1]
         weights = lobatto(len(step.E)).weights((t - step.t) / step.h)
         return np.tensordot(weights, step.E, 1)
 

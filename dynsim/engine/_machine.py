@@ -106,13 +106,18 @@ class Machine:
             raise self._failure(code, q, R, E)
         return f, R, E
 
-    def signals(self, t, q, within=None):
-        """R and E at a time and places; what the rest of the run depends on is left as it is."""
-        start = None if self.solver is None else self.solver.R
-        R, E = self.evaluate(t, q, velocities=False, within=within)[1:]
-        if self.solver is not None:
-            self.solver.R = start
-        return R, E
+    def signals(self, t, q, within=None, start=None):
+        """R and E at a time and places; what the rest of the run depends on is left as it is.
+
+        At delay 0 iterations begin at the R of `start`, and so end at the solution near it.
+        """
+        if self.solver is None:
+            return self.evaluate(t, q, velocities=False, within=within)[1:]
+        before, self.solver.R = self.solver.R, start
+        try:
+            return self.evaluate(t, q, velocities=False, within=within)[1:]
+        finally:
+            self.solver.R = before
 
     def advance(self, pause_at, steps, tries):
         """Go on as the loop says; returns why it stopped, and how many steps were finished."""
@@ -160,19 +165,17 @@ class Machine:
 class SignalsAtOnce:
     """R and E of a system of delay 0 at any time and places, as in the run that a machine has made; can be pickled."""
 
-    def __init__(self, system, tableau, start=None):
-        self.given = system, tableau, start
+    def __init__(self, system, tableau):
+        self.given = system, tableau
         memory = DelayMemory(system, breaking_points(system, 0.0, tableau), tableau.nodes)
         self.machine = Machine(system, memory, tableau, t=0.0, t1=0.0, rtol=0.0, atol=1.0)
-        if self.machine.solver is not None:
-            self.machine.solver.R = start
 
     def __reduce__(self):
         return SignalsAtOnce, self.given
 
-    def at(self, t, q, within=None):
-        """R and E (N, s); `within` as for `Machine.evaluate`."""
-        return self.machine.signals(t, q, within)
+    def at(self, t, q, within=None, start=None):
+        """R and E (N, s); `within` as for `Machine.evaluate`, `start` as for `Machine.signals`."""
+        return self.machine.signals(t, q, within, start)
 
 
 def _as_it_is(function):

@@ -164,7 +164,7 @@ class Recorder:
     def at(self, t, q, R, E, *, stepped=True, final=False, slack=0.0):
         """Offer a state, after a step or not; of given times, those up to `slack` later are meant, too."""
         if isinstance(self.record, Times):
-            if self.next < len(self.times) and self.times[self.next] <= t + max(slack, time_slack(t)):
+            while self.next < len(self.times) and self.times[self.next] <= t + max(slack, time_slack(t)):
                 self._take(float(self.times[self.next]), q, R, E)
             return
         self.steps += stepped

@@ -16,6 +16,7 @@ from ._failure import Misbehaved
 from ._integration import Integration
 from ._recorder import EveryStep, LastOnly, Times, time_slack
 from ._solution import Solution
+from ._step_size import SHORTEST
 from ._system import System
 from .integrators import METHODS, Tableau
 
@@ -169,7 +170,7 @@ def solve(
         t0=t0,
         t1=t1,
         tableau=tableau,
-        dt=_dt(dt, tableau),
+        dt=_dt(dt, tableau, t0, t1),
         rtol=as_number(rtol, "rtol", minimum=0),
         atol=as_number(atol, "atol", minimum=0),
         events=Events(events, system),
@@ -177,7 +178,7 @@ def solve(
         history=history,
         callback=as_callable(callback, "callback"),
         max_steps=None if max_steps is None else as_count(max_steps, "max_steps"),
-        max_step=_step(max_step, "max_step", tableau),
+        max_step=_max_step(max_step, tableau, t0, t1),
         first_step=_step(first_step, "first_step", tableau),
         record=_record(record, t_eval, t0, t1),
         sink=as_callable(sink, "sink"),
@@ -219,7 +220,7 @@ def _method(method):
     return method if isinstance(method, Tableau) else METHODS[as_choice(method, METHODS, "method")]
 
 
-def _dt(dt, tableau):
+def _dt(dt, tableau, t0, t1):
     if tableau.adaptive:
         if dt is not None:
             fixed = ", ".join(name for name, tableau in METHODS.items() if not tableau.adaptive)
@@ -231,11 +232,28 @@ def _dt(dt, tableau):
         return None
     if dt is None:
         raise refusal("dt", "None", f"a step above 0, which {tableau.name} needs")
-    return as_number(dt, "dt", above=0)
+    return _resolved(as_number(dt, "dt", above=0), "dt", t0, t1)
+
+
+def _max_step(value, tableau, t0, t1):
+    if isinstance(value, float) and value == math.inf:
+        return None
+    value = _step(value, "max_step", tableau)
+    return None if value is None else _resolved(value, "max_step", t0, t1, SHORTEST)
+
+
+def _resolved(value, name, t0, t1, spacings=1):
+    """A length of steps, refused where numbers lie so far apart that there are none so short."""
+    far = max(abs(t0), abs(t1))
+    if value < (least := spacings * np.spacing(far)):
+        raise refusal(
+            name, f"{value:g}", f"at least {least:.3g}, the shortest step that numbers near t = {far:g} resolve"
+        )
+    return value
 
 
 def _step(value, name, tableau):
-    if value is None or (name == "max_step" and isinstance(value, float) and value == math.inf):
+    if value is None:
         return None
     if not tableau.adaptive:
         raise refusal(name, f"{value!r} with {tableau.name}, whose steps are dt", "None, or an adaptive method")

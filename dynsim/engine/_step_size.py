@@ -26,7 +26,7 @@ def step_end(adaptive, numbers, t, stop):
     """
     if not adaptive:
         end = numbers[ANCHOR] + (numbers[COUNT] + 1) * numbers[STEP]
-        return stop if end > stop - 1e-9 * numbers[STEP] else end
+        return stop if end >= stop - 1e-9 * numbers[STEP] else end
     left = stop - t
     if numbers[STEP] >= left * (1 - 1e-9):
         end = stop
@@ -45,7 +45,8 @@ def step_accepted(adaptive, numbers, error, k, end):
     Of fixed steps one that was cut short does not count: the next one ends where it would have ended.
     """
     if not adaptive:
-        if end > numbers[ANCHOR] + (numbers[COUNT] + 1) * numbers[STEP] - 1e-9 * numbers[STEP]:
+        # Where numbers near t are further apart than that billionth, both sides are the same number.
+        if end >= numbers[ANCHOR] + (numbers[COUNT] + 1) * numbers[STEP] - 1e-9 * numbers[STEP]:
             numbers[COUNT] += 1
         return
     error = max(error, 1e-10)
@@ -86,15 +87,16 @@ class FixedSteps:
     def bent(self, t, stop):
         """Whether the next step would be longer without `stop`."""
         dt, anchor, count, _ = self.numbers
-        return anchor + (count + 1) * dt > stop - 1e-9 * dt
+        return anchor + (count + 1) * dt >= stop - 1e-9 * dt
 
     def state(self):
         """The numbers that go on."""
         return {"dt": float(self.numbers[0]), "anchor": float(self.numbers[1]), "count": int(self.numbers[2])}
 
     def restore(self, state):
-        """Take over what `state` returned; dt is the caller's."""
-        self.numbers[1:3] = float(state["anchor"]), int(state["count"])
+        """Take over what `state` returned; dt is the caller's, and steps of another are counted from where it begins."""
+        if float(state["dt"]) == self.numbers[STEP]:
+            self.numbers[1:3] = float(state["anchor"]), int(state["count"])
 
 
 class AdaptiveSteps:
@@ -128,18 +130,19 @@ def first_step(machine, longest, order, rtol, atol):
     """Hairer's starting step, by the sizes of q, q' and a difference of q', and whether `longest` made it another."""
     t0, q, f = machine.t, machine.q, machine.f
     scale = atol + rtol * np.abs(q)
-    d0, d1 = _rms(q / scale), _rms(f / scale)
+    d0, d1 = _size(q, scale), _size(f, scale)
     wanted = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
     h0 = min(wanted, longest)
     try:
         f1, _, _ = machine.evaluate(t0 + h0, q + h0 * f)
     except ArithmeticError:
         return h0 * 1e-3, wanted > longest
-    d2 = _rms((f1 - f) / scale) / h0
+    d2 = _size(f1 - f, scale) / h0
     h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** (1.0 / (order + 1))
     h = min(100 * h0, h1)
     return min(h, longest), max(wanted, h) > longest
 
 
-def _rms(x):
-    return float(np.sqrt(np.mean(np.square(x))))
+def _size(x, scale):
+    """Root mean square of x / scale; what has no scale (a place 0 without atol) says nothing."""
+    return float(np.sqrt(np.mean(np.square(np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)))))

@@ -26,9 +26,11 @@ NOW, BEGIN, END, LAST, ERROR = range(5)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def scaled_norm(error, before, after, rtol, atol):
-    """Root mean square of error / (atol + rtol size); infinite if anything is not finite."""
+    """Root mean square of error / (atol + rtol size); infinite if anything is not finite. No error is within any."""
     total = 0.0
     for j in range(len(error)):
+        if error[j] == 0.0:
+            continue
         ratio = error[j] / (atol + rtol * max(abs(before[j]), abs(after[j])))
         total += ratio * ratio
     norm = math.sqrt(total / len(error))
@@ -174,7 +176,7 @@ def machine(evaluate, build):
                 tries -= 1
                 stop, cut = next_stop(clock[LAST], memory)
                 clock[BEGIN], clock[END] = clock[NOW], step_end(adaptive, control, clock[NOW], stop)
-                if adaptive and clock[END] <= clock[BEGIN]:
+                if adaptive and not clock[END] > clock[BEGIN]:
                     return TOO_SMALL
                 code, error = attempt(clock[BEGIN], clock[END], parameters, tableau, q, f, E, trial, counts)
                 clock[ERROR] = error
@@ -183,7 +185,7 @@ def machine(evaluate, build):
                 if error >= 1.0:
                     counts[REFUSED] += 1
                     step_refused(control, error, k)
-                    if control[STEP] < SHORTEST * np.spacing(abs(clock[NOW])):
+                    if not control[STEP] >= SHORTEST * np.spacing(abs(clock[NOW])):
                         return code if code != OK else TOO_SMALL
                     continue
                 counts[ACCEPTED] += 1

@@ -11,7 +11,7 @@ from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
 from ._given_signals import add_signal
 
 DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72 MB, about a second
-TOLERANCE = 1e-12  # of R, relative; far below any rtol in use, above the rounding of a sum over 10^4 neurons
+TOLERANCE = 1e-12  # of R and the terms it sums; far below any rtol in use, above the rounding of 10^4 terms
 NEWTON_TOLERANCE = 1e-6
 NEWTON_STEPS = 200
 
@@ -32,6 +32,7 @@ class ZeroDelaySolver:
         self.echoes = self.equations.echoes and bool(self.free.any())
         self.dense = system.neurons * system.signals <= DENSE_LIMIT
         self.R = None  # the last solution, where the iterations start
+        self.signs = np.random.default_rng(0).choice([-1.0, 1.0], self.size)
 
     def solve(self, t, q, Q, operators, given):
         """R (N, s)."""
@@ -46,14 +47,22 @@ class ZeroDelaySolver:
             def act(E):
                 return self.system._coupling.received(q, q, E)
 
-        def answer(R):
-            """I + Phi E(R)."""
+        def emitted(R):
             E = np.empty(self.size)
             emit(R, Q, operators, given, E)
-            return drive + act(E)
+            return E
+
+        def answer(R):
+            """I + Phi E(R)."""
+            return drive + act(emitted(R))
+
+        def size(R):
+            """Of R and the terms that it sums, whose rounding is left in R; with other signs they cancel otherwise."""
+            terms = (R, drive, act(self.signs * emitted(R)))
+            return max(float(np.abs(term).max()) for term in terms)
 
         if not self.equations.linear:
-            self.R = self._newton(answer, Phi, act)
+            self.R = self._newton(answer, size, Phi, act)
         else:
             source = answer(np.zeros(self.size))
             self.R = self._linear(Phi, act, self.equations.slope(), source, self.R) if self.echoes else source
@@ -86,7 +95,7 @@ class ZeroDelaySolver:
             raise NoConvergence("GMRES did not solve (I - Phi a) R = I + Phi b Q at delay 0 in 1200 products")
         return R.reshape(self.size)
 
-    def _newton(self, answer, Phi, act):
+    def _newton(self, answer, size, Phi, act):
         R = answer(np.zeros(self.size)) if self.R is None else self.R
 
         def defect(R):
@@ -98,7 +107,7 @@ class ZeroDelaySolver:
         for _ in range(NEWTON_STEPS):
             if not np.isfinite(norm):
                 raise NotFinite(R=R)
-            if norm <= TOLERANCE * (1.0 + np.abs(R).max()):
+            if norm <= TOLERANCE * size(R):
                 return R
             try:
                 step = self._newton_step(Phi, act, R, f, inertia)
@@ -109,13 +118,13 @@ class ZeroDelaySolver:
                 R = R - step
                 f, before = defect(R), norm
                 norm = np.abs(f).max()
-                inertia = inertia * norm / before if norm > 1e-6 * (1.0 + np.abs(R).max()) else 0.0
+                inertia = inertia * norm / before if norm > 1e-6 * size(R) else 0.0
                 continue
             R, f, norm, moved = _descend(defect, R, step, f, norm)
             if not moved:
                 # No shorter step lowers the defect: rounding has been reached, or Newton is stuck near a singular
                 # Jacobian, where the implicit steps find a way (pseudo-transient continuation, Kelley & Keyes 1998).
-                if norm <= 1e3 * TOLERANCE * (1.0 + np.abs(R).max()):
+                if norm <= 1e3 * TOLERANCE * size(R):
                     return R
                 inertia = 1.0
         raise NoConvergence(

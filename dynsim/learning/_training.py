@@ -203,7 +203,8 @@ def train(
         trainer = Trainer(model if method == "forces" else reference, data, **options)
     if checkpoint is not None:
         del options["epochs"], options["held_seed"]
-        files.options = as_options(data, model, method=method, fit_steps=fit_steps, **options)
+        fitting = {"fit_images": fit_images, "fit_rate": fit_rate} if method == "fit" else {}
+        files.options = as_options(data, model, method=method, fit_steps=fit_steps, **fitting, **options)
     if resume:
         state = load_checkpoint(checkpoint)
         expect_same_options(files.options, state.get("options"))

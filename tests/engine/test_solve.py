@@ -359,3 +359,81 @@ def test_events_get_places_of_their_own():
     solution = solve(system, (0.0, 1.0), method="rk4", dt=0.25, events=event)
     steps = {float(q[0, 0]) for q in seen}
     assert len(steps) >= 5 and all(np.any(np.isclose(q[0, 0], solution.q[:, 0, 0])) for q in seen)
+
+
+def test_functions_of_events_do_not_see_what_others_do_to_their_places():
+    system = System([[1.0], [2.0]], operators=Operators(F=-1.0))
+
+    def spoiling(t, q):
+        q -= 5
+        return q[0, 0]
+
+    solution = solve(system, (0.0, 1.0), events=[spoiling, lambda t, q: q[0, 0] - 0.5])
+    np.testing.assert_allclose(solution.t_events[1], [np.log(2)], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("span", "times"),
+    [
+        ((0.0, 0.1 * 3), [0.0, 0.1, 0.2, 0.3, 0.1 * 3]),
+        ((0.0, 1.0), [0.0, 0.5, np.nextafter(1.0, 0.0), 1.0]),
+        ((1e12, 1e12 + 1), [1e12 + 0.5, 1e12 + 0.9995, 1e12 + 1]),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"method": "rk4", "dt": 0.1}, {"dense_output": True}])
+def test_every_given_time_near_the_end_is_a_frame(span, times, options):
+    np.testing.assert_array_equal(solve(circle(), span, t_eval=times, **options).t, times)
+
+
+def test_given_times_near_a_terminal_event_are_frames():
+    event = lambda t, q: t - 0.5  # noqa: E731
+    event.terminal = True
+    times = [0.0, 0.25, np.nextafter(0.5, 0.0), 0.5, 1.0]
+    solution = solve(circle(), (0.0, 1.0), method="rk4", dt=0.125, t_eval=times, events=event)
+    np.testing.assert_array_equal(solution.t, times[:4])
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.01, 0.1), (0.1, 0.01), (0.01, 0.003)])
+@pytest.mark.parametrize("delay", [0.0, 0.35])
+def test_a_run_goes_on_with_steps_of_another_length(before, after, delay):
+    first = solve(crowd(delay), (0.0, 2.0), method="rk4", dt=before, max_steps=round(0.3 / before))
+    rest = solve(crowd(delay), (0.0, 2.0), method="rk4", dt=after, resume=first.state)
+    lengths = np.diff([first.t[-1], *rest.t])
+    assert rest.success and (lengths > 0).all() and lengths.max() < after * (1 + 1e-9)
+    whole = solve(crowd(delay), (0.0, 2.0), method="rk4", dt=0.001)
+    np.testing.assert_allclose(rest.q[-1], whole.q[-1], atol=1e-4 if 0.1 in (before, after) else 1e-8)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3])
+def test_without_an_absolute_tolerance(delay):
+    """A place that is 0 and signals that are 0 have no error, however small a size they are compared with."""
+    for places in ([[1.0, 0.0], [2.0, 0.0]], [[1.0, 0.5], [2.0, 0.7]], [[0.0, 0.0], [2.0, 0.7]]):
+        system = System(places, operators=Operators(F=-1.0), delay=delay)
+        solution = solve(system, (0.0, 1.0), atol=0, max_steps=1000)
+        assert solution.success
+        np.testing.assert_allclose(solution.q[-1], np.array(places) * np.exp(-1), rtol=1e-5)
+
+
+def test_a_place_that_leaves_zero_without_an_absolute_tolerance():
+    system = System([[0.0], [1.0]], operators=Operators(D=1.0), drive=lambda t: 1.0)
+    solution = solve(system, (0.0, 1.0), atol=0, max_steps=1000)
+    assert solution.success
+    np.testing.assert_allclose(solution.q[-1], [[1.0], [2.0]], rtol=1e-5)
+
+
+def test_a_first_step_too_short_for_numbers_is_the_shortest():
+    solution = solve(circle(), (1.0, 2.0), first_step=1e-20)
+    assert solution.success
+    np.testing.assert_allclose(solution.q[-1], [[np.cos(1.0), np.sin(1.0)]], atol=1e-5)
+
+
+def test_a_longest_step_too_short_for_numbers_is_refused():
+    with pytest.raises(ValueError, match=r"max_step: got 1e-15; expected at least 4.44e-15, the shortest step that"):
+        solve(circle(), (1.0, 2.0), max_step=1e-15)
+    with pytest.raises(ValueError, match=r"dt: got 1e-16; expected at least 4.44e-16, the shortest step that numbers"):
+        solve(circle(), (1.0, 2.0), method="rk4", dt=1e-16)
+
+
+def test_neurons_beyond_all_distances_are_no_pair():
+    solution = solve(System([[1.0], [2.0]], operators=Operators(F=-400.0)), (0.0, 10.0), method="rk4", dt=0.05)
+    assert solution.status == -2 and "nearest pair" not in solution.message and "smaller dt" in solution.message

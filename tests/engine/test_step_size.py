@@ -116,7 +116,23 @@ def test_fixed_steps_are_counted():
     other = FixedSteps(0.1, 0.0)
     other.restore(steps.state())
     assert other.state() == steps.state()
+    longer = FixedSteps(0.3, 5.0)
+    longer.restore(steps.state())  # of another length: counted from where they begin
+    assert longer.state() == {"dt": 0.3, "anchor": 5.0, "count": 0}
     assert other.bent(3.42, 3.5) and not other.bent(3.42, 3.6)
+
+
+@pytest.mark.parametrize(("start", "count"), [(0.0, 10**7), (0.0, 10**12), (1e12, 0)])
+def test_fixed_steps_go_on_where_their_billionth_is_below_rounding(start, count):
+    steps = FixedSteps(0.1, start)
+    steps.restore({"dt": 0.1, "anchor": start, "count": count})
+    t = start + count * 0.1
+    for further in range(1, 6):
+        end = step_end(False, steps.numbers, t, 2 * t + FAR)
+        step_accepted(False, steps.numbers, 0.0, steps.k, end)
+        assert end > t and end == start + (count + further) * 0.1
+        t = end
+    assert step_end(False, steps.numbers, t, start + (count + 6) * 0.1) == start + (count + 6) * 0.1
 
 
 def test_adaptive_steps_go_on():

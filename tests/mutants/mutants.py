@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kernels", "engine", "trajectory", "learning")
 TEST_SECONDS = 6  # of the processor, for one test without compiled loops; longer ones are left out
 WAITING = 6  # times as long may pass
-MUTANT_SECONDS = 3600  # of all tests of a mutant; one that takes longer is undecided
+MUTANT_SECONDS = 900  # of all tests of a mutant; one that takes longer is undecided
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
