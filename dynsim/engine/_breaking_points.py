@@ -51,7 +51,7 @@ class BreakingPoints:
     every start + k eps. `current` (1,) is the place in the window of the one at which the current interval begins.
     """
 
-    def __init__(self, start, delay, known=NONE, *, order=1, neutral=False, before=NONE):
+    def __init__(self, start, delay, known=NONE, *, order, neutral=False, before=NONE):
         self.start, self.delay, self.order, self.neutral = start, delay, order, neutral
         self.known, self.current = known[np.argsort(known[:, 0], kind="stable")], np.zeros(1, np.int64)
         self.origin = np.array([start], float)

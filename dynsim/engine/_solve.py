@@ -245,10 +245,10 @@ def _max_step(value, tableau, t0, t1):
 def _resolved(value, name, t0, t1, spacings=1):
     """A length of steps, refused where numbers lie so far apart that there are none so short."""
     far = max(abs(t0), abs(t1))
-    if value < (least := spacings * np.spacing(far)):
-        raise refusal(
-            name, f"{value:g}", f"at least {least:.3g}, the shortest step that numbers near t = {far:g} resolve"
-        )
+    least = spacings * np.spacing(far)
+    if value < least:
+        expected = f"at least {least:.3g}, the shortest step that numbers near t = {far:g} resolve"
+        raise refusal(name, f"{value:g}", expected)
     return value
 
 

@@ -65,6 +65,18 @@ def test_settings_beyond_all_bounds_are_refused(tmp_path, capsys, monkeypatch, s
     assert code == 1 and words in said and "Internal" not in said
 
 
+def test_settings_that_fit_are_not_refused(monkeypatch):
+    from dynsim.engine._configuration import _expect_room
+
+    told, pages = os.sysconf, 2**34 // os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else told(name))
+    # Half of the machine or a little more: what is counted is not counted twice.
+    for neurons, dimension, signals, copies in ((10**7, 5, 1, 3), (25_000, 1, 25_000, 1), (2, 1, 20_000, 1)):
+        _expect_room(neurons, dimension, signals, copies)
+        with pytest.raises(ValueError, match="use fewer"):
+            _expect_room(3 * neurons, 3 * dimension, 3 * signals, copies)
+
+
 @pytest.mark.parametrize("setting", ["run.dt=1e-320", "run.dt=1e-300", "run.until=1e300", "delay=1e300"])
 def test_the_cost_of_a_run_without_end_is_said(tmp_path, capsys, setting):
     path = tmp_path / "config.toml"

@@ -138,3 +138,11 @@ def test_resume_goes_on_with_the_same_file(run, tmp_path, capsys):
     assert run("watch", path, "--json") == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["status"] == 0 and last["t"] == 1.0 and last["progress"] == 1.0 and last["neurons"] == 2
+
+
+def test_a_progress_too_large_to_be_one_is_not_read(tmp_path):
+    path = tmp_path / "run.h5.progress"
+    with open(path, "wb") as file:
+        file.truncate(64 * 2**20 + 1)
+    with pytest.raises(DataError, match="has 67,108,865 bytes, more than 67,108,864; it is no progress of a run"):
+        Progress(tmp_path / "run.h5").new()

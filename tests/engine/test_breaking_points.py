@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 from dynsim.engine import METHODS, LastOnly, Operators, System, _machine, configure, solve
 from dynsim.engine._breaking_points import BreakingPoints
-from dynsim.engine._given_signals import SignalsOfParts, waveform
+from dynsim.engine._given_signals import SignalsOfParts, kinked, waveform
 from dynsim.kernels import Kernel
 
 PULSE = 0.05 * np.sqrt(2 * np.pi)
@@ -407,6 +407,15 @@ def test_breaking_points_that_rounding_parts_are_one():
     np.testing.assert_allclose(np.diff(found[:, 0]), np.tile([0.1, 0.15], 8), rtol=0, atol=2e-9)
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.7])
+@pytest.mark.parametrize("levels", [(0.0, 1.0), (1.0, 0.0)])
+def test_of_breaking_points_that_are_one_the_lowest_derivative_counts(delay, levels):
+    known = np.stack([[1.0, np.nextafter(1.0, 2.0)], levels], axis=1)
+    breaks = BreakingPoints(0.0, delay, known, order=4)
+    found = dict(breaks.until(1.2).tolist())
+    assert found[1.0] == 0 and len([t for t in found if 0.9 < t < 1.1]) == 1
+
+
 @pytest.mark.parametrize("neutral", [True, False])
 @pytest.mark.parametrize("start", [0.0, -3.3])
 def test_a_state_of_breaking_points_goes_on_as_if_nothing_had_been(neutral, start):
@@ -421,3 +430,15 @@ def test_a_state_of_breaking_points_goes_on_as_if_nothing_had_been(neutral, star
     first = [(again.window.times[place], *again.window.pasts[place])]
     rest = listed(again, start + 25)
     assert np.array_equal(np.concatenate([first, rest[1:]]), whole[-len(rest) :])
+
+
+def test_samples_of_a_line_have_no_kinks():
+    """What bends by no more than the rounding of its values and times is straight: also where the line meets 0."""
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        times = np.sort(generator.uniform(0, 10, 9)) + generator.choice([0.0, 1e3])
+        slope, through = 10.0 ** generator.uniform(-3, 3), generator.integers(9)
+        values = (slope * (times - times[through]))[:, None]
+        assert kinked(times, values)[1:-1].sum() == 0
+        values[4] += 1e-6 * slope
+        assert kinked(times, values)[4]

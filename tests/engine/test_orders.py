@@ -147,6 +147,10 @@ def test_wrong_tableaus_are_refused(change, word):
     assert not Tableau("midpoint", 2, **right).adaptive
     with pytest.raises(ValueError, match=word):
         Tableau("midpoint", 2, **{**right, **change})
+    with pytest.raises(TypeError, match="tableau name: got int 3"):
+        Tableau(3, 2, **right)
+    with pytest.raises(TypeError, match="tableau reference: got int 3"):
+        Tableau("midpoint", 2, reference=3, **right)
 
 
 def test_a_method_of_ones_own_runs(reference):

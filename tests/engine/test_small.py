@@ -30,7 +30,7 @@ def system(delay, activation="identity", kernel=None, **options):
 
 
 def fits(run, history=None):
-    return is_small(run, DelayMemory(run, BreakingPoints(0.0, run.delay), METHODS["rk4"].nodes, history))
+    return is_small(run, DelayMemory(run, BreakingPoints(0.0, run.delay, order=4), METHODS["rk4"].nodes, history))
 
 
 CASES = [(0.0, "identity"), (0.3, "identity"), (0.3, "tanh"), (0.3, "gelu")]

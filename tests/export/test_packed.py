@@ -60,6 +60,18 @@ def test_places_off_the_grid_are_rounded_to_half_a_step(tmp_path):
             assert np.abs(again.parameters[name].value - parameter.value).max() <= 0.5001 * step
 
 
+def test_places_beyond_the_grid_take_its_last_values():
+    model = mlp((6, 4), copies=1, dim=2)
+    quantiser = Quantiser(model, 3)
+    (low, step), *_ = quantiser.grids
+    quantiser.exact[0][...] += 1000 * step
+    quantiser.exact[0][..., 0] -= 2000 * step
+    quantiser.to_grid()
+    places = quantiser.places[0].value
+    np.testing.assert_allclose(places[..., 1], np.broadcast_to(low + 7 * step, places.shape)[..., 1], rtol=1e-5)
+    np.testing.assert_allclose(places[..., 0], np.broadcast_to(low, places.shape)[..., 0], rtol=1e-5)
+
+
 def test_forces_move_the_exact_places(digits):
     model = mlp((64, 10), copies=1, dim=2)
     quantiser = Quantiser(model, 2)

@@ -132,6 +132,35 @@ def test_restarts_keep_the_best_and_nonsense_is_refused():
         fit_weights(weights, moments=np.eye(3))
 
 
+def test_gauss_newton_ends_where_five_steps_gain_little():
+    class Flat:  # 1 + x^4: every step halves x, so the error nears 1 for ever
+        def residual(self, x):
+            return np.array([1.0, x[0][0] ** 2])
+
+        def tangent(self, x, v):
+            return np.array([0.0, 2 * x[0][0] * v[0][0]])
+
+        def transposed(self, x, residual):
+            return [np.array([2 * x[0][0] * residual[1]])]
+
+        def square(self, one, other):
+            return float(one @ other)
+
+        def preconditioner(self, x, damping):
+            return lambda v: v
+
+    def steps(tolerance):
+        counted = []
+        gauss_newton(Flat(), [np.array([3.0])], steps=40, inner=5, tolerance=tolerance,
+                     progress=lambda done, total, error: counted.append(error) and None)  # fmt: skip
+        return counted
+
+    for tolerance in (0.5, 0.1):
+        errors = steps(tolerance)
+        gains = [1 - after / before for before, after in zip(errors, errors[5:])]  # noqa: B905
+        assert len(errors) < 40 and gains[-1] < tolerance and all(gain >= tolerance for gain in gains[:-1])
+
+
 def test_gauss_newton_solves_a_linear_problem_in_one_step():
     class Line:
         matrix, goal = np.random.default_rng(8).normal(size=(9, 4)), np.arange(9.0)

@@ -207,6 +207,13 @@ def test_a_damaged_end_is_left_out_with_a_warning(tmp_path, name, frame, left):
     assert validate(path) == []
 
 
+def test_damage_in_a_last_chunk_that_is_full_is_left_out(tmp_path):
+    path = write(tmp_path / "run.h5", frames=128)
+    flip(path, "particles/native/position/value", 64)
+    with pytest.warns(UserWarning, match="frames 64 to 127 are damaged"), Trajectory(path) as trajectory:
+        assert trajectory.frames == 64
+
+
 def test_a_file_without_a_sound_frame_is_refused(tmp_path):
     path = write(tmp_path / "run.h5", frames=30)
     flip(path, "particles/native/position/value", 0)

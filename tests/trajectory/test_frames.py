@@ -38,6 +38,7 @@ def test_as_an_array():
     frames = Frames(DATA, CUT)
     assert np.array_equal(np.asarray(frames), DATA[:CUT]) and len(frames) == CUT
     assert np.array_equal(frames[...], DATA[:CUT]) and np.array_equal(frames[..., 0], DATA[:CUT, :, 0])
+    assert np.array_equal(frames[..., 2, 1], DATA[:CUT, 2, 1]) and frames[..., 3, 2, 1] == DATA[3, 2, 1]
     assert np.asarray(frames, dtype="float32").dtype == "float32"
     with pytest.raises(ValueError, match="copy"):
         frames.__array__(copy=False)  # what NumPy 2 asks

@@ -247,3 +247,10 @@ def test_records_and_provenance(write_run):
     assert read.provenance["dtype"] == "float64" and read.provenance["threads"] >= 1
     assert {"python", "numpy", "h5py", "dynsim"} <= set(read.provenance["versions"])
     assert "git_commit" in read.provenance
+
+
+def test_a_file_that_grows_takes_little_more_room_than_its_frames(tmp_path):
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=3, dimension=2) as writer:
+        writer.write(0, 0.0, np.ones((3, 2)))
+        writer.flush()
+        assert (tmp_path / "run.h5").stat().st_size < 2**20
