@@ -57,6 +57,20 @@ def test_to_first_order_the_start_is_the_svd(copies):
     assert factor > 0
 
 
+def test_the_second_half_is_what_targets_do_to_sources():
+    """Blocks (T, S) of the first half are those of the weights, of the second with both subsystems exchanged."""
+    weights = np.random.default_rng(6).normal(size=(2, 2, 9, 9))
+    weights[[0, 1], [0, 1]] = 0
+    x = fit_start(Kernel("1 - r ** 2"), weights, copies=3, dim=3, halves=2, generator=np.random.default_rng(7))
+    halves = [relation(Kernel("1 - r ** 2"), *x[:3]), relation(Kernel("1 - r ** 2"), *x[3:]).swapaxes(0, 1)]
+    rest = weights
+    for made in halves:
+        centred = [a - a.mean(2, keepdims=True) - a.mean(3, keepdims=True) + a.mean((2, 3), keepdims=True)
+                   for a in (made, rest)]  # fmt: skip
+        assert np.vdot(*centred) > 0.3 * np.linalg.norm(centred[0]) * np.linalg.norm(centred[1])
+        rest = rest - made
+
+
 @pytest.mark.parametrize("halves", [1, 2])
 def test_another_try_begins_elsewhere(halves):
     weights = np.random.default_rng(4).normal(size=(2, 2, 6, 7))
