@@ -192,3 +192,10 @@ def test_an_estimate_of_a_run_that_fails_says_so():
     assert json.dumps({name: costs[name] for name in ("steps", "seconds", "memory_bytes", "file_bytes")})
     fine = estimate(System([[0.0]], operators=Operators(F=-1.0)), (0.0, 1.0), max_steps=5)
     assert fine["status"] == 0 and fine["message"] == ""
+
+
+def test_an_estimate_counts_steps_up_to_a_number_that_is_one():
+    system = System([[1.0]], operators=Operators(F=-1.0))
+    assert estimate(system, (0.0, 1e300))["steps"] == 2**62
+    system = System([[1.0]], operators=Operators(F=-1e-12))
+    assert estimate(system, (0.0, 1e18), method="rk4", dt=1e3)["steps"] == 10**15
