@@ -152,6 +152,20 @@ def test_permissions_follow_the_umask(trajectory, tmp_path, umask, mode):
     assert len(os.listdir(out)) == 7
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_permissions_of_exports_follow_the_umask(tmp_path, umask, mode):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export import save_materialized, save_packed
+
+    model, before = dynsim.models.mlp(widths=(8, 4), copies=2, dim=3), os.umask(umask)
+    try:
+        save_packed(model, tmp_path / "packed.safetensors", bits=4)
+        save_materialized(model, tmp_path / "ordinary.safetensors")
+    finally:
+        os.umask(before)
+    assert [entry.stat().st_mode & 0o777 for entry in tmp_path.iterdir()] == [mode, mode]
+
+
 def test_sigterm_ends_a_reader(trajectory):
     # HDF5 can loop in damaged bytes, where no handler of Python runs: the default action is the one that ends it.
     before = signal.signal(signal.SIGTERM, lambda *_: None)

@@ -213,6 +213,19 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
         load_model(tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.parametrize("results", ["[1]", "5", "null"])
+def test_results_that_are_no_table_are_damage(trained, tmp_path, results):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export._safetensors_files import MATERIALIZED, save_safetensors
+    from dynsim.models import materialize
+
+    ordinary = materialize(trained["mlp"])
+    metadata = {"format": MATERIALIZED, "config": json.dumps(ordinary.config), "results": results}
+    save_safetensors(ordinary.arrays, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(FileError, match=r"m\.safetensors is damaged \(its results are no table"):
+        verify(tmp_path / "m.safetensors")
+
+
 @pytest.mark.parametrize("form", ["packed", "materialized"])
 def test_every_flipped_bit_of_tensors_is_found(trained, tmp_path, form):
     pytest.importorskip("safetensors", reason=needs_safetensors)
