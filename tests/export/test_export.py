@@ -264,6 +264,39 @@ def test_damaged_onnx_files_are_named(tmp_path):
                 read()
 
 
+def test_onnx_files_that_cannot_be_run_are_named(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx", reason=needs_onnx)
+    pytest.importorskip("onnxruntime", reason=needs_onnx)
+    from onnx import helper
+
+    path, kind = tmp_path / "m.onnx", onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, kind, shape) for name, shape in (
+        ("images", ["batch", 1, 1, 4]), ("scores", ["batch", "classes"]))]  # fmt: skip
+
+    def write(*nodes):
+        graph = helper.make_graph(list(nodes), "g", ends[:1], ends[1:])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+    size = helper.make_tensor("size", onnx.TensorProto.INT64, [2], [256, 4000])
+    write(helper.make_node("Constant", [], ["n"], value=size), helper.make_node("ConstantOfShape", ["n"], ["scores"]))
+    verify(path)  # 4 MB
+    monkeypatch.setenv("DYNSIM_BUDGET", "0.001")
+    with pytest.raises(FileError, match=r"m\.onnx: got 4 MiB of memory for [0-9]+ bytes of the file"):
+        verify(path)
+    # What only turns out while it runs: 4 numbers an image are no 3.
+    shape = helper.make_tensor("shape", onnx.TensorProto.INT64, [2], [-1, 3])
+    write(
+        helper.make_node("Constant", [], ["n"], value=shape), helper.make_node("Reshape", ["images", "n"], ["scores"])
+    )
+    with pytest.raises(FileError, match=r"m\.onnx: damaged ONNX file"):
+        verify(path)
+    with pytest.raises(ValueError, match="seed: got -1"):
+        verify(path, seed=-1)
+    with pytest.raises(IsADirectoryError, match="give the path of an ONNX file"):
+        (tmp_path / "d.onnx").mkdir()
+        verify(tmp_path / "d.onnx")
+
+
 @pytest.mark.parametrize(
     ("missing", "arguments", "extra"),
     [
