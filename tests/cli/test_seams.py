@@ -110,6 +110,13 @@ def test_pipes_are_no_inputs(run, tmp_path, monkeypatch, capsys, arguments):
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith("a.")]
 
 
+@pytest.mark.parametrize("command", ["info", "validate"])
+def test_a_checkpoint_is_named_so(run, tmp_path, capsys, command):
+    save_checkpoint(tmp_path / "run.h5.checkpoint", {"step": 1})
+    assert run(command, tmp_path / "run.h5.checkpoint") == 1
+    assert "is a checkpoint of dynsim; give a trajectory or model that dynsim wrote" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("side", ["", ".checkpoint", ".checkpoint.previous", ".progress"])
 def test_pipes_and_folders_are_no_outputs(run, tmp_path, capsys, side):
     begin = ["simulate", "--preset", "pair", "--until", 0.1, "--overwrite", "-o", tmp_path / "run.h5"]
