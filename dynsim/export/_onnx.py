@@ -136,7 +136,7 @@ def read_onnx(path):
     except Exception as error:  # protobuf's own error has no public name
         if type(error).__name__ not in ("DecodeError", "ValidationError", "InferenceError"):
             raise
-        raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
+        raise FileError(f"{path}: damaged ONNX file ({reason(error)}); write it again.") from None
     return file
 
 

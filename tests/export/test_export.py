@@ -290,6 +290,9 @@ def test_onnx_files_that_cannot_be_run_are_named(tmp_path, monkeypatch):
     )
     with pytest.raises(FileError, match=r"m\.onnx: damaged ONNX file"):
         verify(path)
+    write(helper.make_node("Foo", ["images"], ["scores"], domain="mine"))
+    with pytest.raises(FileError, match=r"^[^\n]*m\.onnx: damaged ONNX file \([^\n]+\); write it again\.$"):
+        verify(path)
     with pytest.raises(ValueError, match="seed: got -1"):
         verify(path, seed=-1)
     with pytest.raises(IsADirectoryError, match="give the path of an ONNX file"):
