@@ -34,7 +34,7 @@ def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
     ImportError
         If safetensors is not installed.
     ValueError
-        If bits are not 1 to 16, or the model has no places.
+        If bits are not 1 to 16, or the model has no places, or numbers that float16 (places: float32) does not hold.
     """
     bits = as_count(bits, "bits")
     if bits > MOST_BITS:
@@ -42,13 +42,14 @@ def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
     places = _places(model)
     if not places:
         raise refusal("model", "one without places", "a model in DyN form")
-    codes, grids = [], []
-    for parameter in places:
-        code, grid = _encode(parameter.value, bits)
-        codes.append(code)
-        grids.append(grid)
-    rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
-    tensors = {"places": _pack(np.concatenate(codes), bits), "grids": np.array(grids, np.float32), "rest": rest}
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        codes, grids = zip(*(_encode(parameter.value, bits) for parameter in places), strict=True)
+        rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
+        tensors = {"places": _pack(np.concatenate(codes), bits), "grids": np.array(grids, np.float32), "rest": rest}
+    for name in ("grids", "rest"):
+        if not np.isfinite(tensors[name]).all():
+            largest = f"{np.finfo(TYPES[name]).max:.6g}"
+            raise refusal("model", f"numbers beyond {largest}", "smaller ones to pack", "use the materialised form")
     config = {key: value for key, value in model.config.items() if value is not None}
     metadata = {"format": PACKED, "bits": str(bits), "config": to_json(config, separators=(",", ":"))}
     return save_safetensors(tensors, path, metadata)

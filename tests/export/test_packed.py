@@ -137,6 +137,16 @@ def changed(path, to, tensors=(), **metadata):
     return to
 
 
+@pytest.mark.parametrize(("kind", "size"), [("places", 3e38), ("strengths", 1e6)])
+def test_what_cannot_be_packed_is_refused(tmp_path, kind, size):
+    model = mlp((8, 4), copies=2, dim=2)
+    value = next(parameter.value for parameter in model.parameters.values() if parameter.kind == kind)
+    value.flat[:2] = -size, size
+    with pytest.raises(ValueError, match="model: got numbers beyond"):
+        save_packed(model, tmp_path / "m.safetensors", bits=4)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("bits", ["0", "17", "40", "-1", "4.0", " 4", "x" * 1000])
 def test_bits_out_of_range_are_damage(tmp_path, bits):
     path = tmp_path / "m.safetensors"
