@@ -266,6 +266,11 @@ def test_reading_tells_what_is_wrong(tmp_path):
     hdf5(path)
     with pytest.raises(DataError, match="of another program; give a model"), reading(path, "model"):
         pass
+    for said, what in (("converted", "a converted network of dynsim"), ("a\x1b[2J", "an HDF5 file of another program")):
+        with open_hdf5(path, "r+") as file:
+            file.attrs["dynsim"] = said
+        with pytest.raises(DataError, match=f"is {what}; give a model that dynsim wrote"), reading(path, "model"):
+            pass
     with pytest.raises(FileError, match=r"a\.h5 is damaged \("), reading(path) as file:
         file["y"]
     with pytest.raises(OSError, match="No space"), reading(path):

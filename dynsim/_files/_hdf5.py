@@ -18,6 +18,8 @@ from ._outputs import expect_output, give_name, replacing, sync_folder, target_o
 from ._signals import terminable, uninterrupted
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+KINDS = {kind: kind for kind in ("trajectory", "model", "checkpoint")}  # what files say they are, and words for it
+KINDS |= {"converted": "converted network", "fits": "record of fits"}
 HEAP = b"GCOL\x01\0\0\0"
 LISTED = 4096  # bytes of memory that HDF5 takes for a chunk that is read among others; 3,900 were seen
 SCANNED = 2**24  # bytes from both ends of a file
@@ -154,7 +156,7 @@ def open_hdf5(path, mode="r"):
     if start != SIGNATURE:
         if SIGNATURE.startswith(start):
             raise FileError(f"{path} ends after {len(start)} bytes; it was cut short, so write it again.")
-        raise DataError(f"{path} is not an HDF5 file; give a file that dynsim wrote.")
+        raise DataError(f"{path} is not an HDF5 file; give one that dynsim wrote, as a trajectory or a model.h5.")
     _expect_heaps(path)
     try:
         with terminable():
@@ -218,15 +220,13 @@ def replacing_hdf5(path, previous=None):
 def reading(path, kind=None):
     """The HDF5 file `path` open for reading; what its bytes make h5py raise inside the block is a FileError.
 
-    `kind` is what the file must say it is: "trajectory", "model", "converted" or "checkpoint"; raises DataError for
-    another one, otherwise as `open_hdf5`.
+    `kind` is what the file must say it is, one of KINDS; raises DataError for another one, otherwise as `open_hdf5`.
     """
     with open_hdf5(path) as file, terminable():
         try:
             found = attribute(file, "dynsim", None)
             if kind is not None and found != kind:
-                what = f"a {found} of dynsim" if isinstance(found, str) else "an HDF5 file of another program"
-                raise DataError(f"{path} is {what}; give a {kind} that dynsim wrote.")
+                raise another_kind(path, found, kind)
             yield file
         except (FileError, DataError, FileNotFoundError):
             raise
@@ -234,6 +234,17 @@ def reading(path, kind=None):
             if getattr(error, "errno", None) in _REFUSALS:
                 raise
             raise damaged(path, error) from error
+
+
+def another_kind(path, found, *expected):
+    """Return the DataError for a file that says it is `found`, which may be no kind at all, and is none expected.
+
+    >>> another_kind("run.h5.checkpoint", "checkpoint", "trajectory", "model")
+    DataError('run.h5.checkpoint is a checkpoint of dynsim; give a trajectory or model that dynsim wrote.')
+    """
+    known = isinstance(found, str) and found in KINDS
+    what = f"a {KINDS[found]} of dynsim" if known else "an HDF5 file of another program"
+    return DataError(f"{path} is {what}; give a {' or '.join(map(KINDS.get, expected))} that dynsim wrote.")
 
 
 def holds(group, name):

@@ -64,6 +64,15 @@ def same_command(*more):
     return shlex.join(["dynsim", *given, *(word for word in more if word not in given)])
 
 
+def resume_command(file):
+    """The command line that goes on with the simulation into `file`.
+
+    >>> resume_command("-a b.h5")
+    "dynsim resume -- '-a b.h5'"
+    """
+    return shlex.join(["dynsim", "resume", *(["--"] if str(file).startswith("-") else []), str(file)])
+
+
 def can_resume():
     """Whether the command that runs has an option --resume."""
     return any(parameter.name == "resume" for parameter in click.get_current_context().command.params)
@@ -94,7 +103,7 @@ def resumable_simulation(file):
         with stopped_by_signals() as stop:
             yield stop
     except KeyboardInterrupt:
-        click.echo(f"Interrupted after a checkpoint. Go on with: dynsim resume {shlex.quote(str(file))}", err=True)
+        click.echo(f"Interrupted after a checkpoint. Go on with: {resume_command(file)}", err=True)
         raise SystemExit(130) from None
 
 

@@ -34,7 +34,11 @@ def list_command():
     from dynsim import experiments
 
     for name in experiments.names():
-        recipe = experiments.load(experiments.find(name))
+        try:
+            recipe = experiments.load(experiments.find(name))
+        except (ValueError, TypeError) as error:
+            click.echo(f"Warning: {error} It is left out.", err=True)
+            continue
         click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} tasks on {recipe.data}")
 
 

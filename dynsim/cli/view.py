@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dynsim._files import to_json
+from dynsim._files import expect_input, to_json
 
 from .plot import numbers
 
@@ -31,7 +31,7 @@ def command(file, output, as_json, **options):
     """
     from dynsim.plots import view
 
-    output = file.with_suffix(".html") if output is None else output
+    output = expect_input(file).with_suffix(".html") if output is None else output
     report = view(file, output, **{name: value for name, value in options.items() if value is not None})
     if as_json:
         click.echo(to_json({"output": str(output), **report}))

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import click
 
-from dynsim._files import to_json
+from dynsim._check import as_count, as_instance, as_number, refusal
+from dynsim._files import reason, to_json
+from dynsim.errors import DataError
+
+from ._computation import resume_command
 
 _NAMES = {"received": "|R|", "emitted": "|E|", "speed": "|q'|", "echo_gain": "echo gain",
           "loss": "loss", "train_loss": "loss", "error": "error of the fit"}  # fmt: skip
+_TEXTS = ("host", "message")
+_NUMBERS = {*_NAMES, "start", "until", "t", "neurons", "frames", "seconds", "epochs", "epoch", "done", "total",
+            "validation_accuracy", "status", "process"}  # fmt: skip
+_LARGEST = 1e300  # a share of two of them is a number, too
 
 
 @click.command()
@@ -42,7 +50,7 @@ def command(file, once, every, as_json):
     with show:
         while True:
             alive = progress.alive()  # asked before reading: what was written last is not missed
-            entries = progress.new()
+            entries = _new(progress)
             alive = alive or (progress.ended is None and progress.alive())
             last = entries[-1] if entries else last
             if once and progress.waiting():
@@ -57,6 +65,26 @@ def command(file, once, every, as_json):
                 show.line(_report(file, progress, last, False), final=True)
                 return
             time.sleep(every)
+
+
+def _new(progress):
+    """New entries, of which what is shown is of the right type; raises DataError."""
+    entries = progress.new()
+    for entry in (progress.begun, progress.ended, *entries):
+        try:
+            for name, value in (entry or {}).items():
+                if name in _TEXTS and value is not None:
+                    as_instance(value, str, name)
+                elif name in _NUMBERS and value is not None and abs(as_number(value, name)) > _LARGEST:
+                    raise refusal(name, value, f"at most {_LARGEST:g}")
+            if entry is progress.begun is not None:
+                as_count(entry["process"], "process")
+        except (TypeError, ValueError) as error:
+            why = reason(error).rstrip(".")
+            raise DataError(
+                f"{progress.path} holds a line that is wrong ({why}); it is no progress of a run."
+            ) from None
+    return entries
 
 
 def _report(file, progress, entry, alive):
@@ -80,9 +108,9 @@ def _of_run(begun, entry):
 def _of_training(begun, entry):
     epochs = begun.get("epochs")  # none where it has not begun
     report = {"epochs": epochs}
-    if "total" in entry:
+    if None not in (entry.get("done"), entry.get("total")):
         report["progress"] = round(entry["done"] / max(1, entry["total"]), 6)
-    elif epochs and "validation_accuracy" in entry:
+    elif epochs and entry.get("epoch") is not None and "validation_accuracy" in entry:
         report["progress"] = round(entry["epoch"] / max(1, epochs), 6)
     return report | entry | {"epochs": epochs}
 
@@ -90,7 +118,7 @@ def _of_training(begun, entry):
 def _lost(file, begun):
     if "epochs" in begun or file.is_dir():
         return "The training did not end properly, as after a kill; go on with the command that began it and --resume."
-    return f"The run did not end properly, as after a kill; go on with: dynsim resume {file}"
+    return f"The run did not end properly, as after a kill; go on with: {resume_command(file)}"
 
 
 class _JsonLines:
@@ -116,7 +144,7 @@ class _TextLines:
         if final or "message" in report:
             self._end()
             click.echo(_text(report))
-            click.echo(report["message"])
+            click.echo("".join(letter if letter.isprintable() else " " for letter in report["message"]))
         elif self.over:
             click.echo(f"\r\x1b[K{_text(report)}", nl=False)
             self.open = True
@@ -144,7 +172,7 @@ def _text(report):
     """
     parts = []
     if report.get("epoch") is not None:
-        parts.append(f"epoch {report['epoch']} of {report['epochs']}")
+        parts.append(f"epoch {report['epoch']} of {report.get('epochs')}")
     if report.get("t") is not None and report.get("until") is not None:
         parts.append(f"t = {report['t']:.4g} of {report['until']:.4g}")
     if "progress" in report:
@@ -156,6 +184,6 @@ def _text(report):
     parts += [f"{name} {report[key]:.4g}" for key, name in _NAMES.items() if report.get(key) is not None]
     if report.get("frames") is not None:
         parts.append(f"{report['frames']:,} frames")
-    if "seconds" in report:
+    if report.get("seconds") is not None:
         parts.append(f"{report['seconds']:.0f} s")
     return "   ".join(parts) or "not begun yet"

@@ -114,6 +114,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
         If the name is unknown.
     DataError
         If files are missing, damaged or do not fit together.
+    FileError
+        If they unpack to images or labels of more than $DYNSIM_BUDGET GiB.
 
     Examples
     --------
@@ -125,9 +127,10 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     if folder is None:
         places = ", ".join(str(f / name) for f in search_path(data_dir))
         raise DataError(f"{name}: not found in {places}; run `dynsim data fetch {name}`.")
-    arrays = [read_idx(_either(folder / file, name)) for file in FILES]
+    paths = [_either(folder / file, name) for file in FILES]
+    arrays = [read_idx(path) for path in paths]
     for images, labels in (arrays[:2], arrays[2:]):
-        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels) or not len(images):
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
             shapes = f"images of shape {images.shape} and labels of shape {labels.shape}"
             raise refusal(folder, shapes, "as many of both", error=DataError)
         if labels.max() > 9:
@@ -136,6 +139,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     if sizes[0] != sizes[1]:
         got = f"images of {sizes[0]} pixels for training and of {sizes[1]} for testing"
         raise refusal(folder, got, "one size", error=DataError)
+    for path, array in zip(paths, arrays, strict=True):  # bytes become float32 and int64
+        expect_stored(array.size * (4 if array.ndim == 3 else 8), path.stat().st_size, path)
     images = [np.divide(array[:, None], 255, dtype=np.float32) for array in arrays[::2]]
     labels = [array.astype(np.int64) for array in arrays[1::2]]
     return Dataset(name, images[0], train_labels=labels[0], test_images=images[1], test_labels=labels[1], classes=10)
@@ -181,10 +186,8 @@ def read_idx(path: str | os.PathLike) -> npt.NDArray:
             header = file.read(4 * start[3])
             shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
             size = math.prod(shape)
-            if len(header) != 4 * start[3] or size > LARGEST_IDX:
-                raise refusal(
-                    path, f"a header of shape {shape}", f"at most {LARGEST_IDX} bytes", again, error=DataError
-                )
+            if len(header) != 4 * start[3] or not 0 < size <= LARGEST_IDX:
+                raise refusal(path, f"a header of shape {shape}", f"1 to {LARGEST_IDX} bytes", again, error=DataError)
             stored, whole = path.stat().st_size, 4 + len(header) + size
             # No gzip file holds more than 1032 times its own bytes, so a small file takes little memory.
             if stored != whole if opener is open else 1032 * stored < whole:

@@ -11,7 +11,9 @@ from dynsim.errors import FileError
 
 
 class StoredTask:
-    """A dataclass with a `name`, whose result is kept in a folder of that name."""
+    """A dataclass with a `name`; its result, a dictionary with the keys `needed`, is kept in a folder of that name."""
+
+    needed = frozenset()  # by the report
 
     def place(self, folder: str | Path) -> Path:
         """Return the task's own folder, which is made if it is not there."""
@@ -25,7 +27,10 @@ class StoredTask:
             stored = read_json(Path(folder) / "runs" / self.name / "result.json")
         except (FileNotFoundError, FileError):
             return None
-        return stored["result"] if stored.get("task") == json.loads(to_json(asdict(self))) else None
+        if not isinstance(stored, dict) or stored.get("task") != json.loads(to_json(asdict(self))):
+            return None
+        result = stored.get("result")
+        return result if isinstance(result, dict) and result.keys() >= self.needed else None
 
     def store(self, folder: str | Path, result: dict) -> dict:
         """Write result.json into its folder; returns the result as it will be read."""

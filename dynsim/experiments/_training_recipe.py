@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
+import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -93,12 +94,18 @@ def read_toml(path: str | Path) -> dict:
 
 
 def names() -> list[str]:
-    """Names of the experiments in ./experiments and in the package.
+    """Names of the experiments in ./experiments and in the package; a warning names a file that cannot be read.
 
     >>> "mnist-lenet5" in names()
     True
     """
-    found = {path.stem for folder in FOLDERS for path in folder.glob("*.toml") if "seeds" in read_toml(path)}
+    found = set()
+    for path in (path for folder in FOLDERS for path in folder.glob("*.toml")):
+        try:
+            if "seeds" in read_toml(path):
+                found.add(path.stem)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"{error} It is left out.", stacklevel=2)
     return sorted(found)
 
 
@@ -108,6 +115,8 @@ def find(name: str | Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
+    if Path(name).exists():
+        expect_input(name, "a TOML file")  # refuses it
     raise refusal("experiment", repr(str(name)), f"a TOML file or one of {', '.join(names())}")
 
 
@@ -124,7 +133,16 @@ def load(path: str | Path | dict) -> Any:
     >>> load({"data": "digits", "model": "mlp", "rows": [{}]}).methods
     ['forces']
     """
-    given = dict(path) if isinstance(path, dict) else read_toml(path)
+    if isinstance(path, dict):
+        return _checked(dict(path))
+    given = read_toml(path)
+    try:
+        return _checked(given)
+    except (ValueError, TypeError) as error:
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{path}: {error}") from None
+
+
+def _checked(given):
     if "kind" in given:
         expect_keys({as_instance(given["kind"], str, "kind"): None}, OTHERS, "kind")
         return import_module(OTHERS[given["kind"]]).load(given)

@@ -33,6 +33,8 @@ class Task(StoredTask):
     deltas: list
     draws: int
 
+    needed = frozenset(("test_accuracy", "seconds_per_epoch", "parameters", "metrics", "noise"))
+
     @property
     def name(self) -> str:
         """Name of its folder."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from dynsim._check import as_like, refusal
-from dynsim._files import replacing, to_json
+from dynsim._files import expect_input, expect_stored, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 
 OPSET = 17  # the first with LayerNormalization
@@ -89,19 +91,28 @@ def run_onnx(path, images, batch=500):
     except ImportError:
         raise ImportError("ONNX files are run by onnxruntime: pip install 'dynsim[onnx]'.") from None
     read_onnx(path)  # what it takes from other files is refused
-    failures = onnxruntime.capi.onnxruntime_pybind11_state
-    try:
+    with _failing(onnxruntime, path):
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except (failures.InvalidProtobuf, failures.InvalidGraph, failures.Fail, failures.NoModel) as error:
-        raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
     expected = session.get_inputs()[0]
     shape = [size if isinstance(size, int) else None for size in expected.shape]
     images = np.asarray(images, np.float32)
     fits = len(shape) == images.ndim and all(s in (None, n) for s, n in zip(shape, images.shape, strict=True))
     if not fits:
         raise refusal(f"{path}: images", f"shape {images.shape}", tuple(expected.shape), error=DataError)
-    parts = [session.run(None, {expected.name: images[s : s + batch]})[0] for s in range(0, len(images), batch)]
+    with _failing(onnxruntime, path):
+        parts = [session.run(None, {expected.name: images[s : s + batch]})[0] for s in range(0, len(images), batch)]
     return np.concatenate(parts)
+
+
+@contextmanager
+def _failing(onnxruntime, path):
+    """What onnxruntime says of a file that it cannot run is a FileError."""
+    failures = onnxruntime.capi.onnxruntime_pybind11_state
+    known = (failures.InvalidProtobuf, failures.InvalidGraph, failures.InvalidArgument, failures.NoModel)
+    try:
+        yield
+    except (*known, failures.Fail, failures.NotImplemented, failures.RuntimeException) as error:
+        raise FileError(f"{path}: damaged ONNX file ({reason(error)}); write it again.") from None
 
 
 def onnx_image(path):
@@ -116,16 +127,16 @@ def onnx_image(path):
 def read_onnx(path):
     """Read and check a file; raises ImportError, FileNotFoundError or FileError."""
     onnx, _ = _onnx()
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected an ONNX file.")
+    expect_input(path, "an ONNX file")
     try:
         file = onnx.load(str(path), load_external_data=False)
         _refuse_other_files(onnx, file, path)
         onnx.checker.check_model(file)
+        _refuse_large_constants(onnx, file, path)
     except Exception as error:  # protobuf's own error has no public name
-        if type(error).__name__ not in ("DecodeError", "ValidationError"):
+        if type(error).__name__ not in ("DecodeError", "ValidationError", "InferenceError"):
             raise
-        raise FileError(f"{path}: damaged ONNX file ({error}); write it again.") from None
+        raise FileError(f"{path}: damaged ONNX file ({reason(error)}); write it again.") from None
     return file
 
 
@@ -139,6 +150,15 @@ def _refuse_other_files(onnx, file, path):
         for field, value in part.ListFields():
             if field.message_type is not None:
                 parts += [value] if hasattr(value, "ListFields") else value
+
+
+def _refuse_large_constants(onnx, file, path):
+    """Raise FileError if a few bytes stand for a large array: one whose size does not depend on the images."""
+    inferred = onnx.shape_inference.infer_shapes(file, data_prop=True)
+    for value in [*inferred.graph.value_info, *inferred.graph.output]:
+        axes = value.type.tensor_type.shape.dim
+        if axes and all(axis.HasField("dim_value") for axis in axes):
+            expect_stored(4 * math.prod(axis.dim_value for axis in axes), Path(path).stat().st_size, path)
 
 
 def reference_onnx(file, images, batch=500):

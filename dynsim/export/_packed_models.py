@@ -19,6 +19,8 @@ from dynsim.models import Model, build, check_size
 from ._safetensors_files import open_safetensors, save_safetensors
 
 PACKED = "dynsim packed 1"
+MOST_BITS = 16
+TYPES = {"places": np.uint8, "grids": np.float32, "rest": np.float16}
 
 
 def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
@@ -32,21 +34,22 @@ def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
     ImportError
         If safetensors is not installed.
     ValueError
-        If bits are not 1 to 16, or the model has no places.
+        If bits are not 1 to 16, or the model has no places, or numbers that float16 (places: float32) does not hold.
     """
     bits = as_count(bits, "bits")
-    if bits > 16:
-        raise refusal("bits", bits, "1 to 16")
+    if bits > MOST_BITS:
+        raise refusal("bits", bits, f"1 to {MOST_BITS}")
     places = _places(model)
     if not places:
         raise refusal("model", "one without places", "a model in DyN form")
-    codes, grids = [], []
-    for parameter in places:
-        code, grid = _encode(parameter.value, bits)
-        codes.append(code)
-        grids.append(grid)
-    rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
-    tensors = {"places": _pack(np.concatenate(codes), bits), "grids": np.array(grids, np.float32), "rest": rest}
+    with np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        codes, grids = zip(*(_encode(parameter.value, bits) for parameter in places), strict=True)
+        rest = np.concatenate([array.ravel() for array in _rest(model)]).astype(np.float16)
+        tensors = {"places": _pack(np.concatenate(codes), bits), "grids": np.array(grids, np.float32), "rest": rest}
+    for name in ("grids", "rest"):
+        if not np.isfinite(tensors[name]).all():
+            largest = f"{np.finfo(TYPES[name]).max:.6g}"
+            raise refusal("model", f"numbers beyond {largest}", "smaller ones to pack", "use the materialised form")
     config = {key: value for key, value in model.config.items() if value is not None}
     metadata = {"format": PACKED, "bits": str(bits), "config": to_json(config, separators=(",", ":"))}
     return save_safetensors(tensors, path, metadata)
@@ -65,15 +68,25 @@ def load_packed(path: str | Path) -> Model:
     with open_safetensors(path) as (metadata, stored):
         if metadata.get("format") != PACKED:
             raise DataError(f"{path} is not a packed model; give a file of `dynsim export --packed`.")
-        bits, config = int(metadata["bits"]), from_json(metadata["config"], path)
-        tensors = {name: stored[name] for name in ("places", "grids", "rest")}
+        bits, config = _stored_bits(metadata, path), from_json(metadata["config"], path)
+        tensors = {name: stored[name] for name in TYPES}
+        for name, kind in TYPES.items():
+            if tensors[name].dtype != kind or not np.isfinite(tensors[name]).all():
+                raise damaged(path, f"its {name} are not finite numbers of type {np.dtype(kind)}")
         return _restore(config, bits, tensors, path)
 
 
 def packed_bits(path):
     """Bits of a coordinate in a packed file; raises as `load_packed`."""
     with open_safetensors(path) as (metadata, _):
-        return int(metadata["bits"])
+        return _stored_bits(metadata, path)
+
+
+def _stored_bits(metadata, path):
+    found = metadata["bits"]
+    if found not in map(str, range(1, MOST_BITS + 1)):
+        raise damaged(path, f"{found[:20]!r} bits a coordinate, not 1 to {MOST_BITS}")
+    return int(found)
 
 
 def _restore(config, bits, tensors, path):
@@ -87,13 +100,15 @@ def _restore(config, bits, tensors, path):
     start = 0
     for parameter, (low, step) in zip(places, tensors["grids"], strict=True):
         size = parameter.value.size
-        parameter.value[...] = (low + codes[start : start + size].astype(np.float32) * step).reshape(
-            parameter.value.shape
-        )
+        with np.errstate(over="ignore"):
+            values = low + codes[start : start + size].astype(np.float32) * step
+        if not np.isfinite(values).all():
+            raise damaged(path, "its grids lead beyond float32")
+        parameter.value[...] = values.reshape(parameter.value.shape)
         start += size
     rest, start = tensors["rest"].astype(np.float32), 0
     arrays = _rest(model)
-    if rest.size != sum(array.size for array in arrays) or not np.isfinite(rest).all():
+    if rest.size != sum(array.size for array in arrays):
         raise damaged(path, "its numbers do not fit its configuration")
     values = []
     for array in arrays:

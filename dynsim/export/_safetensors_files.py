@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim._files import DAMAGE, damaged, digest, from_json, reason, replacing, to_json
+from dynsim._files import DAMAGE, damaged, digest, expect_input, from_json, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
 from dynsim.models import Model, build, check_size, fill, materialize
 
@@ -21,10 +21,13 @@ def save_safetensors(tensors, path, metadata):
     package = _package()
     metadata = {**metadata, "digest": _digest(metadata, tensors)}
     with replacing(path) as temporary:
+        mode = temporary.stat().st_mode
         try:
             package.numpy.save_file(tensors, str(temporary), metadata)
         except package.SafetensorError as error:  # what the system says, as a text
             raise OSError(f"{path} cannot be written ({reason(error)}); choose another path.") from None
+        if temporary.stat().st_mode != mode:  # the package puts a file of its own there, which only its owner may read
+            temporary.chmod(mode)
     return Path(path).stat().st_size
 
 
@@ -36,14 +39,12 @@ def open_safetensors(path):
     ------
     ImportError
         If safetensors is not installed.
-    FileNotFoundError
+    FileNotFoundError, IsADirectoryError
         If there is no such file.
     DataError, FileError
         If it is too large, or damaged; also where the block that reads it finds values that do not fit.
     """
-    package, path = _package(), Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; give the path of a file that dynsim wrote.")
+    package, path = _package(), expect_input(path)
     if path.stat().st_size > LARGEST:
         raise refusal(path, f"{path.stat().st_size:,} bytes", f"a model of at most {LARGEST:,}", error=DataError)
     try:
@@ -118,5 +119,7 @@ def load_materialized(path: str | Path) -> Model:
         check_size(config, stored=Path(path).stat().st_size, path=path)
         model = build({**config, "weights": True})
         model.results = from_json(metadata["results"], path)
+        if not isinstance(model.results, dict):
+            raise damaged(path, "its results are no table")
         fill(model, tensors, path=path)
         return model

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim import models
-from dynsim._check import as_callable
+from dynsim._check import as_callable, as_count
 from dynsim.errors import DataError
 
 from ._onnx import onnx_image, read_onnx, reference_onnx, run_onnx, save_onnx
@@ -112,6 +112,7 @@ def verify(
     True
     """
     as_callable(progress, "progress")
+    seed = as_count(seed, "seed", minimum=0)
     form = model_form(path)
     if form == "onnx":
         file = read_onnx(path)

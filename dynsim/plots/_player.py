@@ -187,7 +187,7 @@ def _notes(trajectory, header, projection):
 
 
 def _fill(header, arrays):
-    """The page as bytes."""
+    """The page as bytes, with a question mark for what is no text in the name of a file."""
     folder = files("dynsim.plots") / "player"
 
     def text(name):
@@ -203,7 +203,7 @@ def _fill(header, arrays):
     }
     pieces = text("page.html").split("@@")
     # The template's own text and the names of parts alternate.
-    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode("utf-8")
+    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces)).encode("utf-8", "replace")
 
 
 def _escaped(text):

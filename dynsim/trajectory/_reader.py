@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dynsim._check import expect_memory, refusal
 from dynsim._files import (
     DAMAGE,
+    another_kind,
     attribute,
     damaged,
     dataset,
@@ -59,7 +60,7 @@ def file_kind(path: str | os.PathLike) -> str:
     with reading(path) as file:
         kind = attribute(file, "dynsim", None)
         if kind not in ("trajectory", "model"):
-            raise DataError(f"{path} is an HDF5 file of another program; give a trajectory or model that dynsim wrote.")
+            raise another_kind(path, kind, "trajectory", "model")
         return kind
 
 
@@ -109,8 +110,7 @@ class Trajectory(Plotted):
     def _read_sizes(self):
         kind = attribute(self._file, "dynsim", None)
         if not holds(self._file, "h5md") or kind != "trajectory":
-            what = f"a {kind} of dynsim" if isinstance(kind, str) else "an HDF5 file of another program"
-            raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote.")
+            raise another_kind(self.path, None if kind == "trajectory" else kind, "trajectory")
         identity = attribute(expect_sealed(self._file, *_layout.IDENTIFYING), "identity", None)
         self.identity = identity if isinstance(identity, str) else None
         native = expect_sealed(hard_links_only(self._file, _layout.NATIVE))

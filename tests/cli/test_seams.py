@@ -110,6 +110,13 @@ def test_pipes_are_no_inputs(run, tmp_path, monkeypatch, capsys, arguments):
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith("a.")]
 
 
+@pytest.mark.parametrize("command", ["info", "validate"])
+def test_a_checkpoint_is_named_so(run, tmp_path, capsys, command):
+    save_checkpoint(tmp_path / "run.h5.checkpoint", {"step": 1})
+    assert run(command, tmp_path / "run.h5.checkpoint") == 1
+    assert "is a checkpoint of dynsim; give a trajectory or model that dynsim wrote" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("side", ["", ".checkpoint", ".checkpoint.previous", ".progress"])
 def test_pipes_and_folders_are_no_outputs(run, tmp_path, capsys, side):
     begin = ["simulate", "--preset", "pair", "--until", 0.1, "--overwrite", "-o", tmp_path / "run.h5"]
@@ -150,6 +157,20 @@ def test_permissions_follow_the_umask(trajectory, tmp_path, umask, mode):
         os.umask(before)
     assert {entry.name: entry.stat().st_mode & 0o777 for entry in out.iterdir()} == dict.fromkeys(os.listdir(out), mode)
     assert len(os.listdir(out)) == 7
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_permissions_of_exports_follow_the_umask(tmp_path, umask, mode):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export import save_materialized, save_packed
+
+    model, before = dynsim.models.mlp(widths=(8, 4), copies=2, dim=3), os.umask(umask)
+    try:
+        save_packed(model, tmp_path / "packed.safetensors", bits=4)
+        save_materialized(model, tmp_path / "ordinary.safetensors")
+    finally:
+        os.umask(before)
+    assert [entry.stat().st_mode & 0o777 for entry in tmp_path.iterdir()] == [mode, mode]
 
 
 def test_sigterm_ends_a_reader(trajectory):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 
 import numpy as np
@@ -126,6 +127,65 @@ def test_what_cannot_be_watched(run, tmp_path, capsys):
     (tmp_path / "old.h5").write_bytes(b"x")
     assert run("watch", tmp_path / "old.h5") == 1
     assert "is no run that can be watched" in capsys.readouterr().err
+
+
+WRONG = ["[]", '"x"', "true", "1e999", "1" * 400, "9" * 305, "{}"]
+LINES = [
+    '{{"process": 1, "until": {}, "start": 0}}',
+    '{{"process": 1, "start": {}, "until": 1}}',
+    '{{"process": 1, "neurons": {}}}',
+    '{{"process": {}}}',
+    '{{"process": {}, "host": "HOST"}}',
+    '{{"process": 1, "host": {}}}',
+    '{{"process": 1, "epochs": {}}}\n{{"epoch": 1, "validation_accuracy": 1}}',
+    '{{"process": 1}}\n{{"t": {}}}',
+    '{{"process": 1}}\n{{"echo_gain": {}}}',
+    '{{"process": 1}}\n{{"frames": {}, "seconds": {}}}',
+    '{{"process": 1, "epochs": 3}}\n{{"done": {}, "total": 2}}',
+    '{{"process": 1, "epochs": 3}}\n{{"done": 1, "total": {}}}',
+    '{{"process": 1, "epochs": 3}}\n{{"epoch": {}, "validation_accuracy": 3}}',
+    '{{"process": 1}}\n{{"status": 0, "message": {}}}',
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_of_wrong_types_name_the_file(run, tmp_path, capsys, line):
+    side = tmp_path / "run.h5.progress"
+    for wrong in WRONG:
+        if ("message" in line or '"host": {}' in line) and wrong == '"x"':
+            continue
+        side.write_text(line.replace("HOST", socket.gethostname()).format(wrong, wrong) + "\n")
+        assert run("watch", tmp_path / "run.h5", "--once") == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"Error: {side} holds a line that is wrong (") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("begun", ['{"process": 1, "host": "another"}', '{"process": 1, "host": "x", "epochs": 3}'])
+@pytest.mark.parametrize(
+    "entry", ['{"epoch": 2}', '{"total": 2}', '{"validation_accuracy": 3}', '{"t": null, "seconds": null}', "{}"]
+)
+def test_lines_that_lack_something_are_shown(run, tmp_path, capsys, begun, entry):
+    (tmp_path / "run.h5.progress").write_text(f"{begun}\n{entry}\n")
+    assert run("watch", tmp_path / "run.h5", "--once") == 0
+    assert run("watch", tmp_path / "run.h5", "--once", "--json") == 0
+
+
+def test_a_message_does_not_steer_the_terminal(run, tmp_path, capsys):
+    ended = json.dumps({"status": 0, "message": "\x1b[2J\x07\u009bdone"})
+    (tmp_path / "run.h5.progress").write_text(f'{{"process": 1}}\n{ended}\n')
+    assert run("watch", tmp_path / "run.h5") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == " [2J  done"
+
+
+@pytest.mark.parametrize("name", ["a b$.h5", "-x.h5", "--once"])
+def test_the_advice_to_go_on_can_be_run(run, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    begun = json.dumps({"process": 2**40, "host": socket.gethostname()})
+    (tmp_path / f"{name}.progress").write_text(begun + "\n")
+    assert run("watch", "--", name) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("go on with: ")[2])
+    assert words[:2] == ["dynsim", "resume"] and run(*words[1:]) == 1
+    assert f"{name} does not exist" in capsys.readouterr().err
 
 
 def test_resume_goes_on_with_the_same_file(run, tmp_path, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynsim.datasets import FILES, load, read_idx
-from dynsim.errors import DataError
+from dynsim.errors import DataError, FileError
 
 
 def idx(array):
@@ -29,6 +29,30 @@ def test_promised_size_is_not_believed(tmp_path):
     path.write_bytes(b"\0\0\x08\x03" + b"\xff" * 12)
     with pytest.raises(DataError, match="a header of shape"):
         read_idx(path)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3, 3), (60_000_000, 0, 0)])
+def test_no_axis_is_empty(tmp_path, shape):
+    path = tmp_path / "empty"
+    path.write_bytes(idx(np.zeros(shape, np.uint8)))
+    with pytest.raises(DataError, match=r"empty: got a header of shape .*; expected 1 to"):
+        read_idx(path)
+
+
+@pytest.mark.parametrize("large", FILES)
+def test_the_budget_holds_for_what_bytes_become(tmp_path, monkeypatch, large):
+    """A pixel takes 4 bytes, a label 8."""
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setenv("DYNSIM_BUDGET", str(30_000 / 2**30))
+    for name in FILES:
+        count = 4000 if large[:5] == name[:5] else 2
+        side = 2 if "images" in large else 1  # as many labels would take more than pixels
+        array = np.zeros((count, side, side) if "images" in name else count, np.uint8)
+        (tmp_path / "mnist" / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+    with pytest.raises(FileError, match=r"ubyte\.gz: got 1 MiB of memory for [0-9,]+ bytes of the file"):
+        load("mnist", tmp_path)
+    monkeypatch.setenv("DYNSIM_BUDGET", str(80_000 / 2**30))
+    assert len(load("mnist", tmp_path).train_images) in (2, 4000)
 
 
 def test_found_by_search_path(tmp_path, monkeypatch):

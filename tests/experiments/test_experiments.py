@@ -1,13 +1,17 @@
 """Recipes, tasks that are finished once, tables; and the same on a cluster that loses a worker."""
 
 import json
+import os
 import threading
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from dynsim import experiments, models
-from dynsim.experiments import find, load, report, run
+from dynsim.cli.experiment import command
+from dynsim.errors import DataError
+from dynsim.experiments import find, load, names, report, run
 
 INTERVAL = 0.05  # seconds between two looks
 RECIPE = {
@@ -117,6 +121,45 @@ def test_wrong_recipes_are_one_sentence(change, words):
         load({**RECIPE, **change})
     with pytest.raises(ValueError, match="expected a TOML file or one of"):
         find("no-such-experiment")
+
+
+def test_one_bad_file_hides_no_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "broken.toml").write_text("= 1\n")
+    os.mkfifo(folder / "pipe.toml")
+    (folder / "dangling.toml").symlink_to("nowhere")
+    (folder / "folder.toml").mkdir()
+    (folder / "unknown.toml").write_text('seeds = [0]\ndata = "digits"\nmodel = "mlp"\nfoo = 1\n')
+    (folder / "mine.toml").write_text('seeds = [0]\ndata = "digits"\nmodel = "mlp"\nrows = [{}]\n')
+    listed = CliRunner().invoke(command, ["list"])
+    assert listed.exit_code == 0 and "mine " in listed.stdout and "mnist-lenet5" in listed.stdout
+    assert "experiments/unknown.toml: experiment: got unknown key 'foo'" in listed.stderr
+    with pytest.warns(UserWarning) as caught:
+        assert {"mine", "unknown", "mnist-lenet5"} <= set(names())
+    said = " ".join(str(warning.message) for warning in caught)
+    assert len(caught) == 4 and all(f"{name}.toml" in said for name in ("broken", "pipe", "dangling", "folder"))
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match=r"'mnst'; expected a TOML file or one of .*mine"):
+        find("mnst")
+    with pytest.raises(DataError, match="is not a regular file; give the path of a TOML file"):
+        find(folder / "pipe.toml")
+    with pytest.raises(IsADirectoryError, match="is a directory; give the path of a TOML file"):
+        find(".")
+
+
+def test_what_is_no_result_counts_as_not_finished(finished, tmp_path):
+    folder, results = finished
+    task = load(RECIPE).tasks()[0]
+    stored = json.loads((folder / "runs" / task.name / "result.json").read_text())
+    path = task.place(tmp_path) / "result.json"
+    path.write_text(json.dumps(stored))
+    assert task.result(tmp_path) == results[task.name]
+    lacking = {key: value for key, value in stored["result"].items() if key != "test_accuracy"}
+    wrong = [{**stored, "result": result} for result in ({}, [], 5, None, "x", lacking)]
+    for content in (*wrong, {"task": stored["task"]}, [1], 5, None, "x"):
+        path.write_text(json.dumps(content))
+        assert task.result(tmp_path) is None
 
 
 def test_the_recipes_that_come_along_are_sound():

@@ -213,6 +213,19 @@ def test_damaged_and_foreign_files_are_named(trained, tmp_path):
         load_model(tmp_path / "nothing.safetensors")
 
 
+@pytest.mark.parametrize("results", ["[1]", "5", "null"])
+def test_results_that_are_no_table_are_damage(trained, tmp_path, results):
+    pytest.importorskip("safetensors", reason=needs_safetensors)
+    from dynsim.export._safetensors_files import MATERIALIZED, save_safetensors
+    from dynsim.models import materialize
+
+    ordinary = materialize(trained["mlp"])
+    metadata = {"format": MATERIALIZED, "config": json.dumps(ordinary.config), "results": results}
+    save_safetensors(ordinary.arrays, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(FileError, match=r"m\.safetensors is damaged \(its results are no table"):
+        verify(tmp_path / "m.safetensors")
+
+
 @pytest.mark.parametrize("form", ["packed", "materialized"])
 def test_every_flipped_bit_of_tensors_is_found(trained, tmp_path, form):
     pytest.importorskip("safetensors", reason=needs_safetensors)
@@ -249,6 +262,42 @@ def test_damaged_onnx_files_are_named(tmp_path):
         for read in (lambda: run_onnx(path, np.zeros((1, 1, 1, 4))), lambda: verify(path)):
             with pytest.raises(FileError, match=r"m\.onnx: damaged"):
                 read()
+
+
+def test_onnx_files_that_cannot_be_run_are_named(tmp_path, monkeypatch):
+    onnx = pytest.importorskip("onnx", reason=needs_onnx)
+    pytest.importorskip("onnxruntime", reason=needs_onnx)
+    from onnx import helper
+
+    path, kind = tmp_path / "m.onnx", onnx.TensorProto.FLOAT
+    ends = [helper.make_tensor_value_info(name, kind, shape) for name, shape in (
+        ("images", ["batch", 1, 1, 4]), ("scores", ["batch", "classes"]))]  # fmt: skip
+
+    def write(*nodes):
+        graph = helper.make_graph(list(nodes), "g", ends[:1], ends[1:])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+    size = helper.make_tensor("size", onnx.TensorProto.INT64, [2], [256, 4000])
+    write(helper.make_node("Constant", [], ["n"], value=size), helper.make_node("ConstantOfShape", ["n"], ["scores"]))
+    verify(path)  # 4 MB
+    monkeypatch.setenv("DYNSIM_BUDGET", "0.001")
+    with pytest.raises(FileError, match=r"m\.onnx: got 4 MiB of memory for [0-9]+ bytes of the file"):
+        verify(path)
+    # What only turns out while it runs: 4 numbers an image are no 3.
+    shape = helper.make_tensor("shape", onnx.TensorProto.INT64, [2], [-1, 3])
+    write(
+        helper.make_node("Constant", [], ["n"], value=shape), helper.make_node("Reshape", ["images", "n"], ["scores"])
+    )
+    with pytest.raises(FileError, match=r"m\.onnx: damaged ONNX file"):
+        verify(path)
+    write(helper.make_node("Foo", ["images"], ["scores"], domain="mine"))
+    with pytest.raises(FileError, match=r"^[^\n]*m\.onnx: damaged ONNX file \([^\n]+\); write it again\.$"):
+        verify(path)
+    with pytest.raises(ValueError, match="seed: got -1"):
+        verify(path, seed=-1)
+    with pytest.raises(IsADirectoryError, match="give the path of an ONNX file"):
+        (tmp_path / "d.onnx").mkdir()
+        verify(tmp_path / "d.onnx")
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,58 @@ def test_wrong_files_and_arguments_are_named(tmp_path):
         load_packed(path)
 
 
+def changed(path, to, tensors=(), **metadata):
+    """Write a copy of a file with other tensors and metadata, and the digest of these."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file
+
+    from dynsim.export._safetensors_files import save_safetensors
+
+    with safe_open(str(path), "np") as file:
+        kept = {name: text for name, text in file.metadata().items() if name != "digest"}
+    save_safetensors({**load_file(str(path)), **dict(tensors)}, to, {**kept, **metadata})
+    return to
+
+
+@pytest.mark.parametrize(("kind", "size"), [("places", 3e38), ("strengths", 1e6)])
+def test_what_cannot_be_packed_is_refused(tmp_path, kind, size):
+    model = mlp((8, 4), copies=2, dim=2)
+    value = next(parameter.value for parameter in model.parameters.values() if parameter.kind == kind)
+    value.flat[:2] = -size, size
+    with pytest.raises(ValueError, match="model: got numbers beyond"):
+        save_packed(model, tmp_path / "m.safetensors", bits=4)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bits", ["0", "17", "40", "-1", "4.0", " 4", "x" * 1000])
+def test_bits_out_of_range_are_damage(tmp_path, bits):
+    path = tmp_path / "m.safetensors"
+    save_packed(mlp((8, 4), copies=2, dim=2), path, bits=4)
+    empty = {"places": np.zeros(0, np.uint8)} if bits == "0" else {}
+    with pytest.raises(FileError, match=r"m\.safetensors is damaged \(.* bits a coordinate, not 1 to 16") as caught:
+        load_packed(changed(path, path, empty, bits=bits))
+    assert len(str(caught.value)) < 200 + len(str(path))
+
+
+@pytest.mark.parametrize("name", ["places", "grids", "rest"])
+def test_tensors_of_another_type_or_not_finite_are_damage(tmp_path, name):
+    from safetensors.numpy import load_file
+
+    path = tmp_path / "m.safetensors"
+    save_packed(mlp((8, 4), copies=2, dim=2), path, bits=4)
+    stored = load_file(str(path))[name]
+    (tmp_path / "w").mkdir()
+    wrong = [stored.astype(kind) for kind in (bool, np.int8, np.float64)]
+    if name != "places":
+        wrong += [np.full_like(stored, value) for value in (np.nan, np.inf, -np.inf)]
+    for tensor in wrong:
+        with pytest.raises(FileError, match=rf"m\.safetensors is damaged \(its {name} are not finite numbers of type"):
+            load_packed(changed(path, tmp_path / "w" / path.name, {name: tensor}))
+    if name == "grids":
+        with pytest.raises(FileError, match=r"m\.safetensors is damaged \(its grids lead beyond float32"):
+            load_packed(changed(path, tmp_path / "w" / path.name, {name: np.full_like(stored, 3e38)}))
+
+
 def test_the_commands(tmp_path, capsys):
     def call(*arguments):
         with pytest.raises(SystemExit) as stop:

@@ -85,6 +85,22 @@ def test_names_are_text(tmp_path):
     assert header["groupNames"] == names and header["title"].startswith("</title>")
 
 
+def test_a_name_that_is_no_text(make_file, tmp_path):
+    path = tmp_path / "b\udcff.h5"
+    try:
+        make_file().rename(path)
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    view(path, tmp_path / "run.html")
+    assert "<title>dynsim: b?.h5</title>" in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_folders_are_not_viewed(name):
+    result = CliRunner().invoke(command, [name])
+    assert isinstance(result.exception, IsADirectoryError) and "give the path of a file" in str(result.exception)
+
+
 def test_the_page_asks_for_nothing(make_file, tmp_path):
     view(make_file(), tmp_path / "run.html")
     text = (tmp_path / "run.html").read_text(encoding="utf-8")

@@ -34,6 +34,13 @@ class ConversionTask(StoredTask):
     draws: int
 
     @property
+    def needed(self):
+        """Keys of a result that the report reads."""
+        return {"share", "bytes", "test_accuracy", "noise"} | (
+            {"seconds", "layers"} if self.kind == "particles" else set()
+        )
+
+    @property
     def name(self):
         """Name of its folder."""
         if self.budget is None:

@@ -34,6 +34,10 @@ class ConvertTask(StoredTask):
     finetune: dict
     kind: str = "convert"
 
+    needed = frozenset(
+        ("parameters_before", "parameters", "bytes_before", "bytes", "macs", "seconds", "resumed", "peak_memory_bytes")
+    ) | {"layers", "accuracy"}
+
     @property
     def name(self):
         """Name of its folder."""
