@@ -10,6 +10,7 @@ from dynsim._files import expect_claim, expect_output, from_json, making_folder,
 
 from ._computation import can_resume, same_command
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 
 CHECKPOINT = "training.checkpoint"
 RESULTS = ("model.h5", "training.h5", CHECKPOINT, "metrics.jsonl")
@@ -79,7 +80,7 @@ def _train(output, network, data, method, told, **options):
         def after_epoch(entry):
             told.epoch(entry)
             if not sys.stderr.isatty():
-                click.echo(_line(entry, options["epochs"]), err=True)
+                say(_line(entry, options["epochs"]))
 
         try:
             result = learning.train(
@@ -91,7 +92,7 @@ def _train(output, network, data, method, told, **options):
                 _remove_new(output, before)
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            click.echo(_interruption(output, kept, method), err=True)
+            say(_interruption(output, kept, method))
             raise SystemExit(130) from None
     return result, moves
 
