@@ -54,6 +54,38 @@ def expect_output(path, overwrite=True, *, source=None):
     return path
 
 
+@contextmanager
+def making_folder(path):
+    """Make a folder, with those above it, for what the block writes there; one in which nothing was written goes again.
+
+    Raises NotADirectoryError if there is something else of that name, or above it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp()) / "a/b"
+    >>> with making_folder(folder):
+    ...     folder.is_dir()
+    True
+    >>> folder.parent.exists()
+    False
+    """
+    path = Path(path)
+    places = (path, *path.parents)
+    new = [place for place in places if not os.path.lexists(place)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        taken = next(place for place in places if os.path.lexists(place) and not place.is_dir())
+        raise NotADirectoryError(f"{taken} is not a directory; choose another name for the folder {path}.") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # those that are no longer empty
+            for place in new:
+                place.rmdir()
+
+
 def target_of(path):
     """The file itself, where symbolic links lead to it: it is the one to be replaced, not the link."""
     return Path(os.path.realpath(path))

@@ -11,6 +11,8 @@ import click
 
 from dynsim._files import to_json
 
+from ._standard_error import say
+
 
 class ComputingCommand(click.Command):
     """A command that uses the kernels."""
@@ -27,10 +29,9 @@ def compilation_messages():
     from dynsim import kernels
 
     if kernels.TEMPORARY_CACHE is not None:
-        click.echo(
+        say(
             "No folder to keep compiled kernels in: every run compiles anew. Set NUMBA_CACHE_DIR to a folder that can "
-            "be written.",
-            err=True,
+            "be written."
         )
     if not sys.stderr.isatty():
         yield
@@ -50,7 +51,7 @@ def _compilation_listener(event):
         def on_start(self, _):
             if not self.printed:
                 self.printed = True
-                click.echo("Compiling kernels, once for this machine; the next run finds them ready ...", err=True)
+                say("Compiling kernels, once for this machine; the next run finds them ready ...")
 
         def on_end(self, _):
             """Nothing is printed."""
@@ -80,7 +81,10 @@ def can_resume():
 
 @contextmanager
 def stopped_by_signals():
-    """Yield a function that says whether Ctrl-C or SIGTERM asked to stop; a second signal ends the block at once."""
+    """Yield a function that says whether Ctrl-C or SIGTERM asked to stop; a second signal ends the block at once.
+
+    One that whoever began this process lets it ignore, as nohup and a shell's background do, is ignored.
+    """
     received = []
 
     def handle(number, frame):
@@ -88,7 +92,8 @@ def stopped_by_signals():
             raise KeyboardInterrupt
         received.append(number)
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    old = {number: signal.signal(number, handle) for number in heard}
     try:
         yield lambda: bool(received)
     finally:
@@ -103,7 +108,7 @@ def resumable_simulation(file):
         with stopped_by_signals() as stop:
             yield stop
     except KeyboardInterrupt:
-        click.echo(f"Interrupted after a checkpoint. Go on with: {resume_command(file)}", err=True)
+        say(f"Interrupted after a checkpoint. Go on with: {resume_command(file)}")
         raise SystemExit(130) from None
 
 
@@ -135,5 +140,5 @@ def expect_success(status, message, config):
         return
     if "strengths" in message and "echo_gain" in config:
         message += f" Here echo_gain = {config['echo_gain']:g} sets the strengths: lower that."
-    click.echo(f"Error: {message}", err=True)
+    say(f"Error: {message}")
     raise SystemExit(3 if status == -2 else 1)

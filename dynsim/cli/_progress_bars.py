@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._standard_error import telling
+
 
 class ProgressBar:
     """A bar over what is counted; call it with (done, total) and facts, such as loss=0.3, that are shown beside it.
@@ -18,14 +20,15 @@ class ProgressBar:
 
     def __call__(self, done, total=None, **facts):
         """Move to `done` of `total`; false, which stops nothing."""
-        if self.bar is None or self.bar.total != total:
-            self.close()
-            # What was done before, by an earlier call of the command, says nothing of the rate.
-            self.bar = self._bar(total, max(0, done - 1))
         shown = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in facts.items() if k != "epochs"}
-        if shown:
-            self.bar.set_postfix(shown, refresh=False)
-        self.bar.update(done - self.bar.n)
+        with telling():
+            if self.bar is None or self.bar.total != total:
+                self.close()
+                # What was done before, by an earlier call of the command, says nothing of the rate.
+                self.bar = self._bar(total, max(0, done - 1))
+            if shown:
+                self.bar.set_postfix(shown, refresh=False)
+            self.bar.update(done - self.bar.n)
         return False
 
     def _bar(self, total, initial):
@@ -39,7 +42,8 @@ class ProgressBar:
     def close(self):
         """Take the bar away."""
         if self.bar is not None:
-            self.bar.close()
+            with telling():
+                self.bar.close()
         self.bar = None
 
     def __exit__(self, *_):
@@ -57,7 +61,8 @@ class SimulationBar(ProgressBar):
 
     def __call__(self, t, *_):
         """Move to `t`; false, so it can be a callback of `solve`."""
-        if self.bar is None:
-            self.bar = self._bar(self.end, self.start)
-        self.bar.update(t - self.bar.n)
+        with telling():
+            if self.bar is None:
+                self.bar = self._bar(self.end, self.start)
+            self.bar.update(t - self.bar.n)
         return False

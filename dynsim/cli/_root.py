@@ -15,8 +15,11 @@ import warnings
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 
 import click
+
+from ._standard_error import say, telling, to_nowhere
 
 FOLDER = Path(__file__).parent
 
@@ -63,10 +66,33 @@ class RootGroup(click.Group):
                 error.message += f" Did you mean {near[0]}?"
             raise
 
+    def invoke(self, context):
+        """Run the command; an error that names an argument of Python names the option that was given for it."""
+        try:
+            return super().invoke(context)
+        except (ValueError, TypeError) as error:
+            name, colon, rest = str(error).partition(": ")
+            command = self.get_command(context, context.invoked_subcommand)
+            options = _given(command, context.obj or []) if command else {}
+            if colon and name in options:
+                error.args = (f"{options[name]}: {rest}",)
+            raise
+
     def format_commands(self, context, formatter):
         """List the commands with what they do."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command_summary(name)) for name in command_names()])
+
+
+def _given(command, words):
+    """What arguments may be called in Python, and the options among the words of a command by which they are given.
+
+    >>> _given(click.Command("c", params=[click.Option(["--fit-steps", "steps"])]), ["c", "--fit-steps=0"])
+    {'steps': '--fit-steps', 'fit_steps': '--fit-steps'}
+    """
+    found = {word.partition("=")[0] for word in words if word.startswith("-")}
+    pairs = [(parameter.name, option) for parameter in command.params for option in parameter.opts if option in found]
+    return {name: option for own, option in pairs for name in (own, option.lstrip("-").replace("-", "_"))}
 
 
 @click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,7 +125,18 @@ def _open_standard_streams():
 
 
 def _show_warning(message, category, *_):
-    click.echo(f"Warning: {message}", err=True)
+    say(f"Warning: {message}")
+
+
+def _of_stdout(error):
+    """The error itself, or one that names the standard output if it came where that is printed."""
+    frame = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
+    if frame.f_code is not click.echo.__code__ or not isinstance(error, OSError):
+        return error
+    from dynsim._files import unwritable
+
+    to_nowhere(sys.stdout)
+    return unwritable("standard output cannot be written", error)
 
 
 def main(arguments=None):
@@ -107,32 +144,35 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_streams()
     warnings.showwarning = _show_warning
-    if threading.current_thread() is threading.main_thread():
+    heard = signal.getsignal(signal.SIGTERM) != signal.SIG_IGN  # who began us may have asked to be left alone
+    if threading.current_thread() is threading.main_thread() and heard:
         signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:
         sys.exit(root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0)
     try:
         code = root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0
     except click.ClickException as error:
-        error.show()
+        with telling():
+            error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        say("Interrupted.")
         code = 130
     except BrokenPipeError:  # the reader of our output has gone; nothing is left to be said
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere(sys.stdout)
         code = 1
     except (ValueError, TypeError, OSError, ImportError) as error:
         from dynsim.errors import FileError
 
+        error = _of_stdout(error)
         known = isinstance(error, OSError) and error.filename is not None and error.strerror
-        click.echo(f"Error: {error.filename}: {error.strerror}." if known else f"Error: {error}", err=True)
+        say(f"Error: {error.filename}: {error.strerror}." if known else f"Error: {error}")
         code = 4 if isinstance(error, FileError) else 1
     except MemoryError as error:
         said = str(error).rstrip(".") or "it asks for more than this machine gives"
-        click.echo(f"Error: there is not enough memory ({said}); give smaller sizes.", err=True)
+        say(f"Error: there is not enough memory ({said}); give smaller sizes.")
         code = 1
     except Exception as error:
-        click.echo(f"Internal error: {type(error).__name__}: {error}. Run again with --debug and report it.", err=True)
+        say(f"Internal error: {type(error).__name__}: {error}. Run again with --debug and report it.")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)

@@ -6,10 +6,11 @@ import sys
 
 import click
 
-from dynsim._files import expect_claim, expect_output, from_json, to_json
+from dynsim._files import expect_claim, expect_output, from_json, making_folder, to_json
 
 from ._computation import can_resume, same_command
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 
 CHECKPOINT = "training.checkpoint"
 RESULTS = ("model.h5", "training.h5", CHECKPOINT, "metrics.jsonl")
@@ -17,7 +18,7 @@ FIGURES = {"trajectories": "paths.png", "observables": "learning.png"}
 
 
 def expect_training_folder(output, *, overwrite=False, resume=False, source=None):
-    """Refuse a folder that holds another training, or one that is in progress; makes the folder, touches no file.
+    """Refuse a folder that holds another training, or one that is in progress; touches nothing.
 
     Raises FileExistsError if there is a file of an earlier training and neither `overwrite` nor `resume` is given, or
     the training begins from it (`source`), another OSError if a file cannot be written, or another training or program
@@ -25,16 +26,13 @@ def expect_training_folder(output, *, overwrite=False, resume=False, source=None
     """
     from dynsim.trajectory import TrainingProgress
 
-    output.mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(output):
+    with making_folder(output), TrainingProgress(output):
         _expect_files(output, overwrite, resume, source)
 
 
 def _expect_files(output, overwrite, resume, source=None):
-    for name in FIGURES.values():
-        expect_output(output / name)
     try:
-        for name in RESULTS:
+        for name in (*RESULTS, *FIGURES.values()):
             expect_output(output / name, overwrite or resume, source=source)
         expect_claim(output / "training.h5", overwrite or resume)
     except FileExistsError as error:
@@ -47,8 +45,7 @@ def train_into(output, network, data, method="forces", *, overwrite=False, **opt
     """Train a network; leave model.h5, training.h5, metrics.jsonl and figures in a folder. Returns the report."""
     from dynsim.trajectory import TrainingProgress
 
-    output.mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(output) as told:
+    with making_folder(output), TrainingProgress(output) as told:
         _expect_files(output, overwrite, options.get("resume", False))
         result, moves = _train(output, network, data, method, told, **options)
         told.end(0, f"Test accuracy {result.test_accuracy:.2f} %.")
@@ -83,7 +80,7 @@ def _train(output, network, data, method, told, **options):
         def after_epoch(entry):
             told.epoch(entry)
             if not sys.stderr.isatty():
-                click.echo(_line(entry, options["epochs"]), err=True)
+                say(_line(entry, options["epochs"]))
 
         try:
             result = learning.train(
@@ -95,7 +92,7 @@ def _train(output, network, data, method, told, **options):
                 _remove_new(output, before)
             if not isinstance(error, KeyboardInterrupt):
                 raise
-            click.echo(_interruption(output, kept, method), err=True)
+            say(_interruption(output, kept, method))
             raise SystemExit(130) from None
     return result, moves
 

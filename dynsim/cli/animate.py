@@ -5,6 +5,7 @@ import click
 from dynsim._files import to_json
 
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 from .plot import numbers, pixels
 
 
@@ -42,4 +43,4 @@ def command(file, output, as_json, **options):
         return
     click.echo(report["output"])
     frames = f"{report['frames']:,} frames" + (f", every {report['stride']}." if report["stride"] > 1 else "")
-    click.echo(f"{frames}, {report['neurons']:,} neurons, by {report['encoder']}", err=True)
+    say(f"{frames}, {report['neurons']:,} neurons, by {report['encoder']}")

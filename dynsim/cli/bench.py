@@ -11,6 +11,7 @@ from dynsim._files import to_json
 from dynsim.benchmarks import BENCHMARKS, DRAWN
 
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 
 _LIST = "\n".join(f"{name:8} {text}" for name, text in BENCHMARKS.items())
 _HELP = f"""Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
@@ -50,14 +51,14 @@ def command(names, rounds, full, backend, figure, as_json):
 
         expect_format(figure)  # before the work, not after it
     for name in names:
-        click.echo(f"{name}: {BENCHMARKS[name]} ...", err=True)
+        say(f"{name}: {BENCHMARKS[name]} ...")
         with ProgressBar("run", delay=0.0) as bar:
             options = {"backend": backend} if backend else {}
             found = measure(name, rounds=rounds, full=full, progress=bar, **options)
         click.echo(to_json(found) if as_json else _text(found))
         if figure is not None:
             draw(found, figure)
-            click.echo(f"written {figure}", err=True)
+            say(f"written {figure}")
 
 
 def _text(found):

@@ -11,6 +11,7 @@ from dynsim._files import expect_output, to_json
 
 from ._computation import ComputingCommand
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 
 
 @click.command(cls=ComputingCommand)
@@ -62,4 +63,4 @@ def command(model, output, data_dir, as_json, include, exclude, overwrite, **opt
     fits.unlink(missing_ok=True)
     found = {**report.to_dict(), "seed": options["seed"], "bytes": output.stat().st_size}
     click.echo(to_json(found) if as_json else str(report))
-    click.echo(f"{output}: {output.stat().st_size:,} bytes; seed {options['seed']}", err=True)
+    say(f"{output}: {output.stat().st_size:,} bytes; seed {options['seed']}")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from dynsim._files import to_json, write_whole
+from dynsim._files import expect_output, making_folder, to_json, write_whole
 
 from ._computation import ComputingCommand
-from ._training_folder import FIGURES, train_into
+from ._standard_error import say
+from ._training_folder import FIGURES, expect_training_folder, train_into
 
 # Simulations of the tour: preset, figures of it, and their captions.
 RUNS = {
@@ -50,24 +51,40 @@ NEXT = (
 @click.command(cls=ComputingCommand)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default="dynsim-demo", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier tour.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(output, seed, as_json):
+def command(output, seed, overwrite, as_json):
     """Take the tour: simulate neurons, see them move, train a network without weights on handwritten digits.
 
-    Everything runs offline: the digits are embedded. Files of an earlier tour are replaced.
+    Everything runs offline: the digits are embedded. Only with --overwrite are files of an earlier
+    tour replaced.
 
     \b
     dynsim demo
     dynsim demo -o tour --seed 1
     """
+    with making_folder(output):
+        _expect_files(output, overwrite)
+        _tour(output, seed, as_json)
+
+
+def _expect_files(output, overwrite):
+    """Refuse a folder in which a file of the tour is, before any is written."""
+    files = [f"{name}.h5" for name in RUNS] + [f"{name}-{kind}.png" for name, kinds in RUNS.items() for kind in kinds]
+    with making_folder(output / "training"):
+        for name in [*files, *(_page_of(Path(file)) for file in PLAYERS), "index.html"]:
+            expect_output(output / name, overwrite)
+        expect_training_folder(output / "training", overwrite=overwrite)
+
+
+def _tour(output, seed, as_json):
     began = time.perf_counter()
-    output.mkdir(parents=True, exist_ok=True)
     figures, runs = [], {}
     for name, kinds in RUNS.items():
-        click.echo(f"simulating {name} ...", err=True)
+        say(f"simulating {name} ...")
         runs[name] = _simulate(name, output, seed)
         figures += [(f"{name}.h5", _draw(output / f"{name}.h5", kind), text) for kind, text in kinds.items()]
-    click.echo("training a network without weights on handwritten digits ...", err=True)
+    say("training a network without weights on handwritten digits ...")
     report = _train(output / "training", seed)
     figures += [("training/training.h5", f"training/{FIGURES[kind]}", text) for kind, text in LEARNING.items()]
     players = [_player(output / file, text) for file, text in PLAYERS.items()]
@@ -109,11 +126,15 @@ def _draw(path, kind):
     return figure.name
 
 
+def _page_of(file):
+    return file.with_name(f"{file.stem}-player.html")
+
+
 def _player(file, text):
     """Write the page that plays a file; returns its path within the tour, and what it shows."""
     from dynsim.plots import view
 
-    page = file.with_name(f"{file.stem}-player.html")
+    page = _page_of(file)
     view(file, page, title=f"dynsim: {file.stem}")
     return file, page, text
 

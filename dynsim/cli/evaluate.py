@@ -14,7 +14,7 @@ from ._progress_bars import ProgressBar
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
+@click.option("--data", "name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
 @click.option(
@@ -31,7 +31,7 @@ from ._progress_bars import ProgressBar
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(model, data_name, data_dir, as_json, **options):
+def command(model, name, data_dir, as_json, **options):
     """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
 
     With several draws of noise, two of them are printed beside the mean, and the probability with which a further draw
@@ -46,7 +46,7 @@ def command(model, data_name, data_dir, as_json, **options):
     from dynsim.models import count
 
     network = load_model(model)
-    data = datasets.load(data_name, data_dir)
+    data = datasets.load(name, data_dir)
     with ProgressBar("image") as progress:
         result = learning.evaluate(network, data.test_images, labels=data.test_labels, progress=progress, **options)
     report = {

@@ -12,6 +12,7 @@ from dynsim._files import read_json, to_json
 
 from ._computation import ComputingCommand, same_command
 from ._progress_bars import ProgressBar
+from ._standard_error import say
 
 
 @click.group()
@@ -73,7 +74,7 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
                 recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.progress, training=bars.training
             )
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is finished stays. Go on with: {same_command()}", err=True)
+        say(f"Interrupted; what is finished stays. Go on with: {same_command()}")
         raise SystemExit(130) from None
     text = recipe.report(results, output)
     click.echo(to_json(read_json(output / "report.json")) if as_json else text)
@@ -91,7 +92,7 @@ class _ExperimentBars:
     def progress(self, done, total, task=None):
         """A task begins, or (None) all are finished."""
         if task is not None and not sys.stderr.isatty():
-            click.echo(f"{done} of {total} finished; {task}", err=True)
+            say(f"{done} of {total} finished; {task}")
         self.tasks(done, total)
 
     def training(self, task):

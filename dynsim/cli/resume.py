@@ -13,9 +13,16 @@ from ._progress_bars import SimulationBar
 @click.command(cls=ComputingCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--until", type=float, help="A later end of the time span.")
-@click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
+@click.option(
+    "--checkpoint",
+    "checkpoint_seconds",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Seconds between checkpoints.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(file, until, checkpoint, as_json):
+def command(file, until, checkpoint_seconds, as_json):
     """Go on with the run in FILE from its last checkpoint; the file becomes what one run would have made.
 
     \b
@@ -27,7 +34,8 @@ def command(file, until, checkpoint, as_json):
     config = stored_run(file)["parameters"].get("config")
     start, end = _span(config, until)
     with SimulationBar(start, end) as bar, resumable_simulation(file) as stop:
-        solution = resume(file, until, checkpoint_seconds=checkpoint, progress_seconds=1.0, stop=stop, callback=bar)
+        times = {"checkpoint_seconds": checkpoint_seconds, "progress_seconds": 1.0}
+        solution = resume(file, until, stop=stop, callback=bar, **times)
     report_simulation(file, solution, as_json, config)
 
 

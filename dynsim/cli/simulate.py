@@ -12,6 +12,7 @@ from dynsim._files import to_json
 
 from ._computation import ComputingCommand, expect_success, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
+from ._standard_error import say
 
 
 @click.command(cls=ComputingCommand)
@@ -27,9 +28,18 @@ from ._progress_bars import SimulationBar
 @click.option("--seed", type=int, help="Of the random places [the configuration's, else 0].")
 @click.option("--dry-run", is_flag=True, help="Print the whole configuration, memory, time and echo gain; run nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@click.option("--checkpoint", type=float, default=30.0, show_default=True, help="Seconds between checkpoints.")
+@click.option(
+    "--checkpoint",
+    "checkpoint_seconds",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Seconds between checkpoints.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(config, name, output, until, settings, max_step, first_step, seed, dry_run, overwrite, checkpoint, as_json):
+def command(
+    config, name, output, until, settings, max_step, first_step, seed, dry_run, overwrite, checkpoint_seconds, as_json
+):
     """Simulate CONFIG.toml, or a preset, and write the trajectory as H5MD.
 
     \b
@@ -68,7 +78,7 @@ def command(config, name, output, until, settings, max_step, first_step, seed, d
             parameters={"config": ready.config, **({"preset": name} if name else {})},
             seed=ready.seed,
             overwrite=overwrite,
-            checkpoint_seconds=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
             progress_seconds=1.0,
             stop=stop,
             callback=bar,
@@ -84,9 +94,7 @@ def _say_what_scales(config, settings):
     for key in changed:
         if "echo_gain" in config and key.split(".")[0] in ("operators", "kernel", "strengths", "groups"):
             gain = f"echo_gain = {config['echo_gain']}"
-            click.echo(
-                f"{gain} scales the strengths, so {key} does not change the gain; --set echo_gain=... does.", err=True
-            )
+            say(f"{gain} scales the strengths, so {key} does not change the gain; --set echo_gain=... does.")
 
 
 def _configuration(path, name):

@@ -19,7 +19,7 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
-@click.option("--data", "data_name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
+@click.option("--data", "name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option(
     "--method",
@@ -28,7 +28,7 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     show_default=True,
     help="Forces on the places; places fitted to trained weights; both in turn, epoch by epoch.",
 )
-@click.option("--copies-fc", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
+@click.option("--copies-fc", "copies", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
 @click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [128].")
@@ -78,7 +78,7 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **options):
+def command(model, name, data_dir, as_json, output, overwrite, dry_run, **options):
     """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
@@ -100,7 +100,7 @@ def command(model, data_name, data_dir, as_json, output, overwrite, dry_run, **o
     if not dry_run:
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
-    data = datasets.load(data_name, data_dir)
+    data = datasets.load(name, data_dir)
     if options["rate"] is None:
         options["rate"] = RATE if options["weights"] else DYN_RATES.get(model, RATE)
     if options["shift"] is None:
@@ -156,7 +156,7 @@ def _build(model, data, options):
     else:
         kernel = Kernel(options["kernel"], options["metric"], softening=1e-3)
     common = {"kernel": kernel, "seed": options["seed"], "weights": options["weights"]}
-    copies, dim = options["copies_fc"], options["dim"]
+    copies, dim = options["copies"], options["dim"]
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
         return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
@@ -164,11 +164,12 @@ def _build(model, data, options):
     dim = {"vit": 12, "mlp": 8}[model] if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]
     if model == "vit":
-        hidden = _hidden(options["hidden"] or "128", 1)[0]
+        hidden = _hidden("128" if options["hidden"] is None else options["hidden"], 1)[0]
         sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)
-    widths = [math.prod(data.train_images.shape[1:]), *_hidden(options["hidden"] or "1000,1500"), data.classes]
+    hidden = _hidden("1000,1500" if options["hidden"] is None else options["hidden"])
+    widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
     return models.mlp(widths, copies=copies, dim=dim, **common)
 
 
@@ -176,8 +177,8 @@ def _hidden(text, number=None):
     try:
         hidden = [int(width) for width in text.split(",") if width.strip()]
     except ValueError:
-        hidden = None
-    if hidden is None or number not in (None, len(hidden)):
-        wanted = "whole numbers, as 1000,1500" if number is None else "one whole number, as 96"
+        hidden = []
+    if not hidden or min(hidden) < 1 or number not in (None, len(hidden)):
+        wanted = "whole numbers above 0, as 1000,1500" if number is None else "one whole number above 0, as 96"
         raise refusal("--hidden", repr(text), wanted, error=click.UsageError)
     return hidden

@@ -13,13 +13,13 @@ from ._computation import ComputingCommand
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", "data_name", help="Predict the test images of this data set, and print the accuracy.")
+@click.option("--data", "name", help="Predict the test images of this data set, and print the accuracy.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the random images that are predicted without --data."
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(model, data_name, data_dir, seed, as_json):
+def command(model, name, data_dir, seed, as_json):
     """Save MODEL (model.h5 or an export) in every form, reload it, and compare predictions; exit code 1 if they differ.
 
     \b
@@ -31,18 +31,18 @@ def command(model, data_name, data_dir, seed, as_json):
     from dynsim.export import verify
 
     images = labels = None
-    if data_name is not None:
-        data = datasets.load(data_name, data_dir)
+    if name is not None:
+        data = datasets.load(name, data_dir)
         images, labels = data.test_images, data.test_labels
     found = verify(model, images, labels=labels, seed=seed)
     same = all(entry["same"] is not False for entry in found)
     if as_json:
-        asked = "noise" if data_name is None else data_name
+        asked = "noise" if name is None else name
         click.echo(to_json({"file": str(model), "same": same, "data": asked, "seed": seed, "forms": found}))
     else:
         for entry in found:
             click.echo(f"{entry['form']:12}  {_line(entry)}")
-        if data_name is None:
+        if name is None:
             click.echo(f"{found[0].get('predictions', 0)} random images, seed {seed}")
     if not same:
         raise SystemExit(1)

@@ -6,6 +6,7 @@ import click
 
 from dynsim._files import expect_input, to_json
 
+from ._standard_error import say
 from .plot import numbers
 
 
@@ -31,15 +32,13 @@ def command(file, output, as_json, **options):
     """
     from dynsim.plots import view
 
-    output = expect_input(file).with_suffix(".html") if output is None else output
+    expect_input(file)
     report = view(file, output, **{name: value for name, value in options.items() if value is not None})
     if as_json:
-        click.echo(to_json({"output": str(output), **report}))
+        click.echo(to_json(report))
         return
-    click.echo(output)
+    click.echo(report["output"])
     frames = f"{report['frames']:,} frames" + (
         f", every {report['frame_stride']}." if report["frame_stride"] > 1 else ""
     )
-    click.echo(
-        f"{frames}, {report['neurons']:,} neurons, {report['bytes'] / 1e6:.1f} MB; open it in a browser", err=True
-    )
+    say(f"{frames}, {report['neurons']:,} neurons, {report['bytes'] / 1e6:.1f} MB; open it in a browser")

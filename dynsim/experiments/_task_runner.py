@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from dynsim._check import refusal
+from dynsim._files import making_folder
 from dynsim.trajectory import TrainingProgress
+
+REPORTS = ("report.md", "report.json", "layers.md", "noise.png", "training.png", "accuracy*.png", "neurons-*.png")
 
 
 def run(
@@ -41,12 +44,20 @@ def run(
     ImportError
         If a scheduler is given and Dask is not installed.
     OSError
-        If another process runs an experiment in this folder.
+        If another process runs an experiment in this folder, or it holds no experiment and a file that the report of
+        one would replace.
     """
     folder = Path(folder)
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
-    with TrainingProgress(folder):
+    _expect_reports(folder)
+    with making_folder(folder / "runs"), TrainingProgress(folder):
         return _run(recipe, folder, data_dir, scheduler, progress, training)
+
+
+def _expect_reports(folder):
+    found = [] if (folder / "runs").is_dir() else [path for pattern in REPORTS for path in folder.glob(pattern)]
+    if found:
+        what = f"{found[0]} exists and is no experiment's (there is no {folder / 'runs'})"
+        raise FileExistsError(f"{what}; choose another folder, or give the file another name.")
 
 
 def _run(recipe, folder, data_dir, scheduler, progress, training):

@@ -135,8 +135,8 @@ def find_fault(trainer, accuracy=None):
         if accuracy > limit or loss < 0.99 * -np.sum(target[present] * np.log(target[present])):
             return ""
     when = "the fit" if fitted else f"{trainer.epoch} epoch{'s' * (trainer.epoch > 1)}"
-    said = f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than by always giving "
-    said += f"class {shares.argmax()} ({usual:.2f} %)"
+    said = f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than chance explains "
+    said += f"({usual:.2f} % by always giving class {shares.argmax()}, up to {min(limit, 100.0):.2f} % by luck)"
     if fitted:
         return f"{said}; give it more steps, more copies or another rate (fit_steps, copies, fit_rate)."
     if trainer.best > limit:

@@ -123,6 +123,17 @@ def expect_format(output: str | Path, formats: tuple[str, ...] = FORMATS, *, sou
     return suffix
 
 
+def beside(source: Any, suffix: str) -> Path:
+    """Return the name of an output that nobody named: that of the source, with another suffix; makes nothing.
+
+    Raises FileExistsError if there is such a file.
+    """
+    path = Path(getattr(source, "path", source)).with_suffix(suffix)
+    if path.exists():
+        raise FileExistsError(f"{path} exists; give it as the output (-o {path}) to replace it, or another path.")
+    return path
+
+
 def save(figure: Figure, output: str | Path) -> None:
     """Save a figure as PNG, PDF or SVG by the suffix of `output`; an old file is replaced at the very end.
 

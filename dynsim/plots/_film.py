@@ -22,7 +22,7 @@ from dynsim._check import as_array, as_callable, as_count, as_instance, as_numbe
 from dynsim._files import replacing
 from dynsim.trajectory import Trajectory
 
-from ._figure import FILMS, expect_format
+from ._figure import FILMS, beside, expect_format
 from ._figure_style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, thinned, time_label
 from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
 from ._selection import chosen_neurons, evenly, group_names, particle_indices, some_of
@@ -53,11 +53,11 @@ def animate(
     """Make a film of a trajectory: mp4 by ffmpeg, or GIF by Pillow.
 
     `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`. `output` ends in .mp4 or .gif;
-    without an ending (or without an output: beside the source) it becomes mp4 where ffmpeg is installed, else GIF. Of
-    the frames every `stride`-th is shown, by default so many that there are at most `frames` (600); of the neurons at
-    most 2,000 places, evenly spread, or those in `neurons`: the film says so. `fps` are frames a second;
-    `progress(done, total)` is called after every one; if it returns true, the film ends with KeyboardInterrupt. Returns
-    a dict: `output`, `encoder` (what wrote it), `frames`, `stride`, `neurons`.
+    without an ending (or without an output: beside the source, where no such file is replaced) it becomes mp4 where
+    ffmpeg is installed, else GIF. Of the frames every `stride`-th is shown, by default so many that there are at most
+    `frames` (600); of the neurons at most 2,000 places, evenly spread, or those in `neurons`: the film says so. `fps`
+    are frames a second; `progress(done, total)` is called after every one; if it returns true, the film ends with
+    KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it), `frames`, `stride`, `neurons`.
 
     Frames are read, drawn and encoded one after the other, in constant memory; the film appears when it is whole.
     Raises ValueError for what cannot be, FileNotFoundError if ffmpeg is asked for and not installed.
@@ -107,9 +107,10 @@ def _expect_options(frames, stride, fps, title, size, progress):
 
 
 def _output(output, trajectory):
-    path = Path(trajectory.path).with_suffix("") if output is None else Path(output)
+    suffix = ".mp4" if ffmpeg() else ".gif"
+    path = beside(trajectory, suffix) if output is None else Path(output)
     if not path.suffix:
-        path = path.with_suffix(".mp4" if ffmpeg() else ".gif")
+        path = path.with_suffix(suffix)
     expect_format(path, FILMS, source=trajectory)
     return path
 

@@ -16,7 +16,7 @@ from dynsim._check import as_count, as_instance, refusal
 from dynsim._files import to_json, write_whole
 from dynsim.trajectory import Trajectory
 
-from ._figure import expect_format
+from ._figure import beside, expect_format
 from ._figure_style import colours, ramp
 from ._projection import Projection
 from ._selection import chosen_neurons, component_of, group_names, particle_indices, some_of
@@ -33,22 +33,23 @@ _MISSING, _STEPS = 65535, 65534
 
 def view(
     source: Any,
-    output: str | Path,
+    output: str | Path | None = None,
     *,
     neurons: npt.ArrayLike | None = None,
     frames: int | None = None,
     component: int = 0,
     axes: str = "auto",
     title: str | None = None,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Write a trajectory as one HTML file that plays it in a browser, without any network.
 
     Places and signals are rounded to 65,535 values an axis, and strided over neurons and frames so that the page stays
     under 20 MB; the page says so. More than three coordinates are seen along principal axes.
 
-    `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`; `neurons` those to show (default up
+    `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`; `output` the page, by default one
+    beside the source, where no such file is replaced; `neurons` those to show (default up
     to 2,000 places, evenly spread) and `frames` how many at most; `component` of R and E; `axes` "auto", "coordinates"
-    or "principal". Returns what was written, a dict of `bytes`, `neurons`, `frames`, `frame_stride`. Raises
+    or "principal". Returns what was written, a dict of `output`, `bytes`, `neurons`, `frames`, `frame_stride`. Raises
     ValueError if the source has no frames or what was asked for does not fit, OSError if it cannot be written.
 
     >>> import tempfile, os
@@ -65,8 +66,9 @@ def view(
         as_count(frames, "frames")
     if title is not None:
         as_instance(title, str, "title")
-    expect_format(output, ("html", "htm"), source=source)
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
+        output = beside(trajectory, ".html") if output is None else output
+        expect_format(output, ("html", "htm"), source=trajectory)
         header, arrays = _collect(trajectory, neurons, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")
     page = _fill(header, arrays)
@@ -75,6 +77,7 @@ def view(
         raise refusal("view", size, f"at most {LARGEST / 1e6:.0f} MB", "choose fewer neurons or frames")
     write_whole(output, page)
     return {
+        "output": str(output),
         "bytes": len(page),
         "neurons": header["shown"],
         "frames": len(header["time"]),

@@ -36,7 +36,16 @@ def progress_of(path: str | os.PathLike) -> Path:
 
 def this_process() -> dict:
     """Return what the first line says of the process that writes."""
-    return {"process": os.getpid(), "host": socket.gethostname()}
+    return {"process": os.getpid(), "host": socket.gethostname(), "process_start": process_start(os.getpid())}
+
+
+def process_start(process: int) -> int | None:
+    """Return when a process of this machine began, in ticks since the machine did; None where that is not told."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_bytes()
+        return int(text.rpartition(b")")[2].split()[19])  # the name before may have blanks and brackets
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 class ProgressWriter:
@@ -171,4 +180,6 @@ class Progress:
             return False
         if self.begun.get("host") != socket.gethostname():
             return True
-        return process_exists(int(self.begun["process"]))
+        process, start = int(self.begun["process"]), self.begun.get("process_start")
+        # A number is given again to another process, which began at another time.
+        return process_exists(process) and start in (None, process_start(process))

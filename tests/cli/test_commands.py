@@ -57,7 +57,7 @@ def test_simulate_a_preset(run, tmp_path, capsys):
     ("arguments", "code", "words"),
     [
         (("train", "mlp", "--data", "mnist", "--data-dir", "nowhere", "-o", "{}/o"), 1, "dynsim data fetch mnist"),
-        (("train", "mlp", "--data", "digits", "--copies-fc", "-2", "-o", "{}/o"), 1, "copies: got -2"),
+        (("train", "mlp", "--data", "digits", "--copies-fc", "-2", "-o", "{}/o"), 1, "--copies-fc: got -2"),
         (("train", "mlp", "--data", "digits", "-o", "{}/file/o"), 1, "file"),
         (("train", "mlp", "--data", "digits", "--hidden", "a", "-o", "{}/o"), 2, "--hidden"),
         (("evaluate", "{}/file", "--data", "digits"), 1, "not an HDF5 file"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 from dynsim.models import load_model
 from dynsim.trajectory import Trajectory
@@ -22,7 +23,15 @@ def test_the_index_shows_files_that_are_there(run, tmp_path, capsys):
     assert report["test_accuracy"] > 90 and f"{report['test_accuracy']:.2f}" in page
     assert load_model(folder / "training/model.h5").results["test_accuracy"] > 90
     # Once more into the same folder.
-    assert run("demo", "-o", folder) == 0
+    assert run("demo", "-o", folder) == 1
+    assert f"{folder / 'pulse.h5'} exists" in (said := capsys.readouterr().err) and "--overwrite" in said
+    assert run("demo", "-o", folder, "--overwrite") == 0
     assert str(folder / "index.html") in capsys.readouterr().out
+    written = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    for name in written - {Path("training/training.progress"), Path("training/training.checkpoint.previous")}:
+        (tmp_path / name.name / name).parent.mkdir(parents=True)
+        (tmp_path / name.name / name).write_text("mine")
+        assert run("demo", "-o", tmp_path / name.name) == 1
+        assert f"{name} exists" in capsys.readouterr().err and (tmp_path / name.name / name).read_text() == "mine"
     (tmp_path / "file").write_text("x")
     assert run("demo", "-o", tmp_path / "file") == 1

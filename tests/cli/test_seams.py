@@ -11,6 +11,8 @@ import pytest
 
 import dynsim
 from dynsim._files import open_hdf5, reading, terminable
+from dynsim.cli._computation import stopped_by_signals
+from dynsim.cli._progress_bars import ProgressBar
 from dynsim.trajectory import Trajectory, TrajectoryWriter, load_checkpoint, save_checkpoint, to_extxyz
 
 needs_safetensors = "needs safetensors: pip install 'dynsim[export]'"
@@ -138,6 +140,88 @@ def test_closed_streams(tmp_path, closed):
         assert trajectory.frames > 1
     wrong = f'"$0" -m dynsim info "$1.none" {closed}'
     assert subprocess.run(["sh", "-c", wrong, sys.executable, path], capture_output=True, check=False).returncode == 1
+
+
+full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs the device that is always full")
+
+
+def in_a_shell(command, *arguments):
+    words = ["sh", "-c", f'"$0" -m dynsim {command}', sys.executable, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, check=False, text=True)
+
+
+@full
+def test_a_standard_error_that_nobody_reads_stops_nothing(tmp_path):
+    train = "train mlp --data digits --hidden 8 --dim 3 --epochs 2 -o"
+    done = in_a_shell(f'{train} "$1" 2>/dev/full', tmp_path / "full")
+    assert done.returncode == 0 and "written" in done.stdout and (tmp_path / "full/learning.png").exists()
+    in_a_shell(f'{train} "$1" 2>&1 | head -c 5', tmp_path / "pipe")
+    assert (tmp_path / "pipe/learning.png").exists()
+    assert in_a_shell("simulat 2>/dev/full").returncode == 2
+    assert in_a_shell('info "$1" 2>/dev/full', tmp_path / "none").returncode == 1
+
+
+@full
+def test_a_standard_output_that_is_full_is_named(tmp_path):
+    done = in_a_shell('simulate --preset pair --until 0.1 -o "$1" >/dev/full', tmp_path / "run.h5")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: standard output cannot be written (No space left on device)")
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert trajectory.frames > 1
+
+
+def test_a_bar_that_cannot_be_drawn_stops_nothing(monkeypatch):
+    def refuse(*_):
+        raise OSError("the terminal is gone")
+
+    monkeypatch.setattr(ProgressBar, "_bar", refuse)
+    with ProgressBar("step") as bar:
+        assert bar(1, 2, loss=0.5) is False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_to_be_ignored_is_ignored(run, number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        run("cite")
+        assert signal.getsignal(number) is signal.SIG_IGN
+        with stopped_by_signals() as stop:
+            os.kill(os.getpid(), number)
+            assert not stop() and signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["--fit-steps", 0], ["--fit-images", -1], ["--fit-rate", 0], ["--copies-fc", 0], ["--copies-conv", 0]),
+        *(["--epochs", 0], ["--seed", -1], ["--bits", 99], ["--data", "nope"], ["--rate=-1"]),
+    ],
+)
+def test_refusals_name_the_option_that_was_given(run, tmp_path, capsys, words):
+    option = str(words[0]).partition("=")[0]
+    for model in ("lenet5", "mlp") if option != "--copies-conv" else ("lenet5",):
+        assert run("train", model, "--data", "digits", "--hidden=8", *words, "-o", tmp_path / "out") == 1
+        assert capsys.readouterr().err.startswith(f"Error: {option}: got ") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("hidden", ["", ",", "0", "3,-1", "three"])
+def test_hidden_widths_are_checked(run, tmp_path, capsys, hidden):
+    for model in ("mlp", "vit"):
+        assert run("train", model, "--data", "digits", f"--hidden={hidden}", "-o", tmp_path / "out") == 2
+        assert "--hidden: got" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["simulate", "--preset", "pair", "-o"], ["resume"]])
+def test_seconds_between_checkpoints_are_named(run, tmp_path, capsys, command):
+    path = tmp_path / "run.h5"
+    if command == ["resume"]:
+        assert run("simulate", "--preset", "pair", "--until", 0.1, "-o", path) == 0
+    capsys.readouterr()
+    assert run(*command, path, "--checkpoint", -1) == 1
+    assert capsys.readouterr().err.startswith("Error: --checkpoint: got -1.0")
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])

@@ -82,7 +82,7 @@ def test_the_longest_and_the_first_step(run, config, tmp_path, capsys):
         assert trajectory.provenance["outcome"]["naccepted"] >= 40
     capsys.readouterr()
     assert run("simulate", config, "-o", path, "--overwrite", "--max-step", 0.0) == 1
-    assert "max_step: got 0.0; expected a finite number above 0" in capsys.readouterr().err
+    assert "--max-step: got 0.0; expected a finite number above 0" in capsys.readouterr().err
 
 
 def test_the_dry_run_says_what_a_run_costs_and_runs_nothing(run, config, tmp_path, capsys):

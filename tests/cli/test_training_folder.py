@@ -82,7 +82,7 @@ def test_a_training_that_is_stopped_before_its_first_epoch_leaves_nothing(start,
     process.wait_for((tmp_path / "out/training.h5").exists)
     error = process.stop()[1]
     assert process.returncode == 130 and "nothing was kept" in error
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_training_is_followed(halted, start, run, capsys):
@@ -168,6 +168,33 @@ def test_a_figure_that_cannot_be_written_is_refused_before_the_work(run, tmp_pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["learning.png"]
 
 
+@pytest.mark.parametrize("name", ["model.h5", "training.h5", "metrics.jsonl", "paths.png", "learning.png"])
+def test_a_file_of_that_name_is_replaced_only_when_asked(run, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"mine")
+    for options in ([], ["--weights"]):
+        assert run(*TINY, "--epochs", 1, "-o", tmp_path, *options) == 1
+        assert f"{name} exists" in (said := capsys.readouterr().err) and "--overwrite" in said
+    assert contents(tmp_path) == {name: b"mine"}
+    if name.endswith(".png"):
+        assert run(*TINY, "--epochs", 1, "-o", tmp_path, "--overwrite") == 0
+        assert (tmp_path / name).read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("options", [["--init", "nope.h5"], ["--batch", 100000], ["--data", "nope"], ["--dim", 0]])
+def test_a_refused_training_leaves_no_folder(run, tmp_path, options):
+    assert run(*TINY, "-o", tmp_path / "a/b", *options) != 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file", "file/out", "link"])
+def test_what_is_no_folder_is_refused_as_one(run, tmp_path, capsys, place):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert run(*TINY, "-o", tmp_path / place) == 1
+    name = tmp_path / place.split("/")[0]
+    assert capsys.readouterr().err.startswith(f"Error: {name} is not a directory; choose another name for the folder")
+
+
 def test_test_images_of_another_size_are_refused_when_they_are_read(run, tmp_path, capsys):
     place = tmp_path / "kmnist"
     place.mkdir()
@@ -176,7 +203,7 @@ def test_test_images_of_another_size_are_refused_when_they_are_read(run, tmp_pat
         (place / name).write_bytes(bytes([0, 0, 8, len(shape)]) + sizes + bytes(int(np.prod(shape))))
     assert run("train", "mlp", "--data", "kmnist", "--data-dir", tmp_path, "-o", tmp_path / "out") == 1
     assert "of (28, 28) pixels for training and of (14, 14) for testing" in capsys.readouterr().err
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_begun_model_is_validated_on_the_same_images(run, tmp_path, capsys):

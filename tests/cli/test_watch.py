@@ -11,7 +11,7 @@ import pytest
 import dynsim
 from dynsim.errors import DataError
 from dynsim.trajectory import Progress, Trajectory, run
-from dynsim.trajectory._run_progress import ProgressWriter
+from dynsim.trajectory._run_progress import ProgressWriter, this_process
 
 OPTIONS = {"method": "rk4", "dt": 0.01}
 
@@ -98,6 +98,19 @@ def test_half_a_line_is_left_for_the_next_look(tmp_path):
         file.write("nonsense\n")
     with pytest.raises(DataError, match="no JSON object"):
         progress.new()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs a system that tells when a process began")
+def test_a_number_that_another_process_has_is_not_the_run(run, tmp_path, capsys):
+    path, side = tmp_path / "run.h5", tmp_path / "run.h5.progress"
+    begun = {"start": 0.0, "until": 1.0, "neurons": 1, **this_process()}
+    assert begun["process_start"] > 0
+    for start, alive in ((begun["process_start"], True), (None, True), (begun["process_start"] - 1, False)):
+        side.write_text(json.dumps({**begun, "process_start": start}) + "\n")
+        progress = Progress(path)
+        progress.new()
+        assert progress.alive() is alive
+    assert run("watch", path) == 0 and "did not end properly" in capsys.readouterr().out
 
 
 def test_watching_a_run_to_its_end(run, start, tmp_path, capsys):

@@ -62,6 +62,20 @@ def test_every_training_is_in_the_table(finished):
         assert (folder / name).stat().st_size > 5000
 
 
+@pytest.mark.parametrize("name", ["report.md", "report.json", "training.png", "accuracy-bytes.png", "neurons-1.png"])
+def test_a_file_that_is_no_experiments_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=rf"{name} exists and is no experiment's .*; choose another folder"):
+        run(load(RECIPE), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_experiment_without_its_data_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="kmnist"):
+        run(load({**RECIPE, "data": "kmnist"}), tmp_path / "out", data_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_seeds_that_are_missing_are_said_so(finished, tmp_path):
     _, results = finished
     found = {name: result for name, result in results.items() if name != "forces-row1-seed1"}

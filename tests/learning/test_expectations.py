@@ -146,7 +146,7 @@ def test_classes_without_images_are_named(digits):
 @pytest.mark.parametrize("weights", [False, True])
 def test_a_rate_at_which_nothing_is_learnt_is_named(digits, weights):
     model = network(weights=weights)
-    with pytest.warns(UserWarning, match=r"no more than by always giving class \d .*lower the rate \(5000\)"):
+    with pytest.warns(UserWarning, match=r"no more than chance explains \(.*lower the rate \(5000\)"):
         result = train(model, digits, rate=5000.0 if not weights else 5000, **OPTIONS)
     assert "lower the rate" in result.message
 

@@ -59,6 +59,17 @@ def test_an_mp4_by_ffmpeg(make_file, tmp_path):
     assert [p.name for p in tmp_path.glob("*film*")] == ["film.mp4"]
 
 
+def test_a_film_beside_the_run_replaces_none(make_file, tmp_path, monkeypatch):
+    path = make_file(frames=2)
+    monkeypatch.setattr("dynsim.plots._film.shutil.which", lambda name: None)
+    assert animate(path, **SMALL)["output"] == str(path.with_suffix(".gif"))
+    path.with_suffix(".gif").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"\.gif exists; give it as the output \(-o .*\.gif\) to replace it"):
+        animate(path, **SMALL)
+    assert path.with_suffix(".gif").read_text() == "mine"
+    assert animate(path, path.with_suffix(".gif"), **SMALL)["frames"] == 2
+
+
 def test_without_ffmpeg(make_file, tmp_path, monkeypatch):
     monkeypatch.setattr("dynsim.plots._film.shutil.which", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"ffmpeg to be installed; install it .* ends in \.gif"):

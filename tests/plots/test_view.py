@@ -26,7 +26,9 @@ def test_places_and_signals_come_back_to_half_a_step(make_file, tmp_path):
     path = make_file(neurons=7, dimension=3, frames=11, copies=2, signals=2, groups=np.arange(7) % 3)
     report = view(path, tmp_path / "run.html", component=1)
     header, arrays = read(tmp_path / "run.html")
-    assert report == {"bytes": (tmp_path / "run.html").stat().st_size, "neurons": 7, "frames": 11, "frame_stride": 1}
+    page = tmp_path / "run.html"
+    expected = {"output": str(page), "bytes": page.stat().st_size, "neurons": 7, "frames": 11, "frame_stride": 1}
+    assert report == expected
     with Trajectory(path) as run:
         q, R, E = run.q[...], run.R[...], run.E[...]
         assert header["time"] == run.time.tolist() and header["group"] == run.groups.tolist()
@@ -133,3 +135,13 @@ def test_the_command(make_file, tmp_path):
     assert json.loads(result.stdout) == {
         "output": str(page), "bytes": page.stat().st_size, "neurons": 4, "frames": 40, "frame_stride": 1,
     }  # fmt: skip
+
+
+def test_a_page_beside_the_run_replaces_none(make_file):
+    path = make_file()
+    page = path.with_suffix(".html")
+    assert view(path)["output"] == str(page) and page.stat().st_size > 5000
+    page.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"\.html exists; give it as the output \(-o .*\.html\) to replace it"):
+        view(path)
+    assert page.read_text() == "mine" and view(path, page)["output"] == str(page)
