@@ -94,7 +94,7 @@ class FixedSteps:
         return {"dt": float(self.numbers[0]), "anchor": float(self.numbers[1]), "count": int(self.numbers[2])}
 
     def restore(self, state):
-        """Take over what `state` returned; dt is the caller's, and steps of another are counted from where it begins."""
+        """Take over what `state` returned; dt is the caller's, steps of another are counted from where it begins."""
         if float(state["dt"]) == self.numbers[STEP]:
             self.numbers[1:3] = float(state["anchor"]), int(state["count"])
 
