@@ -176,11 +176,11 @@ def resume(
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop, again=True)
     until = None if until is None else as_number(until, "until")
     begun = stored_run(path)
-    parameters, identity = begun["parameters"], begun["identity"]
+    parameters, file = begun["parameters"], begun["file"]
     if not isinstance(parameters.get("config"), dict):
         raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
     try:
-        ready = configure(parameters["config"])
+        ready = configure(parameters["config"], like=file)
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: its configuration cannot be run ({error})") from None
     if until is not None:
@@ -188,7 +188,7 @@ def resume(
         parameters = {**parameters, "config": ready.config}
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
-    checkpoint = None if begun["time"] is None else _checkpoint_within(path, begun, ready, method)
+    checkpoint = None if file is None else _checkpoint_within(path, file, ready, method)
     if checkpoint is None:
         return run(
             ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
@@ -207,7 +207,7 @@ def resume(
     stream.free = checkpoint.get("until") is None
 
     def append():
-        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=identity, flush_seconds=flush_seconds)
+        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=file.identity, flush_seconds=flush_seconds)
         if until is not None:
             writer.record("configuration", parameters)
         return writer
@@ -216,15 +216,15 @@ def resume(
 
 
 def stored_run(path: str | os.PathLike) -> dict:
-    """Return how a run was made: `parameters`, `seed`, `dtype`, and the `time` (T,) and the `identity` of its file.
+    """Return how a run was made: `parameters`, `seed`, `dtype`, and its `file`, a closed Trajectory.
 
     What a kill left half written at the end of the file is mended. If the file is lost or unreadable, the checkpoint
-    says how it was made, with a warning; `time` is then None. Raises as `Trajectory` where no checkpoint says it.
+    says how it was made, with a warning; `file` is then None. Raises as `Trajectory` where no checkpoint says it.
 
     >>> import tempfile, numpy as np, dynsim
     >>> path = Path(tempfile.mkdtemp()) / "run.h5"
     >>> solution = run(dynsim.System(np.eye(2)), (0.0, 1.0), path=path, t_eval=[0.0, 1.0])
-    >>> stored_run(path)["time"].tolist()
+    >>> stored_run(path)["file"].time.tolist()
     [0.0, 1.0]
     """
     try:
@@ -234,8 +234,7 @@ def stored_run(path: str | os.PathLike) -> dict:
                 "parameters": trajectory.parameters,
                 "seed": trajectory.seed,
                 "dtype": str(trajectory.q.dtype),
-                "time": trajectory.time,
-                "identity": trajectory.identity,
+                "file": trajectory,
             }
     except (FileNotFoundError, FileError) as error:
         with suppress(FileNotFoundError, FileError, DataError):
@@ -244,13 +243,13 @@ def stored_run(path: str | os.PathLike) -> dict:
                 warnings.warn(f"{error} The run begins anew, as its checkpoint says how it was made.", stacklevel=1)
                 parameters = from_json(checkpoint["parameters"], checkpoint_of(path))
                 known = {name: checkpoint.get(name) for name in ("seed", "dtype")}
-                return {"parameters": parameters, **known, "time": None, "identity": None}
+                return {"parameters": parameters, **known, "file": None}
         raise
 
 
-def _checkpoint_within(path, begun, ready, method):
+def _checkpoint_within(path, file, ready, method):
     """The newest checkpoint of a run to its end that is not ahead of the frames of its file, or None."""
-    path, run = checkpoint_of(path), begun["identity"] or ""
+    path, run = checkpoint_of(path), file.identity or ""
     try:
         checkpoint = load_checkpoint(path, run=run)
     except FileNotFoundError:
@@ -260,7 +259,7 @@ def _checkpoint_within(path, begun, ready, method):
         frames = as_count(checkpoint.get("frames"), "frames", minimum=0)
         until = checkpoint.get("until")
         own = until is None or as_number(until, "until") == ready.span[1]
-        return frames <= len(begun["time"]) and own
+        return frames <= file.frames and own
 
     try:
         if not fits():  # the file has lost some frames, or the run is to go further
@@ -268,7 +267,7 @@ def _checkpoint_within(path, begun, ready, method):
                 checkpoint = read_checkpoint(previous_of(path), run)
         if not fits():
             return None
-        _expect_state(checkpoint, begun["time"], ready.system, method)
+        _expect_state(checkpoint, file.time, ready.system, method)
     except (ValueError, TypeError) as error:
         raise damaged(path, error) from None
     return checkpoint
