@@ -41,7 +41,10 @@ def describe(value):
     """
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # thousands of digits or levels
+        text = "too large to be shown"
     return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
 
 
@@ -150,9 +153,11 @@ def as_count(value, name, minimum=1):
     """Return `value` as an int of at least `minimum`; raises TypeError or ValueError with got and expected."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise refusal(name, describe(value), "a whole number", error=TypeError)
+    if abs(value := int(value)) >= 2**256:  # Python does not write the longest ones
+        raise refusal(name, f"a number of {value.bit_length():,} bits", "a whole number below 2^256")
     if value < minimum:
         raise refusal(name, value, f"a whole number of at least {minimum}")
-    return int(value)
+    return value
 
 
 def as_flag(value, name):

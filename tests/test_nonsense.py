@@ -16,7 +16,7 @@ ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plo
 INNER = {
     "kernels": {"array_functions", "constants", "fill_row", "lane_dot", "lane_sum", "launch", "relation_normal",
                 "relation_tangent", "row_specialisation"},
-    "engine": {"Configured", "Solution", "LastOnly"},
+    "engine": {"Configured", "Solution", "LastOnly", "expect_state"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
                "median_seconds", "places_on_sphere"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dynsim._check import refusal
-from dynsim._files import to_json
+from dynsim._files import from_toml, to_json
 
 from ._computation import ComputingCommand, expect_success, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
@@ -155,9 +155,9 @@ def apply_settings(config, settings):
             target = _step(target, part, setting)
         last = parts[-1]
         if isinstance(target, list):
-            target[_index(target, last, setting)] = _value(text)
+            target[_index(target, last, setting)] = _value(text, key)
         elif isinstance(target, dict):
-            target[last] = _value(text)
+            target[last] = _value(text, key)
         else:
             raise refusal("--set", repr(setting), f"{'.'.join(parts[:-1])} to be a table", error=click.UsageError)
     return config
@@ -175,14 +175,17 @@ def _index(target, part, setting):
     names = [entry.get("name") for entry in target if isinstance(entry, dict)]
     if part in names:
         return names.index(part)
-    if part.isdigit() and int(part) < len(target):
+    if part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(target):
         return int(part)
     known = ", ".join([str(k) for k in range(len(target))] + [name for name in names if name])
     raise refusal("--set", f"{part!r} in {setting!r}", f"one of {known}", error=click.UsageError)
 
 
-def _value(text):
+def _value(text, key):
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = from_toml(f"value = {text}", f"--set {key}")
     except tomllib.TOMLDecodeError:
         return text.strip()  # a bare word, as in kernel.profile=linear
+    if len(found) > 1:
+        raise refusal(f"--set {key}", "several lines", "one value", "use --set for each", error=click.UsageError)
+    return found["value"]

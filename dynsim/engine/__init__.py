@@ -5,6 +5,7 @@ from ._configuration import Configured, configure
 from ._echo_gain import echo_gain
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
+from ._resumed_state import expect_state
 from ._run_cost import estimate
 from ._solution import Solution
 from ._solve import expect_span, solve
@@ -13,5 +14,5 @@ from .integrators import METHODS, Tableau
 
 __all__ = [
     "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau",
-    "Times", "configure", "echo_gain", "estimate", "expect_span", "presets", "solve",
+    "Times", "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve",
 ]  # fmt: skip

@@ -12,12 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dynsim._check import as_array
-
 NONE = np.empty((0, 2))
 MERGED = 32  # roundings within which two times are one: those of a sum of a few numbers, with room
 AHEAD = 256  # breaking points that are listed at once
 WIDTHS = 6  # of a pulse to either side; beyond it is below 2e-8 of its height
+
+
+def merged_within(start, number, delay):
+    """Within which two breaking points are one, `number` delays after the start."""
+    return MERGED * np.spacing(max(abs(start), abs(start + (number + 1) * delay), delay))
 
 
 class Cuts(NamedTuple):
@@ -125,16 +128,14 @@ class BreakingPoints:
                 place = int(np.searchsorted(times, t, side="right")) - 1
             self.current[0] = max(place, 0)
             return
-        count = len(state["times"])
-        shapes = {name: (count, 2) if name == "pasts" else (count,) for name in Cuts._fields}
-        block = {name: as_array(state[name], f"resume {name}", shape, np.float64) for name, shape in shapes.items()}
+        block = {name: np.array(state[name], np.float64) for name in Cuts._fields}
         whole = {name: block[name].astype(np.int64) for name in ("numbers", "ages", "levels")}
         self.window, self.current[0] = Cuts(**{**block, **whole}), int(state["place"])
         self.extend()
 
     def _slack(self, number):
         """Within which two times of block `number` are one."""
-        return MERGED * np.spacing(max(abs(self.start), abs(self.start + (number + 1) * self.delay), self.delay))
+        return merged_within(self.start, number, self.delay)
 
     def _first(self, t):
         """Number of the first known break that is not before t."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dynsim._check import as_array, as_choice, as_count, as_number, expect_keys, expect_memory, refusal
+from dynsim._check import as_array, as_choice, as_count, as_like, as_number, expect_keys, expect_memory, refusal
 from dynsim.kernels import Kernel
 
 from ._echo_gain import echo_gain
@@ -40,7 +40,7 @@ class Configured:
         return self.config["seed"]
 
 
-def configure(config: dict) -> Configured:
+def configure(config: dict, like: object = None) -> Configured:
     """Build a system and the arguments of `solve` from a configuration.
 
     Parameters
@@ -54,6 +54,8 @@ def configure(config: dict) -> Configured:
         `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
+    like : Trajectory, optional
+        The file that the configuration comes from: nothing is made of one that says other sizes.
 
     Returns
     -------
@@ -71,13 +73,18 @@ def configure(config: dict) -> Configured:
     (5, (0.0, 1.0), 0.0)
     """
     expect_keys(config, [*TOP, "run"], "configuration")
-    config = {"seed": 0, "dimension": 3, "copies": 1, "signals": 1, "delay": 0.0, **deepcopy(dict(config))}
+    try:
+        config = {"seed": 0, "dimension": 3, "copies": 1, "signals": 1, "delay": 0.0, **deepcopy(dict(config))}
+    except RecursionError:
+        raise refusal("configuration", "lists or tables nested hundreds of levels deep", "a few levels") from None
     span, options = _run(config)
     groups = config["groups"] = _groups(config.get("groups"))
     dimension, signals = as_count(config["dimension"], "dimension"), as_count(config["signals"], "signals")
     copies = as_count(config["copies"], "copies")
-    sizes = [group["neurons"] for group in groups]
-    _expect_room(sum(sizes), dimension, signals, copies)
+    numbers = [group["neurons"] for group in groups]
+    if like is not None:
+        _expect_sizes({"neurons": sum(numbers), "dimension": dimension, "copies": copies, "signals": signals}, like)
+    _expect_room(sum(numbers), dimension, signals, copies)
     config["kernel"] = Kernel.from_dict(config.get("kernel", {})).to_dict()
     config["operators"] = config.get("operators", {})
     expect_keys(config["operators"], [*SHAPES, "activation"], "operators")
@@ -89,7 +96,7 @@ def configure(config: dict) -> Configured:
     strengths = _strengths(config.get("strengths", 1.0), [group["name"] for group in groups], copies)
     settings = {
         "delay": config["delay"],
-        "groups": np.repeat(np.arange(len(groups)), sizes),
+        "groups": np.repeat(np.arange(len(groups)), numbers),
         "drive": _drive(groups, signals),
         "clamped": {
             k: waveform(group["clamped"], f"clamped of {group['name']}", group["neurons"], signals)
@@ -150,6 +157,13 @@ def _groups(groups):
         names.add(group["name"])
         filled.append(group)
     return filled
+
+
+def _expect_sizes(made, like):
+    as_like(like, made, "Trajectory", "like")
+    for name, size in made.items():
+        if getattr(like, name) not in (None, size):  # trajectories of trainings have no signals
+            raise refusal(f"{name} of the configuration", f"{size:,}", f"{getattr(like, name):,}, as its file has")
 
 
 def _expect_room(neurons, dimension, signals, copies):
@@ -221,11 +235,13 @@ def draw_places(value, name, generator, copies, neurons, dimension):
     first, second = (
         _fit(value.get(key, default), f"{name} {key}", allowed, shape) for key, default in PLACES[kind].items()
     )
-    if kind == "normal":
-        return first + second * generator.standard_normal(shape)
-    if np.any(second < first):
+    if kind == "uniform" and np.any(second < first):
         raise refusal(name, "a high below the low", "low <= high")
-    return generator.uniform(first, second, shape)
+    with np.errstate(over="ignore"):
+        drawn = first + second * generator.standard_normal(shape) if kind == "normal" else second - first
+    if not np.isfinite(drawn).all():
+        raise refusal(name, f"{kind} places farther apart than numbers reach", "smaller ones")
+    return drawn if kind == "normal" else generator.uniform(first, second, shape)
 
 
 def _fit(value, name, allowed, shape):

@@ -256,8 +256,9 @@ def waveform(value, name, neurons, signals):
 
     if kind == "samples":
         values = as_array(given["values"], f"{name} values", dtype=np.float64)
-        if values.ndim == 0:
-            raise refusal(f"{name} values", "a number", "(K,), (K, s) or (K, n, s), one for each of `times`")
+        if values.ndim == 0 or not len(values):
+            came = "none" if values.ndim else "a number"
+            raise refusal(f"{name} values", came, "(K,), (K, s) or (K, n, s), one for each of `times`")
         return Given((given["times"], np.stack([spread(value, "values") for value in values])), name, *shape)
     options = {}
     for key in keys:

@@ -66,7 +66,7 @@ class Integration:
             self.started = True
             self.control = self._controller()
         machine.control = self.control.numbers
-        known = None if options.resume is None else options.resume.get("events")
+        known = None if options.resume is None else options.resume["events"]
         try:
             options.events.start(machine.t, machine.q.copy(), known)
         except Misbehaved as trouble:

@@ -15,6 +15,7 @@ from ._events import Events
 from ._failure import Misbehaved
 from ._integration import Integration
 from ._recorder import EveryStep, LastOnly, Times, time_slack
+from ._resumed_state import expect_state
 from ._solution import Solution
 from ._step_size import SHORTEST
 from ._system import System
@@ -163,9 +164,11 @@ def solve(
     if backend is not None:
         system = system.on(backend)
     t0, t1 = expect_span(span)
-    if resume is not None:
-        t0 = _start_of(resume, system, t1)
     tableau = _method(method)
+    if resume is not None:
+        t0 = expect_state(resume, system, tableau)
+        if not t0 < t1:
+            raise refusal("resume", f"a state at t = {t0!r}", f"one before the span's end, {t1!r}")
     options = Options(
         t0=t0,
         t1=t1,
@@ -192,8 +195,6 @@ def solve(
         raise refusal("rtol", f"{options.rtol:g}", "at least 1e-13, the rounding of a step, or 0")
     if history is not None and not system.delay:
         raise refusal("history", "one for a system of delay 0", "None, as such a system does not look back")
-    if resume is not None and resume["method"] != tableau.name:
-        raise refusal("resume", f"a state of method {resume['method']}", tableau.name)
     try:
         integration = Integration(system, options)
     except Misbehaved as trouble:
@@ -275,20 +276,3 @@ def _record(record, t_eval, t0, t1):
             if not t0 - slack <= t <= t1 + slack:
                 raise refusal("t_eval", repr(float(t)), f"times within the span, {t0!r} to {t1!r}")
     return record
-
-
-def _start_of(state, system, t1):
-    keys = {"method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory"}
-    if not isinstance(state, dict) or not keys <= set(state):
-        raise refusal("resume", type(state).__name__, "a state of `checkpoint` or Solution.state", error=TypeError)
-    if not {"breaks", "free", "taken"} <= set(state):
-        raise refusal("resume", "a state without breaking points, as of version 0.1.0", "one that this version made")
-    H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
-    for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
-        as_array(state[name], f"resume {name}", shape, np.float64)
-    if (state["memory"] is None) != (not system.delay):
-        raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
-    t = as_number(float(state["t"]), "resume t")
-    if not t < t1:
-        raise refusal("resume", f"a state at t = {t!r}", f"one before the span's end, {t1!r}")
-    return t

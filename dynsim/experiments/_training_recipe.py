@@ -12,7 +12,7 @@ from typing import Any
 
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
-from dynsim._files import expect_input
+from dynsim._files import expect_input, from_toml
 
 from ._training_table import report
 from ._training_task import KINDS, Task
@@ -86,11 +86,9 @@ def read_toml(path: str | Path) -> dict:
     if path.stat().st_size > LARGEST:
         raise refusal(path, f"{path.stat().st_size:,} bytes", f"a TOML file of at most {LARGEST:,}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return from_toml(path.read_text(encoding="utf-8-sig"), path)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise refusal(path, f"what is not TOML: {error}", "a TOML file") from None
-    except RecursionError:
-        raise refusal(path, "lists or tables nested hundreds of levels deep", "a few levels") from None
 
 
 def names() -> list[str]:

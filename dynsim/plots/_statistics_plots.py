@@ -226,12 +226,13 @@ def _norms(data, stride):
 
 def _gains(trajectory):
     """Times and echo gains of some frames, or None where the system is not known or nothing echoes."""
+    if trajectory.R is None or trajectory.neurons * trajectory.signals > _MOST_GAIN_NEURONS:
+        return None
     system = getattr(trajectory, "system", None)
     config = trajectory.parameters.get("config")
     if system is None and isinstance(config, dict):
-        system = configure(config).system
-    known = system is not None and trajectory.R is not None and system.neurons == trajectory.neurons
-    if not known or system.neurons * system.signals > _MOST_GAIN_NEURONS:
+        system = configure(config, like=trajectory).system
+    if system is None:
         return None
     some = np.unique(np.linspace(0, trajectory.frames - 1, _MOST_GAINS).astype(int))
     gains = []

@@ -112,7 +112,7 @@ def read_checkpoint(path, run):
         arrays = [_read(file, f"arrays/{number}") for number in range(count)]
         if digest(text, arrays) != attribute(file, "digest"):
             raise FileError(f"{path} is damaged (its contents do not agree with its digest); use the one before it.")
-        return _decode(from_json(text, path), arrays)
+        return as_instance(_decode(from_json(text, path), arrays), dict, "state")
 
 
 def _read(file, name):

@@ -12,9 +12,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_callable, as_count, as_flag, as_float_type, as_instance, as_number, as_table, refusal
-from dynsim._files import expect_claim, expect_output, from_json, to_json
-from dynsim.engine import EvenTimes, EveryStep, Solution, System, Tableau, Times, configure, expect_span
+from dynsim._check import (
+    as_callable,
+    as_choice,
+    as_count,
+    as_flag,
+    as_float_type,
+    as_instance,
+    as_number,
+    as_table,
+    refusal,
+)
+from dynsim._files import damaged, expect_claim, expect_output, from_json, to_json
+from dynsim.engine import (
+    METHODS,
+    EvenTimes,
+    EveryStep,
+    Solution,
+    System,
+    Tableau,
+    Times,
+    configure,
+    expect_span,
+    expect_state,
+)
 from dynsim.engine import solve as engine_solve
 from dynsim.errors import DataError, FileError
 
@@ -155,11 +176,11 @@ def resume(
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop, again=True)
     until = None if until is None else as_number(until, "until")
     begun = stored_run(path)
-    parameters, frames, identity = begun["parameters"], begun["frames"], begun["identity"]
+    parameters, file = begun["parameters"], begun["file"]
     if not isinstance(parameters.get("config"), dict):
         raise DataError(f"{path} does not say how it was made; only runs of a configuration or a preset can go on.")
     try:
-        ready = configure(parameters["config"])
+        ready = configure(parameters["config"], like=file)
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: its configuration cannot be run ({error})") from None
     if until is not None:
@@ -167,7 +188,7 @@ def resume(
         parameters = {**parameters, "config": ready.config}
     engine = {**ready.options, **options}
     method = engine.pop("method", "dopri5")
-    checkpoint = None if frames is None else _checkpoint_within(path, identity, frames, ready.span[1])
+    checkpoint = None if file is None else _checkpoint_within(path, file, ready, method)
     if checkpoint is None:
         return run(
             ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
@@ -186,7 +207,7 @@ def resume(
     stream.free = checkpoint.get("until") is None
 
     def append():
-        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=identity, flush_seconds=flush_seconds)
+        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=file.identity, flush_seconds=flush_seconds)
         if until is not None:
             writer.record("configuration", parameters)
         return writer
@@ -195,16 +216,16 @@ def resume(
 
 
 def stored_run(path: str | os.PathLike) -> dict:
-    """Return how a run was made: `parameters`, `seed`, `dtype`, and the `frames` and the `identity` of its file.
+    """Return how a run was made: `parameters`, `seed`, `dtype`, and its `file`, a closed Trajectory.
 
     What a kill left half written at the end of the file is mended. If the file is lost or unreadable, the checkpoint
-    says how it was made, with a warning; `frames` is then None. Raises as `Trajectory` where no checkpoint says it.
+    says how it was made, with a warning; `file` is then None. Raises as `Trajectory` where no checkpoint says it.
 
     >>> import tempfile, numpy as np, dynsim
     >>> path = Path(tempfile.mkdtemp()) / "run.h5"
     >>> solution = run(dynsim.System(np.eye(2)), (0.0, 1.0), path=path, t_eval=[0.0, 1.0])
-    >>> stored_run(path)["frames"]
-    2
+    >>> stored_run(path)["file"].time.tolist()
+    [0.0, 1.0]
     """
     try:
         mend_tail(path)
@@ -213,34 +234,54 @@ def stored_run(path: str | os.PathLike) -> dict:
                 "parameters": trajectory.parameters,
                 "seed": trajectory.seed,
                 "dtype": str(trajectory.q.dtype),
-                "frames": trajectory.frames,
-                "identity": trajectory.identity,
+                "file": trajectory,
             }
     except (FileNotFoundError, FileError) as error:
         with suppress(FileNotFoundError, FileError, DataError):
             checkpoint = load_checkpoint(checkpoint_of(path))
-            if "parameters" in checkpoint:  # those of 0.1.0 do not say it
+            if isinstance(checkpoint.get("parameters"), str):  # those of 0.1.0 do not say it
                 warnings.warn(f"{error} The run begins anew, as its checkpoint says how it was made.", stacklevel=1)
                 parameters = from_json(checkpoint["parameters"], checkpoint_of(path))
-                known = {name: checkpoint[name] for name in ("seed", "dtype")}
-                return {"parameters": parameters, **known, "frames": None, "identity": None}
+                known = {name: checkpoint.get(name) for name in ("seed", "dtype")}
+                return {"parameters": parameters, **known, "file": None}
         raise
 
 
-def _checkpoint_within(path, identity, frames, end):
-    """The newest checkpoint of a run to `end` that is not ahead of the frames of its file, or None."""
+def _checkpoint_within(path, file, ready, method):
+    """The newest checkpoint of a run to its end that is not ahead of the frames of its file, or None."""
+    path, run = checkpoint_of(path), file.identity or ""
     try:
-        checkpoint = load_checkpoint(checkpoint_of(path), run=identity or "")
+        checkpoint = load_checkpoint(path, run=run)
     except FileNotFoundError:
         return None
 
     def fits():
-        return checkpoint["frames"] <= frames and checkpoint.get("until") in (None, end)
+        frames = as_count(checkpoint.get("frames"), "frames", minimum=0)
+        until = checkpoint.get("until")
+        own = until is None or as_number(until, "until") == ready.span[1]
+        return frames <= file.frames and own
 
-    if not fits():  # the file has lost some frames, or the run is to go further
-        with suppress(FileNotFoundError, FileError, DataError):
-            checkpoint = read_checkpoint(previous_of(checkpoint_of(path)), identity or "")
-    return checkpoint if fits() else None
+    try:
+        if not fits():  # the file has lost some frames, or the run is to go further
+            with suppress(FileNotFoundError, FileError, DataError):
+                checkpoint = read_checkpoint(previous_of(path), run)
+        if not fits():
+            return None
+        _expect_state(checkpoint, file.time, ready.system, method)
+    except (ValueError, TypeError) as error:
+        raise damaged(path, error) from None
+    return checkpoint
+
+
+def _expect_state(checkpoint, time, system, method):
+    """Refuse a state that is none of a run of the system, or not that of the file after the checkpoint's frames."""
+    state, kept = as_table(checkpoint.get("state"), "state"), checkpoint["frames"]
+    if not isinstance(method, Tableau):
+        method = METHODS[as_choice(state.get("method"), METHODS, "resume method")]
+    t = expect_state(state, system, method)
+    slack = 1e-12 * max(abs(t), abs(state["breaks"]["start"]))  # rounding may put a given time a little later
+    if not np.all(time[:kept] <= t + slack) or not np.all(time[kept:] >= t):
+        raise refusal("frames", kept, f"{np.count_nonzero(time <= t)}, those of the file up to t = {t!r}")
 
 
 def _prolonged(config, until):

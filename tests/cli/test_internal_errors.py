@@ -36,6 +36,9 @@ def answer(arguments, capsys):
         ("delay = 1" + 400 * "0", "delay: got inf"),
         ("seed = " + "[" * 900 + "]" * 900, "nested hundreds of levels deep"),
         ("strengths = " + "[" * 5000 + "]" * 5000, "nested hundreds of levels deep"),
+        ("seed = " + 5000 * "9", "config.toml: got a whole number of thousands of digits"),
+        *((f"{key} = 0x{5000 * 'f'}", f"{key}: got a number of 20,000 bits") for key in ("seed", "dimension")),
+        (f"strengths = [0x{5000 * 'f'}]", "strengths: got list too large to be shown"),
     ],
 )
 def test_numbers_beyond_all_bounds_are_refused(tmp_path, capsys, text, words):
@@ -50,6 +53,14 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path, capsys, text, words):
     [
         ("groups.0.neurons=70000000000", "groups: a run of 70,000,000,000 neurons"),
         ("groups.0.neurons=1e400", "neurons of group0: got"),
+        (f"groups.0.neurons=0x{5000 * 'f'}", "neurons of group0: got a number of 20,000 bits"),
+        (f"run.frames=0x{5000 * 'f'}", "run frames: got a number of 20,000 bits"),
+        ('groups.0.drive={kind="samples",times=[],values=[]}', "values: got none; expected (K,)"),
+        (
+            'groups.0.places={kind="uniform",low=-1e308,high=1e308}',
+            "group0: got uniform places farther apart than numbers",
+        ),
+        ('groups.0.places={kind="normal",center=1.7e308,spread=1.7e308}', "group0: got normal places farther"),
         ("run.until=1" + 400 * "0", "run until: got inf"),
         ("groups.0.neurons=700000000", "groups: a run of 700,000,000 neurons"),
         ("signals=100000", "operators: matrices of signals = 100,000"),

@@ -386,6 +386,20 @@ def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
             stored["pieces"]
 
 
+def test_names_of_one_dataset_count_together(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(path, neurons=1, dimension=1, observables=["energy"]) as writer:
+        for k in range(1000):
+            writer.write(k, float(k), [[0.0]], energy=0.0)
+    with h5py.File(path, "r+") as file:
+        for k in range(150):
+            file[f"observables/again{k}/value"] = file["observables/energy/value"]
+    assert len(Trajectory(path).observables) == 151
+    monkeypatch.setenv("DYNSIM_BUDGET", str(10**6 / 2**30))  # more than any of them takes
+    with pytest.raises(FileError, match="steps, times and observables: got 2 MiB of memory"):
+        Trajectory(path)
+
+
 @pytest.mark.parametrize("name", ["config", "results", "parameters"])
 def test_the_description_of_a_model_has_a_digest(tmp_path, name):
     path = model(tmp_path / "model.h5")

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dynsim.engine import configure
+from dynsim.engine import configure, solve
 from dynsim.errors import DataError, FileError
-from dynsim.trajectory import Trajectory, load_checkpoint, resume, run, validate
+from dynsim.trajectory import Trajectory, load_checkpoint, resume, run, save_checkpoint, validate
 
 # About 1,600 steps, with all that a run does: delays, adaptive steps, all signals.
 CONFIG = {
@@ -227,6 +227,86 @@ def stopped(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         complete(tmp_path / "run.h5", config, checkpoint_seconds=0.0, stop=stop_after(200))
     return tmp_path / "run.h5", tmp_path / "whole.h5"
+
+
+def put(*keys):
+    """A change of the part of a checkpoint at these keys; the last of them is the new value, or makes it of the old."""
+    *way, last, value = keys
+
+    def change(content):
+        for key in way:
+            content = content[key]
+        if value is LEFT_OUT:
+            del content[last]
+        else:
+            content[last] = value(content[last]) if callable(value) else value
+
+    return change
+
+
+LEFT_OUT, NAN = object(), float("nan")
+CHANGES = [
+    *(put("frames", value) for value in (-(10**6), NAN, "5", 1.5, None, LEFT_OUT, 5)),
+    *(put("state", value) for value in (None, 5, LEFT_OUT)),
+    *(put("state", "t", value) for value in (-1e6, 0.01, 1e6, NAN, "1", LEFT_OUT)),
+    *(put("state", name, value) for name in ("recorded", "taken") for value in (-(10**6), NAN, "1", LEFT_OUT)),
+    *(put("state", "control", name, v) for name in ("h", "last_error") for v in (NAN, 0.0, -1.0, "1", None, LEFT_OUT)),
+    *(put("state", "control", "rejected", value) for value in (NAN, "yes", LEFT_OUT)),
+    *(put("state", "events", "sides", value) for value in ([1], [NAN], 5, None, LEFT_OUT)),
+    *(
+        put("state", "memory", "steps", value)
+        for value in (lambda a: 0 * a, lambda a: a[:-1], lambda a: a[0], LEFT_OUT)
+    ),
+    *(put("state", "memory", name, value) for name in "qE" for value in (lambda a: a[0], np.nan, "q", LEFT_OUT)),
+    *(put("state", "breaks", "start", value) for value in (1e6, -1e300, NAN, "0", LEFT_OUT)),
+    *(put("state", "breaks", "place", value) for value in (-1, 10**6, NAN, LEFT_OUT)),
+    *(
+        put("state", "breaks", "numbers", value)
+        for value in (lambda a: a + 1, lambda a: a + 0.5, np.zeros(0), LEFT_OUT)
+    ),
+    *(put("state", "breaks", "times", value) for value in (lambda a: a + 0.1, lambda a: np.append(a, a), 5, LEFT_OUT)),
+    *(put("state", "breaks", name, lambda a: a + 1e6) for name in ("sources", "ages", "pasts")),
+    *(put("state", name, value) for name in ("q", "start", "method", "free") for value in ("a", LEFT_OUT)),
+    *(put("state", name, None) for name in ("control", "breaks", "memory", "events")),
+    put("until", NAN),
+]
+
+
+def test_a_checkpoint_that_no_run_can_have_written_is_refused(stopped):
+    """Its digest is right, whatever it says; neither the file nor the checkpoint is touched."""
+    path, _ = stopped
+    checkpoint = path.with_name("run.h5.checkpoint")
+    identity, before = Trajectory(path).identity, contents(path)
+    for number, change in enumerate(CHANGES):
+        content = load_checkpoint(checkpoint)
+        original = load_checkpoint(checkpoint)
+        change(content)
+        save_checkpoint(checkpoint, content, run=identity)
+        with pytest.raises(FileError) as raised:
+            pytest.fail(f"{number}: {resume(path)}")
+        assert str(raised.value).startswith(f"{checkpoint} is damaged ("), number
+        save_checkpoint(checkpoint, original, run=identity)
+    after = contents(path)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("method", ["rk4", "dopri5"])
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+def test_a_state_that_no_run_can_have_had_is_refused(method, delay):
+    ready = configure({"groups": [{"neurons": 2}], "delay": delay, "run": {"until": 1.0}})
+    options = {"method": method, **({"dt": 0.01} if method == "rk4" else {})}
+    state = solve(ready.system, ready.span, **options).state
+    assert solve(ready.system, (0.0, 1.5), resume=state, **options).t[-1] == 1.5
+    for part, value in [("t", -1.0), ("t", NAN), ("control", {}), ("breaks", {}), ("events", {}), ("recorded", -1)]:
+        with pytest.raises((ValueError, TypeError), match=r"^resume"):
+            solve(ready.system, (0.0, 1.5), resume={**state, part: value}, **options)
+    for name in state["control"]:
+        wrong = -1 if name == "count" else NAN
+        with pytest.raises((ValueError, TypeError), match=r"^resume control"):
+            solve(ready.system, (0.0, 1.5), resume={**state, "control": {**state["control"], name: wrong}}, **options)
+    if method == "rk4":
+        with pytest.raises(ValueError, match=r"^resume control: got a step from"):
+            solve(ready.system, (0.0, 1.5), resume={**state, "control": {**state["control"], "count": 5}}, **options)
 
 
 # A neuron drifts towards a wall: until it is met steps grow beyond half of the span, then they are short.

@@ -1,11 +1,16 @@
 """dynsim validate and dynsim export."""
 
+import json
+import re
+
 import h5py
 import numpy as np
 import pytest
 
+from dynsim._files import seal
 from dynsim.cli import main
-from dynsim.trajectory import Trajectory, TrajectoryWriter, to_extxyz, validate
+from dynsim.errors import DataError
+from dynsim.trajectory import Trajectory, TrajectoryWriter, resume, to_extxyz, validate
 
 
 def call(*arguments):
@@ -36,6 +41,24 @@ def test_what_a_kill_leaves_behind_and_other_damage_is_found(path, tmp_path, cap
     (tmp_path / "run.h5.checkpoint.previous").unlink(missing_ok=True)
     assert any(f.startswith("checkpoint") for f in validate(path))
     assert call("validate", path, "--json") == 4 and '"sound": false' in capsys.readouterr().out
+
+
+def test_a_configuration_of_other_sizes_is_not_built(path, monkeypatch):
+    with h5py.File(path, "r+") as file:
+        stored = file["parameters/configuration"]
+        parameters = json.loads(stored.asstr()[()])
+        parameters["config"]["groups"][0]["neurons"] = 10**7
+        del file["parameters/configuration"]
+        file["parameters/configuration"] = json.dumps(parameters)
+        seal(file["parameters/configuration"])
+    for module in ("_system.System", "_configuration.draw_places"):
+        monkeypatch.setattr(f"dynsim.engine.{module}", lambda *_: pytest.fail("it is built"))
+    words = r"neurons of the configuration: got 10,000,0\d\d; expected 48, as its file has"
+    assert any(re.search(words, finding) for finding in validate(path))
+    with pytest.raises(DataError, match=words):
+        resume(path)
+    with Trajectory(path) as trajectory, pytest.raises(ValueError, match=words):
+        trajectory.plot("energy")
 
 
 def test_numbers_that_are_not_finite_are_found(tmp_path):
