@@ -20,10 +20,10 @@ from dynsim._files import (
     attribute,
     damaged,
     dataset,
+    expect_group,
     expect_sealed,
     expect_stored,
     from_json,
-    hard_links_only,
     holds,
     lacks_memory,
     open_hdf5,
@@ -113,7 +113,7 @@ class Trajectory(Plotted):
             raise DataError(f"{self.path} is {what}; give a trajectory that dynsim wrote.")
         identity = attribute(expect_sealed(self._file, *_layout.IDENTIFYING), "identity", None)
         self.identity = identity if isinstance(identity, str) else None
-        native = expect_sealed(hard_links_only(self._file, _layout.NATIVE))
+        native = expect_sealed(expect_group(self._file, _layout.NATIVE))
         self.neurons, self.dimension = int(attribute(native, "neurons")), int(attribute(native, "dimension"))
         self.copies = int(attribute(native, "copies"))
         signals = attribute(native, "signals", None)
@@ -132,8 +132,7 @@ class Trajectory(Plotted):
             shape = (None, self.neurons, self.signals)
             signals = [dataset(file, key, shape) for key in (_layout.RECEIVED, _layout.EMITTED)]
         observed = {
-            name: dataset(file, _layout.observable(name), (None,))
-            for name in hard_links_only(file, _layout.OBSERVABLES)
+            name: dataset(file, _layout.observable(name), (None,)) for name in expect_group(file, _layout.OBSERVABLES)
         }
         small = [step, time, *observed.values()]
         checks = [*((data, sound_head) for data in small), *((data, sound_tail) for data in (places, view, *signals))]
@@ -165,7 +164,7 @@ class Trajectory(Plotted):
         return frames
 
     def _read_parameters(self):
-        group = hard_links_only(self._file, _layout.PARAMETERS)
+        group = expect_group(self._file, _layout.PARAMETERS)
         records = {}
         for name in group:
             found = dataset(self._file, f"{_layout.PARAMETERS}/{name}", (), "O")
