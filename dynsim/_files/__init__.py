@@ -4,13 +4,13 @@ from ._attributes import attribute
 from ._digests import digest, expect_sealed, seal
 from ._hdf5 import Stored, claim_hdf5, dataset, expect_claim, expect_group, holds, open_hdf5, reading, replacing_hdf5
 from ._inputs import DAMAGE, damaged, expect_input, expect_stored, lacks_memory, reason
-from ._json_texts import LARGEST_JSON, from_json, read_json, to_json, write_json
+from ._json_texts import LARGEST_JSON, expect_table, from_json, read_json, to_json, write_json
 from ._outputs import SetAside, expect_output, process_exists, replacing, unwritable, write_whole
 from ._signals import terminable, uninterrupted
 
 __all__ = [
     "DAMAGE", "LARGEST_JSON", "SetAside", "Stored", "attribute", "claim_hdf5", "damaged", "dataset", "digest",
-    "expect_claim", "expect_group", "expect_input", "expect_output", "expect_sealed", "expect_stored", "from_json",
-    "holds", "lacks_memory", "open_hdf5", "process_exists", "read_json", "reading", "reason", "replacing",
+    "expect_claim", "expect_group", "expect_input", "expect_output", "expect_sealed", "expect_stored", "expect_table",
+    "from_json", "holds", "lacks_memory", "open_hdf5", "process_exists", "read_json", "reading", "reason", "replacing",
     "replacing_hdf5", "seal", "terminable", "to_json", "uninterrupted", "unwritable", "write_json", "write_whole",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from dynsim._files import (
     expect_group,
     expect_sealed,
     expect_stored,
+    expect_table,
     from_json,
     holds,
     lacks_memory,
@@ -169,11 +170,8 @@ class Trajectory(Plotted):
         for name in group:
             found = dataset(self._file, f"{_layout.PARAMETERS}/{name}", (), "O")
             records[name] = from_json(found.asstr()[()], self.path)
-        self.parameters = records.pop(_layout.CONFIGURATION)
-        if not isinstance(self.parameters, dict):
-            raise FileError(f"{self.path} has a configuration that is not a dictionary; it is damaged.")
-        if not isinstance(records.get("outcome", {}), dict):
-            raise FileError(f"{self.path} has an outcome that is not a dictionary; it is damaged.")
+        self.parameters = expect_table(records.pop(_layout.CONFIGURATION), self.path, "a configuration")
+        expect_table(records.get("outcome", {}), self.path, "an outcome")
         self.seed = records.pop("seed", None)
         self.provenance = records
 

@@ -6,11 +6,14 @@ import os
 import h5py
 import pytest
 
-from dynsim import Kernel
+from dynsim import Kernel, load_model
 from dynsim.cli import main
+from dynsim.cli._references import used
+from dynsim.errors import FileError
 from dynsim.experiments import load, read_toml
 from dynsim.models import mlp
 from dynsim.plots import plot
+from dynsim.trajectory import TrajectoryWriter
 
 START = 'groups = [{neurons = 3}]\nrun = {until = 1.0, method = "rk4", dt = 0.5}\n'
 
@@ -168,6 +171,41 @@ def test_a_kernel_in_a_model_file_is_checked(tmp_path, capsys, length):
         del file.attrs["digest"]  # as in a file of 0.1.0, in which nothing else could be wrong
     code, said = answer(["info", path], capsys)
     assert code == 4 and "model.h5 is damaged" in said and "Internal" not in said
+
+
+@pytest.mark.parametrize("name", ["config", "results"])
+def test_a_description_of_another_type_is_damage(tmp_path, capsys, name):
+    path = tmp_path / "model.h5"
+    mlp(widths=(4, 2), copies=1, dim=2).save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = "[]"
+        del file.attrs["digest"]
+    for command in ("info", "cite", "validate"):
+        code, said = answer([command, path], capsys)
+        assert code == 4 and f"model.h5 has an entry {name} that is not a dictionary" in said
+
+
+@pytest.mark.parametrize("image", ["text", 5, [1, 8], [1, 8, -8], [1, 8, None], [1, 8, 10**9]])
+def test_images_in_a_model_file_are_checked(tmp_path, image):
+    path, model = tmp_path / "model.h5", mlp(widths=(64, 2), copies=1, dim=2)
+    model.results = {"image": image}
+    model.save(path)
+    with pytest.raises(FileError, match=r"model\.h5 is damaged"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], ["adam"], {}, {"a": []}])
+def test_what_a_file_says_of_itself_may_be_of_any_type(tmp_path, capsys, value):
+    names = ("integrator", "motion", "data", "kernel", "model", "delay")
+    assert dict(used(dict.fromkeys(names, value))).keys() >= {"dynsim", "pei2023"}
+    path, model = tmp_path / "model.h5", mlp(widths=(4, 2), copies=1, dim=2)
+    model.results = {"motion": value, "data": value}
+    model.save(path)
+    assert answer(["cite", path], capsys)[0] == 0
+    for number, parameters in enumerate(({"config": value}, {"config": {"run": value, "kernel": value}})):
+        path = tmp_path / f"run{number}.h5"
+        TrajectoryWriter(path, neurons=2, dimension=2, parameters=parameters).close()
+        assert answer(["cite", path], capsys)[0] == 0
 
 
 @pytest.mark.parametrize("run", [None, 7, [], {"until": "late"}, {"start": 0.0}])
