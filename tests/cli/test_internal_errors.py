@@ -68,6 +68,26 @@ def test_settings_beyond_all_bounds_are_refused(tmp_path, capsys, monkeypatch, s
     assert code == 1 and words in said and "Internal" not in said
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "mlp", "--data", "digits", "--hidden", "1000000000", "--dry-run"],
+        ["train", "mlp", "--data", "digits", "--hidden", "100000,100000", "--weights", "-o", "out"],
+        ["train", "vit", "--data", "digits", "--patch", "2", "--hidden", "1" + 400 * "0", "--dry-run"],
+        ["train", "lenet5", "--data", "digits", "--copies-fc", "1000000000", "--dry-run"],
+        ["experiment", "run", "recipe.toml", "--dry-run"],
+    ],
+)
+def test_networks_beyond_all_bounds_are_refused(tmp_path, capsys, monkeypatch, command):
+    told, pages = os.sysconf, 2**34 // os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else told(name))
+    monkeypatch.chdir(tmp_path)
+    recipe = 'data = "digits"\nmodel = "mlp"\nseeds = [0]\nmethods = ["forces"]\ndeltas = []\ndraws = 1\n'
+    (tmp_path / "recipe.toml").write_text(f"{recipe}options = {{widths = [64, 1000000000, 10]}}\nrows = [{{}}]\n")
+    code, said = answer(command, capsys)
+    assert code == 1 and "expected at most 16.0 GiB, the memory of this machine; choose smaller numbers" in said, said
+
+
 @pytest.mark.parametrize("setting", ["run.dt=1e-320", "run.dt=1e-300", "run.until=1e300", "delay=1e300"])
 def test_the_cost_of_a_run_without_end_is_said(tmp_path, capsys, setting):
     path = tmp_path / "config.toml"
