@@ -226,7 +226,8 @@ def expect_memory(size, what, do):
         memory = 2**40
     if size > memory:
         limit = f"at most {memory / 2**30:,.1f} GiB, the memory of this machine"
-        raise refusal(what, f"{-(-int(size) // 2**30):,} GiB", limit, do)
+        got = f"{-(-int(size) // 2**30):,} GiB" if size < 2**80 else "more GiB than any machine has"
+        raise refusal(what, got, limit, do)
 
 
 def expect_keys(mapping, known, name):

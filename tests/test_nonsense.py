@@ -20,7 +20,7 @@ INNER = {
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
                "median_seconds", "places_on_sphere"},
-    "models": {"check_size", "Enlarge", "fill"},
+    "models": {"check_size", "Enlarge", "fill", "take_results"},
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "singular_factors"},
     "plots": {"expect_format", "product_figure"},

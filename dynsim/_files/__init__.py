@@ -8,22 +8,22 @@ from ._hdf5 import (
     claim_hdf5,
     dataset,
     expect_claim,
-    hard_links_only,
+    expect_group,
     holds,
     open_hdf5,
     reading,
     replacing_hdf5,
 )
 from ._inputs import DAMAGE, damaged, expect_input, expect_stored, lacks_memory, reason
-from ._json_texts import LARGEST_JSON, from_json, read_json, to_json, write_json
+from ._json_texts import LARGEST_JSON, expect_table, from_json, read_json, to_json, write_json
 from ._outputs import SetAside, expect_output, making_folder, process_exists, replacing, unwritable, write_whole
 from ._signals import terminable, uninterrupted
 from ._toml_texts import from_toml
 
 __all__ = [
     "DAMAGE", "LARGEST_JSON", "SetAside", "Stored", "another_kind", "attribute", "claim_hdf5", "damaged", "dataset",
-    "digest", "expect_claim", "expect_input", "expect_output", "expect_sealed", "expect_stored", "from_json",
-    "from_toml", "hard_links_only", "holds", "lacks_memory", "making_folder", "open_hdf5", "process_exists",
-    "read_json", "reading", "reason", "replacing", "replacing_hdf5", "seal", "terminable", "to_json",
-    "uninterrupted", "unwritable", "write_json", "write_whole",
+    "digest", "expect_claim", "expect_group", "expect_input", "expect_output", "expect_sealed", "expect_stored",
+    "expect_table", "from_json", "from_toml", "holds", "lacks_memory", "making_folder", "open_hdf5",
+    "process_exists", "read_json", "reading", "reason", "replacing", "replacing_hdf5", "seal", "terminable",
+    "to_json", "uninterrupted", "unwritable", "write_json", "write_whole",
 ]  # fmt: skip

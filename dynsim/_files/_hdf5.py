@@ -175,20 +175,26 @@ def _expect_heaps(path):
     """Refuse a heap of texts in which HDF5 would go round for ever: by a free piece of no length it never gets on.
 
     A heap begins with a signature and its size and holds pieces, each with its number (0 if it is free) and length.
+    One of more bytes than the file has is refused, too, as HDF5 takes memory for them; not one that goes on behind the
+    end, for a killed writer may have begun it there.
     Those of our files lie near an end; between, HDF5 can only be stopped by SIGTERM.
     """
     with path.open("rb") as file:
-        for first in {0, max(0, os.fstat(file.fileno()).st_size - SCANNED)}:
+        whole = os.fstat(file.fileno()).st_size
+        for first in {0, max(0, whole - SCANNED)}:
             file.seek(first)
             # Not mapped: to touch what another program cuts off meanwhile would end this one.
             content = file.read(SCANNED)
             start = content.find(HEAP)
             while 0 <= start <= len(content) - 16:
-                place, end = start + 16, min(start + _unpack(content, start + 8), len(content))
+                size, where = _unpack(content, start + 8), f"the heap of texts at byte {first + start}"
+                if size > whole:
+                    raise damaged(path, f"{where} claims {size:,} bytes")
+                place, end = start + 16, min(start + size, len(content))
                 while place + 16 <= end:
                     number, length = _unpack(content, place) & 0xFFFF, _unpack(content, place + 8)
                     if number == length == 0:
-                        raise damaged(path, f"the heap of texts at byte {first + start} has no end")
+                        raise damaged(path, f"{where} has no end")
                     place += 16 + -(-length // 8) * 8 if number else length
                 start = content.find(HEAP, start + 1)
 
@@ -252,7 +258,20 @@ def holds(group, name):
     return group.get(name, getlink=True) is not None
 
 
-def hard_links_only(file, path):
+def expect_group(file, path):
+    """Return the group at `path`; raises FileError for links that lead elsewhere, and for a dataset.
+
+    To list a dataset as if it were a group is to read it, of whatever type and length it claims to be.
+    """
+    import h5py
+
+    found = _hard_links_only(file, path)
+    if not isinstance(found, h5py.Group):
+        raise FileError(f"{file.filename}: {path} is no group; the file is damaged.")
+    return found
+
+
+def _hard_links_only(file, path):
     """The object at `path`; raises FileError for links that lead elsewhere, as into other files."""
     import h5py
 
@@ -272,7 +291,7 @@ def dataset(file, path, shape=None, kind="f"):
     """
     import h5py
 
-    found = hard_links_only(file, path)
+    found = _hard_links_only(file, path)
     name = f"{file.filename}: {path}"
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in kind:
         raise FileError(f"{name} is not a dataset of the expected type; the file is damaged.")
@@ -300,10 +319,7 @@ class Stored:
 
     def __init__(self, file, path, kind):
         self.file, self.path, self.kind = file, path, kind
-        group = hard_links_only(file, path)
-        if not hasattr(group, "keys"):  # a dataset, which may claim any length
-            raise FileError(f"{file.filename}: {path} is no group; the file is damaged.")
-        self.names = list(group)
+        self.names = list(expect_group(file, path))
 
     def __getitem__(self, name):
         if name not in self.names:

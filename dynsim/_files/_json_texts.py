@@ -88,5 +88,12 @@ def from_json(text, path, **options):
     return value
 
 
+def expect_table(value, path, what):
+    """Return `value`, which the file `path` holds as its `what`, if it is a dictionary; raises FileError otherwise."""
+    if not isinstance(value, dict):
+        raise FileError(f"{path} has {what} that is not a dictionary; it is damaged.")
+    return value
+
+
 def _parts(value):
     return value.values() if isinstance(value, dict) else value

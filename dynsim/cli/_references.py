@@ -175,16 +175,18 @@ DATA = {
 def used(facts):
     """[(key, what it is cited for)] for the facts that a file states, always with the software and the paper.
 
+    Facts of other types than dynsim states them in, and methods that it does not have, are left out.
+
     >>> [key for key, _ in used({"integrator": "heun"})]
     ['dynsim', 'pei2023', 'heun1900']
     """
     found = {SOFTWARE: "the program", PAPER: "neurons as particles"}
-    integrator, motion, data = (facts.get(name) for name in ("integrator", "motion", "data"))
-    for key in INTEGRATORS.get(integrator, (integrator,) if integrator else ()):
+    integrator, motion, data = (_of_type(str, facts.get(name)) for name in ("integrator", "motion", "data"))
+    for key in INTEGRATORS.get(integrator, (integrator,) if _is_method(integrator) else ()):
         found.setdefault(key, f"the method {integrator}")
     if facts.get("delay"):
         found.setdefault("bellen2003", "integration with delays")
-    kernel = facts.get("kernel") or {}
+    kernel = _of_type(dict, facts.get("kernel")) or {}
     if kernel.get("profile") == "linear" and kernel.get("metric") == "l1":
         found.setdefault("indyk2022", "products with l1 distances by sorting")
     for key in MOTIONS.get(motion, ()):
@@ -198,6 +200,18 @@ def used(facts):
     if facts.get("trajectory"):
         found.setdefault("debuyl2014", "the file format of trajectories")
     return list(found.items())
+
+
+def _of_type(kind, value):
+    return value if isinstance(value, kind) else None
+
+
+def _is_method(name):
+    if name is None:
+        return False
+    from dynsim.engine import METHODS
+
+    return name in METHODS
 
 
 def text(key):

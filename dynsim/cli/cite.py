@@ -48,8 +48,10 @@ def _facts(file):
         return {"model": found.get("model"), "kernel": kernel, **{k: results.get(k) for k in ("motion", "data")}}
     with Trajectory(file) as trajectory:
         stored = trajectory.parameters
-    config = stored.get("config") or {}
-    run = {**stored, **config.get("run", {})}
+    config, run = stored.get("config"), stored
+    config = config if isinstance(config, dict) else {}
+    if isinstance(config.get("run"), dict):
+        run = {**stored, **config["run"]}
     return {
         "trajectory": True,
         "integrator": None if "model" in stored else run.get("method"),

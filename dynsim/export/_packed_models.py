@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import as_count, refusal
-from dynsim._files import damaged, from_json, to_json
+from dynsim._files import damaged, expect_table, from_json, to_json
 from dynsim.errors import DataError
 from dynsim.layers import BatchNorm
 from dynsim.models import Model, build, check_size
@@ -68,7 +68,8 @@ def load_packed(path: str | Path) -> Model:
     with open_safetensors(path) as (metadata, stored):
         if metadata.get("format") != PACKED:
             raise DataError(f"{path} is not a packed model; give a file of `dynsim export --packed`.")
-        bits, config = _stored_bits(metadata, path), from_json(metadata["config"], path)
+        bits = _stored_bits(metadata, path)
+        config = expect_table(from_json(metadata["config"], path), path, "an entry config")
         tensors = {name: stored[name] for name in TYPES}
         for name, kind in TYPES.items():
             if tensors[name].dtype != kind or not np.isfinite(tensors[name]).all():

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim._files import DAMAGE, damaged, digest, expect_input, from_json, reason, replacing, to_json
+from dynsim._files import DAMAGE, damaged, digest, expect_input, expect_table, from_json, reason, replacing, to_json
 from dynsim.errors import DataError, FileError
-from dynsim.models import Model, build, check_size, fill, materialize
+from dynsim.models import Model, build, check_size, fill, materialize, take_results
 
 MATERIALIZED = "dynsim materialized 1"
 LARGEST = 2**31  # bytes
@@ -115,11 +115,9 @@ def load_materialized(path: str | Path) -> Model:
     with open_safetensors(path) as (metadata, tensors):
         if metadata.get("format") != MATERIALIZED:
             raise DataError(f"{path} is not a materialised model; give a file of `dynsim export --materialized`.")
-        config = from_json(metadata["config"], path)
+        config = expect_table(from_json(metadata["config"], path), path, "an entry config")
         check_size(config, stored=Path(path).stat().st_size, path=path)
         model = build({**config, "weights": True})
-        model.results = from_json(metadata["results"], path)
-        if not isinstance(model.results, dict):
-            raise damaged(path, "its results are no table")
+        take_results(model, from_json(metadata["results"], path), path)
         fill(model, tensors, path=path)
         return model

@@ -4,11 +4,12 @@ from ._build import BUILDERS, build, lenet5, materialize, mlp
 from ._count import count, operations
 from ._latency import latency, plan
 from ._model import Model
-from ._model_file import check_size, describe, fill, load_model, save_model
+from ._model_file import describe, fill, load_model, save_model, take_results
 from ._parts import Enlarge
+from ._size import check_size
 from ._vit import vit
 
 __all__ = [
     "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "fill", "latency", "lenet5",
-    "load_model", "materialize", "mlp", "operations", "plan", "save_model", "vit",
+    "load_model", "materialize", "mlp", "operations", "plan", "save_model", "take_results", "vit",
 ]  # fmt: skip

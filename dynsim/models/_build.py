@@ -24,6 +24,7 @@ from dynsim.layers import (
 
 from ._model import Model
 from ._parts import DTYPE, Enlarge, full, he, ordinary, settings
+from ._size import expect_room
 from ._vit import vit
 
 
@@ -70,10 +71,12 @@ def mlp(
         raise refusal("widths", widths, "at least inputs and classes")
     copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
     kernel = settings(kernel, seed, weights, rank)
+    config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
+    config |= {"seed": seed, "weights": bool(weights), "rank": rank}
+    expect_room(config)
     generator = np.random.default_rng(seed)
     layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere)]
-    config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
-    return Model(layers, {**config, "seed": seed, "weights": bool(weights), "rank": rank}, image=(1, 1, widths[0]))
+    return Model(layers, config, image=(1, 1, widths[0]))
 
 
 def lenet5(
@@ -104,6 +107,9 @@ def lenet5(
     dim = as_count(dim, "dim")
     as_choice(sets, SETS, "sets")
     kernel = settings(kernel, seed, weights, rank)
+    config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
+    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
+    expect_room(config)
     generator = np.random.default_rng(seed)
     first = PlainConv(he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
     if weights:
@@ -113,8 +119,6 @@ def lenet5(
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
     layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank, random_places)
-    config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
-    config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
     return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
 
 

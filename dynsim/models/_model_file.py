@@ -5,21 +5,34 @@ A file is never trusted when it is read: sizes are checked before memory is take
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
 
-from dynsim._check import as_like, expect_memory
-from dynsim._files import Stored, attribute, damaged, expect_sealed, from_json, reading, replacing_hdf5, seal, to_json
+from dynsim._check import as_like
+from dynsim._files import (
+    Stored,
+    attribute,
+    damaged,
+    expect_sealed,
+    expect_table,
+    from_json,
+    reading,
+    replacing_hdf5,
+    seal,
+    to_json,
+)
 from dynsim.errors import FileError
 
 from ._build import build
 from ._count import count
 from ._model import Model
+from ._size import check_size
 
 FORMAT = 1
 DESCRIPTION = ("dynsim", "format", "config", "results", "parameters")  # attributes
-LARGEST = 2**31  # floats; a configuration that asks for more is refused before memory is taken
+LARGEST_IMAGE = 2**28  # numbers
 
 
 def save_model(model: Model, path: str | os.PathLike):
@@ -64,11 +77,10 @@ def load_model(path: str | os.PathLike) -> Model:
         If it is damaged.
     """
     with reading(path, "model") as file:
-        expect_sealed(file, *DESCRIPTION)
-        config, results = (from_json(attribute(file, name), path) for name in ("config", "results"))
+        config, results = _entries(file, path, "config", "results").values()
         check_size(config, stored=file.id.get_filesize(), path=path)
         model = build(config)
-        model.results = results
+        take_results(model, results, path)
         fill(model, Stored(file, "arrays", "f"), path=path)
     return model
 
@@ -96,43 +108,28 @@ def describe(path: str | os.PathLike) -> dict:
     Raises as `load_model`.
     """
     with reading(path, "model") as file:
-        expect_sealed(file, *DESCRIPTION)
-        entries = {name: from_json(attribute(file, name), path) for name in ("config", "results", "parameters")}
+        entries = _entries(file, path, "config", "results", "parameters")
         return {**entries.pop("config"), **entries}
 
 
-def check_size(config: dict, *, stored: float | None = None, path: str | os.PathLike = "model"):
-    """Refuse a configuration that asks for too many numbers, before memory is taken.
+def _entries(file, path, *names):
+    """{name: dict} of entries of the description."""
+    expect_sealed(file, *DESCRIPTION)
+    return {name: expect_table(from_json(attribute(file, name), path), path, f"an entry {name}") for name in names}
 
-    `stored` are the bytes of the file that it comes from, times 32 / b where numbers are packed to b bits. Raises
-    FileError for more numbers than these hold, ValueError for more than a machine has memory for.
+
+def take_results(model: Model, results: dict, path: str | os.PathLike):
+    """Give a model the results in a file, which say what images it is for; raises FileError where they make no sense.
+
+    Examples
+    --------
+    >>> import dynsim
+    >>> model = dynsim.models.mlp(widths=(64, 10))
+    >>> take_results(model, {"image": [1, 8, 8]}, "model.h5")
+    >>> model.image
+    (1, 8, 8)
     """
-    neurons, weights = _sizes(config)
-    copies = max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv"))
-    floats = copies * int(config["dim"]) * neurons + weights
-    if not 0 < floats < LARGEST:
-        raise ValueError(f"the configuration asks for {floats} numbers")
-    least = _least(config, neurons, weights)
-    if stored is not None and 4 * least > stored:
-        raise damaged(path, f"its configuration asks for {least:,} numbers or more, which it does not hold")
-    expect_memory(24 * weights, f"{path}: the weights that follow from its places", "use a machine with more memory")
-
-
-def _least(config, neurons, weights):
-    """A bound from below of the numbers in a file, exact for places of mlp and vit; neurons are those of a copy."""
-    if config.get("weights"):
-        return neurons if config.get("rank") else weights
-    if config.get("model") == "lenet5":
-        return int(config["copies_fc"]) * int(config["dim"]) * (400 + 120 + 84 + 10)
-    return int(config["copies"]) * int(config["dim"]) * neurons
-
-
-def _sizes(config):
-    """Neurons of a copy, and the weights that are held at once."""
-    if config.get("model") != "vit":
-        widths = [int(width) for width in config.get("widths", [784])]
-        return sum(widths), max(a * b for a, b in zip(widths, [*widths[1:], 1], strict=True))
-    names = ("image", "channels", "patch", "width", "depth", "hidden")
-    image, channels, patch, width, depth, hidden = (int(config[name]) for name in names)
-    embedding = width * (channels * patch**2 + (image // patch) ** 2)
-    return depth * (5 * width + hidden), depth * width * (4 * width + 2 * hidden) + embedding
+    model.results = expect_table(results, path, "an entry results")
+    image = model.image
+    if len(image) != 3 or any(type(size) is not int or size < 1 for size in image) or math.prod(image) > LARGEST_IMAGE:
+        raise damaged(path, f"its images are of shape {image}")

@@ -25,6 +25,7 @@ from dynsim.layers import (
 
 from ._model import Model
 from ._parts import DTYPE, full, he, ordinary, settings
+from ._size import expect_room
 
 POOLS = ("mean", "class")
 
@@ -95,6 +96,9 @@ def vit(
         raise refusal("heads", heads, f"a divisor of the width {width}")
     as_choice(pool, POOLS, "pool")
     kernel = settings(kernel, seed, weights, rank)
+    config = {"model": "vit", **given, "kernel": kernel.to_dict(), "pool": pool}
+    config |= {"seed": seed, "weights": bool(weights), "rank": rank}
+    expect_room(config)
     generator = np.random.default_rng(seed)
     tokens = (image // patch) ** 2 + (pool == "class")
     layers = [Patches(patch), ordinary(generator, (width, channels * patch * patch))]
@@ -110,8 +114,6 @@ def vit(
             layers += [skip, LayerNorm(width, dtype=DTYPE), *inner, Add(skip)]
     layers += [LayerNorm(width, dtype=DTYPE), TokenMean() if pool == "mean" else FirstToken()]
     layers.append(parts.full(width, classes))
-    config = {"model": "vit", **given, "kernel": kernel.to_dict(), "pool": pool}
-    config |= {"seed": seed, "weights": bool(weights), "rank": rank}
     return Model(layers, config, image=(channels, image, image))
 
 

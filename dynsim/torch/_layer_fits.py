@@ -9,8 +9,8 @@ from dynsim._files import (
     claim_hdf5,
     dataset,
     digest,
+    expect_group,
     expect_sealed,
-    hard_links_only,
     holds,
     open_hdf5,
     reading,
@@ -69,7 +69,7 @@ class StoredFits:
         if self.path is None or not self.path.exists():
             return None
         with reading(self.path, "fits") as file:
-            group = hard_links_only(file, key) if holds(file, key) else None
+            group = expect_group(file, key) if holds(file, key) else None
             if group is None or "error" not in group.attrs:
                 return None
             parts = [dataset(file, f"{key}/{part}")[()] if holds(group, part) else None for part in PARTS]

@@ -9,17 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._check import as_flag, as_instance, refusal
-from dynsim._files import (
-    attribute,
-    dataset,
-    digest,
-    from_json,
-    hard_links_only,
-    holds,
-    reading,
-    replacing_hdf5,
-    to_json,
-)
+from dynsim._files import attribute, dataset, digest, expect_group, from_json, holds, reading, replacing_hdf5, to_json
 from dynsim.errors import DataError, FileError
 
 KINDS = "biufc"  # of numbers in arrays
@@ -108,7 +98,7 @@ def read_checkpoint(path, run):
             do = "move it away to begin this run anew, or restore the file it belongs to"
             raise refusal(path, "a checkpoint of another run", "one of this run", do, error=DataError)
         text = _read(file, "state").tobytes().decode()
-        count = len(hard_links_only(file, "arrays")) if holds(file, "arrays") else 0
+        count = len(expect_group(file, "arrays")) if holds(file, "arrays") else 0
         arrays = [_read(file, f"arrays/{number}") for number in range(count)]
         if digest(text, arrays) != attribute(file, "digest"):
             raise FileError(f"{path} is damaged (its contents do not agree with its digest); use the one before it.")

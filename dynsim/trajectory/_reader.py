@@ -21,10 +21,11 @@ from dynsim._files import (
     attribute,
     damaged,
     dataset,
+    expect_group,
     expect_sealed,
     expect_stored,
+    expect_table,
     from_json,
-    hard_links_only,
     holds,
     lacks_memory,
     open_hdf5,
@@ -113,7 +114,7 @@ class Trajectory(Plotted):
             raise another_kind(self.path, None if kind == "trajectory" else kind, "trajectory")
         identity = attribute(expect_sealed(self._file, *_layout.IDENTIFYING), "identity", None)
         self.identity = identity if isinstance(identity, str) else None
-        native = expect_sealed(hard_links_only(self._file, _layout.NATIVE))
+        native = expect_sealed(expect_group(self._file, _layout.NATIVE))
         self.neurons, self.dimension = int(attribute(native, "neurons")), int(attribute(native, "dimension"))
         self.copies = int(attribute(native, "copies"))
         signals = attribute(native, "signals", None)
@@ -132,8 +133,7 @@ class Trajectory(Plotted):
             shape = (None, self.neurons, self.signals)
             signals = [dataset(file, key, shape) for key in (_layout.RECEIVED, _layout.EMITTED)]
         observed = {
-            name: dataset(file, _layout.observable(name), (None,))
-            for name in hard_links_only(file, _layout.OBSERVABLES)
+            name: dataset(file, _layout.observable(name), (None,)) for name in expect_group(file, _layout.OBSERVABLES)
         }
         small = [step, time, *observed.values()]
         checks = [*((data, sound_head) for data in small), *((data, sound_tail) for data in (places, view, *signals))]
@@ -166,16 +166,13 @@ class Trajectory(Plotted):
         return frames
 
     def _read_parameters(self):
-        group = hard_links_only(self._file, _layout.PARAMETERS)
+        group = expect_group(self._file, _layout.PARAMETERS)
         records = {}
         for name in group:
             found = dataset(self._file, f"{_layout.PARAMETERS}/{name}", (), "O")
             records[name] = from_json(found.asstr()[()], self.path)
-        self.parameters = records.pop(_layout.CONFIGURATION)
-        if not isinstance(self.parameters, dict):
-            raise FileError(f"{self.path} has a configuration that is not a dictionary; it is damaged.")
-        if not isinstance(records.get("outcome", {}), dict):
-            raise FileError(f"{self.path} has an outcome that is not a dictionary; it is damaged.")
+        self.parameters = expect_table(records.pop(_layout.CONFIGURATION), self.path, "a configuration")
+        expect_table(records.get("outcome", {}), self.path, "an outcome")
         self.seed = records.pop("seed", None)
         self.provenance = records
 

@@ -109,7 +109,8 @@ def _outcome(trajectory):
         return []
     if outcome is None:
         return ["outcome: none; the run did not end by itself, `dynsim resume` goes on with it"]
-    return [] if outcome.get("status", 0) >= 0 else [f"outcome: {outcome.get('message')}"]
+    status = outcome.get("status", 0)
+    return [] if isinstance(status, int) and status >= 0 else [f"outcome: {outcome.get('message')}"]
 
 
 def _configuration(trajectory):

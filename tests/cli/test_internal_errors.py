@@ -6,11 +6,14 @@ import os
 import h5py
 import pytest
 
-from dynsim import Kernel
+from dynsim import Kernel, load_model
 from dynsim.cli import main
+from dynsim.cli._references import used
+from dynsim.errors import FileError
 from dynsim.experiments import load, read_toml
 from dynsim.models import mlp
 from dynsim.plots import plot
+from dynsim.trajectory import TrajectoryWriter
 
 START = 'groups = [{neurons = 3}]\nrun = {until = 1.0, method = "rk4", dt = 0.5}\n'
 
@@ -86,6 +89,26 @@ def test_settings_that_fit_are_not_refused(monkeypatch):
         _expect_room(neurons, dimension, signals, copies)
         with pytest.raises(ValueError, match="use fewer"):
             _expect_room(3 * neurons, 3 * dimension, 3 * signals, copies)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "mlp", "--data", "digits", "--hidden", "1000000000", "--dry-run"],
+        ["train", "mlp", "--data", "digits", "--hidden", "100000,100000", "--weights", "-o", "out"],
+        ["train", "vit", "--data", "digits", "--patch", "2", "--hidden", "1" + 400 * "0", "--dry-run"],
+        ["train", "lenet5", "--data", "digits", "--copies-fc", "1000000000", "--dry-run"],
+        ["experiment", "run", "recipe.toml", "--dry-run"],
+    ],
+)
+def test_networks_beyond_all_bounds_are_refused(tmp_path, capsys, monkeypatch, command):
+    told, pages = os.sysconf, 2**34 // os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(os, "sysconf", lambda name: pages if name == "SC_PHYS_PAGES" else told(name))
+    monkeypatch.chdir(tmp_path)
+    recipe = 'data = "digits"\nmodel = "mlp"\nseeds = [0]\nmethods = ["forces"]\ndeltas = []\ndraws = 1\n'
+    (tmp_path / "recipe.toml").write_text(f"{recipe}options = {{widths = [64, 1000000000, 10]}}\nrows = [{{}}]\n")
+    code, said = answer(command, capsys)
+    assert code == 1 and "expected at most 16.0 GiB, the memory of this machine; choose smaller numbers" in said, said
 
 
 @pytest.mark.parametrize("setting", ["run.dt=1e-320", "run.dt=1e-300", "run.until=1e300", "delay=1e300"])
@@ -191,6 +214,41 @@ def test_a_kernel_in_a_model_file_is_checked(tmp_path, capsys, length):
         del file.attrs["digest"]  # as in a file of 0.1.0, in which nothing else could be wrong
     code, said = answer(["info", path], capsys)
     assert code == 4 and "model.h5 is damaged" in said and "Internal" not in said
+
+
+@pytest.mark.parametrize("name", ["config", "results"])
+def test_a_description_of_another_type_is_damage(tmp_path, capsys, name):
+    path = tmp_path / "model.h5"
+    mlp(widths=(4, 2), copies=1, dim=2).save(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs[name] = "[]"
+        del file.attrs["digest"]
+    for command in ("info", "cite", "validate"):
+        code, said = answer([command, path], capsys)
+        assert code == 4 and f"model.h5 has an entry {name} that is not a dictionary" in said
+
+
+@pytest.mark.parametrize("image", ["text", 5, [1, 8], [1, 8, -8], [1, 8, None], [1, 8, 10**9]])
+def test_images_in_a_model_file_are_checked(tmp_path, image):
+    path, model = tmp_path / "model.h5", mlp(widths=(64, 2), copies=1, dim=2)
+    model.results = {"image": image}
+    model.save(path)
+    with pytest.raises(FileError, match=r"model\.h5 is damaged"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], ["adam"], {}, {"a": []}])
+def test_what_a_file_says_of_itself_may_be_of_any_type(tmp_path, capsys, value):
+    names = ("integrator", "motion", "data", "kernel", "model", "delay")
+    assert dict(used(dict.fromkeys(names, value))).keys() >= {"dynsim", "pei2023"}
+    path, model = tmp_path / "model.h5", mlp(widths=(4, 2), copies=1, dim=2)
+    model.results = {"motion": value, "data": value}
+    model.save(path)
+    assert answer(["cite", path], capsys)[0] == 0
+    for number, parameters in enumerate(({"config": value}, {"config": {"run": value, "kernel": value}})):
+        path = tmp_path / f"run{number}.h5"
+        TrajectoryWriter(path, neurons=2, dimension=2, parameters=parameters).close()
+        assert answer(["cite", path], capsys)[0] == 0
 
 
 @pytest.mark.parametrize("run", [None, 7, [], {"until": "late"}, {"start": 0.0}])

@@ -369,6 +369,37 @@ def test_a_heap_of_texts_without_an_end_is_refused(tmp_path):
             dynsim.load_model(path)
 
 
+def test_a_heap_of_texts_larger_than_its_file_is_refused(tmp_path):
+    """HDF5 would take memory for it, whatever it claims."""
+    path = model(tmp_path / "model.h5")
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    raw[heap + 8 : heap + 16] = (2**31).to_bytes(8, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FileError, match=f"heap of texts at byte {heap} claims 2,147,483,648 bytes"):
+        dynsim.load_model(path)
+
+
+@pytest.mark.parametrize("name", ["observables", "parameters", "particles/native"])
+def test_data_in_the_place_of_a_group_is_not_listed(tmp_path, name):
+    path = write(tmp_path / "run.h5")
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file.create_dataset(name, 2**40, "f8", chunks=2**20)
+    with pytest.raises(FileError, match=rf"run\.h5: {name} is no group; the file is damaged"):
+        Trajectory(path)
+
+
+def test_data_in_the_place_of_the_arrays_of_a_checkpoint_is_not_counted(tmp_path):
+    path = tmp_path / "run.checkpoint"
+    save_checkpoint(path, {"q": np.zeros(3)})
+    with h5py.File(path, "r+") as file:
+        del file["arrays"]
+        file.create_dataset("arrays", 2**40, "f8", chunks=2**20)
+    with pytest.raises(FileError, match=r"run\.checkpoint: arrays is no group"):
+        load_checkpoint(path)
+
+
 def test_what_chunks_claim_is_compared_with_what_is_stored(tmp_path):
     path = tmp_path / "arrays.h5"
     with h5py.File(path, "w") as file:

@@ -1,0 +1,67 @@
+"""How many numbers a configuration asks for, compared with what there is before memory is taken."""
+
+from __future__ import annotations
+
+import os
+
+from dynsim._check import expect_memory
+from dynsim._files import damaged
+
+LARGEST = 2**31  # floats; a configuration of a file that asks for more is refused
+DRAWN = 24  # bytes that a number takes at most while it is drawn in float64, or while a weight follows from places
+KEPT = 4  # bytes of a number in float32
+LAYER = 2**12  # bytes of a layer's objects, or more
+NAMES = ("widths", "image", "channels", "patch", "width", "depth", "hidden", "classes")
+NAMES += ("copies", "copies_fc", "copies_conv", "dim")
+
+
+def check_size(config: dict, *, stored: float | None = None, path: str | os.PathLike = "model"):
+    """Refuse a configuration that asks for too many numbers, before memory is taken.
+
+    `stored` are the bytes of the file that it comes from, times 32 / b where numbers are packed to b bits. Raises
+    FileError for more numbers than these hold, ValueError for more than a machine has memory for.
+    """
+    neurons, weights, _ = _sizes(config)
+    floats = _coordinates(config, neurons) + weights
+    if not 0 < floats < LARGEST:
+        raise ValueError(f"the configuration asks for {floats} numbers")
+    least = _least(config, neurons, weights)
+    if stored is not None and 4 * least > stored:
+        raise damaged(path, f"its configuration asks for {least:,} numbers or more, which it does not hold")
+    expect_room(config, f"{path}: ")
+
+
+def expect_room(config: dict, where: str = ""):
+    """Refuse a configuration that takes more memory than this machine has, before any is taken; raises ValueError."""
+    neurons, weights, all_weights = _sizes(config)
+    size = DRAWN * weights + LAYER * int(config.get("depth", len(config.get("widths", ()))))
+    size += KEPT * all_weights if config.get("weights") else DRAWN * _coordinates(config, neurons)
+    sizes = ", ".join(f"{name} {config[name]}" for name in NAMES if name in config)
+    sizes = sizes if len(sizes) < 200 else f"{sizes[:197]}..."
+    expect_memory(size, f"{where}{config.get('model')} of {sizes}", "choose smaller numbers")
+
+
+def _coordinates(config, neurons):
+    return max(int(config.get(key, 1)) for key in ("copies", "copies_fc", "copies_conv")) * int(config["dim"]) * neurons
+
+
+def _least(config, neurons, weights):
+    """A bound from below of the numbers in a file, exact for places of mlp and vit; neurons are those of a copy."""
+    if config.get("weights"):
+        return neurons if config.get("rank") else weights
+    if config.get("model") == "lenet5":
+        return int(config["copies_fc"]) * int(config["dim"]) * (400 + 120 + 84 + 10)
+    return int(config["copies"]) * int(config["dim"]) * neurons
+
+
+def _sizes(config):
+    """Neurons of a copy, the weights that are held at once, and all weights."""
+    if config.get("model") != "vit":
+        widths = [int(width) for width in config.get("widths", [784])]
+        products = [a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)]
+        return sum(widths), max(products), sum(products)
+    names = ("image", "channels", "patch", "width", "depth", "hidden", "classes")
+    image, channels, patch, width, depth, hidden, classes = (int(config[name]) for name in names)
+    embedding = width * (channels * patch**2 + (image // patch) ** 2)
+    weights = depth * width * (4 * width + 2 * hidden) + width * classes + embedding
+    return width + depth * (5 * width + hidden) + classes, weights, weights
