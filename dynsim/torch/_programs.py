@@ -35,11 +35,26 @@ def read_program(file, name):
     if file.read(2) != b"PK":
         raise DataError(f"{name} is not a zip archive; give a program of torch.export.save (.pt2).")
     try:
-        return torch.export.load(checked_archive(file, name))
+        program = torch.export.load(checked_archive(file, name))
+        _expect_fitting(program, name)
+        return program
     except (DataError, FileError):
         raise
     except Exception as error:  # what a damaged archive makes torch raise is not listed anywhere
         raise damaged(name, error) from None
+
+
+def _expect_fitting(program, name):
+    """Refuse numbers of another shape or type than the graph was made for; PyTorch would notice when it is called."""
+    targets = {given.arg.name: given.target for given in program.graph_signature.input_specs}
+    for node in program.graph.find_nodes(op="placeholder"):
+        target, made = targets.get(node.name), node.meta.get("val")
+        found = program.state_dict.get(target, program.constants.get(target))
+        if not isinstance(found, torch.Tensor) or not isinstance(made, torch.Tensor):
+            continue
+        if (found.dtype, *found.shape) != (made.dtype, *made.shape):
+            got, expected = (f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}" for x in (found, made))
+            raise FileError(f"{name}: {target} is {got}; expected {expected}, as its graph says; the file is damaged.")
 
 
 def modularise(program: torch.export.ExportedProgram, *, name: str = "the program") -> nn.Module:

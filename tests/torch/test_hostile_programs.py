@@ -325,6 +325,30 @@ def test_sizes_are_compared_with_what_is_stored(change, hostile):
         load_program(hostile(change))
 
 
+@pytest.mark.parametrize(
+    ("entry", "key", "change", "words"),
+    [
+        (WEIGHTS, "full.weight", {"sizes": [2, 6], "strides": [6, 1]}, r"full\.weight is float32 \(2, 6\); expected"),
+        (WEIGHTS, "full.weight", {"sizes": [12], "strides": [1]}, r"full\.weight is float32 \(12,\); expected"),
+        (WEIGHTS, "full.weight", {"sizes": [3, 0], "strides": [4, 1]}, r"full\.weight is float32 \(3, 0\); expected"),
+        (WEIGHTS, "full.bias", {"dtype": 6}, r"full\.bias is float16 \(3,\); expected float32 \(3,\)"),
+        (CONSTANTS, "scale", {"sizes": [1], "strides": [1]}, r"scale is float32 \(1,\); expected float32 \(3,\)"),
+    ],
+)
+def test_weights_have_the_shapes_that_the_graph_was_made_for(hostile, tmp_path, capsys, entry, key, change, words):
+    def edit(tree):
+        for name, value in change.items():
+            numbers = [{"as_int": number} for number in value] if isinstance(value, list) else value
+            tree["config"][key]["tensor_meta"][name] = numbers
+
+    path = hostile(edited, entry, edit)
+    with pytest.raises(FileError, match=rf"hostile\.pt2: {words}"):
+        load_program(path)
+    with pytest.raises(SystemExit) as stop:
+        main(["convert", str(path), "-o", str(tmp_path / "converted.h5")])
+    assert stop.value.code == 4 and "the file is damaged" in capsys.readouterr().err
+
+
 def test_compressed_entries_are_refused(program, tmp_path):
     path = tmp_path / "compressed.pt2"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
