@@ -96,7 +96,7 @@ def test_settings_that_fit_are_not_refused(monkeypatch):
     [
         ["train", "mlp", "--data", "digits", "--hidden", "1000000000", "--dry-run"],
         ["train", "mlp", "--data", "digits", "--hidden", "100000,100000", "--weights", "-o", "out"],
-        ["train", "vit", "--data", "digits", "--patch", "2", "--hidden", "1" + 400 * "0", "--dry-run"],
+        ["train", "vit", "--data", "digits", "--patch", "2", "--hidden", "1" + 60 * "0", "--dry-run"],
         ["train", "lenet5", "--data", "digits", "--copies-fc", "1000000000", "--dry-run"],
         ["experiment", "run", "recipe.toml", "--dry-run"],
     ],
