@@ -15,6 +15,7 @@ GREY = "#767676"
 # Beside its colour every line has dashes and every mark a shape, so that a grey print tells them apart.
 DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, (8, 2)))
 MARKS = "osD^vP*X"
+LARGEST = 1e140  # in size, of what is drawn: ticks beyond the smallest and largest are finite, and so are squares
 _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in 1200 x 800 pixels
 
 
@@ -80,8 +81,25 @@ def whole_numbers(axes, time):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
+def expect_drawable(name, values, limit=LARGEST):
+    """Refuse finite numbers with which the ticks and margins of an axis would overflow; others are not drawn.
+
+    >>> expect_drawable("time", (0.0, 1e308))
+    Traceback (most recent call last):
+    ...
+    ValueError: time: got numbers of size 1e+308; expected less than 1e+140 in a figure; scale them down.
+    """
+    sizes = np.abs(values)
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    if largest >= limit:
+        got, do = f"numbers of size {largest:.3g}", "scale them down"
+        raise refusal(name or "an axis", got, f"less than {limit:g} in a figure", do)
+
+
 def decorate(axes, x, y):
-    """Axis labels, a light grid, no box."""
+    """Axis labels, a light grid, no box; after the data, which are expected to be drawable."""
+    expect_drawable(x, axes.dataLim.intervalx)
+    expect_drawable(y, axes.dataLim.intervaly)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, color="#dddddd", linewidth=0.6)

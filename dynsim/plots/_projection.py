@@ -6,6 +6,9 @@ import numpy as np
 
 from dynsim._check import as_choice, describe, refusal
 
+from ._figure_style import expect_drawable
+
+LARGEST_IN_SPACE = 1e90  # in size; Matplotlib multiplies the lengths of three axes
 AXES = ("auto", "coordinates", "principal")
 
 
@@ -31,6 +34,7 @@ class Projection:
         self.principal = axes == "principal" or (axes == "auto" and self.dimension > 3)
         rows = sample.reshape(-1, self.dimension)
         rows = rows[np.isfinite(rows).all(axis=1)]
+        expect_drawable("places", rows)
         self.centre = rows.mean(axis=0) if len(rows) else np.zeros(self.dimension)
         spread = np.cov(rows, rowvar=False, bias=True).reshape(2 * (self.dimension,)) if len(rows) > 1 else None
         kept = min(dim, self.dimension)
@@ -96,7 +100,9 @@ def in_space(places, dim):
 
 
 def decorate_space(axes, names):
-    """Names for three axes, and room for them."""
+    """Names for three axes, and room for them; after the data, which are expected to be drawable."""
+    for name, limits in zip(names, np.reshape(axes.get_w_lims(), (3, 2)), strict=True):
+        expect_drawable(name, limits, LARGEST_IN_SPACE)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.set_zlabel(names[2])

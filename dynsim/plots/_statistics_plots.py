@@ -131,10 +131,10 @@ def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=
     figure = new_figure(size)
     axes = figure.add_subplot()
     axes.plot(time, bits, color=PALETTE[0], linewidth=1.8, marker="o" if len(time) <= 60 else None, markersize=3.5)
+    decorate(axes, time_label(trajectory), "entropy of distances (bits)")
     axes.axhline(np.log2(bins), color=PALETTE[1], linestyle="--", linewidth=1.2)
     axes.annotate("evenly spread", (1, np.log2(bins)), (-4, -12), ("axes fraction", "data"), "offset points",
                   ha="right", fontsize=9, color=PALETTE[1])  # fmt: skip
-    decorate(axes, time_label(trajectory), "entropy of distances (bits)")
     whole_numbers(axes, time)
     axes.set_ylim(0, 1.04 * np.log2(bins))
     which = f", copy {copy}" if trajectory.copies > 1 else ""

@@ -104,6 +104,10 @@ def draw_learning(source, *, title=None, size=None):
     return figure
 
 
+def _is_size(value):
+    return isinstance(value, int | float) and value >= 0
+
+
 @figure_kind(
     "noise",
     "accuracy against the size of a perturbation",
@@ -118,14 +122,14 @@ def draw_noise(lines, *, title=None, size=None):
     """
     series, ideal = {}, []
     for entry in lines.entries:
-        delta, accuracy = entry.get("delta"), entry.get("test_accuracy")
+        delta, accuracy, deviation = (entry.get(key) for key in ("delta", "test_accuracy", "deviation"))
         if not isinstance(delta, int | float) or not isinstance(accuracy, int | float):
             continue
         if delta == 0:
             ideal.append(accuracy)
             continue
         name = ", ".join(str(entry[key]) for key in ("model", "noise") if entry.get(key))
-        series.setdefault(name or "accuracy", []).append((delta, accuracy, entry.get("deviation") or 0.0))
+        series.setdefault(name or "accuracy", []).append((delta, accuracy, deviation if _is_size(deviation) else 0.0))
     if not series:
         do = "evaluate with --delta above 0, too"
         raise refusal(lines.path, "accuracies at delta 0 only", "some at other deltas", do)

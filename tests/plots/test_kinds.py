@@ -1,6 +1,7 @@
 """What the kinds of figures draw is what the files hold."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -211,6 +212,41 @@ def test_noise_curves(lines):
     assert axes.get_ylabel() == "test accuracy (%)" and "ideal" in [text.get_text() for text in axes.texts]
     with pytest.raises(ValueError, match="evaluate with --delta above 0"):
         plot(lines(entries[1:2]), "noise")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("size", [1e-320, 1e139, 1.7e308])
+@pytest.mark.parametrize("kind", ["learning", "noise"])
+@pytest.mark.parametrize("other", [-1.0, 1e-320])
+def test_numbers_of_any_size_in_lines_are_drawn_or_refused(tmp_path, kind, size, other):
+    path, output = tmp_path / "metrics.jsonl", tmp_path / "figure.png"
+    for key in ("epoch", "loss", "delta", "test_accuracy", "deviation"):
+        first = {"epoch": 1, "loss": 1.0, "delta": 0.5, "test_accuracy": 50.0, "deviation": 1.0}
+        path.write_text("".join(json.dumps({**first, key: value}) + "\n" for value in (other, size / 2, size)))
+        try:
+            plot(path, kind, output=output, size=(700, 600))
+        except ValueError as error:
+            assert size > 1e139 and re.search(r"got numbers of size \S+; expected less than", str(error)), error
+        output.unlink(missing_ok=True)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("size", [1e-320, 1e60, 1.7e308])
+@pytest.mark.parametrize(("what", "dimension"), [("time", 2), ("places", 4), ("signals", 1), ("observables", 1)])
+def test_numbers_of_any_size_in_frames_are_drawn_or_refused(tmp_path, dimension, size, what):
+    path = tmp_path / "run.h5"
+    sizes = {name: size if name == what else 1.0 for name in ("time", "places", "signals", "observables")}
+    numbers = np.random.default_rng(0).uniform(-1, 1, (5, 3, dimension + 2))
+    with TrajectoryWriter(path, neurons=3, dimension=dimension, signals=1, observables=["loss"], dtype=float) as writer:
+        for k, (time, frame) in enumerate(zip(np.linspace(0, 1, 5), numbers, strict=True)):
+            signals = sizes["signals"] * frame[:, -2:]
+            places, loss = sizes["places"] * frame[:, :-2], sizes["observables"] * time
+            writer.write(k, sizes["time"] * time, places, signals[:, :1], signals[:, 1:], loss=loss)
+    for kind in available(Trajectory(path)):
+        try:
+            plot(path, kind, output=tmp_path / f"{kind}.png", size=(700, 600))
+        except ValueError as error:
+            assert size > 1e60 and re.search(r"got numbers of size \S+; expected less than", str(error)), (kind, error)
 
 
 def test_wrong_sources(lines, make_file, model, tmp_path):
