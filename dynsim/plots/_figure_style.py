@@ -93,12 +93,12 @@ def expect_drawable(name, values, limit=LARGEST):
     largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
     if largest >= limit:
         got, do = f"numbers of size {largest:.3g}", "scale them down"
-        raise refusal(name or "an axis", got, f"less than {limit:g} in a figure", do)
+        raise refusal(name, got, f"less than {limit:g} in a figure", do)
 
 
 def decorate(axes, x, y):
     """Axis labels, a light grid, no box; after the data, which are expected to be drawable."""
-    expect_drawable(x, axes.dataLim.intervalx)
+    expect_drawable(x or "the horizontal axis", axes.dataLim.intervalx)  # panels above others have no label
     expect_drawable(y, axes.dataLim.intervaly)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
