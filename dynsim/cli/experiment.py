@@ -38,7 +38,7 @@ def list_command():
         try:
             recipe = experiments.load(experiments.find(name))
         except (ValueError, TypeError) as error:
-            click.echo(f"Warning: {error} It is left out.", err=True)
+            say(f"Warning: {error} It is left out.")
             continue
         click.echo(f"{name:16} {recipe.title}: {len(recipe.tasks())} tasks on {recipe.data}")
 

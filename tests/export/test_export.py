@@ -222,7 +222,7 @@ def test_results_that_are_no_table_are_damage(trained, tmp_path, results):
     ordinary = materialize(trained["mlp"])
     metadata = {"format": MATERIALIZED, "config": json.dumps(ordinary.config), "results": results}
     save_safetensors(ordinary.arrays, tmp_path / "m.safetensors", metadata)
-    with pytest.raises(FileError, match=r"m\.safetensors is damaged \(its results are no table"):
+    with pytest.raises(FileError, match=r"m\.safetensors has an entry results that is not a dictionary; it is damaged"):
         verify(tmp_path / "m.safetensors")
 
 

@@ -14,7 +14,7 @@ KEPT = [
     ("trajectory", 0, 0), ("trajectory", 1, 156), ("metrics", 2, 283), ("converted", 1, 77), ("converted", 2, 116),
     ("model", 15, 132), ("trajectory", 15, 169), ("converted", 15, 194), ("program", 0, 180),
     ("converted", 0, 1039), ("converted", 0, 1520), ("converted", 0, 1819), ("program", 0, 882),
-    ("trajectory", 0, 8580), ("trajectory", 0, 3328), ("model", 0, 4487), ("model", 0, 9869),
+    ("trajectory", 0, 8580), ("model", 0, 4487), ("model", 0, 9869),
     ("metrics", 0, 2818), ("metrics", 0, 6575), ("metrics", 0, 8122), ("recipe", 0, 4596), ("recipe", 0, 5688),
     ("program", 0, 6849), ("program", 0, 9800),
 ]  # fmt: skip
