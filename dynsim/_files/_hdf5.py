@@ -21,6 +21,8 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 KINDS = {kind: kind for kind in ("trajectory", "model", "checkpoint")}  # what files say they are, and words for it
 KINDS |= {"converted": "converted network", "fits": "record of fits"}
 HEAP = b"GCOL\x01\0\0\0"
+# An attribute's type (a text of any length) and its space (one text), as HDF5 writes them; then comes the length.
+TEXT = re.compile(rb"\x19\x01.\0\x10\0{3}\x10\0{3}\x01\0{5}\x08\0{5}\x01\0{7}(.{4})", re.DOTALL)
 LISTED = 4096  # bytes of memory that HDF5 takes for a chunk that is read among others; 3,900 were seen
 SCANNED = 2**24  # bytes from both ends of a file
 # What the system refuses, whatever the bytes are.
@@ -174,6 +176,7 @@ def open_hdf5(path, mode="r"):
 def _expect_heaps(path):
     """Refuse a heap of texts in which HDF5 would go round for ever: by a free piece of no length it never gets on.
 
+    Refused, too, is the text of an attribute that claims to be longer than the file: HDF5 takes memory for it first.
     A heap begins with a signature and its size and holds pieces, each with its number (0 if it is free) and length.
     One of more bytes than the file has is refused, too, as HDF5 takes memory for them; not one that goes on behind the
     end, for a killed writer may have begun it there.
@@ -185,6 +188,8 @@ def _expect_heaps(path):
             file.seek(first)
             # Not mapped: to touch what another program cuts off meanwhile would end this one.
             content = file.read(SCANNED)
+            for found in TEXT.finditer(content):
+                _expect_length(path, f"a text at byte {first + found.start(1)}", found[1], whole)
             start = content.find(HEAP)
             while 0 <= start <= len(content) - 16:
                 size, where = _unpack(content, start + 8), f"the heap of texts at byte {first + start}"
@@ -197,6 +202,12 @@ def _expect_heaps(path):
                         raise damaged(path, f"{where} has no end")
                     place += 16 + -(-length // 8) * 8 if number else length
                 start = content.find(HEAP, start + 1)
+
+
+def _expect_length(path, what, content, whole):
+    length = int.from_bytes(content[:4], "little")
+    if length > whole:
+        raise damaged(path, f"{what} claims {length:,} bytes")
 
 
 def _unpack(content, place):
@@ -302,6 +313,10 @@ def dataset(file, path, shape=None, kind="f"):
         found.ndim != len(shape) or any(s not in (None, stored) for s, stored in zip(shape, found.shape, strict=True))
     ):
         raise FileError(f"{name} has shape {found.shape} instead of {shape}; the file is damaged.")
+    if found.dtype.kind == "O" and not found.shape and found.id.get_offset() is not None:
+        with open(file.disk.name if hasattr(file, "disk") else file.filename, "rb") as raw:
+            raw.seek(found.id.get_offset())
+            _expect_length(name, "its text", raw.read(4), file.id.get_filesize())
     stored = min(found.id.get_storage_size(), file.id.get_filesize())
     size = math.prod(found.shape or (0,)) * found.dtype.itemsize
     if found.chunks is not None:

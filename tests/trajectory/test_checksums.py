@@ -380,6 +380,23 @@ def test_a_heap_of_texts_larger_than_its_file_is_refused(tmp_path):
         dynsim.load_model(path)
 
 
+@pytest.mark.parametrize("name", ["identity", "parameters/configuration"])
+def test_a_text_longer_than_its_file_is_refused(tmp_path, name):
+    path = write(tmp_path / "run.h5")
+    raw = bytearray(path.read_bytes())
+    if name == "identity":
+        start = raw.index(b"identity\0")
+        place = raw.index(b"\x19\x01", start) + 32
+    else:
+        with h5py.File(path) as file:
+            place = file[name].id.get_offset()
+    assert 0 < int.from_bytes(raw[place : place + 4], "little") < len(raw)
+    raw[place : place + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FileError, match=r"text (at byte \d+ )?claims 2,147,483,648 bytes"):
+        Trajectory(path)
+
+
 @pytest.mark.parametrize("name", ["observables", "parameters", "particles/native"])
 def test_data_in_the_place_of_a_group_is_not_listed(tmp_path, name):
     path = write(tmp_path / "run.h5")
