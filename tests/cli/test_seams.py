@@ -170,13 +170,15 @@ def test_a_standard_output_that_is_full_is_named(tmp_path):
         assert trajectory.frames > 1
 
 
-def test_a_bar_that_cannot_be_drawn_stops_nothing(monkeypatch):
+def test_a_bar_that_cannot_be_drawn_stops_nothing(monkeypatch, tmp_path):
     def refuse(*_):
         raise OSError("the terminal is gone")
 
     monkeypatch.setattr(ProgressBar, "_bar", refuse)
-    with ProgressBar("step") as bar:
-        assert bar(1, 2, loss=0.5) is False
+    with open(tmp_path / "terminal", "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)  # which leads nowhere afterwards; that of the tests stays
+        with ProgressBar("step") as bar:
+            assert bar(1, 2, loss=0.5) is False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
