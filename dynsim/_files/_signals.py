@@ -25,6 +25,7 @@ def uninterrupted():
     Examples
     --------
     >>> import os
+    >>> before = signal.signal(signal.SIGINT, signal.default_int_handler)
     >>> try:
     ...     with uninterrupted():
     ...         os.kill(os.getpid(), signal.SIGINT)
@@ -33,6 +34,8 @@ def uninterrupted():
     ...     print("interrupted")
     done
     interrupted
+    >>> signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    True
     """
     handlers, came = _handlers(), []
     for number in handlers:
