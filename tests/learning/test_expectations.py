@@ -242,6 +242,19 @@ def test_a_training_goes_on_with_its_own_options_only(digits, stopped, change, w
     assert stopped.read_bytes() == before
 
 
+def test_a_fit_goes_on_with_its_own_options_only(digits, tmp_path):
+    path = tmp_path / "checkpoint"
+    fitting = {"method": "fit", "fit_steps": 2, "fit_rate": 0.01, "checkpoint": path, **OPTIONS, "epochs": 1}
+    train(network(), digits, **fitting)
+    for change, words in (
+        ({"fit_steps": 3}, "fit_steps 3; expected 2"),
+        ({"fit_rate": 0.02}, "fit_rate 0.02; expected 0.01"),
+        ({"fit_images": 5}, "fit_images 5; expected 0"),
+    ):
+        with pytest.raises(ValueError, match=f"checkpoint: got {words}"):
+            train(network(), digits, resume=True, progress=never, **fitting | change)
+
+
 def test_more_epochs_go_on_at_the_rates_of_the_longer_training(digits, tmp_path, monkeypatch):
     paths = {"checkpoint": tmp_path / "checkpoint", "metrics": tmp_path / "metrics.jsonl", "best": tmp_path / "m.h5"}
     train(network(), digits, **OPTIONS, **paths)

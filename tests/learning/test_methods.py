@@ -42,6 +42,23 @@ def test_fit_makes_places_stand_for_the_weights(trained, digits):
     assert agree > 0.9
 
 
+def test_the_error_that_a_fit_tells_is_that_of_its_report(trained):
+    model, told, missing = mlp(WIDTHS, copies=2, dim=3, seed=1), [], []
+
+    def progress(done, total, *, error):
+        told.append(error)
+        return done == 2
+
+    # What is told at a step is the error before its move: that of a fit that was stopped after the step before.
+    report = fit(model, trained, steps=9, progress=progress)
+    again = mlp(WIDTHS, copies=2, dim=3, seed=1)
+    fit(again, trained, steps=9, progress=lambda done, *_, **__: done == 1)
+    for layer, weights in ((again.layers[n], trained.layers[n].weights.value) for n in (1, 3)):
+        missing.append(np.sum((layer.materialize() - weights) ** 2) / np.sum(weights**2))
+    assert told[1] == pytest.approx(sum(missing), rel=1e-5)
+    assert sum(entry["error"] for entry in report) < told[1] < told[0]
+
+
 def test_a_few_images_correct_the_norms(trained, digits):
     images, averages = digits.train_images[:300], []
     for given in (None, images):
