@@ -9,22 +9,25 @@ from ._allocation import Curve, allocate
 from ._conversion import convert
 from ._conversion_report import Report
 from ._converted_files import load_converted, load_source, load_weights, save_converted, save_onnx
-from ._exchange import list_layers, materialize, replace_layer
 from ._finetuning import distillation, finetune
+from ._layer_list import list_layers
+from ._made_weights import fold_made_weights
 from ._module_measures import count_macs, noisy
-from ._modules import DerivedWeights, DynConv2d, DynEmbedding, DynLinear
-from ._multihead import DynMultiheadAttention
+from ._modules import DynConv2d, DynEmbedding, DynLinear, DynMultiheadAttention, choose_inference
 from ._natural_descent import NaturalDescent
-from ._norm_averages import correct_averages, expectations
+from ._norm_averages import averages, correct_norms, noise_for
 from ._output_matching import Matching
+from ._parametrisation import derive, derived_weight, materialize
+from ._particles import DerivedWeights, Particles
 from ._programs import load_program, modularise
 from ._timm_backbones import load_timm, load_torchvision, plain_convolutions
 from ._torch_relation import relation
+from ._weight_layout import WeightLayout
 
 __all__ = [
     "Curve", "DerivedWeights", "DynConv2d", "DynEmbedding", "DynLinear", "DynMultiheadAttention", "Matching",
-    "NaturalDescent", "Report", "allocate", "convert", "correct_averages", "count_macs", "distillation", "expectations",
-    "finetune", "list_layers", "load_converted", "load_program", "load_source", "load_timm", "load_torchvision",
-    "load_weights", "materialize", "modularise", "noisy", "plain_convolutions", "relation", "replace_layer",
-    "save_converted", "save_onnx",
+    "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages", "choose_inference", "convert",
+    "correct_norms", "count_macs", "derive", "derived_weight", "distillation", "finetune", "fold_made_weights",
+    "list_layers", "load_converted", "load_program", "load_source", "load_timm", "load_torchvision", "load_weights",
+    "materialize", "modularise", "noise_for", "noisy", "plain_convolutions", "relation", "save_converted", "save_onnx",
 ]  # fmt: skip

@@ -103,8 +103,10 @@ def singular_values(weights):
     """Singular values of the (T n, S m) matrix of weights (T, S, n, m), in float64."""
     t, s, n, m = weights.shape
     flat = weights.transpose(0, 2, 1, 3).reshape(t * n, s * m)
+    unit = np.abs(flat).max(initial=0.0) or flat.dtype.type(1)  # whose square may be no number
+    flat = flat / unit
     small = flat @ flat.T if t * n <= s * m else flat.T @ flat
-    return np.sqrt(np.clip(np.linalg.eigvalsh(small.astype(np.float64))[::-1], 0, None))
+    return float(unit) * np.sqrt(np.clip(np.linalg.eigvalsh(small.astype(np.float64))[::-1], 0, None))
 
 
 def _slope(curve, q):
@@ -194,5 +196,5 @@ def floats_of(entry, form, sets):
 
 
 def sets_of(entry, sets):
-    """A layer's sets: `sets` for convolutions, and half sets where there is one place on both sides."""
-    return sets if entry.kind == "conv" and entry.shape[:2] != (1, 1) else "half"
+    """A weight's sets: `sets` where it has a window, and half sets where there is one place on both sides."""
+    return sets if entry.shape[:2] != (1, 1) else "half"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from dynsim._check import as_callable, as_count, as_instance, as_number, refusal
 from dynsim._files import expect_output
@@ -15,10 +14,11 @@ from dynsim.kernels import Kernel
 
 from ._allocation import floats_of, plan_budget, sets_of
 from ._conversion_report import Report, converted_layer, ordinary_layer
-from ._exchange import list_layers, replace_layer, split_attention, to_particles
 from ._layer_fits import LayerFits
+from ._layer_list import list_layers
+from ._made_weights import copied, fold_made_weights
 from ._module_measures import count_macs
-from ._norm_averages import correct_averages, expectations
+from ._norm_averages import correct_norms, norms_of
 from ._output_matching import Matching
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
@@ -40,7 +40,7 @@ def convert(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     data: Iterable | None = None,
-    example: Tensor | None = None,
+    example: object = None,
     steps: int = 40,
     restarts: int = 1,
     seed: int = 0,
@@ -116,7 +116,8 @@ def convert(
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
-    original, module = module, copy.deepcopy(module)
+    original, module = copied(module), copied(module)  # modes of the one that was given do not change
+    folded = fold_made_weights(module, include=include, exclude=exclude)
     entries = list_layers(module, include=include, exclude=exclude)
     todo = [entry for entry in entries if not entry.reason]
     if checkpoint is not None:
@@ -129,13 +130,11 @@ def convert(
     else:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
         plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits)
-    modes = {name: part.training for name, part in module.named_modules()}
-    matching = None if data is None else _matching(original, module, data, norms)
+    matching = None if data is None else Matching(original, module, batches=data, norms=norms)
     if example is None and matching is not None:
         example = matching.batches[0]
     macs = {} if example is None else count_macs(module, example)
-    known = expectations(module) if norms and data is None else {}
-    layers, corrected = [], 0
+    layers = []
     fits.total = fits.done + sum(len(form[3]) for form in plan.values())
     for entry in entries:
         if fits.stopped and not entry.reason:
@@ -150,31 +149,23 @@ def convert(
         target = None if matching is None else matching.target(entry)
         tried = [fits(entry, form, one, target=target) for one in form[3]]
         fitted, chosen = min(tried, key=lambda pair: pair[0].error)
-        new = to_particles(entry.module, fitted, chosen, sets_of(entry, sets))
-        if entry.name in known:
-            norm, mean, variance = known[entry.name]
-            old, made = (part.detach().cpu().numpy() for part in (entry.module.weight, new.materialize()))
-            correct_averages(norm, old=old, new=made, mean=mean, variance=variance)
-            corrected += 1
-        for name in entry.names:
-            replace_layer(module, name, layer=new)
-        layers.append(converted_layer(entry, fitted, chosen, new, macs.get(entry.name)))
-    if matching is not None:
-        corrected = matching.correct_averages()
-        for name, mode in modes.items():
-            module.get_submodule(name).train(mode)
+        before = entry.weights
+        particles = entry.convert(fitted, chosen, sets_of(entry, sets))
+        layers.append(converted_layer(entry, before, particles, macs.get(entry.name)))
+    corrected = _corrected(original, module, matching, example) if norms else []
     copies = copies if dim is None else copies[0]
-    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "norms": corrected}
+    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "folded": folded}
+    options |= {"norms": len(corrected), "norms_left": [name for name in norms_of(module) if name not in corrected]}
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 
 
-def _matching(original, module, data, norms):
-    """Both in evaluation mode, with attention split into the same layers."""
-    original = copy.deepcopy(original).eval()
-    split_attention(original)
-    module.eval()
-    return Matching(original, module, batches=data, norms=norms)
+def _corrected(original, module, matching, example):
+    """Names of the batch norms that were corrected: on the data, or on an example or noise."""
+    if matching is not None:
+        return matching.correct_averages()
+    left = correct_norms(original, module, batches=None if example is None else [example])
+    return [name for name in norms_of(module) if name not in left]
 
 
 def _copies(copies, dim):

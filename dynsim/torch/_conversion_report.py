@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from ._allocation import singular_values
+from ._parametrisation import derived_weight
 
 
 @dataclass
 class LayerReport:
-    """One module that owns parameters.
+    """One weight, or one module that owns other parameters only.
 
-    `weights` is how many parameters it had, `floats` how many it has now, `bias` of both those of its bias. `error` is
+    `weights` is how many parameters there were, `floats` how many there are now; of both `bias` are the other
+    parameters of the module, which stand with the first of its weights. `error` is
     |W_places - W|^2 / |W|^2, and `svd_error` that of a truncated SVD with as many floats. `macs` are the layer's
     multiply-accumulates for one input, None where no example was given; `macs_to_make` those that make its weights
     from places and factors, once for any number of inputs.
@@ -110,42 +112,45 @@ def _short(value):
 
 
 def ordinary_layer(entry, macs):
-    """The report of a layer that stays as it is."""
-    own = sum(p.numel() for p in entry.module.parameters(recurse=False))
-    stored = sum(p.numel() * p.element_size() for p in entry.module.parameters(recurse=False))
-    weight = getattr(entry.module, "weight", None)
+    """The report of a weight that stays as it is, or of a module without one."""
+    weight, own = entry.parameter, entry.size + entry.others
+    made = None if weight is None else derived_weight(*entry.owners[0])
+    floats = own if made is None else sum(part.numel() for part in made.parameters()) + entry.others
+    width = next((p.element_size() for p in entry.module.parameters()), 4) if weight is None else weight.element_size()
     shape = () if weight is None else tuple(weight.shape)
-    bias = own - entry.size if entry.kind in ("linear", "conv", "embedding") else 0
-    return LayerReport(entry.name, entry.kind, False, entry.reason, shape, own, own, stored, bias=bias, macs=macs)
-
-
-def converted_layer(entry, fitted, kernel, particles, macs):
-    """The report of a layer that became particles."""
-    module = entry.module
-    before, now = (part.detach().double() for part in (module.weight, particles.materialize()))
-    own = sum(p.numel() for p in module.parameters(recurse=False))
-    floats = own - entry.size + fitted.floats
-    copies, low = fitted.strengths.shape[-1], 0 if fitted.left is None else fitted.left.shape[-1]
-    tail = np.append(np.cumsum(singular_values(entry.weights)[::-1] ** 2)[::-1], 0.0)
-    t, s, n, m = entry.shape
-    unit = copies * fitted.sources.shape[-1] * (1 if fitted.sources.ndim == 4 else 2) + low
-    rank = min(fitted.floats // (t * n + s * m), len(tail) - 1)
+    bias = entry.others if entry.size else 0
     return LayerReport(
-        entry.name,
-        entry.kind,
-        True,
-        "",
-        tuple(module.weight.shape),
-        own,
-        floats,
-        floats * module.weight.element_size(),
-        copies,
-        fitted.sources.shape[-1],
-        low,
-        f"{kernel.profile}, {kernel.metric}",
-        float((now - before).square().sum() / before.square().sum()) if bool(before.any()) else 0.0,
-        float(tail[rank] / tail[0]) if tail[0] else 0.0,
-        bias=own - entry.size,
+        entry.name, entry.kind, False, entry.reason, shape, own, floats, floats * width, bias=bias, macs=macs
+    )
+
+
+def converted_layer(entry, before, particles, macs):
+    """The report of a weight that became particles; `before` is it as (T, S, n, m)."""
+    now = entry.layout.array(entry.parameter).astype(np.float64)
+    before = before.astype(np.float64)
+    t, s, n, m = entry.shape
+    own = sum(part.numel() for part in [*particles.parts().values(), *particles.buffers()])
+    unit = particles.copies * particles.dim * (1 if particles.sets == "half" else 2) + particles.rank
+    tail = np.append(np.cumsum(singular_values(before)[::-1] ** 2)[::-1], 0.0)
+    rank = min(own // (t * n + s * m), len(tail) - 1)
+    size = float(np.square(before / (np.abs(before).max() or 1.0)).sum())
+    error = float(np.square((now - before) / (np.abs(before).max() or 1.0)).sum())
+    return LayerReport(
+        name=entry.name,
+        kind=entry.kind,
+        converted=True,
+        reason="",
+        shape=tuple(entry.parameter.shape),
+        weights=entry.size + entry.others,
+        floats=own + entry.others,
+        bytes=(own + entry.others) * entry.parameter.element_size(),
+        copies=particles.copies,
+        dim=particles.dim,
+        rank=particles.rank,
+        kernel=f"{particles.kernel.profile}, {particles.kernel.metric}",
+        error=error / size if size else 0.0,
+        svd_error=float(tail[rank] / tail[0]) if tail[0] else 0.0,
         macs=macs,
         macs_to_make=entry.size * unit,
+        bias=entry.others,
     )

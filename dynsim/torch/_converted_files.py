@@ -34,13 +34,15 @@ from dynsim.kernels import Kernel
 from dynsim.learning import FittedWeights
 
 from ._conversion_report import Report
-from ._exchange import materialize, replace_layer, split_attention, to_particles
-from ._modules import PARTS, Particles
+from ._made_weights import fold_made_weights
+from ._parametrisation import derive, derived_weights, materialize, share
+from ._particles import PARTS, Particles
 from ._program_archive import expect_room
 from ._programs import load_program, modularise, read_program
 from ._timm_backbones import load_timm, plain_convolutions
+from ._weight_layout import WeightLayout
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = ("dynsim", "format", "source")  # attributes
 OPSET = 18  # of ONNX
 PIECE = 2**20  # bytes
@@ -107,19 +109,39 @@ def save_converted(module: nn.Module, path: str | Path, *, source: dict, report:
     OSError
         If the file cannot be written.
     """
-    made = {name: part for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Particles)}
-    layers = {name: {"kernel": part.kernel.to_dict(), "sets": part.sets} for name, part in made.items()}
+    found = {}
+    for place, _, name, derived in derived_weights(module):
+        if not isinstance(derived, Particles):
+            raise refusal("module", f"a {type(derived).__name__} as {place}.{name}", "weights of particles only")
+        layout = derived.layout
+        entry = {"owners": [], "kernel": derived.kernel.to_dict(), "sets": derived.sets, "padding": derived.padding}
+        entry |= {"shape": layout.shape, "outputs": layout.outputs, "inputs": layout.inputs}
+        found.setdefault(id(derived), entry)["owners"].append([place, name])
     with replacing_hdf5(path) as file:
         file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
         file.attrs["source"] = to_json({key: value for key, value in source.items() if key != "program"})
         seal(file, *DESCRIPTION)
-        file.create_dataset("layers", data=to_json(layers))
+        file.create_dataset("weights", data=to_json(list(found.values())))
         file.create_dataset("report", data=to_json(report.to_dict()))
         if "program" in source:
             file.create_dataset("program", data=np.frombuffer(_skeleton(source["program"]), np.uint8))
+        written, others = {}, {}
         for name, value in module.state_dict().items():
-            file.create_dataset(f"arrays/{name}", data=value.detach().cpu().numpy())
+            place = value.data_ptr(), value.shape, value.stride()
+            if value.numel() and place in written:
+                others[name] = written[place]
+                continue
+            written[place] = name
+            half = value.dtype == torch.bfloat16  # which NumPy has not
+            stored = file.create_dataset(f"arrays/{name}", data=_array(value.view(torch.int16) if half else value))
+            if half:
+                stored.attrs["type"] = "bfloat16"
+        file.create_dataset("aliases", data=to_json(others))
         file.visititems(lambda _, item: seal(item) if isinstance(item, h5py.Dataset) else None)
+
+
+def _array(tensor):
+    return tensor.detach().cpu().numpy()
 
 
 def load_converted(path: str | Path) -> nn.Module:
@@ -132,21 +154,45 @@ def load_converted(path: str | Path) -> nn.Module:
     """
     with reading(path, "converted") as file:
         expect_sealed(file, *DESCRIPTION)
+        if int(attribute(file, "format")) != FORMAT:
+            raise refusal(
+                path, f"format {attribute(file, 'format')}", FORMAT, "convert the network again", error=DataError
+            )
         stored = Stored(file, "arrays", "biufc")
         arrays = {name: torch.from_numpy(np.array(stored[name])) for name in stored.names}
+        for name, value in arrays.items():
+            if attribute(file[f"arrays/{name}"], "type", None) == "bfloat16":
+                arrays[name] = value.view(torch.bfloat16)
+        report = from_json(dataset(file, "report", (), "O")[()], path)
         module = _architecture(file, path)
-        for name, options in from_json(dataset(file, "layers", (), "O")[()], path).items():
-            parts = [arrays.get(f"{name}.{part}") for part in PARTS]
-            fitted = FittedWeights(*(None if part is None else part.numpy() for part in parts), 0.0)
-            layer, kernel = module.get_submodule(name), Kernel.from_dict(options["kernel"])
-            if not isinstance(layer, Particles):
-                replace_layer(module, name, layer=to_particles(layer, fitted, kernel, options["sets"]))
+        folded = report["options"].get("folded", [])
+        if folded:
+            fold_made_weights(module, include=folded)
+        for entry in from_json(dataset(file, "weights", (), "O")[()], path):
+            _derive(module, entry, arrays)
+        for name, other in from_json(dataset(file, "aliases", (), "O")[()], path).items():
+            arrays[name] = arrays[other]
         kept = module.state_dict().keys()
         for name, value in module.named_buffers():  # copying made some permanent that were not
             if name in arrays and name not in kept:
                 value.copy_(arrays.pop(name))
         module.load_state_dict(arrays)
     return module
+
+
+def _derive(module, entry, arrays):
+    """Let a weight of the architecture follow from particles of the sizes that a file has."""
+    (place, name), *rest = entry["owners"]
+    part, kernel = module.get_submodule(place), Kernel.from_dict(entry["kernel"])
+    prefix = ".".join(word for word in (place, "parametrizations", name, "0") if word)
+    layout = WeightLayout(tuple(entry["shape"]), entry["outputs"], entry["inputs"])
+    parts = [arrays.get(f"{prefix}.{part}") for part in PARTS]
+    fitted = FittedWeights(*parts, 0.0)
+    options = {"sets": entry["sets"], "padding": entry["padding"]}
+    made = Particles.fitted(layout, fitted, kernel, getattr(part, name), row=arrays.get(f"{prefix}.row"), **options)
+    derive(part, name, made)
+    for other, parameter in rest:
+        share(module.get_submodule(other), parameter, part, name)
 
 
 def _architecture(file, path):
@@ -156,7 +202,6 @@ def _architecture(file, path):
     else:
         name = from_json(attribute(file, "source"), path)["timm"]
         module = plain_convolutions(load_timm().create_model(name, pretrained=False)).eval()
-    split_attention(module)
     return module
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -12,15 +13,16 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional
 
-from dynsim._check import as_callable, as_count, as_number
+from dynsim._check import as_callable, as_count, as_number, refusal
 from dynsim._files import expect_input, expect_output, reason, replacing
 from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
-from ._modules import DerivedWeights
+from ._batches import moved, parts_of, scores_of, send
 from ._natural_descent import NaturalDescent
-from ._output_matching import NORMS
+from ._particles import DerivedWeights
 
+NORMS = nn.modules.batchnorm._BatchNorm
 LEAST = 0.1  # least size of a vector for its rate: norms and biases may begin at 0
 
 
@@ -53,12 +55,13 @@ def finetune(
     Parameters
     ----------
     module : torch.nn.Module
-        Changed in place; the last state is kept.
+        Changed in place; the last state is kept. It trains or evaluates afterwards as it did before.
     teacher : torch.nn.Module, or None
         The original. None if the loader yields the teacher's scores as a third part.
     loader : iterable
-        Yields (inputs, labels) or (inputs, labels, scores) anew for every epoch; must have a length. With a
-        `set_epoch(n)`, of it or its sampler, that is called first.
+        Yields (inputs, labels) or (inputs, labels, scores) anew for every epoch, or tables with "labels" (and
+        "scores") among the inputs' names; must have a length. With a `set_epoch(n)`, of it or its sampler, that is
+        called first.
     epochs : int
     rate, others : float
         Peaks of the one-cycle schedules: of gradient descent on the weights that places stand for, and of all other
@@ -110,7 +113,7 @@ def finetune(
     device = torch.device(device or (f"cuda:{_local()}" if torch.cuda.is_available() else "cpu"))
     module.to(device)
     if teacher is not None:
-        teacher.to(device).eval()
+        teacher.to(device)
     optimizers = _optimizers(module, rate, others)
     metrics, steps, stopped = [], len(loader), False
     if checkpoint is not None:
@@ -119,51 +122,68 @@ def finetune(
         metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
     half = torch.autocast(device.type, torch.bfloat16) if _mixed(mixed, device) else nullcontext()
-    for epoch in range(len(metrics), epochs):
-        began, total = time.perf_counter(), 0.0
-        _set_epoch(loader, epoch)
-        trained.train()
-        for part in module.modules():
-            if isinstance(part, NORMS) and not norms:
-                part.eval()
-        for optimizer in optimizers:
-            if isinstance(optimizer, NaturalDescent):
-                optimizer.refresh()  # so that a training continued from a checkpoint has the same mobilities
-        for done, batch in enumerate(loader, epoch * steps):
-            inputs, truth, *scores = (part.to(device, non_blocking=True) for part in batch)
-            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
-            with half:
-                with torch.no_grad():
-                    wanted = scores[0] if scores else teacher(inputs)
-                answers = trained(inputs)
-            loss = distillation(answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels)
-            if not bool(torch.isfinite(loss)):
-                raise ValueError(f"finetune: loss is {float(loss.detach())} in epoch {epoch + 1}; lower the rates.")
-            module.zero_grad(set_to_none=True)
-            loss.backward()
+    modes = [(part, part.training) for net in (module, teacher) if net is not None for part in net.modules()]
+    try:
+        if teacher is not None:
+            teacher.eval()
+        for epoch in range(len(metrics), epochs):
+            began, total = time.perf_counter(), 0.0
+            _set_epoch(loader, epoch)
+            trained.train()
+            for part in module.modules():
+                if isinstance(part, NORMS) and not norms:
+                    part.eval()
             for optimizer in optimizers:
-                optimizer.step()
-            total += float(loss.detach())
-            if progress is not None and progress(done + 1, epochs * steps, epoch=epoch + 1, loss=float(loss.detach())):
-                stopped = True
+                if isinstance(optimizer, NaturalDescent):
+                    optimizer.refresh()  # so that a training continued from a checkpoint has the same mobilities
+            for done, batch in enumerate(loader, epoch * steps):
+                inputs, truth, scores = parts_of(moved(batch, device))
+                for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                    group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
+                with half:
+                    with torch.no_grad():
+                        wanted = scores_of(send(teacher, inputs)) if scores is None else scores
+                    answers = scores_of(send(trained, inputs))
+                loss = distillation(
+                    answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels
+                )
+                lost = float(loss.detach())
+                if not math.isfinite(lost):
+                    raise ValueError(f"finetune: loss is {lost} in epoch {epoch + 1}; lower the rates.")
+                module.zero_grad(set_to_none=True)
+                loss.backward()
+                for optimizer in optimizers:
+                    optimizer.step()
+                total += lost
+                if progress is not None and progress(done + 1, epochs * steps, epoch=epoch + 1, loss=lost):
+                    stopped = True
+                    break
+            if stopped and done + 1 < (epoch + 1) * steps:
                 break
-        if stopped and done + 1 < (epoch + 1) * steps:
-            break
-        seconds = time.perf_counter() - began
-        entry = {"epoch": epoch + 1, "loss": total / steps, "seconds": seconds}
-        if validate is not None:
-            entry["validation"] = float(validate(module))
-        metrics.append(entry)
-        if checkpoint is not None and _rank() == 0:
-            _save(checkpoint, module, optimizers, metrics, epochs)
-        if stopped:
-            break
+            seconds = time.perf_counter() - began
+            entry = {"epoch": epoch + 1, "loss": total / steps, "seconds": seconds}
+            if validate is not None:
+                entry["validation"] = float(validate(module))
+            metrics.append(entry)
+            if checkpoint is not None and _rank() == 0:
+                _save(checkpoint, module, optimizers, metrics, epochs)
+            if stopped:
+                break
+    finally:
+        for part, mode in modes:
+            part.training = mode
     return metrics
 
 
-def distillation(answers: Tensor, wanted: Tensor, *, truth: Tensor, temperature: float, labels: float) -> Tensor:
+def distillation(answers: Tensor, wanted: Tensor, *, truth: Tensor | None, temperature: float, labels: float) -> Tensor:
     """(1 - labels) T^2 KL(softmax(wanted / T) || softmax(answers / T)) + labels * cross entropy.
+
+    Scores are (..., classes), and labels (...); all examples count alike.
+
+    Raises
+    ------
+    ValueError
+        If labels have a share and there are none.
 
     Examples
     --------
@@ -171,9 +191,12 @@ def distillation(answers: Tensor, wanted: Tensor, *, truth: Tensor, temperature:
     >>> float(distillation(scores, scores, truth=torch.tensor([0]), temperature=3.0, labels=0.0))
     0.0
     """
+    if labels and truth is None:
+        raise refusal("labels", f"{labels:g} with batches that have none", "0 without labels")
+    answers, wanted = (x.reshape(-1, x.shape[-1]) for x in (answers, wanted))
     logs, targets = (functional.log_softmax(x / temperature, 1) for x in (answers, wanted))
     soft = functional.kl_div(logs, targets, reduction="batchmean", log_target=True) * temperature**2
-    return (1 - labels) * soft + (labels * functional.cross_entropy(answers, truth) if labels else 0.0)
+    return (1 - labels) * soft + (labels * functional.cross_entropy(answers, truth.reshape(-1)) if labels else 0.0)
 
 
 def _optimizers(module, rate, others):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from dynsim._files import (
     attribute,
@@ -41,15 +44,35 @@ class LayerFits:
         options["steps"] = min(self.steps, max(LEAST, round(TRIAL * self.steps))) if trial else self.steps
         options["restarts"] = 1 if trial else self.restarts
         weights, moments = (entry.weights, None) if target is None else target
-        key = digest(to_json([entry.name, kernel.to_dict(), options], sort_keys=True), [weights])[:32]
+        scale = _scale(entry, weights.dtype)
+        arrays = [array for array in (weights, moments, scale) if array is not None]
+        key = digest(to_json([entry.name, kernel.to_dict(), options], sort_keys=True), arrays)[:32]
         fitted = self.stored.find(key)
         if fitted is None:
-            fitted = fit_weights(weights, kernel, moments=moments, **options)
+            fitted = _fit(weights, kernel, moments=moments, scale=scale, **options)
             self.stored.keep(key, entry.name, fitted)
         self.done += 1
         if self.progress is not None and self.progress(self.done, self.total, name=entry.name):
             self.stopped = True
         return fitted, kernel
+
+
+def _scale(entry, dtype):
+    """Weights of the squared errors, or None: the row of an embedding's padding keeps its numbers."""
+    if entry.padding is None:
+        return None
+    scale = np.ones((entry.shape[2], 1), dtype)
+    scale[entry.padding] = 0.0
+    return scale
+
+
+def _fit(weights, kernel, **options):
+    """As `fit_weights`, for weights of any size: places do not depend on it, lambdas and factors are in proportion."""
+    largest = float(np.abs(weights).max(initial=0.0))
+    unit = weights.dtype.type(2.0 ** np.frexp(largest)[1]) if largest else weights.dtype.type(1)
+    fitted = fit_weights(weights / unit, kernel, **options)
+    left = None if fitted.left is None else fitted.left * unit
+    return replace(fitted, strengths=fitted.strengths * unit, left=left)
 
 
 class StoredFits:

@@ -7,43 +7,33 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ._modules import DerivedWeights
+from ._batches import length_of
+from ._layer_list import list_layers
+from ._particles import DerivedWeights
+from ._watching import watch
 
 
-def count_macs(module: nn.Module, example: Tensor) -> dict[str, int]:
-    """{layer name: multiply-accumulates for one input} of full layers and convolutions, from a batch of inputs.
+def count_macs(module: nn.Module, example) -> dict[str, int]:
+    """{weight: multiply-accumulates for one input} of all weights that a batch of inputs meets.
+
+    Names are those of `list_layers`. Operations that use a weight in another way than a layer does are not counted.
 
     Examples
     --------
     >>> count_macs(nn.Sequential(nn.Linear(3, 2)), torch.zeros(5, 3))
     {'0': 6}
     """
-    found, hooks = {}, []
+    found = {}
 
-    def count(name):
-        def hook(part, inputs, output):
-            # every number of the output is a product with one row of weights
-            each = part.weight[0].numel() * (output.numel() // len(example))
-            found[name] = found.get(name, 0) + each
+    def add(use):
+        found[use.name] = found.get(use.name, 0) + use.macs
 
-        return hook
-
-    modes = {part: part.training for part in module.modules()}
-    try:
-        for name, part in module.named_modules():
-            if isinstance(part, (nn.Linear, nn.Conv2d)):
-                hooks.append(part.register_forward_hook(count(name)))
-        module.eval()
-        with torch.no_grad():
-            module(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for part, mode in modes.items():
-            part.training = mode
-    return found
+    weights = {entry.name: entry.parameter for entry in list_layers(module) if entry.size}
+    watch(module, [example], weights=weights, seen=add)
+    count = length_of(example)
+    return {name: macs // count for name, macs in found.items()}
 
 
 @contextmanager
@@ -81,10 +71,11 @@ def noisy(module: nn.Module, delta: float, *, seed: int = 0, include: Iterable[s
 def _stored(module, include):
     found = {}
     for name, part in module.named_modules():
+        name = name.partition(".parametrizations.")[0] if not name.startswith("parametrizations.") else ""
         if include is not None and not any(fnmatchcase(name, pattern) for pattern in include):
             continue
         if isinstance(part, DerivedWeights):
-            own = part.particles().values()
+            own = part.parts().values()
         else:
             own = [parameter for parameter in part.parameters(recurse=False) if parameter.dim() > 1]
         found.update({id(parameter): parameter for parameter in own})

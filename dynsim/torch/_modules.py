@@ -1,147 +1,39 @@
-"""Layers of PyTorch whose weights are relations of particles: full, convolutional, and embeddings."""
+"""Layers of PyTorch to build networks of: their weights are particles from the start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from torch.nn.modules.utils import _pair
 
-from dynsim._check import as_choice, as_count, as_instance, refusal
+from dynsim._check import as_choice, refusal
 from dynsim.kernels import Kernel
-from dynsim.layers import INFERENCE, SETS, random_places, start_strengths
-from dynsim.learning import FittedWeights, Target, Targets
+from dynsim.layers import INFERENCE
 
-from ._torch_relation import product_without_weights, relation
+from ._parametrisation import derive, derived_weight, derived_weights, own_class
+from ._particles import Particles
+from ._torch_relation import product_without_weights
+from ._weight_layout import WeightLayout
 
-PARTS = ("places_in", "places_out", "strengths", "left", "right")
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class DerivedWeights(nn.Module):
-    """A layer whose weights follow from other parameters, which `NaturalDescent` moves and `noisy` perturbs."""
-
-    def particles(self) -> dict[str, nn.Parameter]:
-        """The parameters that stand for weights, by name."""
-        raise NotImplementedError
-
-    def unknowns(self, named: Mapping[str, Tensor]) -> list[Tensor]:
-        """Of tensors by the names of its `particles`, views in the order of `least_squares`."""
-        raise NotImplementedError
-
-    def least_squares(self) -> Targets:
-        """Its weights as a problem of least squares in its `unknowns`, all targets being 0."""
-        raise NotImplementedError
-
-    def materialize(self) -> Tensor:
-        """Return the weights, differentiable."""
-        raise NotImplementedError
+def _particles(self) -> Particles:
+    """Places, lambdas and the low-rank part."""
+    return derived_weight(self)
 
 
-class Particles(DerivedWeights):
-    """Places, lambdas and an optional low-rank part that stand for weights (T, S, n, m).
-
-    `places_in` (S, H, m, d), `places_out` (T, H, n, d) and `strengths` (T, S, H), with full sets with an axis of two in
-    front; `left` (T, n, r) and `right` (r, S, m) are there when rank is above 0. They begin as in `dynsim.layers`, with
-    zero mean and He scale.
-    """
-
-    def __init__(self, shape, *, copies, dim, kernel, rank, sets="half", bias=False, device=None, dtype=None):
-        super().__init__()
-        t, s, n, m = shape
-        self.kernel = as_instance(kernel or Kernel(), Kernel, "kernel")
-        self.sets, self.rank = as_choice(sets, SETS, "sets"), as_count(rank, "rank", 0)
-        copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
-        dtype = dtype or torch.get_default_dtype()
-        # drawn from torch's generator, so that torch.manual_seed sets them as in every module
-        generator = np.random.default_rng(torch.randint(2**62, ()).item())
-        drawn = []
-        for rows, columns in ((t, s), (s, t))[: 1 if sets == "half" else 2]:
-            sources = random_places(generator, columns, copies, m, dim, dtype=np.float64)
-            targets = random_places(generator, rows, copies, n, dim, dtype=np.float64)
-            drawn.append((sources, targets, start_strengths(self.kernel, sources, targets)))
-        arrays = drawn[0] if sets == "half" else [np.stack(parts) for parts in zip(*drawn, strict=True)]
-        for name, array in zip(PARTS[:3], arrays, strict=True):
-            setattr(self, name, nn.Parameter(torch.as_tensor(array, dtype=dtype, device=device)))
-        left = right = None
-        if self.rank:
-            left = nn.Parameter(torch.randn(t, n, self.rank, dtype=dtype, device=device) / self.rank**0.5)
-            right = nn.Parameter(torch.zeros(self.rank, s, m, dtype=dtype, device=device))
-        self.register_parameter("left", left)
-        self.register_parameter("right", right)
-        self.register_parameter("bias", nn.Parameter(torch.zeros(n, dtype=dtype, device=device)) if bias else None)
-
-    @property
-    def copies(self) -> int:
-        """H."""
-        return self.strengths.shape[-1]
-
-    @property
-    def dim(self) -> int:
-        """d."""
-        return self.places_in.shape[-1]
-
-    @property
-    def weight(self) -> Tensor:
-        """The weights, computed anew; for code that reads `layer.weight`."""
-        return self.materialize()
-
-    def particles(self):
-        """The parameters that stand for weights, `{name: Parameter}`."""
-        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
-
-    def least_squares(self):
-        """Its weights as a problem of least squares in its `unknowns`, all targets being 0."""
-        halves = 1 if self.sets == "half" else 2
-        shape = [*self.strengths.shape[-3:-1], self.places_out.shape[-2], self.places_in.shape[-2]]
-        relations = [(3 * k, 3 * k + 1, 3 * k + 2, bool(k)) for k in range(halves)]
-        factors = (3 * halves, 3 * halves + 1) if self.rank else None
-        zero = np.broadcast_to(np.float32(0), shape)
-        return Targets([Target(self.kernel, zero, relations=relations, factors=factors)])
-
-    def unknowns(self, named):
-        """Of tensors by the names of its `particles`, views in the order of `least_squares`."""
-        parts = [named[name] for name in PARTS[:3]]
-        halves = parts if self.sets == "half" else [part[k] for k in range(2) for part in parts]
-        return [*halves, *(named[name] for name in PARTS[3:] if name in named)]
-
-    def relations(self) -> Tensor:
-        """The weights as (T, S, n, m), differentiable."""
-        if self.sets == "half":
-            weights = relation(self.kernel, self.places_in, self.places_out, self.strengths)
-        else:
-            parts = (self.places_in, self.places_out, self.strengths)
-            weights = relation(self.kernel, *(part[0] for part in parts))
-            weights = weights + relation(self.kernel, *(part[1] for part in parts)).transpose(0, 1)
-        if self.left is not None:
-            weights = weights + torch.einsum("tor,rsi->tsoi", self.left, self.right)
-        return weights
-
-    @torch.no_grad()
-    def set_particles(self, fitted: FittedWeights) -> None:
-        """Take the places, lambdas and factors of a `dynsim.learning.FittedWeights`, of whatever copies and d."""
-        arrays = (fitted.sources, fitted.targets, fitted.strengths, fitted.left, fitted.right)
-        like = {"dtype": self.strengths.dtype, "device": self.strengths.device}
-        for name, array in zip(PARTS, arrays, strict=True):
-            setattr(self, name, None if array is None else nn.Parameter(torch.tensor(array, **like)))
-        self.rank = 0 if fitted.left is None else fitted.left.shape[-1]
-
-    def _particles_repr(self):
-        kernel = f"{self.kernel.profile}, {self.kernel.metric}"
-        low = f", rank={self.rank}" if self.rank else ""
-        return f"copies={self.copies}, dim={self.dim}{low}, kernel={kernel}"
-
-
-class DynLinear(Particles):
+class DynLinear(nn.Linear):
     """A full layer whose weights are the relation of its input and output neurons, with an optional low-rank part.
 
     W[o, i] = sum_h lambda_h phi(q_in[h, i], q_out[h, o]) + sum_r left[o, r] right[r, i]
 
     A layer shares its neurons with the one before it when both hold the same parameter:
-    ``second.places_in = first.places_out`` (both have one set and as many copies and axes).
+    ``second.particles.places_in = first.particles.places_out`` (both have one set and as many copies and axes).
 
     Parameters
     ----------
@@ -166,35 +58,30 @@ class DynLinear(Particles):
     --------
     >>> import torch
     >>> layer = DynLinear(6, 4, copies=2, dim=3)
-    >>> layer(torch.zeros(5, 6)).shape, layer.materialize().shape
-    (torch.Size([5, 4]), torch.Size([4, 6]))
+    >>> layer(torch.zeros(5, 6)).shape, layer.weight.shape, layer.particles.places_out.shape
+    (torch.Size([5, 4]), torch.Size([4, 6]), torch.Size([1, 2, 4, 3]))
     """
+
+    ordinary = nn.Linear
+    particles = property(_particles)
 
     def __init__(
         self, in_features: int, out_features: int, *, bias: bool = True, copies: int = 2, dim: int = 8,
         kernel: Kernel | None = None, rank: int = 0, inference: str = "dense", device=None, dtype=None,
     ):  # fmt: skip
+        super().__init__(in_features, out_features, bias, device="meta", dtype=dtype)
         options = {"copies": copies, "dim": dim, "kernel": kernel, "rank": rank, "device": device, "dtype": dtype}
-        super().__init__((1, 1, out_features, in_features), bias=bias, **options)
-        self.in_features, self.out_features = in_features, out_features
+        _begin(self, {"weight": WeightLayout((out_features, in_features))}, options)
         self.inference = as_choice(inference, INFERENCE, "inference")
-
-    def materialize(self) -> Tensor:
-        """Return the weights (out_features, in_features), differentiable."""
-        return self.relations()[0, 0]
 
     def forward(self, x):
         """Map (..., in_features) to (..., out_features)."""
         if self.inference == "dense":
-            return functional.linear(x, self.materialize(), self.bias)
-        return product_without_weights(self, x)
-
-    def extra_repr(self):
-        """The arguments that `print(module)` shows."""
-        return f"{self.in_features}, {self.out_features}, {self._particles_repr()}, bias={self.bias is not None}"
+            return functional.linear(x, self.weight, self.bias)
+        return product_without_weights(self.particles, x, self.bias, self.inference)
 
 
-class DynConv2d(Particles):
+class DynConv2d(nn.Conv2d):
     """A convolution whose weights are relations between sets of places.
 
     With half sets, one set of output places for each kernel row and one of input places for each column::
@@ -217,9 +104,12 @@ class DynConv2d(Particles):
     --------
     >>> import torch
     >>> layer = DynConv2d(3, 8, kernel_size=3, padding=1, copies=2, dim=4)
-    >>> layer(torch.zeros(1, 3, 9, 9)).shape, layer.materialize().shape
+    >>> layer(torch.zeros(1, 3, 9, 9)).shape, layer.weight.shape
     (torch.Size([1, 8, 9, 9]), torch.Size([8, 3, 3, 3]))
     """
+
+    ordinary = nn.Conv2d
+    particles = property(_particles)
 
     def __init__(
         self, in_channels: int, out_channels: int, *, kernel_size, stride=1, padding=0, dilation=1, groups: int = 1,
@@ -229,56 +119,14 @@ class DynConv2d(Particles):
         if in_channels % groups or out_channels % groups:
             raise refusal("groups", groups, f"a divisor of {in_channels} and {out_channels} channels")
         as_choice(padding_mode, PADDING_MODES, "padding_mode")
-        size = _pair(kernel_size)
+        shape = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+        super().__init__(*shape, device="meta", dtype=dtype)
         options = {"copies": copies, "dim": dim, "kernel": kernel, "rank": rank, "device": device, "dtype": dtype}
-        super().__init__((*size, out_channels, in_channels // groups), sets=sets, bias=bias, **options)
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, size
-        self.stride, self.dilation, self.groups = _pair(stride), _pair(dilation), groups
-        self.padding = padding if isinstance(padding, str) else _pair(padding)
-        self.padding_mode = padding_mode
-
-    def materialize(self) -> Tensor:
-        """Return the weights (out_channels, in_channels / groups, rows, columns), differentiable."""
-        return self.relations().permute(2, 3, 0, 1)
-
-    def forward(self, x):
-        """Map (batch, in_channels, height, width) to (batch, out_channels, ...)."""
-        padding, weight = self.padding, self.materialize()
-        if self.padding_mode != "zeros":
-            x, padding = functional.pad(x, padding_sides(self), self.padding_mode), 0
-        return functional.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
-    def extra_repr(self):
-        """The arguments that `print(module)` shows."""
-        shape = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        groups = f", groups={self.groups}" if self.groups > 1 else ""
-        return f"{shape}, padding={self.padding}{groups}, {self._particles_repr()}, sets={self.sets}"
+        window = _pair(kernel_size)
+        _begin(self, {"weight": WeightLayout((out_channels, in_channels // groups, *window))}, options | {"sets": sets})
 
 
-def with_weights(layer, weight, bias=None):
-    """Give an ordinary layer (built on the meta device) copies of a weight and a bias; returns the layer."""
-    layer.weight = nn.Parameter(weight.detach().clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach().clone())
-    return layer
-
-
-def padding_sides(layer):
-    """[left, right, top, bottom] of a convolution's padding, as torch.nn.functional.pad takes them."""
-    sides = []
-    for axis in (1, 0):
-        if layer.padding == "valid":
-            low = high = 0
-        elif layer.padding == "same":
-            total = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
-            low, high = total // 2, total - total // 2
-        else:
-            low = high = layer.padding[axis]
-        sides += [low, high]
-    return sides
-
-
-class DynEmbedding(Particles):
+class DynEmbedding(nn.Embedding):
     """An embedding whose entries are the relation of tokens and axes; only the rows that are needed are computed.
 
     W[token, axis] = sum_h lambda_h phi(q_in[h, axis], q_out[h, token]) + sum_r left[token, r] right[r, axis]
@@ -299,32 +147,103 @@ class DynEmbedding(Particles):
     (torch.Size([2, 2, 4]), True)
     """
 
+    ordinary = nn.Embedding
+    particles = property(_particles)
+
     def __init__(
         self, num_embeddings: int, embedding_dim: int, *, padding_idx: int | None = None, copies: int = 2, dim: int = 8,
         kernel: Kernel | None = None, rank: int = 0, device=None, dtype=None,
     ):  # fmt: skip
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise refusal("padding_idx", padding_idx, f"{-num_embeddings} to {num_embeddings - 1}")
+        super().__init__(num_embeddings, embedding_dim, padding_idx, device="meta", dtype=dtype)
         options = {"copies": copies, "dim": dim, "kernel": kernel, "rank": rank, "device": device, "dtype": dtype}
-        super().__init__((1, 1, num_embeddings, embedding_dim), **options)
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.padding_idx = None if padding_idx is None else range(num_embeddings)[padding_idx]
-
-    def materialize(self) -> Tensor:
-        """Return the table (num_embeddings, embedding_dim), differentiable."""
-        return self._rows(torch.arange(self.num_embeddings, device=self.strengths.device))
+        _begin(self, {"weight": WeightLayout(self.weight.shape)}, options | {"padding": self.padding_idx})
 
     def forward(self, tokens):
         """Map whole numbers (...) to (..., embedding_dim)."""
         asked, inverse = torch.unique(tokens, return_inverse=True)
-        return self._rows(asked)[inverse]
+        if asked.numel() and not (0 <= int(asked[0]) and int(asked[-1]) < self.num_embeddings):
+            came = f"numbers from {int(asked[0])} to {int(asked[-1])}"
+            raise refusal("tokens", came, f"0 to {self.num_embeddings - 1}", error=IndexError)
+        return self.particles.rows(asked)[inverse]
 
-    def _rows(self, tokens):
-        rows = relation(self.kernel, self.places_in, self.places_out[:, :, tokens], self.strengths)[0, 0]
-        if self.left is not None:
-            rows = rows + self.left[0, tokens] @ self.right[:, 0]
-        if self.padding_idx is None:
-            return rows
-        return rows.masked_fill((tokens == self.padding_idx)[:, None], 0.0)
 
-    def extra_repr(self):
-        """The arguments that `print(module)` shows."""
-        return f"{self.num_embeddings}, {self.embedding_dim}, {self._particles_repr()}"
+class DynMultiheadAttention(nn.MultiheadAttention):
+    """Attention whose [W_Q, W_K, W_V] is one relation from P(embed_dim) to P(3 embed_dim), and whose output is another.
+
+    With kdim or vdim of their own, queries, keys and values have a relation each. Each is a parameter's, as
+    `layer.parametrizations.in_proj_weight[0]` and `layer.out_proj.parametrizations.weight[0]`.
+
+    Parameters
+    ----------
+    embed_dim, num_heads, dropout, bias, kdim, vdim, batch_first
+        As of `torch.nn.MultiheadAttention`.
+    copies, dim, kernel, rank
+        As of `DynLinear`, and its errors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = DynMultiheadAttention(8, 2, copies=2, dim=3, batch_first=True)
+    >>> x = torch.randn(4, 5, 8)
+    >>> layer(x, x, x)[0].shape
+    torch.Size([4, 5, 8])
+    """
+
+    ordinary = nn.MultiheadAttention
+
+    def __init__(
+        self, embed_dim: int, num_heads: int, *, dropout: float = 0.0, bias: bool = True, kdim: int | None = None,
+        vdim: int | None = None, batch_first: bool = False, copies: int = 2, dim: int = 8,
+        kernel: Kernel | None = None, rank: int = 0, device=None, dtype=None,
+    ):  # fmt: skip
+        if embed_dim % num_heads:
+            raise refusal("num_heads", num_heads, f"a divisor of embed_dim = {embed_dim}")
+        sizes = {"kdim": kdim, "vdim": vdim, "batch_first": batch_first}
+        super().__init__(embed_dim, num_heads, dropout, bias, **sizes, device="meta", dtype=dtype)
+        options = {"copies": copies, "dim": dim, "kernel": kernel, "rank": rank, "device": device, "dtype": dtype}
+        names = [name for name, parameter in self._parameters.items() if parameter is not None and parameter.dim() > 1]
+        _begin(self, {name: WeightLayout(tuple(getattr(self, name).shape)) for name in names}, options)
+        _begin(self.out_proj, {"weight": WeightLayout((embed_dim, embed_dim))}, options)
+
+
+def choose_inference(module: nn.Module, inference: str, *, include: Iterable[str] | None = None) -> list[str]:
+    """Let full layers of particles compute without their weights; returns their names.
+
+    They become `DynLinear` with this `inference`, which see; other layers, and those whose class is not nn.Linear, stay
+    as they are. With patterns in `include`, layers with such names only.
+
+    Raises
+    ------
+    ValueError
+        If there is no such inference.
+
+    Examples
+    --------
+    >>> from dynsim.torch import convert
+    >>> made, _ = convert(nn.Sequential(nn.Linear(20, 16)), copies=2, dim=2, steps=5)
+    >>> choose_inference(made, "tiled"), made(torch.zeros(1, 20)).shape
+    (['0'], torch.Size([1, 16]))
+    """
+    as_choice(inference, INFERENCE, "inference")
+    chosen = []
+    for name, part, _, derived in derived_weights(module):
+        if not isinstance(derived, Particles) or type(part).__mro__[1] not in (nn.Linear, DynLinear):
+            continue
+        if include is not None and not any(fnmatchcase(name, pattern) for pattern in include):
+            continue
+        own_class(part, DynLinear)
+        part.inference = inference
+        chosen.append(name)
+    return chosen
+
+
+def _begin(layer, layouts, options):
+    """Give a layer on the meta device its particles, and biases of 0."""
+    for name, layout in layouts.items():
+        derive(layer, name, Particles(layout, **options))
+    like = {"dtype": options["dtype"] or torch.get_default_dtype(), "device": options["device"]}
+    for name, parameter in layer._parameters.items():
+        if parameter is not None:
+            setattr(layer, name, nn.Parameter(torch.zeros(parameter.shape, **like)))

@@ -10,7 +10,7 @@ from torch import nn
 from dynsim._check import as_count, as_number, refusal
 from dynsim.learning import Targets, apply_inverse
 
-from ._modules import DerivedWeights
+from ._particles import DerivedWeights
 
 RIDGE = 0.01  # of the blocks' diagonal: directions in which a neuron's weights hardly change are not followed far
 FLOOR = 1e-4  # of the layer's mean: a low-rank part that begins at 0 has blocks of zeros
@@ -59,7 +59,7 @@ class NaturalDescent(torch.optim.Optimizer):
         self.every, self.left, self.inverses = as_count(refresh, "refresh"), 0, None
         self.problem, self.unknowns = _common(layers)
         options = {"lr": as_number(rate, "rate", above=0), "momentum": as_number(momentum, "momentum", minimum=0)}
-        unique = {id(p): p for layer in layers for p in layer.particles().values()}
+        unique = {id(p): p for layer in layers for p in layer.parts().values()}
         super().__init__(list(unique.values()), options)
 
     def refresh(self) -> None:
@@ -90,9 +90,7 @@ class NaturalDescent(torch.optim.Optimizer):
 
     def _views(self, tensor):
         """Of what `tensor` gives for every parameter, the views that are unknowns of the problem."""
-        return [
-            layer.unknowns({name: tensor(p) for name, p in layer.particles().items()})[k] for layer, k in self.unknowns
-        ]
+        return [layer.unknowns({name: tensor(p) for name, p in layer.parts().items()})[k] for layer, k in self.unknowns]
 
     def _velocity(self, parameter, momentum):
         state = self.state[parameter]
@@ -106,7 +104,7 @@ def _common(layers):
     places, unknowns, targets = {}, [], []
     for layer in layers:
         number = []
-        for k, view in enumerate(layer.unknowns(layer.particles())):
+        for k, view in enumerate(layer.unknowns(layer.parts())):
             key = (view.data_ptr(), tuple(view.shape))
             if key not in places:
                 places[key] = len(unknowns)

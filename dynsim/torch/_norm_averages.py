@@ -1,112 +1,157 @@
-"""Batch norms behind converted layers, corrected without any data.
+"""Averages of batch norms and biases of a network whose weights were replaced, corrected by what reaches them.
 
 A fit by least squares leaves weights that are slightly too small and outputs that are slightly shifted, and a norm with
-the old averages passes both on. What reaches a layer is known from the norms before it: behind a norm every channel has
-mean beta and variance gamma^2, and what an activation makes of a normal variable is an integral. So the new average and
-variance are predicted (Nagel et al., ICCV 2019, correct biases likewise).
+the old averages passes both on (Nagel et al., ICCV 2019, correct biases likewise). How much is seen when inputs pass
+through the original and the module. Without inputs of the user's, noise passes, every norm in both taking the averages
+of the batch: behind a norm each channel then has the mean and variance that it has in use, whatever was put in.
 """
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Iterable
 
-import numpy as np
 import torch
-from torch import fx, nn
-from torch.nn import functional
+from torch import Tensor, nn
 
-POINTS, SHARES = np.polynomial.hermite_e.hermegauss(64)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-UNCHANGED = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.MaxPool2d)
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.Hardswish, nn.Tanh, nn.Sigmoid)
-FUNCTIONS = (functional.relu, torch.relu, functional.gelu, functional.silu, torch.tanh, torch.sigmoid)
+from ._batches import send
+from ._watching import Norm, Watcher, evaluating, watch
+
+SIZES = (64, 32, 224, 28, 16, 8, 256, 128, 96, 48, 299, 384, 40, 24, 20, 14, 12, 10)  # of images, that are tried
+PIXELS, FEWEST, MOST = 2**18, 8, 256  # of all images, and how many there are at least and at most
+TEXTS, LENGTH = 64, 32  # noise for full layers: in rows, or in texts of so many tokens
 
 
-def expectations(module: nn.Module) -> dict[str, tuple]:
-    """Return {layer name: (norm, mean, variance)} for layers that a batch norm follows, with their inputs' moments.
+def norms_of(net: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """{name: (running mean, running variance)} of everything that keeps both.
 
-    Means and variances are (channels,) in float64. A module that torch.fx cannot trace gives {}.
+    Examples
+    --------
+    >>> list(norms_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))))
+    ['1']
     """
-    try:
-        graph = fx.symbolic_trace(module).graph
-    except Exception:  # tracing runs the module's code, which may raise anything on symbols
-        return {}
-    known, found = {}, {}
-    for node in graph.nodes:
-        part = module.get_submodule(node.target) if node.op == "call_module" else None
-        before = known.get(node.args[0]) if node.args and isinstance(node.args[0], fx.Node) else None
-        known[node] = _through(node, part, before, known)
-        if isinstance(part, NORMS) and part.track_running_stats:
-            layer = node.args[0]
-            if layer.op == "call_module" and len(layer.users) == 1 and known.get(layer.args[0]) is not None:
-                if isinstance(module.get_submodule(layer.target), (nn.Conv2d, nn.Linear)):
-                    found[layer.target] = (part, *known[layer.args[0]])
+    buffers = dict(net.named_buffers())
+    found = {}
+    for name, mean in buffers.items():
+        place, _, kind = name.rpartition(".")
+        variance = buffers.get(f"{place}.running_var".lstrip("."))
+        if kind == "running_mean" and mean is not None and variance is not None:
+            found[place] = mean, variance
+    return found
+
+
+def averages(net: nn.Module, batches: Iterable, *, own: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
+    """{name: (mean, variance)} of the channels that reach each batch norm, in float64, in the order of first calls.
+
+    With `own`, norms normalise by the averages of the batch.
+    """
+    sums = {}
+
+    def add(use):
+        if isinstance(use, Norm):
+            x = use.signal.double().transpose(0, 1).flatten(1)
+            count = torch.full((len(x),), float(x.shape[1]), dtype=x.dtype, device=x.device)
+            sums[use.name] = sums.get(use.name, 0.0) + torch.stack([count, x.sum(1), x.square().sum(1)])
+
+    norms = {name: mean for name, (mean, _) in norms_of(net).items()}
+    watch(net, batches, norms=norms, seen=add, own=own)
+    found = {}
+    for name, (count, total, squares) in sums.items():
+        mean = total / count
+        found[name] = mean, (squares / count - mean.square()).clamp(min=0)
     return found
 
 
 @torch.no_grad()
-def correct_averages(norm: nn.Module, *, old, new, mean, variance) -> None:
-    """Set a norm's averages to those predicted for weights `new` in place of `old`, (n, m, ...) arrays.
+def correct_norm(norm: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor], now: tuple[Tensor, Tensor]) -> None:
+    """Change a norm's averages by what the averages `now` that reach it differ from those `before`, (mean, variance).
 
-    `mean` and `variance` (channels,) are those of the layer's inputs, from `expectations`.
+    An average over few inputs, or over noise, is so not taken for one over all.
     """
-    n, m = old.shape[:2]
-    reach = len(mean) // m  # groups: each output sees its own part of the inputs
-    parts = np.repeat(np.arange(reach), n // reach)
-    means, variances = (np.asarray(x).reshape(reach, m)[parts] for x in (mean, variance))
-    old, new = (np.asarray(w, np.float64).reshape(n, m, -1) for w in (old, new))
-    shift = np.sum((new - old).sum(2) * means, axis=1)
-    before = np.sum(np.square(old).sum(2) * variances, axis=1)
-    after = np.sum(np.square(new).sum(2) * variances, axis=1)
-    ratio = np.where(before > 0, after / np.where(before > 0, before, 1), 1)
-    norm.running_mean += torch.as_tensor(shift, dtype=norm.running_mean.dtype, device=norm.running_mean.device)
-    norm.running_var *= torch.as_tensor(ratio, dtype=norm.running_var.dtype, device=norm.running_var.device)
+    (mean, variance), (there, spread) = norm, now
+    ratio = torch.where(before[1] > 0, spread / before[1], 1.0)
+    # The distance of the inputs' mean from that of all inputs scales as the signals do.
+    mean.copy_(there + (mean.double() - before[0]) * ratio.sqrt())
+    variance.mul_(ratio.to(variance.dtype))
 
 
-def _through(node, part, before, known):
-    """Mean and variance of each channel behind a node, or None where they are not known."""
-    if isinstance(part, NORMS):
-        shape = part.running_mean.shape if part.running_mean is not None else (part.num_features,)
-        gamma, beta = (
-            (np.ones(shape), np.zeros(shape)) if part.weight is None else map(_array, (part.weight, part.bias))
-        )
-        return beta, np.square(gamma)
-    if node.op == "call_function" and node.target in (operator.add, operator.iadd, torch.add):
-        parts = [known.get(a) if isinstance(a, fx.Node) else None for a in node.args]
-        if None in parts:
-            return None
-        return sum(p[0] for p in parts), sum(p[1] for p in parts)  # as if independent
-    if before is None:
-        return None
-    if isinstance(part, UNCHANGED):
-        return before
-    if isinstance(part, ACTIVATIONS):
-        return _activated(part, *before)
-    if node.op == "call_function" and node.target in FUNCTIONS:
-        return _activated(node.target, *before)
-    if node.op == "call_function" and node.target is operator.getitem:
-        whole = isinstance(node.args[1], tuple) and all(k == slice(None) for k in node.args[1][:2])
-        return before if whole else None
-    if node.op == "call_function" and node.target is functional.pad:
-        return _padded(before, node.args[1])
+def correct_norms(original: nn.Module, module: nn.Module, *, batches: Iterable | None = None) -> list[str]:
+    """Correct all batch norms of a module whose weights are not quite the original's; returns the names of the others.
+
+    Parameters
+    ----------
+    original, module : torch.nn.Module
+    batches : iterable, optional
+        Inputs; noise of a shape that the module takes without them, if one is found.
+
+    Returns
+    -------
+    list of str
+        Norms that no input reached, or whose averages are used in another way; all, if no noise can be sent.
+
+    Examples
+    --------
+    >>> import copy
+    >>> net = nn.Sequential(nn.Linear(8, 4, bias=False), nn.BatchNorm1d(4)).eval()
+    >>> module = copy.deepcopy(net)
+    >>> with torch.no_grad():
+    ...     _ = module[0].weight.mul_(2.0)
+    >>> correct_norms(net, module), module[1].running_var
+    ([], tensor([4., 4., 4., 4.]))
+    """
+    norms = norms_of(module)
+    if not norms:
+        return []
+    batches = noise_for(original) if batches is None else list(batches)
+    if batches is None:
+        return list(norms)
+    before, now = (averages(net, batches, own=True) for net in (original, module))
+    for name in before.keys() & now.keys():
+        correct_norm(norms[name], before[name], now[name])
+    return [name for name in norms if name not in before or name not in now]
+
+
+def noise_for(module: nn.Module) -> list | None:
+    """A batch of noise in a list, of a shape that the module takes, or None if none is found.
+
+    The same in every call. Images are noise whose neighbouring pixels are alike, as in photographs.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
+    for batch in _noise(module, generator):
+        batch = batch.to(weight.device, weight.dtype if batch.is_floating_point() else batch.dtype)
+        try:
+            with evaluating(module), Watcher({}, {}, lambda use: None, own=True):
+                send(module, batch)
+        except Exception:  # the module's own code, which may raise anything on inputs that it was not made for
+            continue
+        return [batch]
     return None
 
 
-def _activated(function, mean, variance):
-    x = mean[:, None] + np.sqrt(variance)[:, None] * POINTS
-    y = function(torch.from_numpy(x)).detach().numpy()
-    share = SHARES / SHARES.sum()
-    average = y @ share
-    return average, np.maximum(np.square(y) @ share - average**2, 0)
+def _noise(module, generator):
+    """Batches to try, by the layer that comes first."""
+    usual = getattr(module, "pretrained_cfg", {}).get("input_size", (0, 0, 0))[-1]  # of a backbone of timm
+    for part in module.modules():
+        if isinstance(part, (nn.Conv1d, nn.Conv2d)):
+            axes, mode = (1, "linear") if isinstance(part, nn.Conv1d) else (2, "bilinear")
+            for size in [usual] * (usual > 0) + list(SIZES):
+                count = min(max(FEWEST, PIXELS // size**axes), MOST)
+                yield _smooth((count, part.in_channels), (size,) * axes, mode, generator)
+            return
+        if isinstance(part, nn.Linear):
+            yield torch.randn(TEXTS * LENGTH, part.in_features, generator=generator)
+            yield torch.randn(TEXTS, LENGTH, part.in_features, generator=generator)
+            return
+        if isinstance(part, nn.Embedding):
+            yield torch.randint(part.num_embeddings, (TEXTS, LENGTH), generator=generator)
+            return
 
 
-def _padded(before, sides):
-    if len(sides) <= 4:
-        return before  # space
-    if len(sides) == 6 and not any(sides[:4]):
-        return tuple(np.pad(x, tuple(sides[4:])) for x in before)  # channels of zeros: a shortcut without weights
-    return None
-
-
-def _array(tensor):
-    return tensor.detach().cpu().numpy().astype(np.float64)
+def _smooth(shape, size, mode, generator):
+    """Noise of all scales, each with the same power, of variance one."""
+    total, scale = 0.0, 1
+    while scale <= size[0]:
+        coarse = torch.randn(*shape, *(scale for _ in size), generator=generator)
+        total = total + nn.functional.interpolate(coarse, size=size, mode=mode, align_corners=False)
+        scale *= 2
+    return total / total.std()

@@ -6,53 +6,50 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 from torch.nn import functional
 
 from dynsim._check import refusal
 from dynsim.learning import ridge_target
 
-from ._exchange import LayerEntry
-from ._modules import padding_sides
+from ._batches import inputs_of
+from ._layer_list import LayerEntry, label
+from ._norm_averages import averages, correct_norm, norms_of
+from ._watching import watch
 
 LARGEST = 8192  # inputs of a layer, patches counted, whose moments are held
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Matching:
     """The original and the module as far as it is converted, and batches of inputs to send through both.
 
-    Both are in evaluation mode. Batch norms of the module (all, or none with `norms=False`) are corrected in the order
-    in which they are called, each before the first layer behind it is matched: by what the module's averages on the
-    batches differ from the original's, so that an average over few inputs is not taken for one over all.
+    Batch norms of the module (all, or none with `norms=False`) are corrected in the order in which they are called,
+    each before the first layer behind it is matched.
     """
 
     def __init__(self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True):
         self.original, self.module = original, module
-        self.batches = [batch[0] if isinstance(batch, (list, tuple)) else batch for batch in batches]
+        self.batches = [inputs_of(batch) for batch in batches]
         if not self.batches:
             raise refusal("data", "no batches", "an iterable of batches of inputs")
-        self.calls = _called(original, self.batches[0])
-        found = {name: original.get_submodule(name) for name in self.calls}
-        names = [name for name, part in found.items() if isinstance(part, NORMS) and part.track_running_stats]
-        self.waiting, self.corrected = names if norms else [], 0
-        self.averages = _averages(original, self.waiting, self.batches)
+        self.weights = {label(*name.rpartition(".")[::2]): p for name, p in original.named_parameters() if p.dim() > 1}
+        self.calls = self._order()
+        self.averages = averages(original, self.batches) if norms else {}
+        self.waiting, self.corrected = list(self.averages), []
 
     def target(self, entry: LayerEntry) -> tuple[npt.NDArray, npt.NDArray] | None:
-        """Target (T, S, n, m) and moments (T S m, T S m) of a layer, or None where they cannot be measured."""
+        """Target (T, S, n, m) and moments (T S m, T S m) of a weight, or None where they cannot be measured."""
         self.correct_averages(entry.name)
         t, s, n, m = entry.shape
         size = t * s * m
-        grouped = entry.kind == "conv" and entry.module.groups > 1
-        if entry.kind == "embedding" or grouped or size > LARGEST:
+        if size > LARGEST:
             return None
         total, sums, count = np.zeros((2, size, size)), np.zeros((2, size)), 0
         for batch in self.batches:
-            before, now = (_seen(net, entry.name, batch) for net in (self.original, self.module))
-            if before is None or now is None:
+            pair = [self._rows(net, entry, batch) for net in (self.original, self.module)]
+            if any(rows is None for rows in pair) or len(pair[0]) != len(pair[1]):
                 return None
-            before, now = _rows(entry, before), _rows(entry, now)
+            before, now = pair
             total += np.stack([now.T @ now, before.T @ now])
             sums += np.stack([now.sum(0), before.sum(0)])
             count += len(now)
@@ -63,79 +60,50 @@ class Matching:
         target = target.reshape(n, t, s, m).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(target, entry.weights.dtype), metric.astype(entry.weights.dtype)
 
-    def correct_averages(self, until: str | None = None) -> int:
-        """Correct the batch norms called before the layer `until` (all, by default); returns how many are corrected."""
+    def correct_averages(self, until: str | None = None) -> list[str]:
+        """Correct the norms called before the weight `until` (all, by default); returns those corrected so far."""
         end = self.calls.index(until) if until in self.calls else (len(self.calls) if until is None else 0)
+        norms = norms_of(self.module)
         while self.waiting and self.calls.index(self.waiting[0]) < end:
             name = self.waiting.pop(0)
-            (mean, variance), norm = self.averages[name], self.module.get_submodule(name)
-            there, spread = _averages(self.module, [name], self.batches)[name]
-            ratio = torch.where(variance > 0, spread / variance, 1.0)
-            # The distance of the batches' mean from that of all inputs scales as the signals do.
-            average = there + (norm.running_mean.double() - mean) * ratio.sqrt()
-            norm.running_mean.copy_(average)
-            norm.running_var.mul_(ratio.to(norm.running_var.dtype))
-            self.corrected += 1
+            now = averages(self.module, self.batches).get(name)
+            if now is not None:
+                correct_norm(norms[name], self.averages[name], now)
+                self.corrected.append(name)
         return self.corrected
 
+    def _order(self):
+        """Names of weights and norms, in the order in which the original first uses them."""
+        names, norms = {}, {name: mean for name, (mean, _) in norms_of(self.original).items()}
+        weights, first = self.weights, self.batches[:1]
+        watch(self.original, first, weights=weights, norms=norms, seen=lambda use: names.setdefault(use.name))
+        return list(names)
 
-def _called(net, batch):
-    """Names of the parts without parts of their own, in the order in which they are first called."""
-    names, hooks = [], []
-    for name, part in net.named_modules():
-        if not list(part.children()):
-            hooks.append(part.register_forward_pre_hook(lambda part, inputs, name=name: names.append(name)))
-    _send(net, [batch], hooks)
-    return list(dict.fromkeys(names))
+    def _rows(self, net, entry, batch):
+        """Inputs of a weight as rows (examples, T S m) in float64; None if it has none, or none that are rows.
 
-
-def _averages(net, names, batches):
-    """{name: (mean, variance)} of the channels that reach batch norms, in float64."""
-    sums, hooks = {name: 0.0 for name in names}, []
-    for name in names:
-
-        def add(part, inputs, name=name):
-            x = inputs[0].detach().double().transpose(0, 1).flatten(1)
-            count = torch.full((len(x),), float(x.shape[1]), dtype=x.dtype, device=x.device)
-            sums[name] = sums[name] + torch.stack([count, x.sum(1), x.square().sum(1)])
-
-        hooks.append(net.get_submodule(name).register_forward_pre_hook(add))
-    _send(net, batches, hooks)
-    found = {}
-    for name, (count, total, squares) in sums.items():
-        mean = total / count
-        found[name] = mean, (squares / count - mean.square()).clamp(min=0)
-    return found
+        The original's weight is its parameter, the module's what it has come to.
+        """
+        weight, found = self.weights[entry.name] if net is self.original else entry.parameter, []
+        watch(net, [batch], weights={entry.name: weight}, seen=lambda use: found.append(_rows_of(use, entry)))
+        return None if not found or any(rows is None for rows in found) else np.concatenate(found)
 
 
-def _send(net, batches, hooks):
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                net(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _seen(net, name, batch):
-    """The input of a layer when a batch passes, or None if it is never called with one tensor."""
-    found = []
-    hook = net.get_submodule(name).register_forward_pre_hook(lambda part, inputs: found.append(inputs[0].detach()))
-    _send(net, [batch], [hook])
-    return found[0] if len(found) == 1 else None
-
-
-def _rows(entry, x):
-    """Inputs as rows (examples, T S m) in float64, the patches of a convolution in the order (row, column, channel)."""
-    part = entry.module
-    if entry.kind == "linear":
-        return x.reshape(-1, x.shape[-1]).double().numpy()
-    padding = part.padding
-    if isinstance(padding, str) or part.padding_mode != "zeros":
-        x = functional.pad(x, padding_sides(part), "constant" if part.padding_mode == "zeros" else part.padding_mode)
-        padding = 0
-    patches = functional.unfold(x, part.kernel_size, part.dilation, padding, part.stride)
+def _rows_of(use, entry):
+    """Of one use of a weight, patches of a convolution in the order (row, column, channel)."""
     t, s, _, m = entry.shape
+    if use.options is None:
+        fits = use.across == (entry.layout.outputs == 1) and use.macs == len(use.signal) * entry.size
+        return use.signal.double().cpu().numpy() if fits else None
+    if not use.options or use.options[3] or use.options[5] != 1 or use.signal.dim() not in (3, 4):
+        return None
+    x, window = use.signal, tuple(entry.layout.shape[2:])
+    stride, padding, dilation = (
+        given * (len(window) // len(given)) for given in use.options[:3]
+    )  # one, or one an axis
+    if x.dim() == 3:  # a row of pixels
+        x, window = x[:, :, None], (1, *window)
+        stride, padding, dilation = ([neutral, *given] for neutral, given in ((1, stride), (0, padding), (1, dilation)))
+    patches = functional.unfold(x, window, tuple(dilation), tuple(padding), tuple(stride))
     columns = patches.reshape(len(x), m, t, s, -1).permute(0, 4, 2, 3, 1)
-    return columns.reshape(-1, t * s * m).double().numpy()
+    return columns.reshape(-1, t * s * m).double().cpu().numpy()

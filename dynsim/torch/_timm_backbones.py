@@ -11,9 +11,6 @@ from torch.nn import functional
 
 from dynsim._files import reason
 
-from ._exchange import replace_layer
-from ._modules import with_weights
-
 
 def load_timm():
     """Import and return timm.
@@ -78,6 +75,12 @@ def plain_convolutions(module: nn.Module) -> nn.Module:
     return module
 
 
+def replace_layer(module: nn.Module, name: str, *, layer: nn.Module) -> None:
+    """Put a layer in the place of the one of that name."""
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, layer)
+
+
 @torch.no_grad()
 def _ordinary(part, kind):
     weight = part.weight
@@ -88,7 +91,10 @@ def _ordinary(part, kind):
     same = kind == "Conv2dSame" or getattr(part, "same_pad", False)
     shape = (part.in_channels, part.out_channels, part.kernel_size, part.stride, 0 if same else part.padding)
     new = nn.Conv2d(*shape, part.dilation, part.groups, part.bias is not None, device="meta")
-    new = with_weights(new, weight, part.bias)
+    new.weight = nn.Parameter(weight.detach().clone(), part.weight.requires_grad)
+    if part.bias is not None:
+        new.bias = nn.Parameter(part.bias.detach().clone(), part.bias.requires_grad)
+    new.train(part.training)
     if not same:
         return new
     return nn.Sequential(SamePad(part.kernel_size, part.stride, part.dilation), new)

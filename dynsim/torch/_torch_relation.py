@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
@@ -47,6 +47,8 @@ def relation(kernel: kernels.Kernel, sources: Tensor, targets: Tensor, strengths
     tensor([[[[0., 3.],
               [3., 0.]]]])
     """
+    if not are_plain([sources, targets, strengths]):
+        return torch_relation(kernel, sources, targets, strengths)
     return _Relation.apply(kernel, sources, targets, strengths)
 
 
@@ -62,11 +64,33 @@ class _Relation(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(context, gradient):
-        tensors = context.saved_tensors
-        if not _in_numba(tensors[0]):
-            return None, *torch_relation_forces(context.kernel, *tensors, gradient)
-        forces = kernels.relation_forces(context.kernel, *_arrays(*tensors, gradient))
-        return None, *(torch.from_numpy(force) for force in forces)
+        return None, *relation_gradients(context.kernel, *context.saved_tensors, gradient)
+
+
+def relation_gradients(kernel, sources, targets, strengths, gradient):
+    """Gradients of sum(gradient * relation) in sources, targets and strengths."""
+    if not _in_numba(sources):
+        return torch_relation_forces(kernel, sources, targets, strengths, gradient)
+    forces = kernels.relation_forces(kernel, *_arrays(sources, targets, strengths, gradient))
+    return tuple(torch.from_numpy(force) for force in forces)
+
+
+def are_plain(tensors):
+    """Whether tensors hold numbers: not so while a program is exported, compiled or traced, or under torch.func.
+
+    Then everything is computed by operations of torch, which those record and differentiate.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
+    return all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+
+
+def as_stored(product, *arguments):
+    """A product of matrices in the tensors' own precision, whatever autocast says, and in float32 of half ones."""
+    tensors = [argument for argument in arguments if torch.is_tensor(argument)]
+    with torch.autocast(tensors[0].device.type, enabled=False):
+        wide = [_widened(argument)[0] if torch.is_tensor(argument) else argument for argument in arguments]
+        return product(*wide).to(tensors[0].dtype)
 
 
 def _in_numba(tensor):
@@ -96,7 +120,7 @@ def torch_relation(kernel, sources, targets, strengths):
     phi, total = kernels.array_functions(kernel, FUNCTIONS)[0], None
     for h in range(sources.shape[1]):
         part = strengths[:, :, h, None, None] * _at(_softened(kernel, sources[:, h], targets[:, h]), phi)
-        total = part if total is None else total.add_(part)
+        total = part if total is None else total + part
     return total.to(dtype)
 
 
@@ -125,7 +149,7 @@ def torch_relation_forces(kernel, sources, targets, strengths, gradient):
 
 def _widened(*tensors):
     half = tensors[0].dtype in (torch.float16, torch.bfloat16)
-    return [tensor.detach().float() if half else tensor.detach() for tensor in tensors]
+    return [tensor.float() if half else tensor for tensor in tensors]
 
 
 def _at(r2, function):
@@ -143,38 +167,38 @@ def _softened(kernel, sources, targets):
     return rho2 + kernel.softening**2
 
 
-def product_without_weights(layer, x):
-    """y = W x + bias of a `DynLinear` in the way that its `inference` says: sorted sums, or tiles of W.
+def product_without_weights(particles, x, bias, inference):
+    """y = W x + bias of the particles of a full layer: by sorted sums, or tiles of W.
 
     Raises
     ------
     ValueError
         If the tensors are not on the processor in float32 or float64, or the kernel has no sorted sums.
     """
-    if x.device.type != "cpu" or layer.strengths.dtype not in (torch.float32, torch.float64):
-        came = f"{layer.inference!r} on {x.device} in {layer.strengths.dtype}"
+    strengths, kernel = particles.strengths, particles.kernel
+    if x.device.type != "cpu" or strengths.dtype not in (torch.float32, torch.float64):
+        came = f"{inference!r} on {x.device} in {strengths.dtype}"
         raise refusal("inference", came, "the processor and float32 or float64", "use inference='dense'")
     rows = x.reshape(-1, x.shape[-1])
-    trained = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in layer.particles().values()))
-    if layer.inference == "weight-free" and trained:
-        if (layer.kernel.profile, layer.kernel.metric, layer.kernel.softening) != ("linear", "l1", 0.0):
+    trained = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in particles.parameters()))
+    if inference == "weight-free" and trained:
+        if (kernel.profile, kernel.metric, kernel.softening) != ("linear", "l1", 0.0):
             wanted = "the linear kernel of l1 distances without softening"
-            raise refusal("inference", f"'weight-free' with {layer.kernel}", wanted, "use inference='dense'")
+            raise refusal("inference", f"'weight-free' with {kernel}", wanted, "use inference='dense'")
         y = 0
-        for h in range(layer.copies):
-            product = _SortedProduct.apply(layer.kernel.scale, layer.places_in[0, h], layer.places_out[0, h], rows)
-            y = y + layer.strengths[0, 0, h] * product
+        for h in range(particles.copies):
+            places = particles.places_in[0, h], particles.places_out[0, h]
+            y = y + strengths[0, 0, h] * _SortedProduct.apply(kernel.scale, *places, rows)
     elif trained:
-        return functional.linear(x, layer.materialize(), layer.bias)  # a gradient of tiles needs all of them
+        return functional.linear(x, particles(), bias)  # a gradient of tiles needs all of them
     else:
-        parts = (layer.places_in[0], layer.places_out[0], layer.strengths[0, 0])
-        core = Full(*_arrays(*parts), layer.kernel)
-        y = torch.from_numpy(np.ascontiguousarray(core.product(rows.detach().numpy(), layer.inference)))
-    if layer.left is not None:
-        y = y + (rows @ layer.right[:, 0].T) @ layer.left[0].T
-    if layer.bias is not None:
-        y = y + layer.bias
-    return y.reshape(*x.shape[:-1], layer.out_features)
+        core = Full(*_arrays(particles.places_in[0], particles.places_out[0], strengths[0, 0]), kernel)
+        y = torch.from_numpy(np.ascontiguousarray(core.product(rows.detach().numpy(), inference)))
+    if particles.left is not None:
+        y = y + (rows @ particles.right[:, 0].T) @ particles.left[0].T
+    if bias is not None:
+        y = y + bias
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 class _SortedProduct(torch.autograd.Function):

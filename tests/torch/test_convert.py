@@ -11,17 +11,7 @@ from torch import nn  # noqa: E402
 
 from dynsim import Kernel  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
-from dynsim.torch import (  # noqa: E402
-    Curve,
-    DynConv2d,
-    DynLinear,
-    Matching,
-    allocate,
-    convert,
-    expectations,
-    list_layers,
-    materialize,
-)
+from dynsim.torch import Curve, Matching, allocate, convert, derived_weight, list_layers, materialize  # noqa: E402
 
 KERNEL = Kernel("gaussian", length=6.0)
 
@@ -55,14 +45,19 @@ def converted():
 
 def test_every_layer_is_in_the_report(converted):
     original, module, report = converted
-    owners = {name for name, part in original.named_modules() if list(part.parameters(recurse=False))}
-    names = {layer.name.replace("in_proj", "").rstrip(".") for layer in report.layers}
-    assert owners <= names and len(report.layers) == len({layer.name for layer in report.layers})
     reasons = {layer.name: layer.reason for layer in report.layers}
-    assert reasons["3"] == "excluded" and "norm" in reasons["1"] and "in another way" in reasons["8"]
-    assert "ConvTranspose1d" in reasons["7"] and reasons["5"] == ""
-    made = {name for name, part in module.named_modules() if isinstance(part, (DynLinear, DynConv2d))}
-    assert made == {layer.name for layer in report.layers if layer.converted} >= {"0", "5", "6.self_attn.in_proj"}
+    assert len(reasons) == len(report.layers)
+    for name, part in original.named_modules():
+        if list(part.parameters(recurse=False)):
+            assert any(other.startswith(name) for other in reasons)
+    assert reasons["3"] == "excluded" and "norm" in reasons["1"]
+    assert reasons["5"] == reasons["8"] == reasons["6.self_attn.in_proj_weight"] == ""
+    for layer in report.layers:
+        part, _, parameter = layer.name.rpartition(".") if "_weight" in layer.name else (layer.name, "", "weight")
+        assert (derived_weight(module.get_submodule(part), parameter) is not None) == layer.converted
+    assert type(module[3]) is nn.Conv2d and isinstance(module[8], Odd)
+    kept = next(layer.reason for layer in report.layers if layer.name == "7")
+    assert "particles would be" in kept  # one channel of three positions
     assert report.parameters == sum(p.numel() for p in module.parameters())
     assert report.parameters_before == sum(p.numel() for p in original.parameters())
     assert all(name in str(report) for name in reasons)
@@ -121,7 +116,7 @@ def test_allocation_is_greedy_and_within_limits():
 
 
 def test_norms_behind_converted_layers_are_corrected():
-    """With inputs as the norms promise, the corrected averages are those that are measured."""
+    """Noise through norms that take the averages of the batch is enough to know what a change does to averages."""
     torch.manual_seed(2)
     module = nn.Sequential(
         nn.Conv2d(4, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 16, 3, bias=False), nn.BatchNorm2d(16)
@@ -136,15 +131,9 @@ def test_norms_behind_converted_layers_are_corrected():
         norm.reset_running_stats()
     module(x)
     module.eval()
-    known = expectations(module)
-    assert set(known) == {"3"}
-    seen = module[:3](x)
-    # the channels are not quite normal and not independent; means agree to a few percent of their size
-    np.testing.assert_allclose(known["3"][1], seen.mean((0, 2, 3)).detach().numpy(), atol=0.05)
-    np.testing.assert_allclose(known["3"][2], seen.var((0, 2, 3)).detach().numpy(), rtol=0.1, atol=0.02)
     plain, _ = convert(module, copies=2, dim=2, steps=10, include=["3"], norms=False)
     made, report = convert(module, copies=2, dim=2, steps=10, include=["3"])
-    assert report.options["norms"] == 1
+    assert report.options["norms"] == 2 and report.options["norms_left"] == []
     outputs = made[:4](x).detach()
     for averages, truth in (("running_mean", outputs.mean((0, 2, 3))), ("running_var", outputs.var((0, 2, 3)))):
         before, after = (float((getattr(m[4], averages) - truth).norm()) for m in (plain, made))
@@ -188,8 +177,10 @@ def test_a_stopped_conversion_leaves_the_rest_as_it_is(options):
 def test_what_cannot_be_done_is_said():
     tied = nn.ModuleDict({"table": nn.Embedding(30, 20), "head": nn.Linear(20, 30, bias=False)})
     tied["head"].weight = tied["table"].weight
-    _, report = convert(tied, copies=1, dim=1, steps=2)
-    assert "shares its weights" in report.layers[0].reason
+    made, report = convert(tied, copies=1, dim=1, steps=2)
+    assert made["head"].parametrizations.weight is made["table"].parametrizations.weight
+    assert len(report.layers) == 1 and report.parameters == sum(p.numel() for p in made.parameters())
+    assert report.parameters_before == 600
     with pytest.raises(TypeError, match=r"expected a Module"):
         convert(3)
     with pytest.raises(ValueError, match="a pattern that matches a layer"):

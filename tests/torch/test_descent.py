@@ -22,11 +22,11 @@ def test_a_step_is_the_nearest_to_the_weights_own(monkeypatch):
     torch.manual_seed(0)
     layer = DynLinear(12, 5, bias=False, copies=2, dim=2, kernel=KERNEL, dtype=torch.float64)
     gradient = torch.randn(5, 12, dtype=torch.float64)
-    state = {name: p.detach().clone() for name, p in layer.named_parameters()}
+    state = {name: p.detach().clone() for name, p in layer.particles.parts().items()}
     before = state["places_out"]
-    (layer.materialize() * gradient).sum().backward()
+    (layer.weight * gradient).sum().backward()
     NaturalDescent(layer, rate=1e-3).step()
-    moved = (layer.places_out.detach() - before)[0]  # (copies, neurons, d)
+    moved = (layer.particles.places_out.detach() - before)[0]  # (copies, neurons, d)
 
     for neuron in range(5):
 
@@ -46,7 +46,7 @@ def test_convolutions_with_low_rank_parts_learn(sets):
     layer = DynConv2d(3, 4, kernel_size=3, copies=2, dim=3, rank=2, kernel=KERNEL, sets=sets)
     optimizer, x = NaturalDescent(layer, rate=0.02, momentum=0.5, refresh=3), torch.randn(8, 3, 6, 6)
     wanted, losses = torch.randn(4, 3, 3, 3), []
-    before = {name: p.detach().clone() for name, p in layer.particles().items()}
+    before = {name: p.detach().clone() for name, p in layer.particles.parts().items()}
     for _ in range(40):
         optimizer.zero_grad()
         loss = (layer(x) - nn.functional.conv2d(x, wanted)).square().mean()
@@ -54,18 +54,18 @@ def test_convolutions_with_low_rank_parts_learn(sets):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.3 * losses[0]
-    assert all(not torch.equal(before[name], p) for name, p in layer.particles().items())
+    assert all(not torch.equal(before[name], p) for name, p in layer.particles.parts().items())
 
 
 def test_a_collective_move_does_not_run_away():
     """Where lambda and both copies nearly cancel, a step changes weights by what descent on them would."""
     torch.manual_seed(2)
     layer = DynLinear(40, 30, bias=False, copies=2, dim=8, kernel=KERNEL)
-    weights = layer.materialize().detach().clone()
+    weights = layer.weight.detach().clone()
     gradient = torch.ones(30, 40)  # all weights shall fall alike: the collective move itself
-    (layer.materialize() * gradient).sum().backward()
+    (layer.weight * gradient).sum().backward()
     NaturalDescent(layer, rate=1e-4).step()
-    change = (layer.materialize().detach() - weights).norm()
+    change = (layer.weight.detach() - weights).norm()
     # Sources, targets and lambdas each make the change: at most three times what one of them would.
     assert 0.5 * 1e-4 * gradient.norm() < change < 3.3 * 1e-4 * gradient.norm()
 
@@ -73,7 +73,7 @@ def test_a_collective_move_does_not_run_away():
 def test_neurons_that_layers_share_have_the_mobility_of_both():
     torch.manual_seed(4)
     first, second = DynLinear(6, 5, copies=2, dim=3, kernel=KERNEL), DynLinear(5, 4, copies=2, dim=3, kernel=KERNEL)
-    second.places_in = first.places_out
+    second.particles.places_in = first.particles.places_out
     both = nn.Sequential(first, second)
     optimizer = NaturalDescent(both, rate=0.005)
     assert len(optimizer.param_groups[0]["params"]) == 5

@@ -74,7 +74,10 @@ def test_half_precision_goes_the_portable_way():
 def test_linear_is_the_core_layer(dtype):
     torch.manual_seed(0)
     ours = DynLinear(6, 4, copies=2, dim=2, kernel=SMOOTH, dtype=dtype)
-    parts = [p.detach().numpy() for p in (ours.places_in[0], ours.places_out[0], ours.strengths[0, 0])]
+    parts = [
+        p.detach().numpy()
+        for p in (ours.particles.places_in[0], ours.particles.places_out[0], ours.particles.strengths[0, 0])
+    ]
     core = layers.Full(*parts, SMOOTH, bias=ours.bias.detach().numpy())
     x = numbers(5, 6, dtype=dtype).requires_grad_()
     y = ours(x)
@@ -82,8 +85,9 @@ def test_linear_is_the_core_layer(dtype):
     signal = numbers(5, 4, seed=1, dtype=dtype)
     y.backward(signal)
     np.testing.assert_allclose(x.grad.numpy(), core.backward(signal.numpy()), atol=1e-6)
-    pairs = [(ours.places_in.grad[0], core.places_in), (ours.places_out.grad[0], core.places_out)]
-    for grad, parameter in [*pairs, (ours.strengths.grad[0, 0], core.strengths), (ours.bias.grad, core.bias)]:
+    own = ours.particles
+    pairs = [(own.places_in.grad[0], core.places_in), (own.places_out.grad[0], core.places_out)]
+    for grad, parameter in [*pairs, (own.strengths.grad[0, 0], core.strengths), (ours.bias.grad, core.bias)]:
         np.testing.assert_allclose(grad.numpy(), parameter.gradient, atol=1e-5 if dtype == torch.float32 else 1e-12)
 
 
@@ -95,7 +99,7 @@ def test_weight_free_answers_and_gradients_are_the_dense_ones():
         torch.manual_seed(2)
         layer = DynLinear(6, 4, copies=2, dim=2, kernel=SORTABLE, rank=1, dtype=torch.float64, inference=inference)
         with torch.no_grad():
-            layer.right.normal_()
+            layer.particles.right.normal_()
             silent = layer(x)
         y = layer(x)
         torch.testing.assert_close(silent, y.detach(), rtol=0, atol=1e-12)
@@ -114,16 +118,16 @@ def test_weight_free_answers_and_gradients_are_the_dense_ones():
 def test_conv_is_the_core_layer(sets):
     torch.manual_seed(3)
     ours = DynConv2d(2, 4, kernel_size=3, copies=2, dim=2, kernel=SMOOTH, sets=sets, dtype=torch.float64)
-    parts = [p.detach().numpy() for p in (ours.places_in, ours.places_out, ours.strengths)]
+    parts = [p.detach().numpy() for p in ours.particles.parts().values()]
     core = layers.Conv(*parts, SMOOTH, bias=ours.bias.detach().numpy(), sets=sets)
-    np.testing.assert_allclose(ours.materialize().detach().numpy(), core.materialize(), atol=1e-14)
+    np.testing.assert_allclose(ours.weight.detach().numpy(), core.materialize(), atol=1e-14)
     x, signal = numbers(2, 2, 5, 6), numbers(2, 4, 3, 4, seed=1)
     y = ours(x)
     np.testing.assert_allclose(y.detach().numpy(), core.forward(x.numpy(), training=True), atol=1e-6)
     y.backward(signal)
     core.backward(signal.numpy())
     for name in ("places_in", "places_out", "strengths"):
-        np.testing.assert_allclose(getattr(ours, name).grad.numpy(), getattr(core, name).gradient, atol=1e-11)
+        np.testing.assert_allclose(getattr(ours.particles, name).grad.numpy(), getattr(core, name).gradient, atol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,7 @@ def test_every_convolution_is_the_ordinary_one_with_its_weights(options):
     torch.manual_seed(4)
     layer = DynConv2d(4, 8, kernel_size=(3, 2), copies=2, dim=2, kernel=SMOOTH, **options)
     ordinary = torch.nn.Conv2d(4, 8, (3, 2), **options)
-    weights = layer.materialize()
+    weights = layer.weight.detach()
     assert weights.shape == ordinary.weight.shape
     with torch.no_grad():
         ordinary.weight.copy_(weights)
@@ -153,34 +157,31 @@ def test_every_convolution_is_the_ordinary_one_with_its_weights(options):
 def test_embedding_makes_the_rows_that_are_asked_for():
     torch.manual_seed(5)
     layer = DynEmbedding(9, 4, padding_idx=-1, copies=2, dim=2, kernel=SMOOTH, rank=1)
-    table, tokens = layer.materialize(), torch.tensor([[3, 8], [3, 0]])
+    table, tokens = layer.weight, torch.tensor([[3, 8], [3, 0]])
     torch.testing.assert_close(layer(tokens), table[tokens])
     assert bool((table[8] == 0).all()) and bool((table[:8] != 0).all())
     layer(tokens).sum().backward()
-    moved = layer.places_out.grad.abs().sum((0, 1, 3)) > 0
+    moved = layer.particles.places_out.grad.abs().sum((0, 1, 3)) > 0
     assert moved.tolist() == [k in (0, 3) for k in range(9)]
 
 
 @pytest.mark.parametrize("options", [{}, {"kdim": 4, "vdim": 6, "bias": False, "batch_first": True}])
 def test_attention_is_the_ordinary_one_with_its_weights(options):
     torch.manual_seed(6)
-    ordinary = torch.nn.MultiheadAttention(8, 2, **options)
+    layer = DynMultiheadAttention(8, 2, copies=2, dim=2, kernel=SMOOTH, **options)
+    plain = materialize(layer)
+    assert type(plain) is torch.nn.MultiheadAttention and set(plain.state_dict()) == set(
+        torch.nn.MultiheadAttention(8, 2, **options).state_dict()
+    )
     query, key, value = (torch.randn(5, 3, size) for size in (8, options.get("kdim", 8), options.get("vdim", 8)))
-    split = DynMultiheadAttention.from_ordinary(ordinary)
     mask = torch.zeros(3, 3, dtype=torch.bool).triu(1) if options else torch.zeros(5, 5, dtype=torch.bool).triu(1)
     for arguments in ({}, {"need_weights": False}, {"attn_mask": mask, "average_attn_weights": False}):
-        for one, other in zip(
-            split(query, key, value, **arguments), ordinary(query, key, value, **arguments), strict=True
-        ):
+        answers = [net(query, key, value, **arguments) for net in (layer, plain)]
+        for one, other in zip(*answers, strict=True):
             assert (one is None) == (other is None)
             if one is not None:
                 torch.testing.assert_close(one, other)
-    layer = DynMultiheadAttention(8, 2, copies=2, dim=2, kernel=SMOOTH, **options)
-    y, _ = layer(query, key, value)
-    assert y.shape == query.shape
-    plain = materialize(layer)
-    torch.testing.assert_close(plain(query, key, value)[0], y)
-    y.sum().backward()
+    layer(query, key, value)[0].sum().backward()
     assert all(p.grad is not None for p in layer.parameters())
     with pytest.raises(ValueError, match="divisor"):
         DynMultiheadAttention(8, 3)
@@ -188,7 +189,7 @@ def test_attention_is_the_ordinary_one_with_its_weights(options):
 
 def test_a_state_dict_goes_there_and_back_and_neighbours_share():
     first, second = DynLinear(4, 5, copies=2, dim=2, kernel=SMOOTH), DynLinear(5, 3, copies=2, dim=2, kernel=SMOOTH)
-    second.places_in = first.places_out
+    second.particles.places_in = first.particles.places_out
     row = torch.nn.Sequential(first, second)
     assert len(list(row.parameters())) == 7  # eight, one of them shared
     other = torch.nn.Sequential(

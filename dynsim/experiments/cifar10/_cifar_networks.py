@@ -14,17 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from dynsim.learning import Target, Targets, gauss_newton, singular_factors
-from dynsim.torch import (
-    Curve,
-    DerivedWeights,
-    Matching,
-    allocate,
-    correct_averages,
-    expectations,
-    list_layers,
-    load_weights,
-    replace_layer,
-)
+from dynsim.torch import Curve, DerivedWeights, Matching, allocate, correct_norms, derive, list_layers, load_weights
 
 STEPS = 20  # of Gauss-Newton, where a layer is matched
 
@@ -85,21 +75,20 @@ def load_resnet20(path):
     return load_weights(ResNet(3), path).eval()
 
 
-class LowRankConv2d(DerivedWeights):
-    """A convolution of weights W[o, i, r, c] = sum_q left[r, o, q] right[q, c, i]."""
+class LowRank(DerivedWeights):
+    """The weight of a convolution as W[o, i, r, c] = sum_q left[r, o, q] right[q, c, i]."""
 
-    def __init__(self, conv, weights, rank, moments=None):
+    def __init__(self, layout, weights, rank, moments=None):
         super().__init__()
-        self.shape = weights.shape  # (rows, columns, out, in)
+        self.layout = layout
         x = list(singular_factors(weights, rank))
         if moments is not None:
             scale = 1 / Targets([Target(None, weights, moments=moments)]).square(weights.ravel(), weights.ravel())
             target = Target(None, weights, factors=(0, 1), scale=np.float32(scale), moments=moments)
             x, _ = gauss_newton(Targets([target]), x, steps=STEPS)
         self.left, self.right = (nn.Parameter(torch.from_numpy(np.ascontiguousarray(part))) for part in x)
-        self.bias, self.options = conv.bias, (conv.stride, conv.padding, conv.dilation)
 
-    def particles(self):
+    def parts(self):
         """The factors, which fine-tuning moves as it moves places."""
         return {"left": self.left, "right": self.right}
 
@@ -109,15 +98,11 @@ class LowRankConv2d(DerivedWeights):
 
     def least_squares(self):
         """The weights as a problem in both factors."""
-        return Targets([Target(None, np.broadcast_to(np.float32(0), self.shape), factors=(0, 1))])
+        return Targets([Target(None, np.broadcast_to(np.float32(0), self.layout.sets), factors=(0, 1))])
 
-    def materialize(self):
-        """The weights (out, in, rows, columns)."""
-        return torch.einsum("toq,qsi->oits", self.left, self.right)
-
-    def forward(self, x):
-        """The convolution."""
-        return functional.conv2d(x, self.materialize(), self.bias, *self.options)
+    def forward(self):
+        """The weight (out, in, rows, columns)."""
+        return self.layout.from_sets(torch.einsum("toq,qsi->tsoi", self.left, self.right))
 
 
 def low_rank(module, budget, include, data=None):
@@ -131,21 +116,17 @@ def low_rank(module, budget, include, data=None):
     for curve in curves:
         curve.gain = 1.0  # the truncated SVD itself
     ranks = allocate(curves, budget)
-    matching = None if data is None else Matching(copy.deepcopy(original).eval(), module.eval(), batches=data)
-    known, floats = expectations(module) if data is None else {}, 0
+    matching, floats = None if data is None else Matching(original, module, batches=data), 0
     for entry, curve, rank in zip(entries, curves, ranks, strict=True):
         floats += curve.floats(rank)
         if curve.kept(rank):
             continue
         target, moments = (entry.weights, None) if matching is None else matching.target(entry)
-        new = LowRankConv2d(entry.module, target, rank, moments)
-        if entry.name in known:
-            norm, mean, variance = known[entry.name]
-            old, made = (np.asarray(w.detach()) for w in (entry.module.weight, new.materialize()))
-            correct_averages(norm, old=old, new=made, mean=mean, variance=variance)
-        replace_layer(module, entry.name, layer=new)
+        derive(*entry.owners[0], LowRank(entry.layout, target, rank, moments))
     if matching is not None:
         matching.correct_averages()
+    else:
+        correct_norms(original, module)
     return module, floats / sum(entry.size for entry in entries)
 
 
@@ -156,7 +137,7 @@ def rounded(module, include, bits):
     with torch.no_grad():
         for entry in list_layers(module, include=include):
             if not entry.reason:
-                weight = entry.module.weight
+                weight = entry.parameter
                 scale = weight.abs().amax((1, 2, 3), keepdim=True) / levels
                 weight.copy_((weight / scale).round() * scale)
     return module

@@ -1,0 +1,98 @@
+"""Batches of inputs as people have them, and the answers of networks: tensors, tuples, tables, dataclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+
+from dynsim._check import refusal
+
+SCORES = ("logits", "last_hidden_state")  # of tables, as HuggingFace's networks answer
+
+
+def inputs_of(batch):
+    """What a network is called with: a table's entries by name, the first of a tuple, or the tensor itself."""
+    if isinstance(batch, (tuple, list)):
+        if not batch:
+            raise refusal("data", "an empty tuple as a batch", "inputs, alone or as the first of a tuple")
+        batch = batch[0]
+    if not isinstance(batch, (Tensor, Mapping)):
+        raise refusal("data", f"a batch that is a {type(batch).__name__}", "a tensor, a tuple or a table of tensors")
+    return batch
+
+
+def send(net: nn.Module, batch):
+    """The answer of a network to a batch.
+
+    Examples
+    --------
+    >>> send(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
+    torch.Size([4, 2])
+    """
+    inputs = inputs_of(batch)
+    return net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
+
+
+def scores_of(answer) -> Tensor:
+    """The scores in what a network answers: it, the first tensor of a tuple, or the logits of a table or dataclass."""
+    if isinstance(answer, Tensor):
+        return answer
+    for name in SCORES:
+        found = answer.get(name) if isinstance(answer, Mapping) else getattr(answer, name, None)
+        if isinstance(found, Tensor):
+            return found
+    for found in tensors_in(answer):
+        if found.is_floating_point():
+            return found
+    raise refusal("module", f"an answer that is a {type(answer).__name__}", "a tensor, or tensors in a tuple or table")
+
+
+def tensors_in(value) -> Iterator[Tensor]:
+    """All tensors of a nested batch or answer, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors_in(part)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            yield from tensors_in(getattr(value, name))
+
+
+def length_of(batch) -> int:
+    """How many inputs a batch holds.
+
+    Examples
+    --------
+    >>> length_of((torch.zeros(5, 3), torch.zeros(5)))
+    5
+    """
+    first = next(tensors_in(inputs_of(batch)), None)
+    if first is None or not first.dim():
+        raise refusal("data", "a batch without tensors", "tensors whose first axis counts the inputs")
+    return len(first)
+
+
+def moved(value, device):
+    """The same batch on another device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {name: moved(part, device) for name, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(moved(part, device) for part in value)
+    return value
+
+
+def parts_of(batch):
+    """(inputs, labels or None, scores or None) of a batch of training: a tuple of two or three, or a table."""
+    if isinstance(batch, Mapping):
+        inputs = {name: value for name, value in batch.items() if name not in ("labels", "scores")}
+        return inputs, batch.get("labels"), batch.get("scores")
+    if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:
+        raise refusal("loader", f"a batch that is a {type(batch).__name__}", "(inputs, labels), with scores or without")
+    return (inputs_of(batch), *[*batch[1:], None, None][:2])
