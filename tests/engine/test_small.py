@@ -22,7 +22,7 @@ def system(delay, activation="identity", kernel=None, **options):
     shapes = {"A": (2, 2), "B": (2, 3), "C": (2, 3), "D": (3, 2), "E": (3, 2), "F": (6, 3, 3)}
     operators = {name: 0.15 * generator.standard_normal(shape) for name, shape in shapes.items()}
     groups, strengths = [0, 0, 1, 1, 2, 2], generator.standard_normal((2, 3, 3))
-    strengths[:, 0, 1] = 0.0
+    strengths[:, 0, 1], strengths[:, 1, 2] = 0.0, (1.0, 2.0)  # none, and whole numbers
     values = generator.standard_normal((3, 6, 2))
     given = {"drive": ([0.2, 0.5, 1.0], values), "clamped": {2: values[0, :2]}, **options}
     kernel, operators = kernel or Kernel("inverse", softening=0.4), Operators(**operators, activation=activation)
