@@ -22,7 +22,7 @@ def system(delay, activation="identity", kernel=None, **options):
     shapes = {"A": (2, 2), "B": (2, 3), "C": (2, 3), "D": (3, 2), "E": (3, 2), "F": (6, 3, 3)}
     operators = {name: 0.15 * generator.standard_normal(shape) for name, shape in shapes.items()}
     groups, strengths = [0, 0, 1, 1, 2, 2], generator.standard_normal((2, 3, 3))
-    strengths[:, 0, 1], strengths[:, 1, 2] = 0.0, (1.0, 2.0)  # none, and whole numbers
+    strengths[:, 0, 1] = 0.0
     values = generator.standard_normal((3, 6, 2))
     given = {"drive": ([0.2, 0.5, 1.0], values), "clamped": {2: values[0, :2]}, **options}
     kernel, operators = kernel or Kernel("inverse", softening=0.4), Operators(**operators, activation=activation)
@@ -51,6 +51,15 @@ def test_the_same_as_array_by_array(monkeypatch, delay, activation, options):
     # Rounding of sums of 6, through some 100 stages of a motion of rate about 1.
     for name in ("t", "q", "R", "E"):
         np.testing.assert_allclose(getattr(ours, name), getattr(other, name), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("strength", [1.0, 2.0, -0.7])
+def test_strengths_that_agree(monkeypatch, strength):
+    run = system(0.3)
+    run = run.replace(strengths=np.broadcast_to([[[strength]], [[0.4]]], run.strengths.shape))  # one for each copy
+    ours = solve(run, (0.0, 0.7), method="rk4", dt=0.1)
+    monkeypatch.setattr(_machine, "is_small", lambda system, memory: False)
+    np.testing.assert_allclose(ours.R, solve(run, (0.0, 0.7), method="rk4", dt=0.1).R, rtol=0, atol=1e-11)
 
 
 # Without softening, as in tests/kernels: their loops are compiled once.
