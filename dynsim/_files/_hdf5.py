@@ -174,7 +174,7 @@ def open_hdf5(path, mode="r"):
 
 
 def _expect_heaps(path):
-    """Refuse a heap of texts in which HDF5 would go round for ever: by a free piece of no length it never gets on.
+    """Refuse a heap of texts in which HDF5 would go round for ever: where a piece has no length, or more than is left.
 
     Refused, too, is the text of an attribute that claims to be longer than the file: HDF5 takes memory for it first.
     A heap begins with a signature and its size and holds pieces, each with its number (0 if it is free) and length.
@@ -201,6 +201,8 @@ def _expect_heaps(path):
                     if number == length == 0:
                         raise damaged(path, f"{where} has no end")
                     place += 16 + -(-length // 8) * 8 if number else length
+                    if place > start + size:
+                        raise damaged(path, f"{where} has a piece of {length:,} bytes")
                 start = content.find(HEAP, start + 1)
 
 

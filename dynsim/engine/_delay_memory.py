@@ -14,6 +14,7 @@ from numba import njit
 
 from dynsim._check import as_array, describe, refusal
 
+from ._breaking_points import merged_within
 from ._failure import Misbehaved
 from ._interpolation import lagrange, lobatto
 
@@ -218,7 +219,7 @@ def as_history(history, system, t0):
         )
     if dense(dense.t_max).shape != system.q.shape:
         raise refusal("history", f"places {dense(dense.t_max).shape}", f"{system.q.shape}, the system's")
-    slack = 1e-9 * max(system.delay, abs(t0))
+    slack = merged_within(t0, 0, system.delay)
     if dense.t_min > t0 - system.delay + slack or dense.t_max < t0 - slack:
         raise refusal(
             "history",

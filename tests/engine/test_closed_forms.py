@@ -52,6 +52,7 @@ def test_network_of_layers_is_a_system(activation):
     q = generator.uniform(-1, 1, (H, len(groups), d))
     strengths = np.zeros((H, len(sizes), len(sizes)))
     strengths[:, np.arange(layers), np.arange(1, len(sizes))] = generator.standard_normal((H, layers)) / 3
+    strengths[:2, 0, 1] = 1.0, 2.0  # whole numbers count, too
     drive = 0.1 * generator.standard_normal((len(groups), 2))
     x = generator.standard_normal((sizes[0], 2))
     act = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "identity": lambda z: z}[activation]

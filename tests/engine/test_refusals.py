@@ -130,6 +130,10 @@ def test_an_earlier_solution_must_fit_as_history():
     dense = solve(system, (0.0, 1.0), dense_output=True)
     with pytest.raises(ValueError, match="covers one delay"):
         solve(system, (2.0, 3.0), history=dense)
+    late = solve(system, (1e6, 1e6 + 1.0), dense_output=True, method="rk4", dt=0.25)
+    assert solve(system, (1e6 + 1.0 + 1e-10, 1e6 + 2.0), history=late, method="rk4", dt=0.25).success  # a rounding
+    with pytest.raises(ValueError, match="covers one delay"):
+        solve(system, (1e6 + 1.0 + 1e-6, 1e6 + 2.0), history=late, method="rk4", dt=0.25)
     with pytest.raises(ValueError, match="history: got places"):
         solve(System(Q[:2], delay=0.5), (1.0, 2.0), history=dense)
     for t in (-0.1, 1.1, NAN):

@@ -53,6 +53,15 @@ def test_the_same_as_array_by_array(monkeypatch, delay, activation, options):
         np.testing.assert_allclose(getattr(ours, name), getattr(other, name), rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("strength", [1.0, 2.0, -0.7])
+def test_strengths_that_agree(monkeypatch, strength):
+    run = system(0.3)
+    run = run.replace(strengths=np.broadcast_to([[[strength]], [[0.4]]], run.strengths.shape))  # one for each copy
+    ours = solve(run, (0.0, 0.7), method="rk4", dt=0.1)
+    monkeypatch.setattr(_machine, "is_small", lambda system, memory: False)
+    np.testing.assert_allclose(ours.R, solve(run, (0.0, 0.7), method="rk4", dt=0.1).R, rtol=0, atol=1e-11)
+
+
 # Without softening, as in tests/kernels: their loops are compiled once.
 @pytest.mark.parametrize(("profile", "metric"), [(p, m) for p in PROFILES for m in METRICS] + [("c/r", "l2")])
 def test_every_kernel(monkeypatch, profile, metric):

@@ -102,6 +102,16 @@ def test_a_step_cut_short_hardly_changes_the_length(error, longer):
     assert steps.numbers[0] == pytest.approx(expected, rel=1e-13) and (expected > 1) == longer
 
 
+def test_a_step_cut_short_behind_a_refused_one_keeps_the_length():
+    steps = AdaptiveSteps(2.0, 4)
+    step_refused(steps.numbers, 1e9, steps.k)
+    length = steps.numbers[0]
+    end = step_end(True, steps.numbers, 0.0, 0.3 * length)
+    step_accepted(True, steps.numbers, 1e-8, steps.k, end)
+    # After a refusal nothing grows: its own length may stay, and so may the longer one that was not tried.
+    assert steps.numbers[0] == length
+
+
 def test_fixed_steps_are_counted():
     steps, times = FixedSteps(0.1, 3.0), [3.0]
     for stop in (3.25, 3.25, 3.25, 3.5, 3.5, 3.5):

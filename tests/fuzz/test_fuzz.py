@@ -16,7 +16,7 @@ KEPT = [
     ("converted", 0, 1039), ("converted", 0, 1520), ("converted", 0, 1819), ("program", 0, 882),
     ("trajectory", 0, 8580), ("model", 0, 4487), ("model", 0, 9869),
     ("metrics", 0, 2818), ("metrics", 0, 6575), ("metrics", 0, 8122), ("recipe", 0, 4596), ("recipe", 0, 5688),
-    ("program", 0, 6849), ("program", 0, 9800),
+    ("program", 0, 6849), ("program", 0, 9800), ("checkpoint", 0, 11779),
 ]  # fmt: skip
 
 

@@ -285,6 +285,16 @@ def test_constants_of_a_power_do_not_overflow_alone(text, length, r, value):
         assert np.isfinite(pair_force(kernel, *places, np.ones(1, np.float32), np.ones(1, np.float32))).all()
 
 
+@pytest.mark.parametrize(
+    "nested",
+    [lambda n: "-" * n + "r", lambda n: "+" * n + "r", lambda n: "r" + "+1" * n, lambda n: "abs(" * n + "r" + ")" * n],
+)
+def test_so_many_levels_and_no_more(nested):
+    assert np.isfinite(Kernel(nested(39)).value(2.0))
+    with pytest.raises(ValueError, match="nested too deeply; expected at most 40 levels"):
+        Kernel(nested(40))
+
+
 def test_powers_of_powers_are_refused_and_nested_functions_are_read_at_once():
     nested = "r"
     for _ in range(4):

@@ -62,13 +62,17 @@ def test_the_second_half_is_what_targets_do_to_sources():
     weights = np.random.default_rng(6).normal(size=(2, 2, 9, 9))
     weights[[0, 1], [0, 1]] = 0
     x = fit_start(Kernel("1 - r ** 2"), weights, copies=3, dim=3, halves=2, generator=np.random.default_rng(7))
-    halves = [relation(Kernel("1 - r ** 2"), *x[:3]), relation(Kernel("1 - r ** 2"), *x[3:]).swapaxes(0, 1)]
     rest = weights
-    for made in halves:
+    for half in (x[:3], x[3:]):  # each as above the SVD, the second of what the first leaves
+        made = relation(Kernel("1 - r ** 2"), *half)
+        left, right = singular_factors(np.ascontiguousarray(rest), 9)
+        svd = np.einsum("tor,rsi->tsoi", left, right)
         centred = [a - a.mean(2, keepdims=True) - a.mean(3, keepdims=True) + a.mean((2, 3), keepdims=True)
-                   for a in (made, rest)]  # fmt: skip
-        assert np.vdot(*centred) > 0.3 * np.linalg.norm(centred[0]) * np.linalg.norm(centred[1])
-        rest = rest - made
+                   for a in (made, svd)]  # fmt: skip
+        factor = np.vdot(*centred) / np.vdot(centred[1], centred[1])
+        np.testing.assert_allclose(centred[0], factor * centred[1], atol=1e-9)
+        assert factor > 0
+        rest = (rest - made).swapaxes(0, 1)
 
 
 @pytest.mark.parametrize("halves", [1, 2])

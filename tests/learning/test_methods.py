@@ -8,7 +8,7 @@ import dynsim
 from dynsim.errors import FileError
 from dynsim.kernels import Kernel
 from dynsim.layers import softmax_cross_entropy
-from dynsim.learning import Augment, fit, fit_weights, train
+from dynsim.learning import Augment, Quantiser, _training, fit, fit_weights, train
 from dynsim.models import mlp
 
 WIDTHS = (64, 24, 10)
@@ -72,6 +72,9 @@ def test_a_few_images_correct_the_norms(trained, digits):
 
 
 def test_fit_refuses_other_networks(trained):
+    for networks, name in (((3, trained), "model"), ((trained, [trained]), "reference")):
+        with pytest.raises(TypeError, match=f"{name}: got .*expected a Model"):
+            fit(*networks)
     with pytest.raises(ValueError, match="expected a model in DyN form"):
         fit(trained, trained)
     with pytest.raises(ValueError, match=r"got weights \(24, 64\)"):
@@ -171,6 +174,24 @@ def test_a_training_that_fails_at_once_leaves_what_it_began_from(digits, tmp_pat
     train(dynsim.load_model(best), digits, progress=lambda *_, **__: aside.append(checkpoint.exists()), **options)
     assert not aside[0] and aside[-1]  # the earlier one is not gone on from if this one is killed
     assert {path.name for path in tmp_path.iterdir()} == set(before)
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_every_epoch_of_alternating_fits_as_many_steps_as_it_is_told(digits, steps, monkeypatch):
+    told, fitted = [], _training.fit
+    monkeypatch.setattr(_training, "fit", lambda *a, **options: (told.append(options["steps"]), fitted(*a, steps=1))[1])
+    model = mlp(WIDTHS, copies=2, dim=3)
+    train(model, digits, method="alternating", fit_steps=steps, epochs=2, batch=400, seed=1)
+    assert told == [steps or _training.FIT_STEPS["alternating"]] * 2
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5])
+def test_a_grid_lies_evenly_around_the_mean(bits):
+    quantiser = Quantiser(mlp((30, 20), copies=2, dim=3, seed=1), bits)
+    for exact, (low, step) in zip(quantiser.exact, quantiser.grids, strict=True):
+        high = low + (2**bits - 1) * step
+        assert (low + high) / 2 == pytest.approx(exact.mean(), abs=1e-6 * float(high - low))
+        assert low < exact.mean() - 2 * exact.std() < exact.mean() + 2 * exact.std() < high
 
 
 def test_augmented_images():

@@ -369,6 +369,20 @@ def test_a_heap_of_texts_without_an_end_is_refused(tmp_path):
             dynsim.load_model(path)
 
 
+@pytest.mark.parametrize("number", [0, 1, 65535])
+@pytest.mark.parametrize("length", [2**12, 2**63, 2**64 - 1])
+def test_a_heap_of_texts_with_a_piece_larger_than_itself_is_refused(number, length, tmp_path):
+    """Rounded up to whole words, the largest lengths are none at all, and HDF5 would go round for ever."""
+    path = model(tmp_path / "model.h5")
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    first = heap + 16
+    raw[first : first + 2], raw[first + 8 : first + 16] = number.to_bytes(2, "little"), length.to_bytes(8, "little")
+    path.write_bytes(raw)
+    with pytest.raises(FileError, match=f"heap of texts at byte {heap} has a piece of {length:,} bytes"):
+        dynsim.load_model(path)
+
+
 def test_a_heap_of_texts_larger_than_its_file_is_refused(tmp_path):
     """HDF5 would take memory for it, whatever it claims."""
     path = model(tmp_path / "model.h5")

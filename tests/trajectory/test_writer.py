@@ -1,5 +1,8 @@
 """What the writer takes, what it refuses, and that the reader gives it back."""
 
+import errno
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -254,3 +257,24 @@ def test_a_file_that_grows_takes_little_more_room_than_its_frames(tmp_path):
         writer.write(0, 0.0, np.ones((3, 2)))
         writer.flush()
         assert (tmp_path / "run.h5").stat().st_size < 2**20
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system allocates no room ahead")
+def test_room_is_allocated_before_frames_are_written(tmp_path, monkeypatch):
+    """A file that HDF5 cannot finish writing is lost, so a full disk is noticed before HDF5 writes."""
+    places, full = np.arange(1e4).reshape(5000, 2), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def allocate(handle, begin, length):
+        raise full
+
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=5000, dimension=2, buffer=1) as writer:
+        writer.write(0, 0.0, places)
+        monkeypatch.setattr(os, "posix_fallocate", allocate)
+        step = 1
+        with pytest.raises(OSError, match="No space left"):
+            for step in range(1, 200):
+                writer.write(step, float(step), places)
+    assert 1 < step <= 64  # a chunk of frames had been allocated
+    with Trajectory(tmp_path / "run.h5") as trajectory:
+        assert trajectory.frames == step
+        np.testing.assert_array_equal(trajectory.q[...], np.broadcast_to(places, (step, 5000, 2)))
