@@ -56,7 +56,7 @@ READERS = {
                                    "observables/energy", "parameters"]),
     "model": (make_model, dynsim.load_model, ["arrays/1.places_in", "arrays"]),
     "checkpoint": (make_checkpoint, load_checkpoint, ["arrays/0", "state", "arrays"]),
-    "converted": (make_converted, load_converted, ["layers", "program", "arrays"]),
+    "converted": (make_converted, load_converted, ["weights", "program", "arrays"]),
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def send(net: nn.Module, batch):
 
     Examples
     --------
+    >>> import torch
     >>> send(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
     torch.Size([4, 2])
     """
@@ -68,6 +69,7 @@ def length_of(batch) -> int:
 
     Examples
     --------
+    >>> import torch
     >>> length_of((torch.zeros(5, 3), torch.zeros(5)))
     5
     """

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dynsim._check import refusal
+from dynsim._check import as_choice, refusal
 from dynsim._files import (
     Stored,
     attribute,
@@ -31,6 +31,7 @@ from dynsim._files import (
 )
 from dynsim.errors import DataError
 from dynsim.kernels import Kernel
+from dynsim.layers import SETS
 from dynsim.learning import FittedWeights
 
 from ._conversion_report import Report
@@ -115,7 +116,7 @@ def save_converted(module: nn.Module, path: str | Path, *, source: dict, report:
             raise refusal("module", f"a {type(derived).__name__} as {place}.{name}", "weights of particles only")
         layout = derived.layout
         entry = {"owners": [], "kernel": derived.kernel.to_dict(), "sets": derived.sets, "padding": derived.padding}
-        entry |= {"shape": layout.shape, "outputs": layout.outputs, "inputs": layout.inputs}
+        entry |= {"outputs": layout.outputs, "inputs": layout.inputs}
         found.setdefault(id(derived), entry)["owners"].append([place, name])
     with replacing_hdf5(path) as file:
         file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
@@ -184,13 +185,12 @@ def _derive(module, entry, arrays):
     """Let a weight of the architecture follow from particles of the sizes that a file has."""
     (place, name), *rest = entry["owners"]
     part, kernel = module.get_submodule(place), Kernel.from_dict(entry["kernel"])
-    prefix = ".".join(word for word in (place, "parametrizations", name, "0") if word)
-    layout = WeightLayout(tuple(entry["shape"]), entry["outputs"], entry["inputs"])
-    parts = [arrays.get(f"{prefix}.{part}") for part in PARTS]
-    fitted = FittedWeights(*parts, 0.0)
-    options = {"sets": entry["sets"], "padding": entry["padding"]}
-    made = Particles.fitted(layout, fitted, kernel, getattr(part, name), row=arrays.get(f"{prefix}.row"), **options)
-    derive(part, name, made)
+    weight, prefix = part._parameters[name], ".".join(filter(None, (place, "parametrizations", name, "0")))
+    layout = WeightLayout(tuple(weight.shape), entry["outputs"], entry["inputs"])
+    parts = [arrays.get(f"{prefix}.{one}") for one in PARTS]
+    options = {"sets": as_choice(entry["sets"], SETS, "sets"), "padding": entry["padding"]}
+    options["row"] = arrays.get(f"{prefix}.row")
+    derive(part, name, Particles.fitted(layout, FittedWeights(*parts, 0.0), kernel, weight, **options))
     for other, parameter in rest:
         share(module.get_submodule(other), parameter, part, name)
 

@@ -73,21 +73,18 @@ class Particles(DerivedWeights):
         Of a low-rank part beside the particles; 0 is without.
     sets : {"half", "full"}
     padding : int, optional
-        Row of the weight that is not made of particles: that of an embedding's `padding_idx`.
-    row : Tensor (m,), optional
-        Its numbers; 0 without.
+        Row of the weight that is 0 and not made of particles: that of an embedding's `padding_idx`.
     device, dtype : optional
     """
 
     def __init__(
         self, layout: WeightLayout, *, copies: int = 2, dim: int = 8, kernel: Kernel | None = None, rank: int = 0,
-        sets: str = "half", padding: int | None = None, row: Tensor | None = None, device=None, dtype=None,
+        sets: str = "half", padding: int | None = None, device=None, dtype=None,
     ):  # fmt: skip
         super().__init__()
-        self.layout, self.kernel = layout, as_instance(kernel or Kernel(), Kernel, "kernel")
-        self.sets, rank = as_choice(sets, SETS, "sets"), as_count(rank, "rank", 0)
+        kernel = as_instance(kernel or Kernel(), Kernel, "kernel")
         copies, dim = as_count(copies, "copies"), as_count(dim, "dim")
-        like = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        as_choice(sets, SETS, "sets"), as_count(rank, "rank", 0)
         t, s, n, m = layout.sets
         # drawn from torch's generator, so that torch.manual_seed sets them as in every module
         generator = np.random.default_rng(torch.randint(2**62, ()).item())
@@ -95,31 +92,35 @@ class Particles(DerivedWeights):
         for rows, columns in ((t, s), (s, t))[: 1 if sets == "half" else 2]:
             sources = random_places(generator, columns, copies, m, dim, dtype=np.float64)
             targets = random_places(generator, rows, copies, n, dim, dtype=np.float64)
-            drawn.append((sources, targets, start_strengths(self.kernel, sources, targets)))
-        arrays = drawn[0] if sets == "half" else [np.stack(parts) for parts in zip(*drawn, strict=True)]
-        for name, array in zip(PARTS[:3], arrays, strict=True):
-            setattr(self, name, nn.Parameter(torch.as_tensor(array, **like)))
-        left = right = None
-        if rank:
-            left = nn.Parameter(torch.randn(t, n, rank, **like) / rank**0.5)
-            right = nn.Parameter(torch.zeros(rank, s, m, **like))
-        self.register_parameter("left", left)
-        self.register_parameter("right", right)
-        self.padding = padding
-        self.register_buffer("row", None if row is None else row.detach().clone().to(**like))
-        self.made = None
+            drawn.append((sources, targets, start_strengths(kernel, sources, targets)))
+        parts = list(drawn[0]) if sets == "half" else [np.stack(pair) for pair in zip(*drawn, strict=True)]
+        factors = [torch.randn(t, n, rank) / rank**0.5, torch.zeros(rank, s, m)] if rank else [None, None]
+        like = {"dtype": dtype or torch.get_default_dtype(), "device": device}
+        self._hold(layout, kernel, [*parts, *factors], sets, padding, like)
 
     @classmethod
-    def fitted(cls, layout, found: FittedWeights, kernel, weight, *, sets="half", padding=None, row=None):
-        """What was fitted to a weight, in its dtype, on its device; it learns if the weight does."""
-        like = {"device": weight.device, "dtype": weight.dtype}
-        # the smallest, which are replaced
-        self = cls(layout, copies=1, dim=1, kernel=kernel, sets=sets, padding=padding, row=row, **like)
-        arrays = (found.sources, found.targets, found.strengths, found.left, found.right)
-        for name, array in zip(PARTS, arrays, strict=True):
-            part = None if array is None else torch.as_tensor(array).to(**like).clone()
-            setattr(self, name, part if part is None else nn.Parameter(part, weight.requires_grad))
+    def fitted(
+        cls, layout: WeightLayout, found: FittedWeights, kernel: Kernel, weight: Tensor, *, sets: str = "half",
+        padding: int | None = None, row: Tensor | None = None,
+    ) -> Particles:  # fmt: skip
+        """What was fitted to a weight, in its dtype, on its device; it learns if the weight does.
+
+        `row` has the numbers of the row `padding`, None if they are 0. Raises ValueError where shapes do not fit.
+        """
+        self = cls.__new__(cls)
+        DerivedWeights.__init__(self)
+        parts = [found.sources, found.targets, found.strengths, found.left, found.right]
+        _expect_shapes(layout.sets, sets, parts)
+        like = {"dtype": weight.dtype, "device": weight.device}
+        self._hold(layout, kernel, parts, sets, padding, like, row, weight.requires_grad)
         return self
+
+    def _hold(self, layout, kernel, parts, sets, padding, like, row=None, learns=True):
+        self.layout, self.kernel, self.sets, self.padding, self.made = layout, kernel, sets, padding, None
+        for name, part in zip(PARTS, parts, strict=True):
+            held = None if part is None else nn.Parameter(torch.as_tensor(part).to(**like).clone(), learns)
+            self.register_parameter(name, held)
+        self.register_buffer("row", None if row is None else row.detach().to(**like).clone())
 
     @property
     def copies(self) -> int:
@@ -210,6 +211,19 @@ class Particles(DerivedWeights):
         low = f", rank={self.rank}" if self.rank else ""
         sets = f", sets={self.sets}" if self.layout.sets[:2] != (1, 1) else ""
         return f"copies={self.copies}, dim={self.dim}{low}, kernel={self.kernel.profile}, {self.kernel.metric}{sets}"
+
+
+def _expect_shapes(shape, sets, parts):
+    """Refuse parts that do not make weights of this shape (T, S, n, m)."""
+    (t, s, n, m), lead = shape, () if sets == "half" else (2,)
+    found = {name: None if part is None else tuple(part.shape) for name, part in zip(PARTS, parts, strict=True)}
+    h, _, d = found["places_in"][-3:] if found["places_in"] else (0, 0, 0)
+    r = None if found["left"] is None else found["left"][-1]
+    expected = {"places_in": (*lead, s, h, m, d), "places_out": (*lead, t, h, n, d), "strengths": (*lead, t, s, h)}
+    expected |= {"left": r and (t, n, r), "right": r and (r, s, m)}
+    for name, wanted in expected.items():
+        if found[name] != wanted:
+            raise refusal(name, found[name], wanted)
 
 
 def _same(part, before):

@@ -15,7 +15,8 @@ from torch.nn import functional  # noqa: E402
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
 from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
-from dynsim.experiments.cifar10._cifar_networks import LowRankConv2d, ResNet, load_resnet20, low_rank, rounded  # noqa: E402
+from dynsim.experiments.cifar10._cifar_networks import LowRank, ResNet, load_resnet20, low_rank, rounded  # noqa: E402
+from dynsim.torch import derived_weight  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/cifar10.toml"
 
@@ -84,10 +85,10 @@ def test_low_rank_is_the_truncated_svd_and_matching_is_nearer_on_the_images():
     plain, share = low_rank(net, 0.5, include)
     assert share <= 0.5
     part, old = plain.layer3[0].conv2, net.layer3[0].conv2.weight.detach().permute(2, 0, 3, 1).reshape(24, 24)
-    made = part.materialize().detach().permute(2, 0, 3, 1).reshape(24, 24)
+    made = part.weight.detach().permute(2, 0, 3, 1).reshape(24, 24)
     values = torch.linalg.svdvals(old)
-    rank = part.left.shape[-1]
-    assert isinstance(part, LowRankConv2d)
+    rank = derived_weight(part).left.shape[-1]
+    assert isinstance(derived_weight(part), LowRank)
     torch.testing.assert_close((made - old).norm() ** 2, (values[rank:] ** 2).sum(), rtol=1e-4, atol=1e-6)
     matched, _ = low_rank(net, 0.5, include, [images])
     with torch.no_grad():
