@@ -164,7 +164,7 @@ def _entries(module):
         weights = [key for key, value in own.items() if _is_weight(part, names[0], key, value, multiplied)]
         rest, listed = sum(value.numel() for key, value in own.items() if key not in weights), False
         for key in [*made, *weights]:
-            value = own.get(key, getattr(part, "parametrizations", {}).get(key) if key in made else None)
+            value = part.parametrizations[key] if key in made else own[key]
             labels = [label(name, key) for name in names]
             if id(value) in known:
                 known[id(value)].owners.append((part, key))

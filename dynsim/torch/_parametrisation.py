@@ -102,7 +102,14 @@ def own_class(module, ordinary=None):
 
 def _class_above(ordinary, names):
     members = {name: _property(name) for name in names}
-    members |= {"__reduce_ex__": _reduced, "__module__": ordinary.__module__}
+
+    def assign(self, name, value):
+        if name in members and parametrize.is_parametrized(self, name):
+            self.parametrizations[name].right_inverse(value)  # a parameter would not reach the property
+        else:
+            ordinary.__setattr__(self, name, value)
+
+    members |= {"__setattr__": assign, "__reduce_ex__": _reduced, "__module__": ordinary.__module__}
     if not hasattr(ordinary, "__deepcopy__"):
         members["__deepcopy__"] = _deep_copy
     return type(f"Parametrized{ordinary.__name__}", (ordinary,), members)
