@@ -10,7 +10,18 @@ from torch import nn  # noqa: E402
 
 from dynsim.cli import main  # noqa: E402
 from dynsim.errors import DataError, FileError  # noqa: E402
-from dynsim.torch import derived_weight, list_layers, load_converted, load_program, modularise  # noqa: E402
+from dynsim.torch import (  # noqa: E402
+    convert,
+    derived_weight,
+    finetune,
+    list_layers,
+    load_converted,
+    load_program,
+    load_source,
+    materialize,
+    modularise,
+    save_converted,
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +93,73 @@ def test_the_command_says_what_is_wrong(arguments, code, words, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["convert", *arguments])
     assert stop.value.code == code and words in capsys.readouterr().err
+
+
+class Several(nn.Module):
+    """Attention, parameters under other names and of the network itself, children beside a weight, tied tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.attention = nn.Embedding(30, 16), nn.MultiheadAttention(16, 2, batch_first=True)
+        self.projection = nn.Parameter(torch.randn(16, 16) / 4)
+        self.part = nn.Linear(16, 16)
+        self.part.child = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 30)
+        self.head.weight = self.table.weight
+
+    def forward(self, tokens):
+        x = self.table(tokens)
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        x = x @ self.projection
+        return self.head(self.part.child(torch.relu(self.part(x))))
+
+
+def write(module, folder, *inputs):
+    path = folder / "network.pt2"
+    torch.export.save(torch.export.export(module.eval(), inputs), path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_weight_of_a_program_is_found(dtype, tmp_path):
+    torch.manual_seed(0)
+    module, tokens = Several().to(dtype).eval(), torch.arange(10).reshape(2, 5)
+    loaded, source = load_source(write(module, tmp_path, tokens))
+    torch.testing.assert_close(loaded(tokens), module(tokens), rtol=0, atol=0)
+    made, report = convert(loaded, copies=2, dim=2, steps=4)
+    names = {layer.name: layer.kind for layer in report.layers if layer.converted}
+    assert names.keys() & {"table", "head"} and len(names) == 6  # the tied ones are one
+    names = {name: kind for name, kind in names.items() if name not in ("table", "head")}
+    assert names == {
+        "attention.in_proj_weight": "linear", "attention.out_proj": "linear",
+        "projection_layer": "linear", "part": "linear", "part.child": "linear",
+    }  # fmt: skip
+    assert report.parameters == sum(p.numel() for p in made.parameters())
+    save_converted(made, tmp_path / "model.h5", source=source, report=report)
+    again = load_converted(tmp_path / "model.h5")
+    torch.testing.assert_close(again(tokens), made(tokens), rtol=0, atol=0)
+    assert again.eval() is again and again.train() is again
+    with torch.no_grad():
+        torch.testing.assert_close(materialize(again)(tokens), again(tokens), rtol=0, atol=0)
+
+
+def test_nothing_of_the_original_remains_in_the_file(tmp_path):
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 300)), torch.randn(2, 300)
+    loaded, source = load_source(write(module, tmp_path, x))
+    made, report = convert(loaded, copies=2, dim=8, steps=2)
+    save_converted(made, tmp_path / "model.h5", source=source, report=report)
+    numbers = 4 * report.parameters
+    assert numbers < (tmp_path / "model.h5").stat().st_size < numbers + 40_000 < 4 * report.parameters_before
+
+
+def test_a_loaded_program_is_fine_tuned(tmp_path):
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 5)), torch.randn(32, 20)
+    loaded, source = load_source(write(module, tmp_path, x))
+    made, report = convert(loaded, copies=2, dim=2, steps=2)
+    save_converted(made, tmp_path / "model.h5", source=source, report=report)
+    again = load_converted(tmp_path / "model.h5").eval()
+    batches = [(x, module(x).argmax(1))]
+    metrics = finetune(again, module, loader=batches, epochs=8, rate=0.01)
+    assert metrics[-1]["loss"] < metrics[0]["loss"] and not again.training and not module.training
