@@ -64,7 +64,9 @@ class LayerEntry:
     @property
     def layout(self) -> WeightLayout:
         """Its axes as sets of neurons."""
-        shape = tuple(self.parameter.shape)
+        derived, shape = derived_weight(*self.owners[0]), tuple(self.parameter.shape)
+        if derived is not None:
+            return derived.layout
         swapped = self.kind == "transposed" or type(self.module).__name__ == "Conv1D"  # of transformers: (in, out)
         return WeightLayout(shape, *((1, 0) if swapped else (0, 1)))
 
@@ -202,7 +204,8 @@ def label(place: str, parameter: str) -> str:
 
 
 def _kind(part):
-    return next((kind for classes, kind in KINDS if isinstance(part, classes)), type(part).__mro__[0].__name__)
+    name = type(part).__name__.removeprefix("Parametrized" if parametrize.is_parametrized(part) else "")
+    return next((kind for classes, kind in KINDS if isinstance(part, classes)), name)
 
 
 def _made(part, name, made):

@@ -23,8 +23,9 @@ aten = torch.ops.aten
 class Product(NamedTuple):
     """A weight in use: `signal` are rows (examples, inputs) of a full layer, or what a convolution is given.
 
-    `options` are (stride, padding, dilation, transposed, output padding, groups) of a convolution, None of a full
-    layer, whose weight was given as (inputs, outputs) where `across` is true. `macs` counts its multiply-accumulates.
+    `options` are (stride, padding, dilation, transposed, output padding, groups) of a convolution, empty of what is
+    neither, and None of a full layer, whose weight was given as (inputs, outputs) where `across` is true. `macs` counts
+    its multiply-accumulates.
     """
 
     name: str
@@ -89,6 +90,8 @@ class Watcher(TorchDispatchMode):
         if func is aten.convolution.default and place == 1:
             each = args[0] if args[6] else output  # transposed ones spread every number of their input
             return Product(name, args[0].detach(), output, False, tuple(args[3:9]), each.numel() * weight[0].numel())
+        if func is aten.embedding.default:
+            return Product(name, args[1], output, False, (), 0)
         if func is aten.mkldnn_rnn_layer.default:
             steps = args[0].numel() // args[0].shape[-1]
             for argument in args[1:3]:
