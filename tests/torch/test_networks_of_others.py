@@ -51,9 +51,7 @@ def test_networks_of_huggingface(make):
     assert all(layer.macs is not None for layer in report.layers if layer.converted), str(report)
     with torch.no_grad():
         torch.testing.assert_close(made(**batch).logits, materialize(made)(**batch).logits)
-    labels = (
-        batch.get("input_ids", torch.zeros(4, dtype=torch.long)) if make not in (bert, vit) else torch.ones(4).long()
-    )
+    labels = torch.ones(4, dtype=torch.long) if make in (bert, vit) else batch["input_ids"]
     assert len(finetune(made, net, loader=[{**batch, "labels": labels}], epochs=2)) == 2
 
 
