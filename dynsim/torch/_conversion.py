@@ -13,12 +13,14 @@ from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
 from ._allocation import floats_of, plan_budget, sets_of
+from ._batches import inputs_of
+from ._bias_corrections import bias_of, correct_biases
 from ._conversion_report import Report, converted_layer, ordinary_layer
 from ._layer_fits import LayerFits
-from ._layer_list import list_layers
+from ._layer_list import list_layers, named_weights
 from ._made_weights import copied, fold_made_weights
 from ._module_measures import count_macs
-from ._norm_averages import correct_norms, norms_of
+from ._norm_averages import correct_norms, noise_for, norms_of
 from ._output_matching import Matching
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
@@ -44,7 +46,7 @@ def convert(
     steps: int = 40,
     restarts: int = 1,
     seed: int = 0,
-    norms: bool = True,
+    correct: bool = True,
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
 ) -> tuple[nn.Module, Report]:
@@ -82,9 +84,9 @@ def convert(
     restarts : int
         Starts of each fit, of which the best is kept.
     seed : int
-    norms : bool
-        Correct the averages of batch norms behind converted layers: from what the norms before them imply, or
-        from the difference between the averages on the data and those of the original.
+    correct : bool
+        Correct batch norms and biases by what the averages of the signals have changed: on the data, else on the
+        example, else on noise.
     progress : callable, optional
         Called as progress(done, total, name=) after every fit, with numbers of fits and the layer's name. Once it
         returns true no further layer is converted; the report says so.
@@ -130,11 +132,11 @@ def convert(
     else:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
         plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits)
-    matching = None if data is None else Matching(original, module, batches=data, norms=norms)
+    matching = None if data is None else Matching(original, module, batches=data, norms=correct)
     if example is None and matching is not None:
         example = matching.batches[0]
     macs = {} if example is None else count_macs(module, example)
-    layers = []
+    layers, done = [], []
     fits.total = fits.done + sum(len(form[3]) for form in plan.values())
     for entry in entries:
         if fits.stopped and not entry.reason:
@@ -151,21 +153,34 @@ def convert(
         fitted, chosen = min(tried, key=lambda pair: pair[0].error)
         before = entry.weights
         particles = entry.convert(fitted, chosen, sets_of(entry, sets))
+        if matching is not None and correct:
+            matching.correct_bias(entry, before)
+        done.append(entry)
         layers.append(converted_layer(entry, before, particles, macs.get(entry.name)))
-    corrected = _corrected(original, module, matching, example) if norms else []
+    corrected, biases = _corrected(original, module, done, matching, example) if correct else ([], [])
     copies = copies if dim is None else copies[0]
     options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "folded": folded}
-    options |= {"norms": len(corrected), "norms_left": [name for name in norms_of(module) if name not in corrected]}
+    options |= {
+        "biases": len(biases),
+        "norms": len(corrected),
+        "norms_left": [name for name in norms_of(module) if name not in corrected],
+    }
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 
 
-def _corrected(original, module, matching, example):
-    """Names of the batch norms that were corrected: on the data, or on an example or noise."""
+def _corrected(original, module, done, matching, example):
+    """Names of the batch norms and of the weights whose biases were corrected."""
     if matching is not None:
-        return matching.correct_averages()
-    left = correct_norms(original, module, batches=None if example is None else [example])
-    return [name for name in norms_of(module) if name not in left]
+        return matching.correct_averages(), matching.biases
+    if not norms_of(module) and all(bias_of(entry) is None for entry in done):
+        return [], []
+    batches = noise_for(original) if example is None else [inputs_of(example)]
+    if batches is None:
+        return [], []
+    biases = correct_biases(original, module, done, named_weights(original), batches=batches)
+    left = correct_norms(original, module, batches=batches)
+    return [name for name in norms_of(module) if name not in left], biases
 
 
 def _copies(copies, dim):

@@ -192,6 +192,11 @@ def _is_weight(part, place, name, value, multiplied):
     return "weight" in name and "Norm" not in type(part).__name__
 
 
+def named_weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    """{name: weight} of all parameters of two axes or more, by the names of `list_layers`."""
+    return {label(*name.rpartition(".")[::2]): p for name, p in module.named_parameters() if p.dim() > 1}
+
+
 def label(place: str, parameter: str) -> str:
     """The name of a weight: its module's where the parameter is called so.
 

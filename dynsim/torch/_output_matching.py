@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -13,7 +14,8 @@ from dynsim._check import refusal
 from dynsim.learning import ridge_target
 
 from ._batches import inputs_of
-from ._layer_list import LayerEntry, label
+from ._bias_corrections import bias_of, shift_bias
+from ._layer_list import LayerEntry, named_weights
 from ._norm_averages import averages, correct_norm, norms_of
 from ._watching import watch
 
@@ -32,7 +34,7 @@ class Matching:
         self.batches = [inputs_of(batch) for batch in batches]
         if not self.batches:
             raise refusal("data", "no batches", "an iterable of batches of inputs")
-        self.weights = {label(*name.rpartition(".")[::2]): p for name, p in original.named_parameters() if p.dim() > 1}
+        self.weights, self.means, self.biases = named_weights(original), {}, []
         self.calls = self._order()
         self.averages = averages(original, self.batches) if norms else {}
         self.waiting, self.corrected = list(self.averages), []
@@ -53,12 +55,20 @@ class Matching:
             total += np.stack([now.T @ now, before.T @ now])
             sums += np.stack([now.sum(0), before.sum(0)])
             count += len(now)
-        means = sums / count
+        means = self.means[entry.name] = sums / count
         moments = total / count - np.einsum("ka,b->kab", means, means[0])
         weights = entry.weights.transpose(2, 0, 1, 3).reshape(n, size).astype(np.float64)
         target, metric = ridge_target(weights, moments[0], cross=moments[1], count=count)
         target = target.reshape(n, t, s, m).transpose(1, 2, 0, 3)
         return np.ascontiguousarray(target, entry.weights.dtype), metric.astype(entry.weights.dtype)
+
+    def correct_bias(self, entry: LayerEntry, before: npt.NDArray) -> None:
+        """Correct a bias by what the mean output has changed, `before` being the weight (T, S, n, m) that was given."""
+        if entry.name in self.means and bias_of(entry) is not None:
+            flat = (w.transpose(2, 0, 1, 3).reshape(entry.shape[2], -1) for w in (entry.weights, before))
+            now, then = (w.astype(np.float64) @ mean for w, mean in zip(flat, self.means[entry.name], strict=True))
+            shift_bias(entry, torch.from_numpy(then - now))
+            self.biases.append(entry.name)
 
     def correct_averages(self, until: str | None = None) -> list[str]:
         """Correct the norms called before the weight `until` (all, by default); returns those corrected so far."""

@@ -131,7 +131,7 @@ def test_norms_behind_converted_layers_are_corrected():
         norm.reset_running_stats()
     module(x)
     module.eval()
-    plain, _ = convert(module, copies=2, dim=2, steps=10, include=["3"], norms=False)
+    plain, _ = convert(module, copies=2, dim=2, steps=10, include=["3"], correct=False)
     made, report = convert(module, copies=2, dim=2, steps=10, include=["3"])
     assert report.options["norms"] == 2 and report.options["norms_left"] == []
     outputs = made[:4](x).detach()

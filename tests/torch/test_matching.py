@@ -8,7 +8,9 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 from torch import nn  # noqa: E402
 
-from dynsim.torch import Matching, convert  # noqa: E402
+from dynsim.torch import Matching, convert, list_layers  # noqa: E402
+from dynsim.torch._bias_corrections import correct_biases  # noqa: E402
+from dynsim.torch._layer_list import named_weights  # noqa: E402
 
 
 def trained():
@@ -56,9 +58,47 @@ def test_a_few_inputs_bring_the_answers_nearer(norms):
     few, rest = x[:400], x[400:]
     errors, corrected = [], []
     for data in (None, [few]):
-        module, report = convert(net, copies=2, dim=2, steps=20, data=data, norms=norms)
+        module, report = convert(net, copies=2, dim=2, steps=20, data=data, correct=norms)
         corrected.append(report.options["norms"])
         with torch.no_grad():
             errors.append(float((module.eval()(rest) - net(rest)).square().mean() / net(rest).var()))
     assert errors[1] < 0.5 * errors[0]
     assert corrected == ([2, 2] if norms else [0, 0])
+
+
+def without_norms():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 12, 3), nn.ReLU(), nn.Conv2d(12, 12, 3), nn.ReLU(), nn.Flatten(), nn.Linear(192, 20), nn.ReLU(),
+        nn.Linear(20, 5),
+    ).eval()  # fmt: skip
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_networks_without_norms_have_their_biases_corrected(given):
+    net, x = without_norms(), smooth_images(800)
+    few, rest = x[:400], x[400:]
+    errors, corrected, shifts = [], [], []
+    for correct in (False, True):
+        module, report = convert(net, copies=2, dim=2, steps=20, data=[few] if given else None, correct=correct)
+        corrected.append(report.options["biases"])
+        with torch.no_grad():
+            difference = module(rest) - net(rest)
+            errors.append(float(difference.square().mean() / net(rest).var()))
+            shifts.append(float(difference.mean(0).square().sum()))
+    converted = sum(layer.converted for layer in report.layers)
+    assert corrected == [0, converted] and converted >= 3
+    assert shifts[1] < 0.3 * shifts[0] and errors[1] < errors[0]
+
+
+def test_only_the_first_bias_is_wrong():
+    """One pass is enough: a layer's outputs are compared after those before it were corrected."""
+    net = without_norms()
+    module, x = copy.deepcopy(net), smooth_images(64)
+    with torch.no_grad():
+        module[0].bias += torch.randn(12)
+    weights = named_weights(net)
+    entries = list_layers(module)
+    assert correct_biases(net, module, entries, weights, batches=[x]) == ["0", "2", "5", "7"]
+    for one, two in zip(net.parameters(), module.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
