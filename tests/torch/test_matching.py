@@ -88,7 +88,7 @@ def test_networks_without_norms_have_their_biases_corrected(given):
             shifts.append(float(difference.mean(0).square().sum()))
     converted = sum(layer.converted for layer in report.layers)
     assert corrected == [0, converted] and converted >= 3
-    assert shifts[1] < 0.3 * shifts[0] and errors[1] < errors[0]
+    assert shifts[1] < 0.5 * shifts[0] and errors[1] < errors[0]
 
 
 def test_only_the_first_bias_is_wrong():
