@@ -120,6 +120,7 @@ def convert(
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
     original, module = copied(module), copied(module)  # modes of the one that was given do not change
     folded = fold_made_weights(module, include=include, exclude=exclude)
+    fold_made_weights(original, include=include, exclude=exclude)
     entries = list_layers(module, include=include, exclude=exclude)
     todo = [entry for entry in entries if not entry.reason]
     if checkpoint is not None:
