@@ -44,7 +44,7 @@ def correct_biases(
     """Correct the biases of converted weights, `entries`, in the order of their calls; returns their names.
 
     `weights` are the original's, by name; `batches` one batch, in which norms take the averages of the batch. One pass
-    is enough, as outputs are shifted with the biases. Layers that are called twice are left as they are, and those whose
+    is enough, as outputs are shifted with the biases. Layers that are called twice stay as they are, and those whose
     outputs are more than their weight gives, as of recurrent ones.
     """
     means, entries = {}, {entry.name: entry for entry in entries}
