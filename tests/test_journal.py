@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dynsim._files import claim_hdf5, open_hdf5
-from dynsim._files._disk import as_journaled, journal_of
+from dynsim._files._disk import Disk, as_journaled, journal_of
 from dynsim.errors import FileError
 
 OLD, NEW = np.arange(300.0), np.arange(300.0) + 0.5
@@ -119,3 +119,20 @@ def test_journals_of_nonsense_are_not_believed(pieces, tmp_path):
     journal_of(path).mkdir()
     with pytest.raises((FileError, OSError)), open_hdf5(path, "r+"):
         pass
+
+
+def test_what_is_written_over_waiting_bytes_waits_too(tmp_path):
+    path = tmp_path / "bytes"
+    path.write_bytes(b"a" * 10)
+    disk = Disk(path)
+    disk.keep_journal(path)
+    for offset, content in ((8, b"bbbb"), (10, b"cc"), (20, b"d"), (0, b"e"), (8, b"f")):  # the first crosses the end
+        disk.seek(offset)
+        disk.write(content)
+    meant = b"eaaaaaaafbcc" + bytes(8) + b"d"
+    read = bytearray(30)
+    disk.seek(0)
+    disk.readinto(read)
+    assert read[:21] == meant and path.read_bytes()[:10] == b"a" * 10
+    disk.close()
+    assert path.read_bytes() == meant and not journal_of(path).exists()

@@ -41,7 +41,7 @@ class Disk(io.FileIO):
     def __init__(self, path, mode="r+"):
         super().__init__(path, mode)
         self.error, self.reserved, self.journal, self.whole, self._used = None, 0, None, 0, 0
-        self._waiting, self._size, self._path = {}, None, Path(path)
+        self._waiting, self._reach, self._size, self._path = {}, 0, None, Path(path)
 
     def __repr__(self):
         return str(self._path)
@@ -80,7 +80,7 @@ class Disk(io.FileIO):
         """Write all of it; keep it where the file is in use, and after an error."""
         view, start = memoryview(content).cast("B"), self.tell()
         self._used = max(self._used, start + len(view))
-        if self.error is None and (self.journal is None or start >= self.whole):
+        if self.error is None and (self.journal is None or start >= max(self.whole, self._reach)):
             try:
                 done = 0
                 while done < len(view):
@@ -90,6 +90,7 @@ class Disk(io.FileIO):
                 self.error = error
         self._waiting.pop((start, len(view)), None)  # the last one counts, also among those that overlap
         self._waiting[start, len(view)] = bytes(view)
+        self._reach = max(self._reach, start + len(view))  # what is written over this waits, too
         super().seek(start + len(view))
         return len(view)
 
@@ -158,7 +159,7 @@ class Disk(io.FileIO):
     def _apply(self, pieces):
         for offset, content in pieces:  # from the start of each on: a reader sees how far it came
             _write_at(self.fileno(), offset, content)
-        self._waiting = {}
+        self._waiting, self._reach = {}, 0
         if self._size is not None:
             super().truncate(max(self._size, self.reserved))
             self._size = None
