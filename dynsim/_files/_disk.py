@@ -228,10 +228,19 @@ def as_journaled(path):
     missing = _missing(path) if journal_of(path).exists() else []
     if not missing:
         return path
-    disk = Disk(path, "r")
-    disk._waiting = {(offset, len(content)): content for offset, content in missing}
-    disk.error = io.UnsupportedOperation("reading")  # nothing of it goes to the disk
-    return disk
+    return _Recovered(path, missing)
+
+
+class _Recovered(Disk):
+    """A file that is only read, with pieces (offset, content) that did not arrive on the disk."""
+
+    def __init__(self, path, missing):
+        super().__init__(path, "r")
+        self._waiting = {(offset, len(content)): content for offset, content in missing}
+
+    def close(self):
+        """Close it; nothing goes to the disk."""
+        io.FileIO.close(self)
 
 
 def _missing(path):

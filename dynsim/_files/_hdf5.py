@@ -157,7 +157,7 @@ def open_hdf5(path, mode="r"):
     """
     import h5py
 
-    from ._disk import as_journaled
+    from ._disk import GrowingFile, as_journaled
 
     path = expect_input(path)
     with path.open("rb") as file:
@@ -170,7 +170,11 @@ def open_hdf5(path, mode="r"):
     _expect_heaps(path, source)
     try:
         with terminable():
-            return h5py.File(source) if mode == "r" else _changed(path)
+            if mode == "r":
+                return h5py.File(path) if source is path else GrowingFile(source, "r")
+            if source is not path:
+                source.close()
+            return _changed(path)
     except DAMAGE as error:
         if isinstance(error, BlockingIOError) or re.search(r"already open (?!.*h5clear)", str(error)):
             use = "uses" if mode == "r+" else "writes to"
