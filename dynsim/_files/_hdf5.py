@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from dynsim.errors import DataError, FileError
@@ -56,7 +56,7 @@ def claim_hdf5(path, fill, *, overwrite=False):
     ...     path.exists()
     True
     """
-    from ._disk import Disk, GrowingFile
+    from ._disk import Disk, GrowingFile, journal_of, recover
 
     path = expect_output(path, overwrite)
     target = target_of(path)
@@ -74,9 +74,12 @@ def claim_hdf5(path, fill, *, overwrite=False):
             os.fsync(disk.fileno())
             # Who holds the lock of the old file may replace it; without an old file the first to take the name has it.
             if exists and overwrite:
+                recover(target)  # until another one has its name the old file is whole
                 os.replace(temporary, target)
             else:
+                journal_of(target).unlink(missing_ok=True)
                 give_name(temporary, target)
+            disk.keep_journal(target)
         except BaseException:
             with suppress(*DAMAGE):
                 (disk if file is None else file).close()
@@ -107,12 +110,14 @@ def _locked(path):
 
 def _changed(path):
     """A file that is there, open for changing."""
-    from ._disk import Disk, GrowingFile
+    from ._disk import Disk, GrowingFile, recover
 
     disk = Disk(path)
     try:
         _lock(disk.fileno(), path)
         with uninterrupted():
+            recover(path)
+            disk.keep_journal(path)
             return GrowingFile(disk, "r+")
     except BaseException:
         disk.close()
@@ -152,6 +157,8 @@ def open_hdf5(path, mode="r"):
     """
     import h5py
 
+    from ._disk import GrowingFile, as_journaled
+
     path = expect_input(path)
     with path.open("rb") as file:
         start = file.read(len(SIGNATURE))
@@ -159,10 +166,15 @@ def open_hdf5(path, mode="r"):
         if SIGNATURE.startswith(start):
             raise FileError(f"{path} ends after {len(start)} bytes; it was cut short, so write it again.")
         raise DataError(f"{path} is not an HDF5 file; give one that dynsim wrote, as a trajectory or a model.h5.")
-    _expect_heaps(path)
+    source = as_journaled(path)
+    _expect_heaps(path, source)
     try:
         with terminable():
-            return h5py.File(path) if mode == "r" else _changed(path)
+            if mode == "r":
+                return h5py.File(path) if source is path else GrowingFile(source, "r")
+            if source is not path:
+                source.close()
+            return _changed(path)
     except DAMAGE as error:
         if isinstance(error, BlockingIOError) or re.search(r"already open (?!.*h5clear)", str(error)):
             use = "uses" if mode == "r+" else "writes to"
@@ -173,7 +185,7 @@ def open_hdf5(path, mode="r"):
         raise damaged(path, error) from error
 
 
-def _expect_heaps(path):
+def _expect_heaps(path, source):
     """Refuse a heap of texts in which HDF5 would go round for ever: where a piece has no length, or more than is left.
 
     Refused, too, is the text of an attribute that claims to be longer than the file: HDF5 takes memory for it first.
@@ -182,12 +194,13 @@ def _expect_heaps(path):
     end, for a killed writer may have begun it there.
     Those of our files lie near an end; between, HDF5 can only be stopped by SIGTERM.
     """
-    with path.open("rb") as file:
+    with nullcontext(source) if source is not path else path.open("rb", buffering=0) as file:
         whole = os.fstat(file.fileno()).st_size
         for first in {0, max(0, whole - SCANNED)}:
             file.seek(first)
             # Not mapped: to touch what another program cuts off meanwhile would end this one.
-            content = file.read(SCANNED)
+            content = bytearray(min(SCANNED, whole - first))
+            del content[file.readinto(content) :]
             for found in TEXT.finditer(content):
                 _expect_length(path, f"a text at byte {first + found.start(1)}", found[1], whole)
             start = content.find(HEAP)

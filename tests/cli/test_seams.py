@@ -318,7 +318,7 @@ def test_signals_wait_for_hdf5(tmp_path, monkeypatch, call):
 def test_a_command_that_waits_in_hdf5_ends_by_sigterm(trajectory, start, command):
     """Here in a call of C that does not return, in which no handler of Python runs."""
     code = (
-        "import ctypes, sys, h5py\nfrom dynsim.cli import main\n"
+        "import ctypes, sys, h5py\nfrom dynsim._files import _disk\nfrom dynsim.cli import main\n"
         "def wait(*_, **__):\n    print('go', flush=True)\n    ctypes.PyDLL(None).pause()\n"
         f"h5py.File = wait\nmain(['{command}', sys.argv[1]])"
     )

@@ -213,7 +213,8 @@ def try_all(name, kind, folder):
             found += [f"{n}: nothing failed, but {said[0]}: {said[1]}"] if said else []
             break
         found += [f"{n}: {problem}" for problem in problems(name, path, whole[name], new, said, kind)]
-        left = [entry.name for entry in place.iterdir() if entry.name not in whole and entry.name != f"{name}.previous"]
+        ours = (*whole, f"{name}.previous", "run.h5.journal")  # which holds what did not arrive
+        left = [entry.name for entry in place.iterdir() if entry.name not in ours]
         if left:
             found.append(f"{n}: left {left}")
         if name == "run.h5" and said is not None and path.read_bytes() != whole[name]:
