@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_array, as_instance
+from dynsim._check import as_array, as_count, as_instance, refusal
 
 from ._block import L1, add_both_forces, along_direction, constants, phi, slope, specialisation, squared_distances
 from ._compilation import MATH, launch
@@ -127,24 +127,27 @@ def relation_tangent(
 
 
 def relation_normal(
-    kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, strengths: npt.ArrayLike
+    kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, strengths: npt.ArrayLike, groups: int = 1
 ) -> npt.NDArray:
-    """Normal matrix of every target neuron: J^T J with J = dW / d(its H places), the sources held.
+    """Normal matrices of every target neuron: J^T J with J = dW / d(its places in some copies), the sources held.
 
-    Parameters and errors as `relation`; returns (T, n, H d, H d): J has a row for each of the neuron's S m weights.
-    Swap sources and targets (and the first two axes of the strengths) for the sources'.
+    Parameters and errors as `relation`; returns (T, n, groups, g d, g d), where the H copies are in groups of g: J has
+    a row for each of the neuron's S m weights. Swap sources and targets (and the first two axes of the strengths) for
+    the sources'.
 
     Examples
     --------
     >>> from dynsim.kernels import Kernel
     >>> relation_normal(Kernel("linear"), [[[[0.0], [1.0]]]], [[[[3.0]]]], [[[2.0]]])
-    array([[[[8.]]]])
+    array([[[[[8.]]]]])
     """
     sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
     sets, copies, m, d = sources.shape
-    unknowns = copies * d
-    normal = np.empty((len(targets), targets.shape[2], unknowns, unknowns), dtype)
+    if copies % as_count(groups, "groups"):
+        raise refusal("groups", groups, f"a divisor of {copies}, the copies")
+    unknowns = copies // groups * d
+    normal = np.empty((len(targets), targets.shape[2], groups, unknowns, unknowns), dtype)
     loop = _normal_loop(*specialisation(kernel, 0))
     work = normal.size * sets * m // 2
     launch(loop, work, axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), normal)
@@ -247,12 +250,13 @@ def _normal_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, normal):
         sets, copies, axes, m = sources.shape
-        n = targets.shape[2]
-        for row in prange(targets.shape[0] * n):
-            t, o = row // n, row % n
+        n, groups, size = targets.shape[2], normal.shape[2], normal.shape[3]
+        each = size // axes
+        for task in prange(targets.shape[0] * n * groups):
+            t, o, group = task // groups // n, task // groups % n, task % groups
             values = np.empty(m, sources.dtype)
-            jacobian = np.empty((copies * axes, sets * m), sources.dtype)
-            for h in range(copies):
+            jacobian = np.empty((size, sets * m), sources.dtype)
+            for h in range(group * each, (group + 1) * each):
                 for s in range(sets):
                     squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
                     for j in range(m):
@@ -261,16 +265,17 @@ def _normal_loop(expression, metric, soft, d):
                             weight = weight * math.sqrt(values[j])
                         values[j] = weight
                     for k in range(axes):
-                        place, line = targets[t, h, o, k], jacobian[h * axes + k]
+                        place, line = targets[t, h, o, k], jacobian[(h - group * each) * axes + k]
                         for j in range(m):
                             difference = place - sources[s, h, k, j]
                             if metric == L1:
                                 difference = np.sign(difference)
                             line[s * m + j] = values[j] * difference
-            for a in range(copies * axes):
+            block = normal[t, o, group]
+            for a in range(size):
                 for b in range(a + 1):
                     total = lane_dot(jacobian[a], jacobian[b], sets * m)
-                    normal[t, o, a, b] = total
-                    normal[t, o, b, a] = total
+                    block[a, b] = total
+                    block[b, a] = total
 
     return loop

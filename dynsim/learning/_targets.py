@@ -8,6 +8,8 @@ import numpy as np
 
 from dynsim.kernels import Kernel, relation, relation_forces, relation_normal, relation_tangent
 
+from ._block_factors import factor_blocks, solve_blocks
+
 BLOCK = 96  # unknowns of a neuron that are solved for together
 RIDGE = 1e-3  # of the blocks' diagonal; far below what the damping adds, it keeps them positive in float32
 
@@ -105,39 +107,62 @@ class Targets:
         return found
 
     def preconditioner(self, x, damping):
-        """A function that applies `inverses` to a direction of all unknowns."""
-        inverses = self.inverses(x, damping)
-        return lambda v: [np.ascontiguousarray(apply_inverse(i, a)) for i, a in zip(inverses, v, strict=True)]
+        """A function that solves `blocks` for a direction of all unknowns."""
+        factors = [factor_blocks(block) for block in self.blocks(x, damping)]
+
+        def apply(v):
+            solved = [_from_rows(solve_blocks(f, _as_rows(f, a)), a.shape) for f, a in zip(factors, v, strict=True)]
+            return [np.ascontiguousarray(a) for a in solved]
+
+        return apply
 
     def inverses(self, x, damping=0.0, ridge=RIDGE, floor=0.0):
-        """Inverses of the blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor.
+        """The inverses of `blocks`, for `apply_inverse`."""
+        factors = [factor_blocks(block) for block in self.blocks(x, damping, ridge, floor)]
+        return [solve_blocks(f, np.broadcast_to(np.eye(f.shape[-1], dtype=f.dtype), f.shape)) for f in factors]
 
-        To the blocks' diagonals `ridge` times themselves is added, `floor` times the mean over the same target, and
-        `damping`.
+    def blocks(self, x, damping=0.0, ridge=RIDGE, floor=0.0):
+        """The blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor.
+
+        Of places (sets, n, G, g d, g d), H copies in G groups of g; of lambdas (T, S, H, H); of factors (1, 1, r, r)
+        and (1, r, r). To the diagonals `ridge` times themselves is added, `floor` times the mean over the same target,
+        and `damping`.
         """
-        blocks = [np.zeros(1) for _ in x]
+        blocks = [None] * len(x)
+
+        def add(k, block, scale):
+            block *= np.asarray(scale, block.dtype)
+            if blocks[k] is None:
+                blocks[k] = block
+            else:
+                blocks[k] += block
+
         for target in self.targets:
             size = 1.0 if target.moments is None else float(np.mean(np.diag(target.moments)))
             scale = np.broadcast_to(size * np.asarray(target.scale, np.float64), target.weights.shape)
             for sources, targets, strengths, swapped in target.relations:
                 p, q, lam = x[sources], x[targets], x[strengths]
                 rows = scale.swapaxes(0, 1) if swapped else scale
-                on_targets = rows.mean(axis=(1, 3))[..., None, None, None]
-                blocks[targets] = blocks[targets] + on_targets * _places_blocks(target.kernel, p, q, lam)
                 turned = np.ascontiguousarray(lam.swapaxes(0, 1))
-                on_sources = rows.mean(axis=(0, 2))[..., None, None, None]
-                blocks[sources] = blocks[sources] + on_sources * _places_blocks(target.kernel, q, p, turned)
-                blocks[strengths] = blocks[strengths] + scale.mean() * _strengths_blocks(target.kernel, p, q, lam)
+                add(targets, _places_blocks(target.kernel, p, q, lam), rows.mean(axis=(1, 3))[..., *[None] * 3])
+                add(sources, _places_blocks(target.kernel, q, p, turned), rows.mean(axis=(0, 2))[..., *[None] * 3])
+                add(strengths, _strengths_blocks(target.kernel, p, q, lam), scale.mean())
             if target.factors is not None:
-                size, (left, right) = scale.mean(), (x[k] for k in target.factors)
-                blocks[target.factors[0]] = size * np.einsum("rsi,qsi->rq", right, right)[None, None]
-                blocks[target.factors[1]] = size * np.einsum("tor,toq->rq", left, left)[None]
+                left, right = (x[k] for k in target.factors)
+                add(target.factors[0], np.einsum("rsi,qsi->rq", right, right)[None, None], scale.mean())
+                add(target.factors[1], np.einsum("tor,toq->rq", left, left)[None], scale.mean())
+        # What no target depends on has a block of zeros, and so stays where it is.
+        blocks = [np.zeros((1, 1, 1, 1), a.dtype) if b is None else b for a, b in zip(x, blocks, strict=True)]
         dampings = np.full(len(x), float(damping))
-        means = np.array([block.diagonal(axis1=-2, axis2=-1).mean() if block.ndim > 1 else 0.0 for block in blocks])
+        means = np.array([block.diagonal(axis1=-2, axis2=-1).mean() for block in blocks])
         for target in self.targets:
             own = sorted({k for relation in target.relations for k in relation[:3]} | set(target.factors or ()))
             dampings[own] = np.maximum(dampings[own], damping + floor * means[own].mean())
-        return [_inverse(block, extra, ridge, a.dtype) for block, extra, a in zip(blocks, dampings, x, strict=True)]
+        for block, extra in zip(blocks, dampings, strict=True):
+            diagonal = np.arange(block.shape[-1])
+            block[..., diagonal, diagonal] *= 1 + ridge
+            block[..., diagonal, diagonal] += extra
+        return blocks
 
     def _weighted(self, residual):
         for target, part in zip(self.targets, self.parts, strict=True):
@@ -172,11 +197,7 @@ def _places_blocks(kernel, sources, targets, strengths):
     """(T, n, G, g d, g d): normal matrices of each neuron's places, copies in G groups of g."""
     copies, d = targets.shape[1], targets.shape[3]
     group = next(g for g in range(copies, 0, -1) if copies % g == 0 and (g * d <= BLOCK or g == 1))
-    parts = []
-    for first in range(0, copies, group):
-        some = slice(first, first + group)
-        parts.append(relation_normal(kernel, sources[:, some], targets[:, some], strengths[:, :, some]))
-    return np.stack(parts, axis=2)
+    return relation_normal(kernel, sources, targets, strengths, copies // group)
 
 
 def _strengths_blocks(kernel, sources, targets, strengths):
@@ -187,24 +208,25 @@ def _strengths_blocks(kernel, sources, targets, strengths):
     return flat @ flat.swapaxes(-1, -2)
 
 
-def _inverse(block, damping, ridge, dtype):
-    block = np.array(block, np.float64)
-    if block.ndim == 1:  # nothing depends on these unknowns
-        return block.astype(dtype)
-    diagonal = np.arange(block.shape[-1])
-    block[..., diagonal, diagonal] *= 1 + ridge
-    block[..., diagonal, diagonal] += damping
-    return np.linalg.inv(block).astype(dtype)
+def _as_rows(block, v):
+    """Unknowns as right sides (..., R, n) of their blocks (..., n, n), of NumPy or PyTorch alike."""
+    if block.ndim == 5:  # places (sets, H, n, d)
+        return v.swapaxes(1, 2).reshape(*block.shape[:3], 1, block.shape[3])
+    if block.ndim == 3:  # the right factor (r, S, m)
+        return v.reshape(1, len(v), -1).swapaxes(1, 2)
+    return v.reshape(*block.shape[:2], -1, block.shape[3])  # lambdas (T, S, H), the left factor (T, n, r)
+
+
+def _from_rows(rows, shape):
+    """The inverse of `_as_rows`."""
+    if rows.ndim == 5:
+        sets, copies, n, d = shape
+        rows = rows.reshape(sets, n, copies, d).swapaxes(1, 2)
+    elif rows.ndim == 3:
+        rows = rows.swapaxes(1, 2)
+    return rows.reshape(shape)
 
 
 def apply_inverse(inverse, v):
     """One of `Targets.inverses` times a direction of the unknowns it belongs to; both of NumPy, or both of PyTorch."""
-    if inverse.ndim == 1:
-        return v * inverse
-    if inverse.ndim == 5:  # places: (sets, n, G, g d, g d) and (sets, H, n, d)
-        sets, copies, n, d = v.shape
-        rows = v.swapaxes(1, 2).reshape(sets, n, inverse.shape[2], -1, 1)
-        return (inverse @ rows).reshape(sets, n, copies, d).swapaxes(1, 2)
-    if inverse.ndim == 3:  # the right factor: (1, r, r) and (r, S, m)
-        return (inverse[0] @ v.reshape(len(v), -1)).reshape(v.shape)
-    return (inverse @ v[..., None])[..., 0]  # lambdas (T, S, H, H), or the left factor's (1, 1, r, r)
+    return _from_rows(_as_rows(inverse, v) @ inverse, v.shape)
