@@ -22,7 +22,7 @@ INNER = {
                "median_seconds", "places_on_sphere"},
     "models": {"check_size", "Enlarge", "fill", "take_results"},
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
-                 "Target", "Targets", "apply_inverse", "fit_start", "singular_factors"},
+                 "Target", "Targets", "apply_inverse", "fit_start", "low_rank", "singular_factors"},
     "plots": {"expect_format", "product_figure"},
     "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory", "TrainingProgress"},
 }  # fmt: skip

@@ -249,7 +249,7 @@ def _tangent_loop(expression, metric, soft, d):
 def _normal_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, normal):
-        sets, copies, axes, m = sources.shape
+        sets, _, axes, m = sources.shape
         n, groups, size = targets.shape[2], normal.shape[2], normal.shape[3]
         each = size // axes
         for task in prange(targets.shape[0] * n * groups):

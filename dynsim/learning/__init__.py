@@ -8,12 +8,13 @@ from ._gauss_newton import gauss_newton
 from ._measured_targets import ridge_target
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
-from ._targets import Target, Targets, apply_inverse, relations_problem
+from ._targets import Target, Targets, apply_inverse, low_rank, relations_problem
 from ._training import METHODS, TrainingResult, train
 from ._training_cost import estimate
 
 __all__ = [
-    "METHODS", "MOTIONS", "NOISES", "RATES", "Adam", "Augment", "FittedWeights", "Inertial", "Overdamped", "Quantiser",
-    "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse", "estimate", "evaluate", "fit", "fit_start",
-    "fit_weights", "gauss_newton", "one_cycle", "relations_problem", "ridge_target", "singular_factors", "train",
+    "METHODS", "MOTIONS", "NOISES", "RATES", "Adam", "Augment", "FittedWeights", "Inertial", "Overdamped",
+    "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse", "estimate", "evaluate", "fit",
+    "fit_start", "fit_weights", "gauss_newton", "low_rank", "one_cycle", "relations_problem", "ridge_target",
+    "singular_factors", "train",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from ._allocation import Curve, allocate
 from ._conversion import convert
 from ._conversion_report import Report
 from ._converted_files import load_converted, load_source, load_weights, save_converted, save_onnx
+from ._eight_bits import EightBits
 from ._finetuning import distillation, finetune
 from ._layer_list import list_layers
 from ._made_weights import fold_made_weights
@@ -25,9 +26,10 @@ from ._torch_relation import relation
 from ._weight_layout import WeightLayout
 
 __all__ = [
-    "Curve", "DerivedWeights", "DynConv2d", "DynEmbedding", "DynLinear", "DynMultiheadAttention", "Matching",
-    "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages", "choose_inference", "convert",
-    "correct_norms", "count_macs", "derive", "derived_weight", "distillation", "finetune", "fold_made_weights",
-    "list_layers", "load_converted", "load_program", "load_source", "load_timm", "load_torchvision", "load_weights",
-    "materialize", "modularise", "noise_for", "noisy", "plain_convolutions", "relation", "save_converted", "save_onnx",
+    "Curve", "DerivedWeights", "DynConv2d", "DynEmbedding", "DynLinear", "DynMultiheadAttention", "EightBits",
+    "Matching", "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages", "choose_inference",
+    "convert", "correct_norms", "count_macs", "derive", "derived_weight", "distillation", "finetune",
+    "fold_made_weights", "list_layers", "load_converted", "load_program", "load_source", "load_timm",
+    "load_torchvision", "load_weights", "materialize", "modularise", "noise_for", "noisy", "plain_convolutions",
+    "relation", "save_converted", "save_onnx",
 ]  # fmt: skip

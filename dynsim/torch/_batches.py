@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -79,14 +79,31 @@ def length_of(batch) -> int:
     return len(first)
 
 
+def first_of(value, count: int):
+    """The first inputs of a batch, `count` of them or all.
+
+    Examples
+    --------
+    >>> import torch
+    >>> first_of({"input": torch.zeros(5, 3)}, 2)["input"].shape
+    torch.Size([2, 3])
+    """
+    return mapped(inputs_of(value), lambda tensor: tensor[:count] if tensor.dim() else tensor)
+
+
 def moved(value, device):
     """The same batch on another device."""
+    return mapped(value, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def mapped(value, change: Callable):
+    """A nested batch with `change` applied to every tensor."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if isinstance(value, Mapping):
-        return {name: moved(part, device) for name, part in value.items()}
+        return {name: mapped(part, change) for name, part in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(moved(part, device) for part in value)
+        return type(value)(mapped(part, change) for part in value)
     return value
 
 

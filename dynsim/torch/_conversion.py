@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
-from dynsim._check import as_callable, as_count, as_instance, as_number, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_instance, as_number, refusal
 from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
-from ._allocation import floats_of, plan_budget, sets_of
+from ._allocation import CURRENCIES, floats_of, plan_budget, sets_of
 from ._batches import inputs_of
 from ._bias_corrections import bias_of, correct_biases
 from ._conversion_report import Report, converted_layer, ordinary_layer
+from ._eight_bits import EIGHT_BITS
 from ._layer_fits import LayerFits
 from ._layer_list import list_layers, named_weights
 from ._made_weights import copied, fold_made_weights
 from ._module_measures import count_macs
 from ._norm_averages import correct_norms, noise_for, norms_of
+from ._output_effects import output_effects
 from ._output_matching import Matching
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
@@ -34,6 +37,7 @@ def convert(
     module: nn.Module,
     *,
     budget: float | None = None,
+    currency: str = "floats",
     copies: int | Sequence[int] | None = None,
     dim: int | None = None,
     rank: int | None = None,
@@ -59,7 +63,10 @@ def convert(
     budget : float, optional
         Floats of the layers considered, as a share of their weights; 0.5 if neither it nor `dim` is given. Each layer
         gets its dimension, a low-rank part beside the particles where short fits show that one is better, or keeps its
-        weights, such that the sum of the layers' relative errors is least.
+        weights, such that the network's answers change least: layers count by what an inexact weight of theirs changes
+        in the answers to the data, else to the example, else to noise.
+    currency : {"floats", "bytes"}
+        Of the budget. In bytes a layer may also keep its weights in 8 bits, with a step for each output neuron.
     copies : int or list of int, optional
         H. Of several the best is chosen layer by layer, by short fits under a budget; 2 and 4 if none is given. With
         `dim` one number, 2 by default.
@@ -117,6 +124,11 @@ def convert(
     as_callable(progress, "progress")
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
+    as_choice(currency, CURRENCIES, "currency")
+    if dim is None:
+        budget = as_number(0.5 if budget is None else budget, "budget", above=0)
+    else:
+        dim, rank = as_count(dim, "dim"), as_count(rank or 0, "rank", 0)
     kernels = list(kernel) if isinstance(kernel, (list, tuple)) else [kernel or DEFAULT]
     original, module = copied(module), copied(module)  # modes of the one that was given do not change
     folded = fold_made_weights(module, include=include, exclude=exclude)
@@ -125,60 +137,70 @@ def convert(
     todo = [entry for entry in entries if not entry.reason]
     if checkpoint is not None:
         expect_output(checkpoint)
-    options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
-    fits = LayerFits(total=len(todo), sets=sets, **options)
-    if dim is not None:
-        dim, rank = as_count(dim, "dim"), as_count(rank or 0, "rank", 0)
-        plan = {entry.name: (copies[0], dim, rank, kernels) for entry in todo}
-    else:
-        budget = as_number(0.5 if budget is None else budget, "budget", above=0)
-        plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits)
     matching = None if data is None else Matching(original, module, batches=data, norms=correct)
     if example is None and matching is not None:
         example = matching.batches[0]
+    shown = example
+    if shown is None and todo:
+        shown = next(iter(noise_for(original) or ()), None)
+    options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
+    fits = LayerFits(total=len(todo), sets=sets, **options)
+    if dim is not None:
+        plan = {entry.name: (copies[0], dim, rank, kernels) for entry in todo}
+    else:
+        effects = None if shown is None else partial(output_effects, original, batch=shown)
+        plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits, currency=currency, effects=effects)
     macs = {} if example is None else count_macs(module, example)
     layers, done = [], []
-    fits.total = fits.done + sum(len(form[3]) for form in plan.values())
+    fits.total = fits.done + sum(len(form[3]) for form in plan.values() if form != EIGHT_BITS)
     for entry in entries:
         if fits.stopped and not entry.reason:
             entry.reason = STOPPED
         form = plan.get(entry.name)
-        floats = None if form is None else floats_of(entry, form, sets)
-        if not entry.reason and floats >= entry.size:
-            entry.reason = f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
+        if not entry.reason and form != EIGHT_BITS:
+            entry.reason = _kept(entry, floats_of(entry, form, sets), dim)
         if entry.reason:
             layers.append(ordinary_layer(entry, macs.get(entry.name)))
             continue
-        target = None if matching is None else matching.target(entry)
-        tried = [fits(entry, form, one, target=target) for one in form[3]]
-        fitted, chosen = min(tried, key=lambda pair: pair[0].error)
         before = entry.weights
-        particles = entry.convert(fitted, chosen, sets_of(entry, sets))
-        if matching is not None and correct:
-            matching.correct_bias(entry, before)
+        if form == EIGHT_BITS:
+            made = entry.round_to_eight_bits()
+        else:
+            target = None if matching is None else matching.target(entry)
+            tried = [fits(entry, form, one, target=target) for one in form[3]]
+            fitted, chosen = min(tried, key=lambda pair: pair[0].error)
+            made = entry.convert(fitted, chosen, sets_of(entry, sets))
+            if matching is not None and correct:
+                matching.correct_bias(entry, before)
         done.append(entry)
-        layers.append(converted_layer(entry, before, particles, macs.get(entry.name)))
-    corrected, biases = _corrected(original, module, done, matching, example) if correct else ([], [])
+        layers.append(converted_layer(entry, before, made, macs.get(entry.name)))
+    corrected, biases = _corrected(original, module, done, matching, shown) if correct else ([], [])
     copies = copies if dim is None else copies[0]
-    options = {"budget": budget, "copies": copies, "dim": dim, "steps": steps, "seed": seed, "folded": folded}
-    options |= {
-        "biases": len(biases),
-        "norms": len(corrected),
-        "norms_left": [name for name in norms_of(module) if name not in corrected],
-    }
+    options = {"budget": budget, "currency": currency, "copies": copies, "dim": dim, "steps": steps, "seed": seed}
+    options |= {"folded": folded, "biases": len(biases), "norms": len(corrected)}
+    options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 
 
-def _corrected(original, module, done, matching, example):
+def _kept(entry, floats, dim):
+    """Why a weight stays as it is, or an empty text."""
+    if floats < entry.size:
+        return ""
+    if dim is None:
+        return f"kept: the budget has room for its {entry.size:,} weights"
+    return f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
+
+
+def _corrected(original, module, done, matching, shown):
     """Names of the batch norms and of the weights whose biases were corrected."""
     if matching is not None:
         return matching.correct_averages(), matching.biases
     if not norms_of(module) and all(bias_of(entry) is None for entry in done):
         return [], []
-    batches = noise_for(original) if example is None else [inputs_of(example)]
-    if batches is None:
+    if shown is None:
         return [], []
+    batches = [inputs_of(shown)]
     biases = correct_biases(original, module, done, named_weights(original), batches=batches)
     left = correct_norms(original, module, batches=batches)
     return [name for name in norms_of(module) if name not in left], biases

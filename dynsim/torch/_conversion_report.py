@@ -8,6 +8,7 @@ import numpy as np
 
 from ._allocation import singular_values
 from ._parametrisation import derived_weight
+from ._particles import Particles
 
 
 @dataclass
@@ -16,9 +17,10 @@ class LayerReport:
 
     `weights` is how many parameters there were, `floats` how many there are now; of both `bias` are the other
     parameters of the module, which stand with the first of its weights. `error` is
-    |W_places - W|^2 / |W|^2, and `svd_error` that of a truncated SVD with as many floats. `macs` are the layer's
+    |W_now - W|^2 / |W|^2, and `svd_error` that of a truncated SVD with as many floats. `macs` are the layer's
     multiply-accumulates for one input, None where no example was given; `macs_to_make` those that make its weights
-    from places and factors, once for any number of inputs.
+    from places and factors, once for any number of inputs. `bits` is 8 of a weight kept in integers,
+    and `width` the bytes of a number of its type.
     """
 
     name: str
@@ -35,9 +37,11 @@ class LayerReport:
     kernel: str | None = None
     error: float | None = None
     svd_error: float | None = None
+    bits: int | None = None
     macs: int | None = None
     macs_to_make: int | None = None
     bias: int = 0
+    width: int = 4
 
 
 @dataclass
@@ -67,6 +71,12 @@ class Report:
         return sum(layer.floats - layer.bias for layer in self.candidates) / before if before else 1.0
 
     @property
+    def bytes_share(self) -> float:
+        """The same of their bytes."""
+        before = sum((layer.weights - layer.bias) * layer.width for layer in self.candidates)
+        return sum(layer.bytes - layer.bias * layer.width for layer in self.candidates) / before if before else 1.0
+
+    @property
     def parameters(self) -> int:
         """Stored numbers of the whole module that are parameters."""
         return sum(layer.floats for layer in self.layers)
@@ -78,7 +88,8 @@ class Report:
 
     def to_dict(self) -> dict:
         """Plain numbers and strings."""
-        totals = {name: getattr(self, name) for name in ("share", "parameters", "parameters_before", "seconds")}
+        names = ("share", "bytes_share", "parameters", "parameters_before", "seconds")
+        totals = {name: getattr(self, name) for name in names}
         return {**totals, "options": self.options, "layers": [asdict(layer) for layer in self.layers]}
 
     def __str__(self) -> str:
@@ -89,6 +100,7 @@ class Report:
             form = ""
             if layer.converted:
                 form = f"{layer.copies} x d {layer.dim}" + (f" + rank {layer.rank}" if layer.rank else "")
+                form = form if layer.bits is None else f"{layer.bits} bits"
             rows.append(
                 (layer.name, f"{layer.weights:,}", f"{layer.floats:,}", form, _short(layer.error),
                  _short(layer.svd_error), f"{layer.macs:,}" if layer.macs is not None else "",
@@ -98,13 +110,23 @@ class Report:
         lines = [
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
-        converted = sum(layer.converted for layer in self.layers)
-        lines.append(
-            f"{converted} of {len(self.layers)} layers are particles: {self.parameters:,} numbers for "
-            f"{self.parameters_before:,} ({self.share:.3f} of the floats of the layers considered), "
-            f"{self.seconds:.1f} s"
-        )
+        lines.append(self.headline)
         return "\n".join(lines)
+
+    @property
+    def headline(self) -> str:
+        """One line: how many layers, numbers and bytes there are now."""
+        particles = sum(layer.converted and layer.bits is None for layer in self.layers)
+        rounded = sum(layer.bits is not None for layer in self.layers)
+        kept = f" and {rounded} in 8 bits" if rounded else ""
+        whole = self.parameters / self.parameters_before if self.parameters_before else 1.0
+        considered = f"{self.share:.3f} of the floats of the layers considered"
+        if rounded:
+            considered = f"{self.bytes_share:.3f} of the bytes of the layers considered"
+        return (
+            f"{particles} of {len(self.layers)} layers are particles{kept}: {self.parameters:,} numbers for "
+            f"{self.parameters_before:,} ({whole:.3f}; {considered}), {self.seconds:.1f} s"
+        )
 
 
 def _short(value):
@@ -120,21 +142,28 @@ def ordinary_layer(entry, macs):
     shape = () if weight is None else tuple(weight.shape)
     bias = entry.others if entry.size else 0
     return LayerReport(
-        entry.name, entry.kind, False, entry.reason, shape, own, floats, floats * width, bias=bias, macs=macs
-    )
+        entry.name, entry.kind, False, entry.reason, shape, own, floats, floats * width, bias=bias, macs=macs,
+        width=width,
+    )  # fmt: skip
 
 
-def converted_layer(entry, before, particles, macs):
-    """The report of a weight that became particles; `before` is it as (T, S, n, m)."""
+def converted_layer(entry, before, made, macs):
+    """The report of a weight that became particles, or is kept in 8 bits; `before` is it as (T, S, n, m)."""
     now = entry.layout.array(entry.parameter).astype(np.float64)
     before = before.astype(np.float64)
     t, s, n, m = entry.shape
-    own = sum(part.numel() for part in [*particles.parts().values(), *particles.buffers()])
-    unit = particles.copies * particles.dim * (1 if particles.sets == "half" else 2) + particles.rank
+    stored = [*made.parameters(), *made.buffers()]
+    own, width = sum(part.numel() for part in stored), entry.parameter.element_size()
+    taken = sum(part.numel() * part.element_size() for part in stored)
     tail = np.append(np.cumsum(singular_values(before)[::-1] ** 2)[::-1], 0.0)
-    rank = min(own // (t * n + s * m), len(tail) - 1)
+    rank = min(taken // width // (t * n + s * m), len(tail) - 1)
     size = float(np.square(before / (np.abs(before).max() or 1.0)).sum())
     error = float(np.square((now - before) / (np.abs(before).max() or 1.0)).sum())
+    form = {"bits": 8, "macs_to_make": entry.size}
+    if isinstance(made, Particles):
+        each = made.copies * made.dim * (1 if made.sets == "half" else 2) + made.rank
+        form = {"copies": made.copies, "dim": made.dim, "rank": made.rank, "macs_to_make": entry.size * each}
+        form["kernel"] = f"{made.kernel.profile}, {made.kernel.metric}"
     return LayerReport(
         name=entry.name,
         kind=entry.kind,
@@ -143,14 +172,11 @@ def converted_layer(entry, before, particles, macs):
         shape=tuple(entry.parameter.shape),
         weights=entry.size + entry.others,
         floats=own + entry.others,
-        bytes=(own + entry.others) * entry.parameter.element_size(),
-        copies=particles.copies,
-        dim=particles.dim,
-        rank=particles.rank,
-        kernel=f"{particles.kernel.profile}, {particles.kernel.metric}",
+        bytes=taken + entry.others * width,
+        **form,
         error=error / size if size else 0.0,
         svd_error=float(tail[rank] / tail[0]) if tail[0] else 0.0,
         macs=macs,
-        macs_to_make=entry.size * unit,
         bias=entry.others,
+        width=width,
     )

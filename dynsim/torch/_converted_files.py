@@ -35,6 +35,7 @@ from dynsim.layers import SETS
 from dynsim.learning import FittedWeights
 
 from ._conversion_report import Report
+from ._eight_bits import EightBits
 from ._made_weights import fold_made_weights
 from ._parametrisation import derive, derived_weights, materialize, share
 from ._particles import PARTS, Particles
@@ -112,11 +113,13 @@ def save_converted(module: nn.Module, path: str | Path, *, source: dict, report:
     """
     found = {}
     for place, _, name, derived in derived_weights(module):
-        if not isinstance(derived, Particles):
-            raise refusal("module", f"a {type(derived).__name__} as {place}.{name}", "weights of particles only")
+        if not isinstance(derived, (Particles, EightBits)):
+            wanted = "weights of particles or of 8 bits"
+            raise refusal("module", f"a {type(derived).__name__} as {place}.{name}", wanted)
         layout = derived.layout
-        entry = {"owners": [], "kernel": derived.kernel.to_dict(), "sets": derived.sets, "padding": derived.padding}
-        entry |= {"outputs": layout.outputs, "inputs": layout.inputs}
+        entry = {"owners": [], "outputs": layout.outputs, "inputs": layout.inputs}
+        if isinstance(derived, Particles):
+            entry |= {"kernel": derived.kernel.to_dict(), "sets": derived.sets, "padding": derived.padding}
         found.setdefault(id(derived), entry)["owners"].append([place, name])
     with replacing_hdf5(path) as file:
         file.attrs["dynsim"], file.attrs["format"] = "converted", FORMAT
@@ -184,13 +187,18 @@ def load_converted(path: str | Path) -> nn.Module:
 def _derive(module, entry, arrays):
     """Let a weight of the architecture follow from particles of the sizes that a file has."""
     (place, name), *rest = entry["owners"]
-    part, kernel = module.get_submodule(place), Kernel.from_dict(entry["kernel"])
+    part = module.get_submodule(place)
     weight, prefix = part._parameters[name], ".".join(filter(None, (place, "parametrizations", name, "0")))
     layout = WeightLayout(tuple(weight.shape), entry["outputs"], entry["inputs"])
-    parts = [arrays.get(f"{prefix}.{one}") for one in PARTS]
-    options = {"sets": as_choice(entry["sets"], SETS, "sets"), "padding": entry["padding"]}
-    options["row"] = arrays.get(f"{prefix}.row")
-    derive(part, name, Particles.fitted(layout, FittedWeights(*parts, 0.0), kernel, weight, **options))
+    if "kernel" in entry:
+        parts = [arrays.get(f"{prefix}.{one}") for one in PARTS]
+        options = {"sets": as_choice(entry["sets"], SETS, "sets"), "padding": entry["padding"]}
+        options["row"] = arrays.get(f"{prefix}.row")
+        kernel = Kernel.from_dict(entry["kernel"])
+        made = Particles.fitted(layout, FittedWeights(*parts, 0.0), kernel, weight, **options)
+    else:  # in 8 bits; sizes and types are those of the weight that it takes the place of
+        made = EightBits.rounded(layout, torch.zeros_like(weight).requires_grad_(weight.requires_grad))
+    derive(part, name, made)
     for other, parameter in rest:
         share(module.get_submodule(other), parameter, part, name)
 

@@ -202,7 +202,7 @@ def distillation(answers: Tensor, wanted: Tensor, *, truth: Tensor | None, tempe
 def _optimizers(module, rate, others):
     """For particles, and for all other parameters; every group holds the peak of its cycle."""
     found = []
-    if any(isinstance(part, DerivedWeights) for part in module.modules()):
+    if any(isinstance(part, DerivedWeights) and part.parts() for part in module.modules()):
         found.append(NaturalDescent(module, rate))
         for group in found[0].param_groups:
             group["peak"] = rate

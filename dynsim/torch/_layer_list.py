@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 
 from dynsim._check import refusal
 
+from ._eight_bits import EightBits
 from ._parametrisation import derive, derived_weight, share
 from ._particles import Particles
 from ._weight_layout import WeightLayout
@@ -93,10 +94,17 @@ class LayerEntry:
 
     def convert(self, fitted, kernel, sets) -> Particles:
         """Let the weight follow from what was fitted to it, in all its owners."""
-        (module, name), *rest = self.owners
         weight, padding = self.parameter, self.padding
         row = weight[padding].detach() if padding is not None and bool(weight[padding].any()) else None
         made = Particles.fitted(self.layout, fitted, kernel, weight, sets=sets, padding=padding, row=row)
+        return self._shared(made)
+
+    def round_to_eight_bits(self) -> EightBits:
+        """Keep the weight in 8 bits, in all its owners."""
+        return self._shared(EightBits.rounded(self.layout, self.parameter))
+
+    def _shared(self, made):
+        (module, name), *rest = self.owners
         derive(module, name, made)
         for other, parameter in rest:
             share(other, parameter, module, name)

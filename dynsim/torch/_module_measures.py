@@ -41,7 +41,8 @@ def noisy(module: nn.Module, delta: float, *, seed: int = 0, include: Iterable[s
     """A context in which every stored number is off by uniform noise in [-delta, delta]; afterwards they are as before.
 
     Stored are what layers of particles hold in place of weights, and of other layers parameters of two axes or more;
-    with patterns in `include`, those of layers with such names only.
+    of weights in 8 bits their steps, not their integers. With patterns in `include`, those of layers with such names
+    only.
 
     Examples
     --------
@@ -75,7 +76,7 @@ def _stored(module, include):
         if include is not None and not any(fnmatchcase(name, pattern) for pattern in include):
             continue
         if isinstance(part, DerivedWeights):
-            own = part.parts().values()
+            own = part.parameters()
         else:
             own = [parameter for parameter in part.parameters(recurse=False) if parameter.dim() > 1]
         found.update({id(parameter): parameter for parameter in own})

@@ -53,7 +53,7 @@ class NaturalDescent(torch.optim.Optimizer):
     """
 
     def __init__(self, module: nn.Module, rate: float = 0.001, *, momentum: float = 0.9, refresh: int = 10):
-        layers = [part for part in module.modules() if isinstance(part, DerivedWeights)]
+        layers = [part for part in module.modules() if isinstance(part, DerivedWeights) and part.parts()]
         if not layers:
             raise refusal("module", "no layers of particles", "a converted module", "convert it first")
         self.every, self.left, self.inverses = as_count(refresh, "refresh"), 0, None

@@ -108,7 +108,7 @@ def test_allocation_is_greedy_and_within_limits():
     g = np.random.default_rng(0)
     curves = [Curve(g.normal(size=(1, 1, 30, 30)) * g.random(30) ** power, step=2, extra=2) for power in (0, 1, 4)]
     chosen = allocate(curves, 0.5)
-    assert sum(c.floats(q) for c, q in zip(curves, chosen, strict=True)) <= 0.5 * 2700
+    assert sum(c.cost(q) for c, q in zip(curves, chosen, strict=True)) <= 0.5 * 2700
     assert chosen[0] > chosen[2] and all(q % 2 == 0 for q in chosen)
     curve = curves[0]
     curve.set_measured(4, curve.error(4))

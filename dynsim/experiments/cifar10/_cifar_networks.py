@@ -118,7 +118,7 @@ def low_rank(module, budget, include, data=None):
     ranks = allocate(curves, budget)
     matching, floats = None if data is None else Matching(original, module, batches=data), 0
     for entry, curve, rank in zip(entries, curves, ranks, strict=True):
-        floats += curve.floats(rank)
+        floats += curve.cost(rank)
         if curve.kept(rank):
             continue
         target, moments = (entry.weights, None) if matching is None else matching.target(entry)
