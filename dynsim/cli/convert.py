@@ -17,7 +17,7 @@ from ._standard_error import say
 @click.command(cls=ComputingCommand)
 @click.argument("model")
 @click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
-@click.option("--copies", type=int, help="Places of a neuron [2 or 4, whichever fits better; 2 with --dim].")
+@click.option("--copies", type=int, help="Places of a neuron [four times the dimension, or about; 2 with --dim].")
 @click.option("--dim", type=int, help="Dimension for every layer, instead of a budget.")
 @click.option("--rank", type=int, help="Rank of a low-rank part beside the particles; 0 means none.")
 @click.option(
@@ -29,7 +29,7 @@ from ._standard_error import say
 )
 @click.option("--include", multiple=True, help="Convert layers of such names only, as 'layer1.*'.")
 @click.option("--exclude", multiple=True, help="Leave layers of such names.")
-@click.option("--steps", type=int, default=40, show_default=True, help="Gauss-Newton steps of a fit.")
+@click.option("--steps", type=int, default=60, show_default=True, help="Gauss-Newton steps of a fit.")
 @click.option("--restarts", type=int, default=1, show_default=True, help="Starts of a fit.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder that is searched for MODEL.pt2.")
 @click.option("--seed", type=int, default=0, show_default=True)

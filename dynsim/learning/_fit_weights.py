@@ -52,7 +52,7 @@ def fit_weights(
     scale: npt.ArrayLike | None = None,
     moments: npt.ArrayLike | None = None,
     steps: int = 60,
-    inner: int = 30,
+    inner: int = 10,
     restarts: int = 1,
     seed: int = 0,
     start: FittedWeights | None = None,

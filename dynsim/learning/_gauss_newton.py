@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 DAMPING = 1e-4  # at the start, of the errors' share that a unit of each unknown makes, squared
+SHORTER = (0.5, 0.25)  # shares of a step that are tried where the whole step would raise the error
 FORCING = 1e-3  # conjugate gradients end when the preconditioned residual has fallen by the square root of this
 
 
@@ -16,15 +17,16 @@ def gauss_newton(
     unknowns: list[npt.NDArray],
     *,
     steps: int,
-    inner: int = 30,
-    tolerance: float = 1e-4,
+    inner: int = 10,
+    tolerance: float = 2e-3,
     progress: Callable | None = None,
 ) -> tuple[list[npt.NDArray], float]:
     """Minimise the problem's sum of squares; returns (unknowns, error), the error as a share of the targets' squares.
 
     Levenberg-Marquardt: every step solves (J^T J + mu) p = -J^T r by conjugate gradients, preconditioned by the
-    problem's approximate inverse of J^T J; the damping mu follows the ratio of the true to the promised gain (Nocedal &
-    Wright, Numerical Optimization, chapters 4 and 10).
+    problem's approximate inverse of J^T J; the damping mu follows the ratio of the true to the promised gain, and a
+    step that is too long is shortened before another one is solved for (Nocedal & Wright, Numerical Optimization,
+    chapters 3, 4 and 10).
 
     Parameters
     ----------
@@ -46,15 +48,17 @@ def gauss_newton(
     for step in range(steps):
         direction, change = _solve(problem, x, residual, damping, inner)
         promised = error - problem.square(residual + change, residual + change)
-        moved = [(a + b).astype(a.dtype, copy=False) for a, b in zip(x, direction, strict=True)]
-        moved_residual = problem.residual(moved)
-        found = problem.square(moved_residual, moved_residual)
-        gain = (error - found) / promised if promised > 0 and np.isfinite(found) else -1.0
-        if gain > 0:
-            x, residual, error, refused = moved, moved_residual, found, 0
-        else:
-            refused += 1
-        damping *= 1 / 3 if gain > 0.75 else 1.0 if gain > 0.25 else 4.0 if gain > 0 else 8.0
+        refused += 1
+        for share in (1.0, *SHORTER):
+            moved = [a + np.asarray(share, a.dtype) * b for a, b in zip(x, direction, strict=True)]
+            moved_residual = problem.residual(moved)
+            found = problem.square(moved_residual, moved_residual)
+            if share == 1.0:
+                gain = (error - found) / promised if promised > 0 and np.isfinite(found) else -1.0
+            if found < error:
+                x, residual, error, refused = moved, moved_residual, found, 0
+                break
+        damping *= 0.5 if gain > 0.75 else 1.0 if gain > 0.25 else 1.5 if gain > 0 else 3.0
         history.append(error)
         stopped = progress is not None and progress(step + 1, steps, error=error)
         converged = len(history) > 5 and history[-6] - error < tolerance * history[-6] and not refused

@@ -109,17 +109,21 @@ class Targets:
     def preconditioner(self, x, damping):
         """A function that solves `blocks` for a direction of all unknowns."""
         factors = [factor_blocks(block) for block in self.blocks(x, damping)]
+        # One block for very many right sides, as that of low-rank factors, is cheaper as a product with the inverse.
+        inverses = [_inverse(f) if f[..., 0, 0].size == 1 else None for f in factors]
+
+        def solved(factor, inverse, v):
+            rows = _as_rows(factor, v)
+            return _from_rows(solve_blocks(factor, rows) if inverse is None else rows @ inverse, v.shape)
 
         def apply(v):
-            solved = [_from_rows(solve_blocks(f, _as_rows(f, a)), a.shape) for f, a in zip(factors, v, strict=True)]
-            return [np.ascontiguousarray(a) for a in solved]
+            return [np.ascontiguousarray(solved(*each)) for each in zip(factors, inverses, v, strict=True)]
 
         return apply
 
     def inverses(self, x, damping=0.0, ridge=RIDGE, floor=0.0):
         """The inverses of `blocks`, for `apply_inverse`."""
-        factors = [factor_blocks(block) for block in self.blocks(x, damping, ridge, floor)]
-        return [solve_blocks(f, np.broadcast_to(np.eye(f.shape[-1], dtype=f.dtype), f.shape)) for f in factors]
+        return [_inverse(factor_blocks(block)) for block in self.blocks(x, damping, ridge, floor)]
 
     def blocks(self, x, damping=0.0, ridge=RIDGE, floor=0.0):
         """The blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor.
@@ -206,6 +210,11 @@ def _strengths_blocks(kernel, sources, targets, strengths):
     parts = [relation(kernel, sources[:, h : h + 1], targets[:, h : h + 1], one) for h in range(strengths.shape[2])]
     flat = np.stack(parts, axis=2).reshape(*strengths.shape, -1)
     return flat @ flat.swapaxes(-1, -2)
+
+
+def _inverse(factors):
+    """The inverses of factored blocks."""
+    return solve_blocks(factors, np.broadcast_to(np.eye(factors.shape[-1], dtype=factors.dtype), factors.shape))
 
 
 def _as_rows(block, v):

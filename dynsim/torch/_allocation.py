@@ -12,6 +12,7 @@ is weighted by the layer's effect on the answers (`output_effects`).
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,8 @@ class Curve:
     weights : ndarray (T, S, n, m)
     step : int
         q is a multiple of it (the copies).
-    extra : int
-        Further numbers: lambdas.
+    extra : int or callable
+        Further numbers, or how many there are for a q: lambdas.
     bytes_each : int, optional
         Of a number. Costs are then in bytes, and one of the choices is to keep the weights in 8 bits; without it they
         are in numbers.
@@ -53,15 +54,20 @@ class Curve:
     (162, True)
     """
 
-    def __init__(self, weights: npt.NDArray, *, step: int, extra: int, bytes_each: int | None = None):
+    def __init__(self, weights: npt.NDArray, *, step: int, extra: int | Callable, bytes_each: int | None = None):
         t, s, n, m = weights.shape
-        self.neurons, self.size, self.step, self.extra = t * n + s * m, weights.size, step, extra
+        self.neurons, self.size = t * n + s * m, weights.size
+        self.take(step, extra)
         self.gain, self.effect, self.unit = GAIN, 1.0, bytes_each or 1
         self.rounded = None if bytes_each is None else (weights.size + n * bytes_each, rounding(weights))
         values = singular_values(weights) ** 2
         total = float(values.sum())
         # tails[r] is the share of |W|^2 beyond rank r
         self.tails = np.append(values[::-1].cumsum()[::-1], 0.0) / (total or 1.0)
+
+    def take(self, step: int, extra: int | Callable) -> None:
+        """Set what q is a multiple of, and the further numbers."""
+        self.step, self.extra = step, extra if callable(extra) else lambda q: extra
 
     @property
     def whole(self) -> int:
@@ -72,11 +78,11 @@ class Curve:
         """Numbers, or bytes, of q per neuron; never more than those of the weights, which are kept then."""
         if q == EIGHT_BITS:
             return self.rounded[0]
-        return min(q * self.neurons + self.extra, self.size) * self.unit
+        return min(q * self.neurons + self.extra(q), self.size) * self.unit
 
     def kept(self, q: int) -> bool:
         """Whether particles would be no smaller than the weights."""
-        return q != EIGHT_BITS and q * self.neurons + self.extra >= self.size
+        return q != EIGHT_BITS and q * self.neurons + self.extra(q) >= self.size
 
     def error(self, q: int) -> float:
         """Predicted share of |W|^2; 0 where the weights are kept."""
@@ -174,15 +180,14 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
     """
     curves = {}
     for entry in todo:
-        # The fewest copies leave the most choice; lambdas are counted for the most, so that every form fits.
-        step, extra = _steps(entry, copies[0], sets)[0], _steps(entry, copies[-1], sets)[1]
+        step, extra = _steps(entry, copies, sets)
         each = entry.parameter.element_size() if currency == "bytes" else None
         curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     if effects is not None:
         _measure_effects(todo, curves, first, effects)
         first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
-    shares = LOW_RANK if rank is None else (0.0,)
+    shares = LOW_RANK if rank is None and copies is not None else (0.0,)
     trials = []
     for entry in todo:
         q = first[entry.name]
@@ -201,16 +206,17 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
         if entry.name in best:
             error, form, _ = best[entry.name]
             curves[entry.name].set_measured(first[entry.name], error)
-            curves[entry.name].step, curves[entry.name].extra = _steps(entry, form.copies, sets)
+            if copies is not None:
+                curves[entry.name].take(*_steps(entry, [form.copies], sets))
     last = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     plan = {}
     for entry in todo:
         q = last[entry.name]
-        _, form, kernel = best.get(entry.name, (0.0, _Form(copies[0], 0.0), kernels[0]))
+        _, form, kernel = best.get(entry.name, (0.0, _Form(copies and copies[0], 0.0), kernels[0]))
         if q == EIGHT_BITS:
             plan[entry.name] = EIGHT_BITS
         else:
-            (form,) = _forms(entry, q, [form.share], [form.copies], sets, rank)
+            (form,) = _forms(entry, q, [form.share], copies and [form.copies], sets, rank)
             plan[entry.name] = (*form.sizes, [kernel])
     return plan
 
@@ -237,27 +243,51 @@ def _measure_effects(todo, curves, chosen, effects):
         curve.effect = found.get(name, middle)
 
 
+def balanced(q: int) -> tuple[int, int]:
+    """(copies, dim) for q numbers, with copies four times the dimension, or about.
+
+    Fits of trained layers (full ones, and 3 x 3 convolutions) with 12 to 280 numbers a neuron left least with so many:
+    with two copies twice as much. An even number of copies can be solved for in groups, and half have positive lambda.
+
+    Examples
+    --------
+    >>> [balanced(q) for q in (2, 12, 24, 48, 120, 280)]
+    [(2, 1), (6, 2), (8, 3), (12, 4), (20, 6), (28, 10)]
+    """
+    middle = math.ceil(math.sqrt(q) / 2)
+    sizes = [(q // dim // 2 * 2, dim) for dim in (middle, middle + 1, max(1, middle - 1))]
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
 def _steps(entry, copies, sets):
-    """What q is a multiple of, and how many lambdas there are."""
+    """What q is a multiple of, and how many lambdas there are for a q.
+
+    Of several copies the fewest leave the most choice; lambdas are counted for the most, so that every form fits.
+    """
     t, s, *_ = entry.shape
     halves = 2 if sets_of(entry, sets) == "full" else 1
-    return copies * halves, t * s * copies * halves
+    if copies is None:
+        return 2 * halves, lambda q: t * s * halves * balanced(q // halves)[0]
+    return copies[0] * halves, t * s * copies[-1] * halves
 
 
 @dataclass(frozen=True)
 class _Form:
     """Copies, the share of the numbers meant for a low-rank part, and the (copies, dim, rank) that came of it."""
 
-    copies: int
+    copies: int | None
     share: float
     sizes: tuple = ()
 
 
 def _forms(entry, q, shares, copies, sets, rank):
     """The forms of q numbers a neuron; what dims do not take goes to a low-rank part, unless a rank is given."""
+    halves = 2 if sets_of(entry, sets) == "full" else 1
+    if copies is None:
+        return [_Form(None, 0.0, (*balanced(q // halves), 0))]
     found = {}
     for number in copies:
-        unit = number * (2 if sets_of(entry, sets) == "full" else 1)
+        unit = number * halves
         for share in shares:
             dim = min(max(1, round(q * (1 - share) / unit)), q // unit)
             if dim:

@@ -29,7 +29,7 @@ from ._output_matching import Matching
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
 # places are of size 2 to 6 and lambdas of 50 or more.
 DEFAULT = Kernel("gaussian", scale=0.01, length=6.0)
-COPIES = (2, 4)  # that are tried under a budget
+COPIES = 2  # without a budget
 STOPPED = "kept: the conversion was stopped before this layer"
 
 
@@ -47,7 +47,7 @@ def convert(
     exclude: Sequence[str] | None = None,
     data: Iterable | None = None,
     example: object = None,
-    steps: int = 40,
+    steps: int = 60,
     restarts: int = 1,
     seed: int = 0,
     correct: bool = True,
@@ -68,12 +68,13 @@ def convert(
     currency : {"floats", "bytes"}
         Of the budget. In bytes a layer may also keep its weights in 8 bits, with a step for each output neuron.
     copies : int or list of int, optional
-        H. Of several the best is chosen layer by layer, by short fits under a budget; 2 and 4 if none is given. With
-        `dim` one number, 2 by default.
+        H. Of several the best is chosen layer by layer, by short fits under a budget; without any there are about four
+        times as many as dimensions under a budget. With `dim` one number, 2 by default.
     dim : int, optional
         d for every layer instead of a budget; a layer that would not become smaller keeps its weights.
     rank : int, optional
-        Rank of the part beside the particles: with `dim` 0 unless given; with a budget, 0 forbids such parts.
+        Rank of the part beside the particles: with `dim` 0 unless given; with a budget, 0 forbids such parts, which are
+        tried with given copies only.
     kernel : Kernel or list of Kernel, optional
         Of several the best is chosen layer by layer, by short fits.
     sets : {"half", "full"}
@@ -207,9 +208,9 @@ def _corrected(original, module, done, matching, shown):
 
 
 def _copies(copies, dim):
-    """The numbers of copies to try, as a list."""
+    """The numbers of copies to try, as a list; None where they follow from the budget."""
     if copies is None:
-        copies = COPIES if dim is None else COPIES[:1]
+        return None if dim is None else [COPIES]
     several = list(copies) if isinstance(copies, (list, tuple)) else [copies]
     several = sorted({as_count(number, "copies") for number in several})
     if not several or (dim is not None and len(several) > 1):

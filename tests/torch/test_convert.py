@@ -250,7 +250,7 @@ def test_copies_are_chosen_layer_by_layer():
     with torch.no_grad():
         flat.weight.copy_(torch.randn(40, 2) @ torch.randn(2, 40))
     net = nn.Sequential(flat, nn.Linear(40, 40), nn.Linear(40, 40))
-    _, report = convert(net, budget=0.5, rank=0)
+    _, report = convert(net, budget=0.5, rank=0, copies=[2, 4])
     assert {layer.copies for layer in report.layers if layer.converted} <= {2, 4}
     assert report.share <= 0.5 and report.options["copies"] == [2, 4]
     several = sum(layer.error * layer.weights for layer in report.layers if layer.converted)
