@@ -107,10 +107,10 @@ class Curve:
                 found.append((cost, noise, q))
         return found
 
-    def set_measured(self, q: int, error: float) -> None:
-        """Set the gain such that the predicted error for q is the one that a fit left."""
+    def measured(self, q: int, error: float) -> float:
+        """The gain with which the predicted error for q is the one that a fit left."""
         equal = float(np.interp(-error, -self.tails, np.arange(len(self.tails))))  # the rank with this error
-        self.gain = float(np.clip(equal / q, 0.5, 3.0))
+        return float(np.clip(equal / q, 0.5, 3.0))
 
 
 def allocate(curves: Sequence[Curve], budget: float) -> list[int]:
@@ -200,19 +200,21 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
         if fits.stopped:
             return {}
         fitted, _ = fits(entry, (*form.sizes, kernels), kernel, trial=True)
-        if entry.name not in best or fitted.error < best[entry.name][0]:
-            best[entry.name] = fitted.error, form, kernel
+        # Forms differ a little in how many of the q numbers they use, so their gains are compared, not their errors.
+        gain = curves[entry.name].measured(_numbers(entry, form.sizes, sets), fitted.error)
+        if entry.name not in best or (gain, -fitted.error) > best[entry.name][:2]:
+            best[entry.name] = gain, -fitted.error, form, kernel
     for entry in todo:
         if entry.name in best:
-            error, form, _ = best[entry.name]
-            curves[entry.name].set_measured(first[entry.name], error)
+            gain, _, form, _ = best[entry.name]
+            curves[entry.name].gain = gain
             if copies is not None:
                 curves[entry.name].take(*_steps(entry, [form.copies], sets))
     last = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     plan = {}
     for entry in todo:
         q = last[entry.name]
-        _, form, kernel = best.get(entry.name, (0.0, _Form(copies and copies[0], 0.0), kernels[0]))
+        *_, form, kernel = best.get(entry.name, (_Form(copies and copies[0], 0.0), kernels[0]))
         if q == EIGHT_BITS:
             plan[entry.name] = EIGHT_BITS
         else:
@@ -294,6 +296,12 @@ def _forms(entry, q, shares, copies, sets, rank):
                 sizes = (number, dim, q - dim * unit if rank is None else 0)
                 found.setdefault(sizes, _Form(number, share, sizes))
     return list(found.values())
+
+
+def _numbers(entry, sizes, sets):
+    """Numbers that each neuron has in a form of these (copies, dim, rank)."""
+    copies, dim, rank = sizes
+    return copies * dim * (2 if sets_of(entry, sets) == "full" else 1) + rank
 
 
 def floats_of(entry, form, sets):

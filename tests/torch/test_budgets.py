@@ -162,5 +162,5 @@ def test_only_particles_move_by_natural_descent():
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="currency: got 'dollars'"):
         convert(net(), currency="dollars")
-    with pytest.raises(ValueError, match="budget: got 0.01"):
+    with pytest.raises(ValueError, match=r"budget: got 0\.01"):
         convert(net(), budget=0.01, **QUICK)

@@ -111,7 +111,7 @@ def test_allocation_is_greedy_and_within_limits():
     assert sum(c.cost(q) for c, q in zip(curves, chosen, strict=True)) <= 0.5 * 2700
     assert chosen[0] > chosen[2] and all(q % 2 == 0 for q in chosen)
     curve = curves[0]
-    curve.set_measured(4, curve.error(4))
+    curve.gain = curve.measured(4, curve.error(4))
     assert curve.gain == pytest.approx(1.2)  # what was predicted was found
 
 

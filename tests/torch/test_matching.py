@@ -83,12 +83,13 @@ def test_networks_without_norms_have_their_biases_corrected(given):
         module, report = convert(net, copies=2, dim=2, steps=20, data=[few] if given else None, correct=correct)
         corrected.append(report.options["biases"])
         with torch.no_grad():
-            difference = module(rest) - net(rest)
-            errors.append(float(difference.square().mean() / net(rest).var()))
+            errors.append(float((module(rest) - net(rest)).square().mean() / net(rest).var()))
+            difference = module[:6](rest) - net[:6](rest)  # the outputs of the last layer that becomes particles
             shifts.append(float(difference.mean(0).square().sum()))
     converted = sum(layer.converted for layer in report.layers)
     assert corrected == [0, converted] and converted >= 3
-    assert shifts[1] < 0.5 * shifts[0] and errors[1] < errors[0]
+    assert shifts[1] < (0.5 if given else 1e-9) * shifts[0]  # on other inputs of the kind, and on the same
+    assert errors[1] < errors[0]
 
 
 def test_only_the_first_bias_is_wrong():
