@@ -166,6 +166,7 @@ def good(tmp_path_factory):
         "models.build": {"config": model.config},
         "models.count": {"model": model},
         "models.describe": {"path": folder / "model.h5"},
+        "models.describe_converted": {"path": folder / "model.h5"},
         "models.lenet5": {},
         "models.mlp": {"widths": (4, 3, 2)},
         "models.latency": {"model": model},

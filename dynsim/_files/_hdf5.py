@@ -276,7 +276,9 @@ def another_kind(path, found, *expected):
     """
     known = isinstance(found, str) and found in KINDS
     what = f"a {KINDS[found]} of dynsim" if known else "an HDF5 file of another program"
-    return DataError(f"{path} is {what}; give a {' or '.join(map(KINDS.get, expected))} that dynsim wrote.")
+    *others, last = map(KINDS.get, expected)
+    wanted = f"{', '.join(others)} or {last}" if others else last
+    return DataError(f"{path} is {what}; give a {wanted} that dynsim wrote.")
 
 
 def holds(group, name):

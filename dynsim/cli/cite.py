@@ -16,7 +16,8 @@ from ._references import bibtex, text, used
 @click.option("--bibtex", "as_bibtex", is_flag=True, help="As BibTeX entries.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(file, as_bibtex, as_json):
-    """Print what to cite for FILE, a trajectory or a model: method, kernel, learning, data set, and this program.
+    """Print what to cite for FILE, a trajectory, a model or a converted network: method, kernel, learning, data
+    set, and this program.
 
     Without FILE the program and the paper whose method it implements.
 
@@ -39,7 +40,12 @@ def _facts(file):
     """What the file says it was made with."""
     from dynsim.trajectory import Trajectory, file_kind
 
-    if file_kind(file) == "model":
+    kind = file_kind(file)
+    if kind == "converted":
+        from dynsim.models import describe_converted
+
+        return {"kernel": next(iter(describe_converted(file)["kernels"]), None)}
+    if kind == "model":
         from dynsim.models import describe
 
         found = describe(file)

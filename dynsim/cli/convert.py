@@ -17,6 +17,13 @@ from ._standard_error import say
 @click.command(cls=ComputingCommand)
 @click.argument("model")
 @click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
+@click.option(
+    "--currency",
+    type=click.Choice(["floats", "bytes"]),
+    default="floats",
+    show_default=True,
+    help="Of the budget; in bytes layers may be kept in 8 bits.",
+)
 @click.option("--copies", type=int, help="Places of a neuron [four times the dimension, or about; 2 with --dim].")
 @click.option("--dim", type=int, help="Dimension for every layer, instead of a budget.")
 @click.option("--rank", type=int, help="Rank of a low-rank part beside the particles; 0 means none.")
@@ -44,6 +51,7 @@ def command(model, output, data_dir, as_json, include, exclude, overwrite, **opt
     \b
     dynsim convert resnet.pt2 -o model.h5 --budget 0.5
     dynsim convert timm:resnet18 -o model.h5 --dim 16 --exclude fc --json
+    dynsim convert resnet.pt2 -o small.h5 --budget 0.2 --currency bytes
     """
     from dynsim.torch import convert, load_source, save_converted
 

@@ -32,7 +32,7 @@ from ._progress_bars import ProgressBar
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, name, data_dir, as_json, **options):
-    """Evaluate MODEL (model.h5, or an export of it as safetensors) on the test images of a data set.
+    """Evaluate MODEL (model.h5, an export of it as safetensors, or a converted network) on a data set's test images.
 
     With several draws of noise, two of them are printed beside the mean, and the probability with which a further draw
     falls between these. 19 draws are the fewest for 90 %.
@@ -42,10 +42,9 @@ def command(model, name, data_dir, as_json, **options):
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
-    from dynsim import datasets, learning, load_model
-    from dynsim.models import count
+    from dynsim import datasets, learning
 
-    network = load_model(model)
+    network, numbers = _network(model)
     data = datasets.load(name, data_dir)
     with ProgressBar("image") as progress:
         result = learning.evaluate(network, data.test_images, labels=data.test_labels, progress=progress, **options)
@@ -61,7 +60,7 @@ def command(model, name, data_dir, as_json, **options):
         "inference": options["inference"],
         "model": str(model),
         "epochs": network.results.get("epochs"),
-        "parameters": count(network),
+        "parameters": numbers,
     }
     if options["inference"] != "dense" and not options["delta"]:
         dense, other = (network.predict(data.test_images, way) for way in ("dense", options["inference"]))
@@ -75,6 +74,22 @@ def command(model, name, data_dir, as_json, **options):
         click.echo(f"predictions    {report['predictions_as_dense']:,} of {report['images']:,} as with dense weights")
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")
+
+
+def _network(path):
+    """A model, or a converted network of images, and how many numbers of which kind it has."""
+    from dynsim.trajectory import file_kind
+
+    if path.suffix == ".h5" and file_kind(path) == "converted":
+        from dynsim.torch import load_image_network
+
+        network = load_image_network(path)
+        return network, network.count()
+    from dynsim import load_model
+    from dynsim.models import count
+
+    model = load_model(path)
+    return model, count(model)
 
 
 def _spread(report):

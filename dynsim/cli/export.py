@@ -21,7 +21,8 @@ from ._progress_bars import ProgressBar
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as run.xyz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(file, form, packed, bits, materialized, output, overwrite):
-    """Write the trajectory FILE as extended XYZ, for OVITO, ASE and others; or the model FILE as ONNX or safetensors.
+    """Write the trajectory FILE as extended XYZ, for OVITO, ASE and others; or the model or converted
+    network FILE as ONNX or safetensors.
 
     \b
     dynsim export run.h5 --to extxyz -o run.xyz
@@ -46,11 +47,32 @@ def command(file, form, packed, bits, materialized, output, overwrite):
 
 def _model(file, output, overwrite, bits, materialized):
     from dynsim import export
+    from dynsim.trajectory import file_kind
 
     expect_output(output, overwrite, source=file)
+    if file.suffix == ".h5" and file_kind(file) == "converted":
+        return _converted(file, output, bits, materialized)
     model = export.load_model(file)
     if bits is not None:
         size = export.save_packed(model, output, bits=bits)
     else:
         size = (export.save_materialized if materialized else export.save_onnx)(model, output)
+    click.echo(f"{output}: {size:,} bytes")
+    return None
+
+
+def _converted(file, output, bits, materialized):
+    """A converted network as ONNX, or its ordinary weights by name."""
+    if bits is not None:
+        wanted = "a model of dynsim with --packed"
+        raise refusal(file, "a converted network", wanted, "use --materialized", error=click.UsageError)
+    import torch
+
+    from dynsim.torch import load_image_network, save_materialized, save_onnx
+
+    network = load_image_network(file)
+    if materialized:
+        size = save_materialized(network.module, output)
+    else:
+        size = save_onnx(network.module, output, example=torch.zeros(network.batch or 2, *network.image))
     click.echo(f"{output}: {size:,} bytes")

@@ -7,6 +7,8 @@ from dynsim._files import to_json
 
 from ._computation import compilation_messages
 
+APART = ("plan", "latency", "layer_list")  # what the table of facts leaves out
+
 
 @click.command()
 @click.argument("file", type=click.Path())
@@ -16,30 +18,33 @@ from ._computation import compilation_messages
 @click.option("--latency", is_flag=True, help="Of a model: measure the time of a prediction, in batches of 1 and 64.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
 def command(file, plan, latency, as_json):
-    """Describe FILE: a trajectory (of a run or a training), a model, or an export of one as safetensors.
+    """Describe FILE: a trajectory (of a run or a training), a model, an export of one as safetensors, or a converted
+    network.
 
     \b
     Examples:
       dynsim info run.h5
       dynsim info model.h5 --json
       dynsim info model.h5 --plan --latency
+      dynsim info converted.h5 --json
     """
     from dynsim.trajectory import file_kind
 
-    if str(file).endswith(".safetensors"):
-        found = describe_export(file)
-    elif file_kind(file) == "model":
+    kind = "export" if str(file).endswith(".safetensors") else file_kind(file)
+    if kind == "model":
         with compilation_messages():
             found = describe_model(file, plan, latency)
-    elif plan or latency:
-        raise refusal(file, "a trajectory", "a model file with --plan and --latency", error=click.UsageError)
+    elif kind != "export" and (plan or latency):
+        what = "a trajectory" if kind == "trajectory" else "a converted network"
+        raise refusal(file, what, "a model file with --plan and --latency", error=click.UsageError)
     else:
-        found = describe_trajectory(file)
+        describe = {"export": describe_export, "trajectory": describe_trajectory, "converted": _describe_converted}
+        found = describe[kind](file)
     if as_json:
         click.echo(to_json(found))
     else:
-        click.echo(table({name: value for name, value in found.items() if name not in ("plan", "latency")}))
-        click.echo("\n".join(_model_lines(found)), nl="latency" in found or "plan" in found)
+        click.echo(table({name: value for name, value in found.items() if name not in APART}))
+        click.echo("\n".join(_model_lines(found)), nl=any(name in found for name in APART))
 
 
 def describe_model(path, plan=False, latency=False):
@@ -59,7 +64,14 @@ def describe_model(path, plan=False, latency=False):
 
 
 def _model_lines(found):
-    """Lines of the plan and of the latencies, if there are any."""
+    """Lines of the plan, of the latencies and of the layers, if there are any."""
+    for layer in found.get("layer_list", ()):
+        form = layer["reason"] or (
+            f"{layer['bits']} bits" if layer["bits"] else f"{layer['copies']} copies, dimension {layer['dim']}"
+        )
+        error = "" if layer["error"] is None else f", squared error {layer['error']:.4f}"
+        sizes = f"{layer['floats']:,} numbers for {layer['weights']:,}"
+        yield f"  {layer['name']} ({layer['kind']}): {sizes}, {form}{error}"
     if "plan" in found:
         rates = dict(found["plan"]["rates"])
         yield f"\nplan, from rates a second kept in {rates.pop('file')}:"
@@ -73,6 +85,13 @@ def _model_lines(found):
             )
     for way, times in found.get("latency", {}).items():
         yield f"latency {way:12}" + "  ".join(f"batch {batch} {ms:.3g} ms" for batch, ms in times.items())
+
+
+def _describe_converted(path):
+    """Facts about a converted network, its layers among them."""
+    from dynsim.models import describe_converted
+
+    return {"kind": "converted network", **describe_converted(path)}
 
 
 def describe_export(path):

@@ -15,7 +15,7 @@ from ._progress_bars import ProgressBar
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(file, as_json):
-    """Read all of FILE, a trajectory or a model, and say whether it is sound; exit code 4 if not.
+    """Read all of FILE, a trajectory, a model or a converted network, and say whether it is sound; exit code 4 if not.
 
     \b
     dynsim validate run.h5
@@ -23,7 +23,13 @@ def command(file, as_json):
     """
     from dynsim.trajectory import file_kind, validate
 
-    if file_kind(file) == "model":
+    kind = file_kind(file)
+    if kind == "converted":
+        from dynsim.torch import load_converted
+
+        load_converted(file)  # checks seals, sizes and types
+        findings = []
+    elif kind == "model":
         from dynsim import load_model
 
         load_model(file)  # checks sizes, types and that all numbers are finite

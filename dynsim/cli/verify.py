@@ -20,7 +20,9 @@ from ._computation import ComputingCommand
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, name, data_dir, seed, as_json):
-    """Save MODEL (model.h5 or an export) in every form, reload it, and compare predictions; exit code 1 if they differ.
+    """Save MODEL (model.h5, an export or a converted network) in every form, reload it, and compare predictions.
+
+    The exit code is 1 if they differ.
 
     \b
     dynsim verify out/model.h5 --data mnist
@@ -28,7 +30,12 @@ def command(model, name, data_dir, seed, as_json):
     dynsim verify model.onnx --data mnist --json
     """
     from dynsim import datasets
-    from dynsim.export import verify
+    from dynsim.trajectory import file_kind
+
+    if model.suffix == ".h5" and file_kind(model) == "converted":
+        from dynsim.torch import verify_converted as verify
+    else:
+        from dynsim.export import verify
 
     images = labels = None
     if name is not None:

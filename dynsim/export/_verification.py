@@ -117,7 +117,8 @@ def verify(
     if form == "onnx":
         file = read_onnx(path)
         images = _noise(onnx_image(path), seed) if images is None else images
-        return [_compared("onnx", run_onnx(path, images), _again(file, images), labels)]
+        scores = run_onnx(path, images), _again(file, images)
+        return [compare_scores("onnx", *scores, labels, tolerance=TOLERANCE["onnx"])]
     model = load_model(path)
     images = _noise(model.image, seed) if images is None else images
     before = model.scores(images)
@@ -125,7 +126,8 @@ def verify(
     found = []
     for name in names:
         try:
-            found.append(_compared(name, before, _reloaded(name, model, path, images), labels))
+            after = _reloaded(name, model, path, images)
+            found.append(compare_scores(name, before, after, labels, tolerance=TOLERANCE[name]))
         except ImportError as error:
             found.append({"form": name, "same": None, "reason": str(error)})
         if progress is not None and progress(len(found), len(names), form=name):
@@ -157,19 +159,28 @@ def _again(file, images):
     return reference_onnx(onnx.load_from_string(file.SerializeToString()), images)
 
 
-def _compared(name, before, after, labels):
+def compare_scores(
+    form: str, before: npt.NDArray, after: npt.NDArray, labels: npt.NDArray | None = None, *, tolerance: float
+) -> dict:
+    """One entry of `verify`: scores (n, classes) of the same images before and after.
+
+    Examples
+    --------
+    >>> compare_scores("onnx", np.eye(3), 2 * np.eye(3), tolerance=0.1)["same"]
+    False
+    """
     largest = float(np.abs(before).max()) or 1.0
     difference = float(np.abs(after - before).max()) / largest
     choice, other = before.argmax(axis=1), after.argmax(axis=1)
     found = {
-        "form": name,
-        "same": bool((choice == other).all() and difference <= TOLERANCE[name]),
+        "form": form,
+        "same": bool((choice == other).all() and difference <= tolerance),
         "predictions": len(before),
         "agreeing": int((choice == other).sum()),
         "sum_before": float(before.sum(dtype=np.float64)),
         "sum_after": float(after.sum(dtype=np.float64)),
         "largest_difference": difference,
-        "tolerance": TOLERANCE[name],
+        "tolerance": tolerance,
     }
     if labels is not None:
         for when, chosen in (("before", choice), ("after", other)):

@@ -1,6 +1,7 @@
 """Networks of layers: building, counting, saving and loading."""
 
 from ._build import BUILDERS, build, lenet5, materialize, mlp
+from ._converted_description import describe_converted
 from ._count import count, operations
 from ._latency import latency, plan
 from ._model import Model
@@ -10,6 +11,7 @@ from ._size import check_size
 from ._vit import vit
 
 __all__ = [
-    "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "fill", "latency", "lenet5",
-    "load_model", "materialize", "mlp", "operations", "plan", "save_model", "take_results", "vit",
+    "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "describe_converted", "fill",
+    "latency", "lenet5", "load_model", "materialize", "mlp", "operations", "plan", "save_model", "take_results",
+    "vit",
 ]  # fmt: skip

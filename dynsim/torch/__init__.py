@@ -7,10 +7,12 @@ except ImportError:
 
 from ._allocation import Curve, allocate
 from ._conversion import convert
+from ._conversion_checks import verify_converted
 from ._conversion_report import Report
 from ._converted_files import load_converted, load_source, load_weights, save_converted, save_onnx
 from ._eight_bits import EightBits
 from ._finetuning import distillation, finetune
+from ._image_networks import ImageNetwork, input_shape, load_image_network, save_materialized
 from ._layer_list import list_layers
 from ._made_weights import fold_made_weights
 from ._module_measures import count_macs, noisy
@@ -27,9 +29,10 @@ from ._weight_layout import WeightLayout
 
 __all__ = [
     "Curve", "DerivedWeights", "DynConv2d", "DynEmbedding", "DynLinear", "DynMultiheadAttention", "EightBits",
-    "Matching", "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages", "choose_inference",
-    "convert", "correct_norms", "count_macs", "derive", "derived_weight", "distillation", "finetune",
-    "fold_made_weights", "list_layers", "load_converted", "load_program", "load_source", "load_timm",
-    "load_torchvision", "load_weights", "materialize", "modularise", "noise_for", "noisy", "plain_convolutions",
-    "relation", "save_converted", "save_onnx",
+    "ImageNetwork", "Matching", "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages",
+    "choose_inference", "convert", "correct_norms", "count_macs", "derive", "derived_weight", "distillation",
+    "finetune", "fold_made_weights", "input_shape", "list_layers", "load_converted", "load_image_network",
+    "load_program", "load_source", "load_timm", "load_torchvision", "load_weights", "materialize", "modularise",
+    "noise_for", "noisy", "plain_convolutions", "relation", "save_converted", "save_materialized", "save_onnx",
+    "verify_converted",
 ]  # fmt: skip

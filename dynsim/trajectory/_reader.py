@@ -47,7 +47,7 @@ _READ_BYTES = 32 * 2**20
 
 
 def file_kind(path: str | os.PathLike) -> str:
-    """Return what a file of dynsim is: "trajectory" or "model".
+    """Return what a file of dynsim is: "trajectory", "model", or "converted" of a network of PyTorch.
 
     Raises FileNotFoundError, DataError for files of other programs and FileError for damaged ones.
 
@@ -60,8 +60,8 @@ def file_kind(path: str | os.PathLike) -> str:
     """
     with reading(path) as file:
         kind = attribute(file, "dynsim", None)
-        if kind not in ("trajectory", "model"):
-            raise another_kind(path, kind, "trajectory", "model")
+        if kind not in ("trajectory", "model", "converted"):
+            raise another_kind(path, kind, "trajectory", "model", "converted")
         return kind
 
 

@@ -116,7 +116,10 @@ def test_pipes_are_no_inputs(run, tmp_path, monkeypatch, capsys, arguments):
 def test_a_checkpoint_is_named_so(run, tmp_path, capsys, command):
     save_checkpoint(tmp_path / "run.h5.checkpoint", {"step": 1})
     assert run(command, tmp_path / "run.h5.checkpoint") == 1
-    assert "is a checkpoint of dynsim; give a trajectory or model that dynsim wrote" in capsys.readouterr().err
+    assert (
+        "is a checkpoint of dynsim; give a trajectory, model or converted network that dynsim wrote"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("side", ["", ".checkpoint", ".checkpoint.previous", ".progress"])

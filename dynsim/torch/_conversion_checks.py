@@ -1,0 +1,78 @@
+"""Whether a converted network answers the same after it was saved and reloaded in every form."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dynsim._check import as_callable, as_count
+from dynsim.export import compare_scores, run_onnx
+
+from ._converted_files import load_converted, save_onnx
+from ._image_networks import ImageNetwork, save_materialized
+from ._parametrisation import materialize
+
+IMAGES = 32  # of noise, where none are given
+# Largest differences of scores, relative to the largest: the file holds the numbers themselves; ordinary weights are
+# the same numbers, which other kernels of PyTorch may add in another order; so does ONNX, in sums of hundreds.
+TOLERANCE = {"converted": 0.0, "materialized": 1e-5, "onnx": 1e-4}
+
+
+def verify_converted(
+    path: str | Path,
+    images: npt.NDArray | None = None,
+    *,
+    labels: npt.NDArray | None = None,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> list[dict]:
+    """As `dynsim.export.verify`, of a file of `dynsim convert`: read twice, as safetensors, and as ONNX.
+
+    Raises
+    ------
+    FileNotFoundError, DataError, FileError
+        As `load_converted`, or if the network does not take one tensor of images.
+    """
+    as_callable(progress, "progress")
+    network = ImageNetwork(load_converted(path), path)
+    if images is None:
+        generator = np.random.default_rng(as_count(seed, "seed", minimum=0))
+        images = generator.random((network.batch or IMAGES, *network.image), dtype=np.float32)
+    before, found = network.scores(images), []
+    for name, form in FORMS.items():
+        try:
+            found.append(compare_scores(name, before, form(network, path, images), labels, tolerance=TOLERANCE[name]))
+        except ImportError as error:
+            found.append({"form": name, "same": None, "reason": str(error)})
+        if progress is not None and progress(len(found), len(FORMS), form=name):
+            break
+    return found
+
+
+def _read_again(network, path, images):
+    return ImageNetwork(load_converted(path), path).scores(images)
+
+
+def _as_safetensors(network, path, images):
+    from safetensors.torch import load_file
+
+    ordinary = materialize(network.module)
+    with tempfile.TemporaryDirectory() as folder:
+        save_materialized(network.module, Path(folder, "model.safetensors"))
+        ordinary.load_state_dict(load_file(Path(folder, "model.safetensors")))
+    return ImageNetwork(ordinary, path).scores(images)
+
+
+def _as_onnx(network, path, images):
+    example = torch.from_numpy(network.fitting(images[:2]))
+    with tempfile.TemporaryDirectory() as folder:
+        save_onnx(network.module, Path(folder, "model.onnx"), example=example)
+        return run_onnx(Path(folder, "model.onnx"), network.fitting(images))
+
+
+FORMS = {"converted": _read_again, "materialized": _as_safetensors, "onnx": _as_onnx}

@@ -1,0 +1,190 @@
+"""Networks of PyTorch that take images, as the functions that measure dynsim's own models take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import fx, nn
+
+from dynsim._check import as_choice, refusal
+from dynsim._files import replacing
+from dynsim.errors import DataError
+
+from ._batches import scores_of
+from ._converted_files import load_converted
+from ._modules import INFERENCE, choose_inference
+from ._parametrisation import derived_weights, materialize
+from ._particles import Particles
+
+PART = 100  # images that pass at once
+HALF = (torch.float16, torch.bfloat16)
+
+
+def input_shape(module: nn.Module) -> tuple | None:
+    """Shape of one input of a network, None for axes of any length; None where it is not known or not one.
+
+    A program knows it from its export, and a backbone of timm from its settings.
+
+    Examples
+    --------
+    >>> from dynsim.torch import modularise
+    >>> program = torch.export.export(nn.Linear(3, 2), (torch.zeros(4, 3),))
+    >>> input_shape(modularise(program))
+    (3,)
+    """
+    if isinstance(module, fx.GraphModule):
+        given = [node.meta.get("val") for node in module.graph.find_nodes(op="placeholder")]
+        if len(given) != 1 or not isinstance(given[0], torch.Tensor) or not given[0].dim():
+            return None
+        return tuple(int(size) if isinstance(size, int) else None for size in given[0].shape[1:])
+    size = getattr(module, "pretrained_cfg", {}).get("input_size")
+    return None if size is None else tuple(size)
+
+
+def batch_of(module: nn.Module) -> int | None:
+    """Inputs that a program takes at once, if it was exported for one number only."""
+    if not isinstance(module, fx.GraphModule):
+        return None
+    (given,) = (node.meta["val"] for node in module.graph.find_nodes(op="placeholder"))
+    return given.shape[0] if isinstance(given.shape[0], int) else None
+
+
+class StoredNumbers(NamedTuple):
+    """The memory of a parameter, and what it is: "places", "strengths", "weights" or "other"."""
+
+    value: npt.NDArray
+    kind: str
+
+
+@dataclass
+class ImageNetwork:
+    """A network that evaluates, with `predict`, `scores` and `parameters` as those of `dynsim.Model`.
+
+    Parameters are places, lambdas, factors and steps in place of weights, and ordinary weights of two axes or more,
+    `parameter.value` being their memory. Numbers of 16 bits are widened to 32.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed: it evaluates from now on.
+    path : path
+        Named in messages.
+
+    Raises
+    ------
+    DataError
+        If the shape of its inputs is not known, or it takes several.
+    """
+
+    module: nn.Module
+    path: str | Path = "the network"
+
+    def __post_init__(self):
+        self.shape = input_shape(self.module)
+        if self.shape is None:
+            raise refusal(self.path, "inputs of unknown shape", "one tensor of images", error=DataError)
+        self.batch = batch_of(self.module)
+        if any(p.dtype in HALF for p in self.module.parameters()):
+            self.module.float()
+        self.module.eval()
+        self.parameters, self.results, self.inference = self._parameters(), {}, "dense"
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """Shape of an image that it takes, for noise: axes of any length have 32."""
+        return tuple(32 if size is None else size for size in self.shape)
+
+    def count(self) -> dict[str, int]:
+        """How many numbers there are of each kind, and in all; of integers in 8 bits none."""
+        found = {}
+        for number in self.parameters.values():
+            found[number.kind] = found.get(number.kind, 0) + number.value.size
+        return {**found, "total": sum(found.values())}
+
+    def scores(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
+        """Scores (n, classes) of images (n, channels, height, width).
+
+        Raises
+        ------
+        DataError
+            If the images do not fit the network.
+        """
+        if inference != self.inference:
+            self._choose(inference)
+        parts = np.split(np.asarray(images), range(self.batch or PART, len(images), self.batch or PART))
+        with torch.no_grad():
+            found = [self._answers(self.fitting(part)) for part in parts]
+        return np.concatenate(found)
+
+    def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
+        """Classes (n,) of images."""
+        return self.scores(images, inference).argmax(axis=1)
+
+    def _answers(self, part):
+        count = len(part)
+        if self.batch is not None and count < self.batch:  # a program of a fixed number of inputs
+            part = np.concatenate([part, np.repeat(part[:1], self.batch - count, axis=0)])
+        answers = scores_of(self.module(torch.from_numpy(part)))
+        return answers.reshape(len(part), -1, answers.shape[-1])[:count, -1].double().numpy()
+
+    def fitting(self, images: npt.NDArray) -> npt.NDArray:
+        """Images in the shape and type that the network takes."""
+        same = len(images.shape) - 1 == len(self.shape) and all(
+            wanted in (None, got) for wanted, got in zip(self.shape, images.shape[1:], strict=True)
+        )
+        if not same and None not in self.shape and prod(self.shape) == prod(images.shape[1:]):
+            images, same = images.reshape(len(images), *self.shape), True  # as rows of pixels
+        if not same:
+            wanted = f"the network's {tuple('any' if size is None else size for size in self.shape)}"
+            raise refusal("images", f"shape {images.shape[1:]}", wanted, error=DataError)
+        width = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
+        return np.ascontiguousarray(images, np.float64 if width == torch.float64 else np.float32)
+
+    def _choose(self, inference):
+        as_choice(inference, INFERENCE, "inference")
+        if not choose_inference(self.module, inference):
+            wanted = "a network with Linear layers of particles, which a program has not"
+            raise refusal("inference", repr(inference), wanted, "use dense", error=DataError)
+        self.inference = inference
+
+    def _parameters(self):
+        found, kinds = {}, {}
+        for _, _, _, derived in derived_weights(self.module):
+            for name, part in derived.named_parameters():
+                kinds[id(part)] = "strengths" if name == "strengths" else "places"
+                if not isinstance(derived, Particles):
+                    kinds[id(part)] = "weights"
+        for name, part in self.module.named_parameters():
+            kind = kinds.get(id(part), "weights" if part.dim() > 1 else "other")
+            found[name] = StoredNumbers(part.detach().numpy(), kind)
+        return found
+
+
+def load_image_network(path: str | Path) -> ImageNetwork:
+    """A file of `dynsim convert` for images; raises as `load_converted` and `ImageNetwork`."""
+    return ImageNetwork(load_converted(path), path)
+
+
+def save_materialized(module: nn.Module, path: str | Path) -> int:
+    """Write the state of the network with ordinary weights as safetensors; returns the bytes of the file.
+
+    `load_state_dict` of the original class takes it. Raises ImportError if safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise ImportError("Safetensors files need safetensors: pip install 'dynsim[export]'.") from None
+    # Tensors that are one are written under every name that they have, as a state_dict has them.
+    state = {name: value.clone().contiguous() for name, value in materialize(module).state_dict().items()}
+    with replacing(path) as temporary:
+        mode = temporary.stat().st_mode
+        save_file(state, str(temporary))
+        if temporary.stat().st_mode != mode:  # the package puts a file of its own there, which only its owner may read
+            temporary.chmod(mode)
+    return Path(path).stat().st_size
