@@ -107,7 +107,23 @@ def stage(tmp_path_factory, data):
     shutil.move(folder / "made/model.h5", folder / "model.h5")
     shutil.move(folder / "made/training.h5", folder / "training.h5")
     shutil.rmtree(folder / "made")
+    if find_spec("torch"):
+        convert_network(folder / "net.h5")
     return folder
+
+
+def convert_network(path):
+    """A small converted network for images of 28 x 28."""
+    import torch
+
+    from dynsim.torch import convert, load_source, save_converted
+
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    program = path.with_suffix(".pt2")
+    torch.export.save(torch.export.export(net, (torch.zeros(2, 1, 28, 28),)), program)
+    module, source = load_source(program)
+    made, report = convert(module, copies=2, dim=2, steps=2)
+    save_converted(made, path, source=source, report=report)
 
 
 def small(recipe):
