@@ -125,7 +125,9 @@ def _open_standard_streams():
 
 
 def _show_warning(message, category, *_):
-    say(f"Warning: {message}")
+    """Tell a warning; those of packages to their own programmers are none of the user's."""
+    if not issubclass(category, (FutureWarning, DeprecationWarning, PendingDeprecationWarning)):
+        say(f"Warning: {message}")
 
 
 def _of_stdout(error):

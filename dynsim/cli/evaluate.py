@@ -62,6 +62,8 @@ def command(model, name, data_dir, as_json, **options):
         "epochs": network.results.get("epochs"),
         "parameters": numbers,
     }
+    if options["delta"]:
+        report["noises"] = _noises(network, data, options)
     if options["inference"] != "dense" and not options["delta"]:
         dense, other = (network.predict(data.test_images, way) for way in ("dense", options["inference"]))
         report["predictions_as_dense"] = int((dense == other).sum())
@@ -74,6 +76,44 @@ def command(model, name, data_dir, as_json, **options):
         click.echo(f"predictions    {report['predictions_as_dense']:,} of {report['images']:,} as with dense weights")
     for name, value in report["parameters"].items():
         click.echo(f"{name:14} {value:,}")
+    for line in _noise_lines(report.get("noises", {}), options["delta"]):
+        click.echo(line)
+
+
+def _noises(network, data, options):
+    """{what is stored: {"absolute", "relative": {"mean", "deviation"}}} of the network, and of its ordinary weights."""
+    from dynsim import learning
+    from dynsim.models import materialize
+
+    shown = {"as stored": network}
+    if any(parameter.kind == "places" for parameter in network.parameters.values()):
+        shown["as weights"] = network.ordinary() if hasattr(network, "ordinary") else materialize(network)
+    found = {}
+    for what, one in shown.items():
+        found[what] = {}
+        for way in ("absolute", "relative"):
+            same = {**options, "relative": way == "relative", "inference": "dense"}
+            with ProgressBar("image") as progress:
+                result = learning.evaluate(one, data.test_images, labels=data.test_labels, progress=progress, **same)
+            found[what][way] = {name: round(result[name], 4) for name in ("mean", "deviation")}
+    return found
+
+
+def _noise_lines(noises, delta):
+    """The table of `_noises`: absolute noise depends on the units of what is stored, relative noise does not.
+
+    >>> one = {"mean": 90.0, "deviation": 1.0}
+    >>> print("\\n".join(_noise_lines({"as stored": {"absolute": one, "relative": one}}, 0.01)))
+    <BLANKLINE>
+    noise 0.01     absolute         relative to each array's root mean square
+    as stored      90.00 ± 1.00 %   90.00 ± 1.00 %
+    """
+    if not noises:
+        return
+    yield f"\n{f'noise {delta:g}':14} {'absolute':16} relative to each array's root mean square"
+    for what, ways in noises.items():
+        cells = [f"{ways[way]['mean']:.2f} ± {ways[way]['deviation']:.2f} %" for way in ("absolute", "relative")]
+        yield f"{what:14} {cells[0]:16} {cells[1]}"
 
 
 def _network(path):

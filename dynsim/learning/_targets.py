@@ -129,8 +129,8 @@ class Targets:
         """The blocks of J^T J that belong to one neuron, one lambda's (t, s) or one row of a factor.
 
         Of places (sets, n, G, g d, g d), H copies in G groups of g; of lambdas (T, S, H, H); of factors (1, 1, r, r)
-        and (1, r, r). To the diagonals `ridge` times themselves is added, `floor` times the mean over the same target,
-        and `damping`.
+        and (1, r, r). To the diagonals `ridge` times themselves is added, `floor` times the mean over unknowns of
+        the same kind and target, and `damping`.
         """
         blocks = [None] * len(x)
 
@@ -160,8 +160,10 @@ class Targets:
         dampings = np.full(len(x), float(damping))
         means = np.array([block.diagonal(axis1=-2, axis2=-1).mean() for block in blocks])
         for target in self.targets:
-            own = sorted({k for relation in target.relations for k in relation[:3]} | set(target.factors or ()))
-            dampings[own] = np.maximum(dampings[own], damping + floor * means[own].mean())
+            # Places, lambdas and factors have units of their own, in which the blocks are measured.
+            alike = [own for relation in target.relations for own in (list(relation[:2]), [relation[2]])]
+            for own in [*alike, *([list(target.factors)] if target.factors else [])]:
+                dampings[own] = np.maximum(dampings[own], damping + floor * means[own].mean())
         for block, extra in zip(blocks, dampings, strict=True):
             diagonal = np.arange(block.shape[-1])
             block[..., diagonal, diagonal] *= 1 + ridge

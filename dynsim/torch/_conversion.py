@@ -18,6 +18,7 @@ from ._batches import inputs_of
 from ._bias_corrections import bias_of, correct_biases
 from ._conversion_report import Report, converted_layer, ordinary_layer
 from ._eight_bits import EIGHT_BITS
+from ._gauge import UNITS, as_units, in_units
 from ._layer_fits import LayerFits
 from ._layer_list import list_layers, named_weights
 from ._made_weights import copied, fold_made_weights
@@ -51,6 +52,7 @@ def convert(
     restarts: int = 1,
     seed: int = 0,
     correct: bool = True,
+    units: str | float = UNITS,
     progress: Callable | None = None,
     checkpoint: str | Path | None = None,
 ) -> tuple[nn.Module, Report]:
@@ -95,6 +97,9 @@ def convert(
     correct : bool
         Correct batch norms and biases by what the averages of the signals have changed: on the data, else on the
         example, else on noise.
+    units : float or "fitted"
+        Of places and lambdas, which change nothing but what noise of a given absolute size does: the root mean square
+        of both, or as the fit leaves them.
     progress : callable, optional
         Called as progress(done, total, name=) after every fit, with numbers of fits and the layer's name. Once it
         returns true no further layer is converted; the report says so.
@@ -126,6 +131,7 @@ def convert(
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
     as_choice(currency, CURRENCIES, "currency")
+    units = as_units(units)
     if dim is None:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
     else:
@@ -170,7 +176,7 @@ def convert(
             target = None if matching is None else matching.target(entry)
             tried = [fits(entry, form, one, target=target) for one in form[3]]
             fitted, chosen = min(tried, key=lambda pair: pair[0].error)
-            made = entry.convert(fitted, chosen, sets_of(entry, sets))
+            made = entry.convert(*in_units(fitted, chosen, units), sets_of(entry, sets))
             if matching is not None and correct:
                 matching.correct_bias(entry, before)
         done.append(entry)
@@ -178,6 +184,7 @@ def convert(
     corrected, biases = _corrected(original, module, done, matching, shown) if correct else ([], [])
     copies = copies if dim is None else copies[0]
     options = {"budget": budget, "currency": currency, "copies": copies, "dim": dim, "steps": steps, "seed": seed}
+    options["units"] = units
     options |= {"folded": folded, "biases": len(biases), "norms": len(corrected)}
     options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)

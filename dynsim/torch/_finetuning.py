@@ -19,6 +19,7 @@ from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
 from ._batches import moved, parts_of, scores_of, send
+from ._module_measures import noisy
 from ._natural_descent import NaturalDescent
 from ._particles import DerivedWeights
 
@@ -37,6 +38,7 @@ def finetune(
     temperature: float = 2.0,
     labels: float = 0.1,
     norms: bool = True,
+    noise: float = 0.0,
     device: str | torch.device | None = None,
     mixed: bool | None = None,
     checkpoint: str | Path | None = None,
@@ -71,6 +73,9 @@ def finetune(
     norms : bool
         Batch norms measure their averages on the batches, as in ordinary training; otherwise they keep the averages
         they have, as the teacher does: for inputs that are changed in ways that the original was not trained on.
+    noise : float
+        Every step follows the gradient where all stored numbers are off by uniform noise of this size, relative to the
+        root mean square of their tensor: what is learned then stands such noise (see `noisy`).
     device : str or torch.device, optional
         Default: the card of this process if there is one, else the processor.
     mixed : bool, optional
@@ -110,6 +115,7 @@ def finetune(
     others = as_number(others, "others", above=0)
     as_callable(validate, "validate"), as_callable(progress, "progress")
     temperature, labels = as_number(temperature, "temperature", above=0), as_number(labels, "labels", minimum=0)
+    noise = as_number(noise, "noise", minimum=0)
     device = torch.device(device or (f"cuda:{_local()}" if torch.cuda.is_available() else "cpu"))
     module.to(device)
     if teacher is not None:
@@ -140,18 +146,19 @@ def finetune(
                 inputs, truth, scores = parts_of(moved(batch, device))
                 for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                     group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
-                with half:
-                    with torch.no_grad():
-                        wanted = scores_of(send(teacher, inputs)) if scores is None else scores
-                    answers = scores_of(send(trained, inputs))
-                loss = distillation(
-                    answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels
-                )
-                lost = float(loss.detach())
-                if not math.isfinite(lost):
-                    raise ValueError(f"finetune: loss is {lost} in epoch {epoch + 1}; lower the rates.")
-                module.zero_grad(set_to_none=True)
-                loss.backward()
+                with half, torch.no_grad():
+                    wanted = scores_of(send(teacher, inputs)) if scores is None else scores
+                with noisy(module, noise, seed=done, relative=True):
+                    with half:
+                        answers = scores_of(send(trained, inputs))
+                    loss = distillation(
+                        answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels
+                    )
+                    lost = float(loss.detach())
+                    if not math.isfinite(lost):
+                        raise ValueError(f"finetune: loss is {lost} in epoch {epoch + 1}; lower the rates.")
+                    module.zero_grad(set_to_none=True)
+                    loss.backward()
                 for optimizer in optimizers:
                     optimizer.step()
                 total += lost

@@ -100,6 +100,10 @@ class ImageNetwork:
         """Shape of an image that it takes, for noise: axes of any length have 32."""
         return tuple(32 if size is None else size for size in self.shape)
 
+    def ordinary(self) -> ImageNetwork:
+        """The same network with ordinary weights."""
+        return ImageNetwork(materialize(self.module), self.path)
+
     def count(self) -> dict[str, int]:
         """How many numbers there are of each kind, and in all; of integers in 8 bits none."""
         found = {}

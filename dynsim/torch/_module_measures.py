@@ -37,8 +37,12 @@ def count_macs(module: nn.Module, example) -> dict[str, int]:
 
 
 @contextmanager
-def noisy(module: nn.Module, delta: float, *, seed: int = 0, include: Iterable[str] | None = None) -> Iterator[None]:
+def noisy(
+    module: nn.Module, delta: float, *, seed: int = 0, include: Iterable[str] | None = None, relative: bool = False
+) -> Iterator[None]:
     """A context in which every stored number is off by uniform noise in [-delta, delta]; afterwards they are as before.
+
+    With `relative`, delta is in units of each tensor's root mean square.
 
     Stored are what layers of particles hold in place of weights, and of other layers parameters of two axes or more;
     of weights in 8 bits their steps, not their integers. With patterns in `include`, those of layers with such names
@@ -61,7 +65,8 @@ def noisy(module: nn.Module, delta: float, *, seed: int = 0, include: Iterable[s
         with torch.no_grad():
             for parameter in parameters:
                 noise = 2 * torch.rand(parameter.shape, generator=generator) - 1
-                parameter += delta * noise.to(parameter)
+                size = parameter.double().square().mean().sqrt().item() if relative else 1.0
+                parameter += delta * size * noise.to(parameter)
         yield
     finally:
         with torch.no_grad():
