@@ -379,3 +379,56 @@ def test_patterns_may_be_one_text():
     module = nn.ModuleDict({"fc": nn.Linear(20, 20), "head": nn.Linear(20, 20)})
     assert made_of_particles(converted(module, include="fc")[0]) == {"fc.weight"}
     assert made_of_particles(converted(module, exclude="f*")[0]) == {"head.weight"}
+
+
+class ByKeyword(nn.Module):
+    """Everything is called by keyword, and a norm through its function."""
+
+    def __init__(self):
+        super().__init__()
+        self.c, self.bn = nn.Conv2d(3, 12, 3, bias=False), nn.BatchNorm2d(12)
+        self.d, self.other = nn.Conv2d(12, 12, 3), nn.BatchNorm2d(12)
+        self.fc = nn.Linear(12, 30)
+
+    def forward(self, *, x):
+        x = self.bn(input=self.c(input=x)).relu()
+        x = nn.functional.conv2d(input=x, weight=self.d.weight, bias=self.d.bias)
+        norm = self.other
+        x = nn.functional.batch_norm(
+            input=x, running_mean=norm.running_mean, running_var=norm.running_var, weight=norm.weight, bias=norm.bias,
+            training=False,
+        )  # fmt: skip
+        return nn.functional.linear(bias=self.fc.bias, weight=self.fc.weight, input=x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_layers_and_norms_may_be_called_by_keyword(matched):
+    torch.manual_seed(0)
+    module = ByKeyword().eval()
+    batch = {"x": torch.randn(8, 3, 9, 9)}
+    made, report = convert(module, copies=2, dim=1, steps=3, example=batch, data=[batch] if matched else None)
+    assert report.options["norms"] == 2 and report.options["norms_left"] == []
+    assert all(layer.macs for layer in report.layers if layer.shape)
+    assert not torch.equal(made.bn.running_var, module.bn.running_var)
+    torch.testing.assert_close(made(**batch), materialize(made)(**batch))
+
+
+def test_what_is_said_in_the_end_counts_the_whole_network():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 4000))
+    _, report = convert(net, budget=0.5, steps=2, exclude=["2"])
+    whole = report.parameters / report.parameters_before
+    assert whole > 0.99 > 0.5 >= report.share
+    assert f"({whole:.3f}; {report.share:.3f} of the floats of the layers considered)" in report.headline
+    assert str(report).endswith(report.headline)
+
+
+@pytest.mark.parametrize(("options", "reason"), [
+    ({"budget": 0.99}, "kept: the budget has room for its 64 weights"),
+    ({"copies": 2, "dim": 8}, "kept: particles would be 258 floats for 64 weights"),
+])  # fmt: skip
+def test_why_weights_are_kept(options, reason):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 400))
+    _, report = convert(net, steps=1, **options)
+    assert report.layers[0].reason == reason
