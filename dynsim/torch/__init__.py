@@ -15,7 +15,7 @@ from ._finetuning import distillation, finetune
 from ._image_networks import ImageNetwork, input_shape, load_image_network, save_materialized
 from ._layer_list import list_layers
 from ._made_weights import fold_made_weights
-from ._module_measures import count_macs, noisy
+from ._module_measures import coarse, count_macs, noisy
 from ._modules import DynConv2d, DynEmbedding, DynLinear, DynMultiheadAttention, choose_inference
 from ._natural_descent import NaturalDescent
 from ._norm_averages import averages, correct_norms, noise_for
@@ -30,9 +30,9 @@ from ._weight_layout import WeightLayout
 __all__ = [
     "Curve", "DerivedWeights", "DynConv2d", "DynEmbedding", "DynLinear", "DynMultiheadAttention", "EightBits",
     "ImageNetwork", "Matching", "NaturalDescent", "Particles", "Report", "WeightLayout", "allocate", "averages",
-    "choose_inference", "convert", "correct_norms", "count_macs", "derive", "derived_weight", "distillation",
-    "finetune", "fold_made_weights", "input_shape", "list_layers", "load_converted", "load_image_network",
-    "load_program", "load_source", "load_timm", "load_torchvision", "load_weights", "materialize", "modularise",
-    "noise_for", "noisy", "plain_convolutions", "relation", "save_converted", "save_materialized", "save_onnx",
-    "verify_converted",
+    "choose_inference", "coarse", "convert", "correct_norms", "count_macs", "derive", "derived_weight",
+    "distillation", "finetune", "fold_made_weights", "input_shape", "list_layers", "load_converted",
+    "load_image_network", "load_program", "load_source", "load_timm", "load_torchvision", "load_weights",
+    "materialize", "modularise", "noise_for", "noisy", "plain_convolutions", "relation", "save_converted",
+    "save_materialized", "save_onnx", "verify_converted",
 ]  # fmt: skip

@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
+from dynsim._check import as_count
+
 from ._batches import length_of
 from ._layer_list import list_layers
 from ._particles import DerivedWeights
@@ -58,15 +60,50 @@ def noisy(
     >>> bool((layer.weight == before).all())
     True
     """
-    parameters = _stored(module, include) if delta else []
-    kept = [parameter.detach().clone() for parameter in parameters]
     generator = torch.Generator().manual_seed(seed)
+
+    def moved(parameter):
+        noise = 2 * torch.rand(parameter.shape, generator=generator) - 1
+        size = parameter.double().square().mean().sqrt().item() if relative else 1.0
+        return parameter + delta * size * noise.to(parameter)
+
+    with _changed(_stored(module, include) if delta else [], moved):
+        yield
+
+
+@contextmanager
+def coarse(module: nn.Module, bits: int, *, include: Iterable[str] | None = None) -> Iterator[None]:
+    """A context in which every number that `noisy` would move is rounded to so many bits.
+
+    Each tensor has 2^(bits - 1) - 1 steps from 0 to its largest number, and as many to the other side; at 2 bits -1, 0
+    and 1 times that.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Linear(3, 1)
+    >>> with coarse(layer, 2):
+    ...     sizes = layer.weight.detach().abs()
+    >>> set(torch.round(sizes / sizes.max()).flatten().tolist()) <= {0.0, 1.0}
+    True
+    """
+    levels = 2 ** (as_count(bits, "bits", 2) - 1) - 1
+
+    def rounded(parameter):
+        step = parameter.double().abs().max() / levels
+        return (torch.round(parameter / step) * step).to(parameter) if step else parameter
+
+    with _changed(_stored(module, include), rounded):
+        yield
+
+
+@contextmanager
+def _changed(parameters, change):
+    """A context in which parameters have the values that `change` returns for them."""
+    kept = [parameter.detach().clone() for parameter in parameters]
     try:
         with torch.no_grad():
             for parameter in parameters:
-                noise = 2 * torch.rand(parameter.shape, generator=generator) - 1
-                size = parameter.double().square().mean().sqrt().item() if relative else 1.0
-                parameter += delta * size * noise.to(parameter)
+                parameter.copy_(change(parameter))
         yield
     finally:
         with torch.no_grad():

@@ -42,7 +42,8 @@ def folder(tmp_path_factory):
 
 def recipe(**changes):
     given = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
-    given |= {"weights": "weights.th", "budgets": [0.5], "draws": 1, "deltas": [1e-2], **changes}
+    given |= {"weights": "weights.th", "budgets": [0.5], "draws": 1, "deltas": [1e-2]}
+    given |= {"relative": [0.1], "bits": [2, 16], **changes}
     given["convert"] = {"copies": 2, "steps": 2}
     given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "images": 20, "held_out": 10}}
     return experiments.load(given)
@@ -58,10 +59,12 @@ def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
     ]
     for name, result in results.items():
         assert 0 <= result["test_accuracy"] <= 100 and len(result["noise"]["0.01"]) == 1, name
+        assert len(result["relative"]["0.1"]) == 1, name
+        assert set(result["rounding"]) == (set() if name.startswith("rounded") else {"2", "16"}), name
         assert result["share"] <= (0.5 if "particles" in name or "low" in name else 1.0), name
     assert len(results["particles-0.5-tuned-seed0"]["metrics"]) == 1
     text = one.report(results, tmp_path)
-    assert text.count("| fine-tuned |") == 2 and "not measured" not in text
+    assert text.count("| fine-tuned |") == 4 and "not measured" not in text  # in two tables
     began = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
     assert experiments.run(one, tmp_path, data_dir=folder) == results
     assert began == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}

@@ -10,7 +10,8 @@ from ._cifar_data import find_file
 from ._cifar_report import report
 from ._cifar_task import KINDS, TEST, TRAINING, ConversionTask
 
-KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas", "draws")
+KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas",
+        "relative", "bits", "draws")  # fmt: skip
 NEEDED = ("title", "weights", "budgets", "include")
 CONVERT = ("copies", "steps", "restarts", "rank")
 FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "images", "held_out")
@@ -29,6 +30,8 @@ class ConversionRecipe:
     convert: dict = field(default_factory=dict)
     finetune: dict = field(default_factory=dict)
     deltas: list = field(default_factory=list)
+    relative: list = field(default_factory=list)
+    bits: list = field(default_factory=list)
     draws: int = 5
     data: str = "cifar10"
     kinds: tuple = KINDS
@@ -55,8 +58,9 @@ class ConversionRecipe:
         budget = None if number is None else self.budgets[number]
         finetune = dict(self.finetune["all"], **self.finetune.get(str(budget), {})) if tuned else {}
         return ConversionTask(
-            kind, seed, budget, tuned, self.weights, self.include, self.convert, finetune, self.deltas, self.draws
-        )
+            kind, seed, budget, tuned, self.weights, self.include, self.convert, finetune, self.deltas, self.relative,
+            self.bits, self.draws,
+        )  # fmt: skip
 
     def report(self, results, folder):
         """Write the table and figures; returns the Markdown."""
@@ -73,6 +77,8 @@ def load(given):
     recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
     recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]
+    recipe.relative = [as_number(delta, "relative", above=0) for delta in recipe.relative]
+    recipe.bits = [as_count(bits, "bits", 2) for bits in recipe.bits]
     recipe.draws = as_count(recipe.draws, "draws")
     for method in recipe.methods:
         as_choice(method, KINDS, "methods")

@@ -51,6 +51,7 @@ def _markdown(recipe, rows):
             + " | ".join(shown)
             + " |"
         )
+    lines += _relative(recipe, rows)
     seconds = [
         (task, result["seconds"]) for task, result in rows if result and task.kind == "particles" and not task.tuned
     ]
@@ -60,6 +61,22 @@ def _markdown(recipe, rows):
         if result and task.kind == "particles" and not task.tuned:
             lines += ["", f"## Layers at {task.budget:g}", "", *_layers(result["layers"])]
     return "\n".join(lines) + "\n"
+
+
+def _relative(recipe, rows):
+    """Noise in units of each tensor's root mean square, and numbers of few bits: both say nothing of units."""
+    if not recipe.relative and not recipe.bits:
+        return
+    names = [f"delta {delta:g} rms" for delta in recipe.relative] + [f"{bits} bits" for bits in recipe.bits]
+    yield from ("", "## Independent of units", "")
+    yield "Noise relative to each tensor's root mean square, and tensors rounded to so many bits for each number."
+    yield from ("", f"| network | floats | training | {' | '.join(names)} |", "|" + "---|" * (3 + len(names)))
+    for task, result in rows:
+        if result is not None and task.kind != "rounded":
+            cells = [f"{np.mean(result['relative'][str(delta)]):.1f}" for delta in recipe.relative]
+            cells += [f"{result['rounding'][str(bits)]:.1f}" for bits in recipe.bits]
+            training = "fine-tuned" if task.tuned else "" if task.kind == "original" else "data-free"
+            yield f"| {TITLES[task.kind]} | {result['share']:.3f} | {training} | {' | '.join(cells)} |"
 
 
 def _layers(layers):
@@ -80,7 +97,7 @@ def _layers(layers):
 def _figures(recipe, rows, folder):
     from dynsim.plots import compare, save
 
-    series, noise = {}, {}
+    series, noise, rounding = {}, {}, {}
     for task, result in rows:
         if result is None:
             continue
@@ -89,10 +106,15 @@ def _figures(recipe, rows, folder):
         series.setdefault(name, []).append((place, result["test_accuracy"]))
         if task.budget in (None, recipe.budgets[0]) and task.kind != "rounded":
             curve = [(float(delta), float(np.mean(draws))) for delta, draws in result["noise"].items()]
-            noise[name + ("" if task.budget is None else f" {task.budget:g}")] = curve
+            full = name + ("" if task.budget is None else f" {task.budget:g}")
+            noise[full] = curve
+            rounding[full] = [(int(bits), accuracy) for bits, accuracy in result["rounding"].items()]
     if series:
         label = "floats (rounded: bytes) of the layers, share of their weights"
         save(compare(series, x=label, y="test accuracy, %", title=recipe.title), folder / "accuracy.png")
     if noise and recipe.deltas:
         figure = compare(noise, x="delta", y="test accuracy, %", logarithmic=True, lines=True, title=recipe.title)
         save(figure, folder / "noise.png")
+    if rounding and recipe.bits:
+        figure = compare(rounding, x="bits of a number", y="test accuracy, %", lines=True, title=recipe.title)
+        save(figure, folder / "bits.png")

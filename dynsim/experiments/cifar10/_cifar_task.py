@@ -31,12 +31,14 @@ class ConversionTask(StoredTask):
     convert: dict
     finetune: dict
     deltas: list
+    relative: list
+    bits: list
     draws: int
 
     @property
     def needed(self):
         """Keys of a result that the report reads."""
-        return {"share", "bytes", "test_accuracy", "noise"} | (
+        return {"share", "bytes", "test_accuracy", "noise", "relative", "rounding"} | (
             {"seconds", "layers"} if self.kind == "particles" else set()
         )
 
@@ -70,7 +72,11 @@ class ConversionTask(StoredTask):
             torch.save(module.state_dict(), temporary)
         images, labels = read_records(find_file(data_dir, TEST))
         found["test_accuracy"] = accuracy(module, images, labels)
-        found["noise"] = {str(delta): self._noisy(module, delta, images, labels) for delta in self.deltas}
+        shown = module, images, labels
+        found["noise"] = {str(delta): self._noisy(delta, *shown) for delta in self.deltas}
+        found["relative"] = {str(delta): self._noisy(delta, *shown, relative=True) for delta in self.relative}
+        bits = () if self.kind == "rounded" else self.bits
+        found["rounding"] = {str(number): self._coarse(number, *shown) for number in bits}
         return self.store(folder, found)
 
     def _batches(self, data_dir):
@@ -116,14 +122,20 @@ class ConversionTask(StoredTask):
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
         )  # fmt: skip
 
-    def _noisy(self, module, delta, images, labels):
+    def _noisy(self, delta, module, images, labels, relative=False):
         from dynsim.torch import noisy
 
         found = []
         for draw in range(self.draws):
-            with noisy(module, delta, seed=draw, include=self.include):
+            with noisy(module, delta, seed=draw, include=self.include, relative=relative):
                 found.append(accuracy(module, images, labels))
         return found
+
+    def _coarse(self, bits, module, images, labels):
+        from dynsim.torch import coarse
+
+        with coarse(module, bits, include=self.include):
+            return accuracy(module, images, labels)
 
 
 def accuracy(module, images, labels):
