@@ -10,7 +10,16 @@ from dynsim._check import refusal
 from dynsim._files import making_folder
 from dynsim.trajectory import TrainingProgress
 
-REPORTS = ("report.md", "report.json", "layers.md", "noise.png", "training.png", "accuracy*.png", "neurons-*.png")
+REPORTS = (
+    "report.md",
+    "report.json",
+    "layers.md",
+    "noise.png",
+    "training.png",
+    "bits.png",
+    "accuracy*.png",
+    "neurons-*.png",
+)
 
 
 def run(

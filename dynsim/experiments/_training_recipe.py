@@ -28,6 +28,7 @@ PUBLISHED = ("memory", "disk", "deviation", *KINDS)
 OTHERS = {
     "imagenet": "dynsim.experiments.imagenet",
     "cifar10": "dynsim.experiments.cifar10",
+    "agreement": "dynsim.experiments.agreement",
 }  # kinds of experiments with recipes of their own
 FOLDERS = (Path("experiments"), Path(__file__).parent / "recipes")
 

@@ -5,7 +5,7 @@ try:
 except ImportError:
     raise ImportError("dynsim.torch needs PyTorch: pip install 'dynsim[torch]'.") from None
 
-from ._allocation import Curve, allocate
+from ._allocation import Curve, allocate, measure_effects
 from ._conversion import convert
 from ._conversion_checks import verify_converted
 from ._conversion_report import Report
@@ -19,6 +19,7 @@ from ._module_measures import coarse, count_macs, noisy
 from ._modules import DynConv2d, DynEmbedding, DynLinear, DynMultiheadAttention, choose_inference
 from ._natural_descent import NaturalDescent
 from ._norm_averages import averages, correct_norms, noise_for
+from ._output_effects import output_effects
 from ._output_matching import Matching
 from ._parametrisation import derive, derived_weight, materialize
 from ._particles import DerivedWeights, Particles
@@ -33,6 +34,6 @@ __all__ = [
     "choose_inference", "coarse", "convert", "correct_norms", "count_macs", "derive", "derived_weight",
     "distillation", "finetune", "fold_made_weights", "input_shape", "list_layers", "load_converted",
     "load_image_network", "load_program", "load_source", "load_timm", "load_torchvision", "load_weights",
-    "materialize", "modularise", "noise_for", "noisy", "plain_convolutions", "relation", "save_converted",
-    "save_materialized", "save_onnx", "verify_converted",
+    "materialize", "measure_effects", "modularise", "noise_for", "noisy", "output_effects", "plain_convolutions",
+    "relation", "save_converted", "save_materialized", "save_onnx", "verify_converted",
 ]  # fmt: skip

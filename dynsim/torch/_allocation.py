@@ -185,7 +185,7 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
         curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     if effects is not None:
-        _measure_effects(todo, curves, first, effects)
+        measure_effects(todo, curves, first, effects)
         first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     shares = LOW_RANK if rank is None and copies is not None else (0.0,)
     trials = []
@@ -223,7 +223,7 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
     return plan
 
 
-def _measure_effects(todo, curves, chosen, effects):
+def measure_effects(todo, curves, chosen, effects):
     """Set the curves' effects: of what a truncated SVD leaves of each weight, for each unit of its noise."""
     changed = {}
     for entry in todo:

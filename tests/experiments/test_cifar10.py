@@ -14,8 +14,9 @@ from torch.nn import functional  # noqa: E402
 
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
+from dynsim.experiments._low_rank_networks import LowRank, low_rank  # noqa: E402
 from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
-from dynsim.experiments.cifar10._cifar_networks import LowRank, ResNet, load_resnet20, low_rank, rounded  # noqa: E402
+from dynsim.experiments.cifar10._cifar_networks import ResNet, load_resnet20, rounded  # noqa: E402
 from dynsim.torch import derived_weight  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/cifar10.toml"

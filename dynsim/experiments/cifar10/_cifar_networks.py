@@ -1,22 +1,17 @@
-"""ResNet-20 for CIFAR-10, and its baselines: layers of low rank with as many floats, and rounded weights.
+"""ResNet-20 for CIFAR-10, and a baseline: rounded weights.
 
-Shortcuts are of option A (He et al., CVPR 2016): every second pixel, new channels 0. Ranks are allocated, matched and
-fine-tuned as places are.
+Shortcuts are of option A (He et al., CVPR 2016): every second pixel, new channels 0.
 """
 
 from __future__ import annotations
 
 import copy
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsim.learning import Target, Targets, gauss_newton, singular_factors
-from dynsim.torch import Curve, DerivedWeights, Matching, allocate, correct_norms, derive, list_layers, load_weights
-
-STEPS = 20  # of Gauss-Newton, where a layer is matched
+from dynsim.torch import list_layers, load_weights
 
 
 class Block(nn.Module):
@@ -73,61 +68,6 @@ class ResNet(nn.Module):
 def load_resnet20(path):
     """ResNet-20 with the weights of a file; raises as `dynsim.torch.load_weights`."""
     return load_weights(ResNet(3), path).eval()
-
-
-class LowRank(DerivedWeights):
-    """The weight of a convolution as W[o, i, r, c] = sum_q left[r, o, q] right[q, c, i]."""
-
-    def __init__(self, layout, weights, rank, moments=None):
-        super().__init__()
-        self.layout = layout
-        x = list(singular_factors(weights, rank))
-        if moments is not None:
-            scale = 1 / Targets([Target(None, weights, moments=moments)]).square(weights.ravel(), weights.ravel())
-            target = Target(None, weights, factors=(0, 1), scale=np.float32(scale), moments=moments)
-            x, _ = gauss_newton(Targets([target]), x, steps=STEPS)
-        self.left, self.right = (nn.Parameter(torch.from_numpy(np.ascontiguousarray(part))) for part in x)
-
-    def parts(self):
-        """The factors, which fine-tuning moves as it moves places."""
-        return {"left": self.left, "right": self.right}
-
-    def unknowns(self, named):
-        """Of tensors by these names, those of `least_squares`."""
-        return list(named.values())
-
-    def least_squares(self):
-        """The weights as a problem in both factors."""
-        return Targets([Target(None, np.broadcast_to(np.float32(0), self.layout.sets), factors=(0, 1))])
-
-    def forward(self):
-        """The weight (out, in, rows, columns)."""
-        return self.layout.from_sets(torch.einsum("toq,qsi->tsoi", self.left, self.right))
-
-
-def low_rank(module, budget, include, data=None):
-    """(module, floats of the layers as a share of their weights); matched on batches of images if there are some.
-
-    Without them, batch norms are corrected as for places.
-    """
-    original, module = module, copy.deepcopy(module)
-    entries = [entry for entry in list_layers(module, include=include) if not entry.reason]
-    curves = [Curve(entry.weights, step=1, extra=0) for entry in entries]
-    for curve in curves:
-        curve.gain = 1.0  # the truncated SVD itself
-    ranks = allocate(curves, budget)
-    matching, floats = None if data is None else Matching(original, module, batches=data), 0
-    for entry, curve, rank in zip(entries, curves, ranks, strict=True):
-        floats += curve.cost(rank)
-        if curve.kept(rank):
-            continue
-        target, moments = (entry.weights, None) if matching is None else matching.target(entry)
-        derive(*entry.owners[0], LowRank(entry.layout, target, rank, moments))
-    if matching is not None:
-        matching.correct_averages()
-    else:
-        correct_norms(original, module)
-    return module, floats / sum(entry.size for entry in entries)
 
 
 def rounded(module, include, bits):

@@ -93,7 +93,8 @@ class ConversionTask(StoredTask):
         """The network before fine-tuning, and its sizes."""
         from dynsim.torch import convert
 
-        from ._cifar_networks import low_rank, rounded
+        from .._low_rank_networks import low_rank
+        from ._cifar_networks import rounded
 
         began = time.perf_counter()
         if self.kind == "original":
