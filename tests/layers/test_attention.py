@@ -121,16 +121,17 @@ def test_parity_with_torch():
 
 def test_parity_with_the_torch_module_of_particles():
     torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
-    from dynsim.torch import DynMultiheadAttention
+    from dynsim.torch import DynMultiheadAttention, derived_weight
 
     torch.manual_seed(0)
     g = np.random.default_rng(5)
     module = DynMultiheadAttention(8, 2, copies=2, dim=3, batch_first=True, dtype=torch.float64)
-    parts = [getattr(part, name) for part in (module.in_proj, module.out_proj) for name in ("places_in", "places_out")]
-    lambdas, biases = zip(*((part.strengths, part.bias) for part in (module.in_proj, module.out_proj)), strict=True)
+    made = derived_weight(module, "in_proj_weight"), derived_weight(module.out_proj)
+    parts = [getattr(part, name) for part in made for name in ("places_in", "places_out")]
+    lambdas, biases = [part.strengths for part in made], [module.in_proj_bias, module.out_proj.bias]
     sources, targets, values, signals = (part.detach().numpy()[0] for part in parts)
     (first, second), (bias, other) = ([array.detach().numpy() for array in arrays] for arrays in (lambdas, biases))
-    kernel = module.in_proj.kernel
+    kernel = made[0].kernel
     core = Attention(sources, targets[:, :16], targets[:, 16:], first[0, 0], kernel, bias=bias, heads=2)
     projection = Full(values, signals, second[0, 0], kernel, bias=other)
     x, dy = g.normal(size=(3, 5, 8)), g.normal(size=(3, 5, 8))
