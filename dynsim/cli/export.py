@@ -66,13 +66,11 @@ def _converted(file, output, bits, materialized):
     if bits is not None:
         wanted = "a model of dynsim with --packed"
         raise refusal(file, "a converted network", wanted, "use --materialized", error=click.UsageError)
-    import torch
-
     from dynsim.torch import load_image_network, save_materialized, save_onnx
 
     network = load_image_network(file)
     if materialized:
         size = save_materialized(network.module, output)
     else:
-        size = save_onnx(network.module, output, example=torch.zeros(network.batch or 2, *network.image))
+        size = save_onnx(network.module, output, example=network.example)
     click.echo(f"{output}: {size:,} bytes")

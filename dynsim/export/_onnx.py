@@ -95,7 +95,7 @@ def run_onnx(path, images, batch=500):
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     expected = session.get_inputs()[0]
     shape = [size if isinstance(size, int) else None for size in expected.shape]
-    images = np.asarray(images, np.float32)
+    images = np.asarray(images, np.float64 if expected.type == "tensor(double)" else np.float32)
     fits = len(shape) == images.ndim and all(s in (None, n) for s, n in zip(shape, images.shape, strict=True))
     if not fits:
         raise refusal(f"{path}: images", f"shape {images.shape}", tuple(expected.shape), error=DataError)

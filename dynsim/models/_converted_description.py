@@ -34,7 +34,7 @@ def describe_converted(path: str | PathLike) -> dict:
     found["layers"] = len(layers)
     found["file_bytes"] = Path(path).stat().st_size
     options = report.get("options") or {}
-    found["options"] = {name: value for name, value in options.items() if value not in (None, [], False)}
+    found["options"] = {name: value for name, value in options.items() if value or type(value) is int}
     found["kernels"] = [kernel for k, kernel in enumerate(kernels) if kernel not in kernels[:k]]
     found["layer_list"] = [{name: layer.get(name) for name in LAYER} for layer in layers]
     return found

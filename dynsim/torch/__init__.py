@@ -12,7 +12,8 @@ from ._conversion_report import Report
 from ._converted_files import load_converted, load_source, load_weights, save_converted, save_onnx
 from ._eight_bits import EightBits
 from ._finetuning import distillation, finetune
-from ._image_networks import ImageNetwork, input_shape, load_image_network, save_materialized
+from ._image_networks import ImageNetwork, load_image_network, save_materialized
+from ._input_shapes import input_shape
 from ._layer_list import list_layers
 from ._made_weights import fold_made_weights
 from ._module_measures import coarse, count_macs, noisy

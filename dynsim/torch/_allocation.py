@@ -27,6 +27,7 @@ from ._eight_bits import EIGHT_BITS, rounding
 GAIN = 1.2  # before anything is measured
 LOW_RANK = (0.0, 1 / 3)  # shares of a neuron's numbers that are tried for the low-rank part
 CURRENCIES = ("floats", "bytes")
+KEPT = "kept"  # in place of a form
 # Effects are measured one layer at a time while all others are exact, and differ less once all are inexact: of a
 # ResNet-20 at 0.25, 0.35 and 0.5 of its floats, the answers to its training images were nearest to the original's with
 # the square root, as compared with the powers 0, 1/4 and 1.
@@ -44,8 +45,9 @@ class Curve:
     extra : int or callable
         Further numbers, or how many there are for a q: lambdas.
     bytes_each : int, optional
-        Of a number. Costs are then in bytes, and one of the choices is to keep the weights in 8 bits; without it they
-        are in numbers.
+        Of a number. Costs are then in bytes, else in numbers.
+    rounding : float, optional
+        Share of |W|^2 that 8 bits leave, with bytes; without it that is no choice.
 
     Examples
     --------
@@ -54,12 +56,13 @@ class Curve:
     (162, True)
     """
 
-    def __init__(self, weights: npt.NDArray, *, step: int, extra: int | Callable, bytes_each: int | None = None):
+    def __init__(self, weights: npt.NDArray, *, step: int, extra: int | Callable, bytes_each: int | None = None,
+                 rounding: float | None = None):  # fmt: skip
         t, s, n, m = weights.shape
         self.neurons, self.size = t * n + s * m, weights.size
         self.take(step, extra)
         self.gain, self.effect, self.unit = GAIN, 1.0, bytes_each or 1
-        self.rounded = None if bytes_each is None else (weights.size + n * bytes_each, rounding(weights))
+        self.rounded = None if rounding is None or bytes_each is None else (weights.size + n * bytes_each, rounding)
         values = singular_values(weights) ** 2
         total = float(values.sum())
         # tails[r] is the share of |W|^2 beyond rank r
@@ -129,8 +132,8 @@ def allocate(curves: Sequence[Curve], budget: float) -> list[int]:
     limit = budget * sum(curve.whole for curve in curves)
     spent = sum(hull[0][0] for hull in hulls)
     if spent > limit:
-        least = spent / sum(curve.whole for curve in curves)
-        raise refusal("budget", budget, f"at least {least:.3f}, one axis for each copy of a neuron")
+        least = math.ceil(1000 * spent / sum(curve.whole for curve in curves)) / 1000
+        raise refusal("budget", budget, f"at least {least:.3f}, of which all layers have their smallest form")
     chosen, places = [hull[0] for hull in hulls], [0] * len(hulls)
     queue = [(-_slope(hull, 0), k) for k, hull in enumerate(hulls) if len(hull) > 1]
     heapq.heapify(queue)
@@ -175,14 +178,17 @@ def singular_values(weights):
 def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="floats", effects: Callable | None = None):
     """{name: (copies, dim, rank, kernels)}: shares by singular values, forms by short fits, shares again by both.
 
-    In place of a form stands `EIGHT_BITS` where the weights are kept in 8 bits. `effects` returns the effects on the
-    answers of weights that are replaced, {name: (entry, weights)}. {} if the caller stopped the fits.
+    In place of a form stands `KEPT` where the weights are kept, and `EIGHT_BITS` where they are in 8 bits. `effects`
+    returns the effects on the answers of weights that are replaced, {name: (entry, weights)}. {} if the caller stopped
+    the fits.
     """
     curves = {}
     for entry in todo:
         step, extra = _steps(entry, copies, sets)
         each = entry.parameter.element_size() if currency == "bytes" else None
-        curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each)
+        # The row of an embedding's padding keeps its numbers, which 8 bits would not.
+        left = None if each is None or entry.padding is not None else rounding(entry.layout, entry.parameter)
+        curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each, rounding=left)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     if effects is not None:
         measure_effects(todo, curves, first, effects)
@@ -214,6 +220,9 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
     plan = {}
     for entry in todo:
         q = last[entry.name]
+        if curves[entry.name].kept(q):
+            plan[entry.name] = KEPT
+            continue
         *_, form, kernel = best.get(entry.name, (_Form(copies and copies[0], 0.0), kernels[0]))
         if q == EIGHT_BITS:
             plan[entry.name] = EIGHT_BITS

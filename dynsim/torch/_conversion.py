@@ -13,7 +13,7 @@ from dynsim._check import as_callable, as_choice, as_count, as_instance, as_numb
 from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
-from ._allocation import CURRENCIES, floats_of, plan_budget, sets_of
+from ._allocation import CURRENCIES, KEPT, floats_of, plan_budget, sets_of
 from ._batches import inputs_of
 from ._bias_corrections import bias_of, correct_biases
 from ._conversion_report import Report, converted_layer, ordinary_layer
@@ -147,7 +147,7 @@ def convert(
     matching = None if data is None else Matching(original, module, batches=data, norms=correct)
     if example is None and matching is not None:
         example = matching.batches[0]
-    shown = example
+    shown = example if matching is None else matching.batches[0]
     if shown is None and todo:
         shown = next(iter(noise_for(original) or ()), None)
     options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
@@ -159,13 +159,16 @@ def convert(
         plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits, currency=currency, effects=effects)
     macs = {} if example is None else count_macs(module, example)
     layers, done = [], []
-    fits.total = fits.done + sum(len(form[3]) for form in plan.values() if form != EIGHT_BITS)
+    fits.total = fits.done + sum(len(form[3]) for form in plan.values() if form not in (EIGHT_BITS, KEPT))
     for entry in entries:
         if fits.stopped and not entry.reason:
             entry.reason = STOPPED
         form = plan.get(entry.name)
-        if not entry.reason and form != EIGHT_BITS:
-            entry.reason = _kept(entry, floats_of(entry, form, sets), dim)
+        if not entry.reason and form == KEPT:
+            entry.reason = f"kept: the budget has room for its {entry.size:,} weights"
+        elif not entry.reason and form != EIGHT_BITS and floats_of(entry, form, sets) >= entry.size:
+            floats = floats_of(entry, form, sets)
+            entry.reason = f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
         if entry.reason:
             layers.append(ordinary_layer(entry, macs.get(entry.name)))
             continue
@@ -189,15 +192,6 @@ def convert(
     options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
-
-
-def _kept(entry, floats, dim):
-    """Why a weight stays as it is, or an empty text."""
-    if floats < entry.size:
-        return ""
-    if dim is None:
-        return f"kept: the budget has room for its {entry.size:,} weights"
-    return f"kept: particles would be {floats:,} floats for {entry.size:,} weights"
 
 
 def _corrected(original, module, done, matching, shown):

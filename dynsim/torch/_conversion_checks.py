@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dynsim._check import as_callable, as_count
 from dynsim.export import compare_scores, run_onnx
@@ -69,10 +68,10 @@ def _as_safetensors(network, path, images):
 
 
 def _as_onnx(network, path, images):
-    example = torch.from_numpy(network.fitting(images[:2]))
     with tempfile.TemporaryDirectory() as folder:
-        save_onnx(network.module, Path(folder, "model.onnx"), example=example)
-        return run_onnx(Path(folder, "model.onnx"), network.fitting(images))
+        file = Path(folder, "model.onnx")
+        save_onnx(network.module, file, example=network.example)
+        return network.in_parts(images, lambda part: run_onnx(file, part))
 
 
 FORMS = {"converted": _read_again, "materialized": _as_safetensors, "onnx": _as_onnx}

@@ -36,6 +36,7 @@ from dynsim.learning import FittedWeights
 
 from ._conversion_report import Report
 from ._eight_bits import EightBits
+from ._input_shapes import batch_of
 from ._made_weights import fold_made_weights
 from ._parametrisation import derive, derived_weights, materialize, share
 from ._particles import PARTS, Particles
@@ -249,7 +250,7 @@ def save_onnx(module: nn.Module, path: str | Path, *, example: Tensor) -> int:
     path : path
         The graph and all weights are written into this one file.
     example : torch.Tensor
-        An input; the first axis may have any length later.
+        An input; the first axis may have any length later, but for a program that was exported for one length.
 
     Raises
     ------
@@ -262,7 +263,7 @@ def save_onnx(module: nn.Module, path: str | Path, *, example: Tensor) -> int:
     except ImportError:
         raise ImportError("Modules as ONNX need onnx and onnxscript: pip install 'dynsim[onnx]'.") from None
     ordinary = materialize(module).eval()
-    shapes = ({0: torch.export.Dim("batch")},)
+    shapes = ({0: torch.export.Dim("batch")},) if batch_of(module) is None else None
     program = torch.onnx.export(
         ordinary, (example,), input_names=["images"], output_names=["scores"], dynamic_shapes=shapes,
         opset_version=OPSET, dynamo=True, verbose=False,

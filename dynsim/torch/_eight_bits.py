@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -17,8 +15,8 @@ LEVELS = 127  # on both sides of 0
 class EightBits(DerivedWeights):
     """A weight as `codes` (its shape, int8) times `steps`, one for each output neuron.
 
-    The codes are fixed; steps learn if the weight did. A weight is off by at most half a step, the largest of its
-    output neuron / 254.
+    The codes are fixed; steps learn if the weight did. A weight is off by at most half a step, which is the largest
+    weight of its output neuron / 254, and by the rounding of its type.
 
     Parameters
     ----------
@@ -62,16 +60,16 @@ class EightBits(DerivedWeights):
         return "8 bits"
 
 
-def rounding(weights: npt.NDArray) -> float:
-    """What 8 bits leave of weights (T, S, n, m), as a share of |W|^2.
+def rounding(layout: WeightLayout, weight: Tensor) -> float:
+    """What 8 bits leave of a weight, as a share of |W|^2.
 
     Examples
     --------
-    >>> rounding(np.array([[[[127.0, 0.25]]]])) == 0.25**2 / (127**2 + 0.25**2)
+    >>> rounding(WeightLayout((1, 2)), torch.tensor([[127.0, 0.25]])) == 0.25**2 / (127**2 + 0.25**2)
     True
     """
-    weights = weights.astype(np.float64)
-    steps = np.abs(weights).max((0, 1, 3), initial=0.0)[:, None] / LEVELS
-    steps[steps == 0] = 1.0
-    size = float(np.sum(np.square(weights)))
-    return float(np.sum(np.square(np.round(weights / steps) * steps - weights))) / size if size else 0.0
+    weight = weight.detach()
+    with torch.no_grad():
+        change = EightBits.rounded(layout, weight)().double() - weight.double()
+    size = float(weight.double().square().sum())
+    return float(change.square().sum()) / size if size else 0.0

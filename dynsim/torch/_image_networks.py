@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import fx, nn
+from torch import nn
 
 from dynsim._check import as_choice, refusal
 from dynsim._files import replacing
@@ -18,41 +19,13 @@ from dynsim.errors import DataError
 
 from ._batches import scores_of
 from ._converted_files import load_converted
+from ._input_shapes import batch_of, input_shape
 from ._modules import INFERENCE, choose_inference
 from ._parametrisation import derived_weights, materialize
 from ._particles import Particles
 
 PART = 100  # images that pass at once
 HALF = (torch.float16, torch.bfloat16)
-
-
-def input_shape(module: nn.Module) -> tuple | None:
-    """Shape of one input of a network, None for axes of any length; None where it is not known or not one.
-
-    A program knows it from its export, and a backbone of timm from its settings.
-
-    Examples
-    --------
-    >>> from dynsim.torch import modularise
-    >>> program = torch.export.export(nn.Linear(3, 2), (torch.zeros(4, 3),))
-    >>> input_shape(modularise(program))
-    (3,)
-    """
-    if isinstance(module, fx.GraphModule):
-        given = [node.meta.get("val") for node in module.graph.find_nodes(op="placeholder")]
-        if len(given) != 1 or not isinstance(given[0], torch.Tensor) or not given[0].dim():
-            return None
-        return tuple(int(size) if isinstance(size, int) else None for size in given[0].shape[1:])
-    size = getattr(module, "pretrained_cfg", {}).get("input_size")
-    return None if size is None else tuple(size)
-
-
-def batch_of(module: nn.Module) -> int | None:
-    """Inputs that a program takes at once, if it was exported for one number only."""
-    if not isinstance(module, fx.GraphModule):
-        return None
-    (given,) = (node.meta["val"] for node in module.graph.find_nodes(op="placeholder"))
-    return given.shape[0] if isinstance(given.shape[0], int) else None
 
 
 class StoredNumbers(NamedTuple):
@@ -121,21 +94,26 @@ class ImageNetwork:
         """
         if inference != self.inference:
             self._choose(inference)
-        parts = np.split(np.asarray(images), range(self.batch or PART, len(images), self.batch or PART))
         with torch.no_grad():
-            found = [self._answers(self.fitting(part)) for part in parts]
+            return self.in_parts(images, lambda part: scores_of(self.module(torch.from_numpy(part))).double().numpy())
+
+    def in_parts(self, images: npt.ArrayLike, answer: Callable) -> npt.NDArray:
+        """Scores (n, classes) that `answer` gives for parts of images, each as many as a program takes at once."""
+        images = self.fitting(np.asarray(images))
+        size, found = self.batch or PART, []
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            count = len(part)
+            if self.batch is not None and count < self.batch:
+                part = np.concatenate([part, np.repeat(part[:1], self.batch - count, axis=0)])
+            scores = answer(part)
+            scores = scores.reshape(len(part), -1, scores.shape[-1] if scores.ndim > 1 else 1)
+            found.append(scores[:count, -1])
         return np.concatenate(found)
 
     def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Classes (n,) of images."""
         return self.scores(images, inference).argmax(axis=1)
-
-    def _answers(self, part):
-        count = len(part)
-        if self.batch is not None and count < self.batch:  # a program of a fixed number of inputs
-            part = np.concatenate([part, np.repeat(part[:1], self.batch - count, axis=0)])
-        answers = scores_of(self.module(torch.from_numpy(part)))
-        return answers.reshape(len(part), -1, answers.shape[-1])[:count, -1].double().numpy()
 
     def fitting(self, images: npt.NDArray) -> npt.NDArray:
         """Images in the shape and type that the network takes."""
@@ -147,8 +125,18 @@ class ImageNetwork:
         if not same:
             wanted = f"the network's {tuple('any' if size is None else size for size in self.shape)}"
             raise refusal("images", f"shape {images.shape[1:]}", wanted, error=DataError)
+        return np.ascontiguousarray(images, self.dtype)
+
+    @property
+    def dtype(self) -> type:
+        """Type of its inputs: numpy.float64 or numpy.float32."""
         width = next((p.dtype for p in self.module.parameters() if p.is_floating_point()), torch.float32)
-        return np.ascontiguousarray(images, np.float64 if width == torch.float64 else np.float32)
+        return np.float64 if width == torch.float64 else np.float32
+
+    @property
+    def example(self) -> torch.Tensor:
+        """Inputs of zeros."""
+        return torch.from_numpy(np.zeros((self.batch or 2, *self.image), self.dtype))
 
     def _choose(self, inference):
         as_choice(inference, INFERENCE, "inference")

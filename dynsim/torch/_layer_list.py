@@ -24,6 +24,7 @@ from ._particles import Particles
 from ._weight_layout import WeightLayout
 
 TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+EMBEDDING = ("max_norm", "sparse", "scale_grad_by_freq")  # options that write to the table or to its gradient
 KINDS = (
     (nn.Linear, "linear"),
     (convolutions._ConvTransposeNd, "transposed"),
@@ -243,7 +244,7 @@ def _reason(entry):
         return "it has no weights"
     if not bool(torch.isfinite(weight).all()):
         return "its weights are not finite"
-    if entry.kind == "embedding" and (part.max_norm is not None or part.sparse or part.scale_grad_by_freq):
+    if entry.kind == "embedding" and any(getattr(part, name, None) for name in EMBEDDING):
         return "an embedding with max_norm, sparse or scale_grad_by_freq"
     return ""
 

@@ -8,12 +8,14 @@ of the batch: behind a norm each channel then has the mean and variance that it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from ._batches import send
+from ._input_shapes import batch_of, only_input
 from ._watching import Norm, Watcher, evaluating, watch
 
 SIZES = (64, 32, 224, 28, 16, 8, 256, 128, 96, 48, 299, 384, 40, 24, 20, 14, 12, 10)  # of images, that are tried
@@ -129,7 +131,18 @@ def noise_for(module: nn.Module) -> list | None:
 
 
 def _noise(module, generator):
-    """Batches to try, by the layer that comes first."""
+    """Batches to try: of the shape that the module says it takes, or by the layer that comes first."""
+    program = only_input(module) if isinstance(module, fx.GraphModule) else None
+    if program is not None and program.dim():
+        shape, count = tuple(size if isinstance(size, int) else LENGTH for size in program.shape[1:]), batch_of(module)
+        count = count or min(max(FEWEST, PIXELS // max(1, math.prod(shape[1:]))), MOST)
+        if not program.is_floating_point():
+            rows = min((p.shape[0] for p in module.parameters() if p.dim() == 2), default=2)
+            yield torch.randint(rows, (count, *shape), generator=generator)
+        elif len(shape) == 3:
+            yield _smooth((count, shape[0]), shape[1:], "bilinear", generator)
+        else:
+            yield torch.randn(count, *shape, generator=generator)
     usual = getattr(module, "pretrained_cfg", {}).get("input_size", (0, 0, 0))[-1]  # of a backbone of timm
     for part in module.modules():
         if isinstance(part, (nn.Conv1d, nn.Conv2d)):
@@ -151,7 +164,7 @@ def _smooth(shape, size, mode, generator):
     """Noise of all scales, each with the same power, of variance one."""
     total, scale = 0.0, 1
     while scale <= size[0]:
-        coarse = torch.randn(*shape, *(scale for _ in size), generator=generator)
+        coarse = torch.randn(*shape, *(min(scale, one) for one in size), generator=generator)
         total = total + nn.functional.interpolate(coarse, size=size, mode=mode, align_corners=False)
         scale *= 2
     return total / total.std()

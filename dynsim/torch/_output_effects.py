@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from ._batches import first_of, length_of, scores_of, send
+from ._batches import first_of, inputs_of, length_of, mapped, scores_of, send
+from ._input_shapes import batch_of
 from ._layer_list import LayerEntry, named_weights
 from ._watching import Watcher, evaluating, watch
 
@@ -37,10 +38,12 @@ def output_effects(
     """
     net = copy.deepcopy(original)
     weights, macs = named_weights(net), []
-    batch = first_of(batch, MOST)
+    whole = isinstance(net, fx.GraphModule) and batch_of(net) is not None  # a program of one number of inputs only
+    batch = inputs_of(batch) if whole else first_of(batch, MOST)
     watch(net, [batch], weights=weights, seen=lambda use: macs.append(use.macs))
     each = sum(macs) / length_of(batch)
-    batch = first_of(batch, max(FEWEST, int(WORK / max(1.0, each * len(changed)))))
+    if not whole:
+        batch = first_of(batch, max(FEWEST, int(WORK / max(1.0, each * len(changed)))))
     before = _answers(net, batch)
     size = float((before - before.mean(0)).square().sum()) or 1.0
     found = {}
@@ -55,5 +58,5 @@ def output_effects(
 
 def _answers(net, batch) -> Tensor:
     with evaluating(net), Watcher({}, {}, lambda use: None, own=True):
-        answers = scores_of(send(net, batch)).double()
-    return answers.reshape(-1, answers.shape[-1])
+        answers = scores_of(send(net, mapped(batch, Tensor.clone))).double()  # a network may change its input
+    return answers.reshape(-1, answers.shape[-1] if answers.dim() > 1 else 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ._batches import send
+from ._batches import mapped, send
 
 aten = torch.ops.aten
 
@@ -134,4 +134,4 @@ def watch(net: nn.Module, batches, *, weights=(), norms=(), seen: Callable, own:
     """
     with evaluating(net), Watcher(dict(weights), dict(norms), seen, own):
         for batch in batches:
-            send(net, batch)
+            send(net, mapped(batch, Tensor.clone))  # a network may change its input

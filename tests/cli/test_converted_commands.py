@@ -1,5 +1,6 @@
 """The commands on files of `dynsim convert`."""
 
+import copy
 import json
 
 import numpy as np
@@ -9,6 +10,17 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim import datasets  # noqa: E402
+
+
+class Rows(nn.Module):
+    """Knows how many images it takes."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x.view(x.shape[0], 8, 8).view(x.shape[0], -1))
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +41,9 @@ def folder(tmp_path_factory):
     torch.export.save(torch.export.export(net, (x[:2],), dynamic_shapes=any_size), place / "images.pt2")
     rows = net[1:]
     torch.export.save(torch.export.export(rows, (x[:1].flatten(1),)), place / "rows.pt2")
+    torch.export.save(torch.export.export(Rows(rows), (x[:4].flatten(1),)), place / "four.pt2")
+    double = copy.deepcopy(rows).double()
+    torch.export.save(torch.export.export(double, (x[:2].flatten(1).double(),)), place / "double.pt2")
     two = torch.export.export(nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)))
     torch.export.save(two, place / "two.pt2")
     return place
@@ -105,12 +120,22 @@ def test_a_converted_network_is_verified(options, converted, run, capsys):
     assert forms["converted"]["accuracy_before"] == forms["converted"]["accuracy_after"] > 80
 
 
+@pytest.mark.parametrize("name", ["rows", "four", "double"])
+def test_programs_of_a_number_of_images_and_of_other_types_are_verified(name, converted, run, capsys):
+    file = converted(name)
+    assert told(run, capsys, "verify", file)["same"] is True
+    found = told(run, capsys, "verify", file, "--data", "digits")
+    assert found["same"] is True and found["forms"][0]["accuracy_before"] > 80
+    assert run("export", file, "-o", file.with_suffix(".onnx")) == 0
+
+
 def test_what_is_in_the_file_is_told_without_pytorch(converted, run, capsys, monkeypatch):
     file = converted("images", "--currency", "bytes", "--budget", "0.3")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)  # an import of it fails
     found = told(run, capsys, "info", file)
     assert found["kind"] == "converted network" and found["source"] == "a program of PyTorch"
     assert found["layers"] == 2 and found["in 8 bits"] >= 1 and found["options"]["currency"] == "bytes"
+    assert found["options"]["seed"] == 0
     assert [layer["name"] for layer in found["layer_list"]] == ["1", "3"]
     assert run("info", file) == 0
     assert "8 bits" in capsys.readouterr().out

@@ -12,15 +12,19 @@ from dynsim.torch import (  # noqa: E402
     Curve,
     EightBits,
     NaturalDescent,
+    WeightLayout,
     allocate,
     convert,
     derived_weight,
     finetune,
     load_converted,
+    load_source,
     materialize,
+    modularise,
     noisy,
     save_converted,
 )
+from dynsim.torch._eight_bits import rounding  # noqa: E402
 
 QUICK = {"copies": 2, "steps": 4}
 
@@ -71,7 +75,8 @@ def test_no_choice_of_the_same_cost_is_better():
         curves = []
         for _ in range(3):
             weights = generator.normal(size=(1, 1, 12, 9)) * generator.random(9) ** generator.integers(4)
-            curves.append(Curve(weights, step=2, extra=2, bytes_each=4 if trial % 2 else None))
+            options = {"bytes_each": 4, "rounding": 1e-5} if trial % 2 else {}
+            curves.append(Curve(weights, step=2, extra=2, **options))
             curves[-1].effect = 10 ** generator.uniform(-2, 1)
         budget = generator.uniform(0.45, 0.9)
         limit = budget * sum(curve.whole for curve in curves)
@@ -120,8 +125,6 @@ def test_files_hold_weights_of_8_bits(tmp_path):
     program = tmp_path / "net.pt2"
     module = net()
     torch.export.save(torch.export.export(module, (torch.randn(3, 40),)), program)
-    from dynsim.torch import load_source
-
     loaded, source = load_source(program)
     made, report = convert(loaded, budget=0.3, currency="bytes", **QUICK)
     save_converted(made, tmp_path / "net.h5", source=source, report=report)
@@ -157,6 +160,105 @@ def test_only_particles_move_by_natural_descent():
     made, _ = convert(net(), budget=0.3, currency="bytes", **QUICK)
     with pytest.raises(ValueError, match="no layers of particles"):
         NaturalDescent(made)
+
+
+def test_programs_have_their_effects_measured_on_noise_of_the_shape_they_take():
+    torch.manual_seed(0)
+    for example in (torch.randn(300, 48), torch.randn(2, 48)):  # for one number of inputs only
+        program = modularise(torch.export.export(Branches().eval(), (example,)))
+        for options in ({}, {"example": example}):
+            _, report = convert(program, budget=0.5, **QUICK, **options)
+            found = {layer.name: layer for layer in report.layers if layer.converted}
+            assert found["quiet"].dim == 1 and found["loud"].floats > 6 * found["quiet"].floats
+    images = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3)).eval()
+    program = modularise(torch.export.export(images, (torch.randn(2, 3, 9, 14),)))
+    _, report = convert(program, budget=0.6, **QUICK)
+    assert report.options["norms"] == 1 and report.options["norms_left"] == []
+
+
+def test_programs_of_tokens_are_converted():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Embedding(50, 24), nn.Linear(24, 50)).eval()
+    program = modularise(torch.export.export(net, (torch.randint(50, (4, 6)),)))
+    made, report = convert(program, budget=0.5, **QUICK)
+    assert all(layer.converted for layer in report.layers if layer.shape)
+    assert made(torch.randint(50, (4, 6))).shape == (4, 6, 50)
+
+
+def test_what_the_budget_pays_whole_is_kept():
+    torch.manual_seed(0)
+    for n, m in ((64, 128), (32, 56), (40, 40)):
+        _, report = convert(nn.Sequential(nn.Linear(n, m, bias=False)), budget=1.0, steps=4)
+        assert not report.layers[0].converted and report.layers[0].reason.startswith("kept: the budget has room")
+
+
+class Gated(nn.Module):
+    """The first number of an input says which layer counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(48, 32), nn.Linear(48, 32)
+
+    def forward(self, x):
+        first = (x[:, :1] > 0).float()
+        return first * self.one(x) + (1 - first) * self.other(x)
+
+
+def test_effects_are_those_of_the_data_where_there_are_any():
+    torch.manual_seed(0)
+    x = torch.randn(40, 48)
+    low, high = (torch.cat([sign * x[:, :1].abs(), x[:, 1:]], 1) for sign in (-1, 1))
+    _, report = convert(Gated(), budget=0.5, data=[low], example=high, **QUICK)
+    assert report.layers[1].floats > report.layers[0].floats
+
+
+class InPlace(nn.Sequential):
+    """Changes its input."""
+
+    def forward(self, x):
+        return super().forward(x.sub_(1.0))
+
+
+def test_inputs_are_left_as_they_are():
+    torch.manual_seed(0)
+    x = torch.randn(30, 40)
+    before = x.clone()
+    convert(InPlace(nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 20)), budget=0.5, data=[x], **QUICK)
+    assert torch.equal(x, before)
+
+
+class Reduced(nn.Sequential):
+    """Answers with what `reduce` makes of its scores."""
+
+    def forward(self, x):
+        return self.reduce(super().forward(x))
+
+
+@pytest.mark.parametrize("reduce", [lambda y: y.mean(), lambda y: y[:, 0]], ids=["number", "vector"])
+def test_answers_may_have_one_axis_or_none(reduce):
+    torch.manual_seed(0)
+    module = Reduced(nn.Linear(40, 30), nn.Linear(30, 20))
+    module.reduce = reduce
+    _, report = convert(module, budget=0.5, example=torch.randn(9, 40), **QUICK)
+    assert any(layer.converted for layer in report.layers)
+
+
+def test_the_budget_that_a_refusal_names_is_enough():
+    module = nn.Linear(37, 41, bias=False)
+    with pytest.raises(ValueError, match="expected at least") as refused:
+        convert(module, budget=0.01, **QUICK)
+    least = float(str(refused.value).split("at least ")[1].split(",")[0])
+    assert convert(module, budget=least, **QUICK)[1].share <= least
+
+
+def test_8_bits_of_small_halves_and_of_padding():
+    weight = torch.full((4, 4), 3e-6, dtype=torch.float16)  # whose step is no number of 16 bits
+    assert rounding(WeightLayout((4, 4)), weight) == 1.0
+    table = nn.Embedding(60, 24, padding_idx=3)
+    with torch.no_grad():
+        table.weight[3] = 1.0
+    made, report = convert(table, budget=0.3, currency="bytes", **QUICK)
+    assert report.layers[0].bits is None and torch.equal(made.weight[3], table.weight[3])
 
 
 def test_nonsense_is_refused():
