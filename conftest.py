@@ -15,7 +15,13 @@ from hypothesis import configuration, settings
 ROOT = Path(__file__).parent
 # Doctests of what needs another program are collected only where that is installed.
 OPTIONAL = {
-    "torch": ["dynsim/torch/*", "dynsim/experiments/cifar10/*", "dynsim/experiments/imagenet/*"],
+    "torch": [
+        "dynsim/torch/*",
+        "dynsim/experiments/cifar10/*",
+        "dynsim/experiments/imagenet/*",
+        "dynsim/experiments/agreement/*",
+        "dynsim/experiments/_low_rank_networks.py",
+    ],
     "sklearn": ["dynsim/sklearn.py"],
 }
 ABSENT = [name for name in OPTIONAL if find_spec(name) is None]

@@ -49,8 +49,11 @@ def correct_biases(
     """
     means, entries = {}, {entry.name: entry for entry in entries}
 
+    def multiplies(use):  # not so where a table of an embedding is read, which may be the weight of a layer, too
+        return isinstance(use, Product) and use.options != ()
+
     def remember(use):
-        if isinstance(use, Product) and use.options != ():
+        if multiplies(use):
             means.setdefault(use.name, []).append(_mean(use.output))
 
     watch(original, batches, weights={name: weights[name] for name in entries}, seen=remember, own=True)
@@ -58,7 +61,7 @@ def correct_biases(
 
     def correct(use):
         entry, before = entries.get(use.name), means.get(use.name, ())
-        if len(before) == 1 and use.name not in corrected and bias_of(entry) is not None:
+        if multiplies(use) and len(before) == 1 and use.name not in corrected and bias_of(entry) is not None:
             shift = before[0] - _mean(use.output)
             if bool(torch.isfinite(shift).all()) and shift_bias(entry, shift):
                 use.output.add_(shift.to(use.output).reshape(-1, *[1] * (use.output.dim() - 2)))
