@@ -3,9 +3,9 @@
 from ._onnx import run_onnx, save_onnx
 from ._packed_models import load_packed, save_packed
 from ._safetensors_files import load_materialized, save_materialized
-from ._verification import compare_scores, load_model, model_form, verify
+from ._verification import compare_forms, load_model, model_form, verify
 
 __all__ = [
-    "compare_scores", "load_materialized", "load_model", "load_packed", "model_form", "run_onnx", "save_materialized",
+    "compare_forms", "load_materialized", "load_model", "load_packed", "model_form", "run_onnx", "save_materialized",
     "save_onnx", "save_packed", "verify",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -117,20 +118,39 @@ def verify(
     if form == "onnx":
         file = read_onnx(path)
         images = _noise(onnx_image(path), seed) if images is None else images
-        scores = run_onnx(path, images), _again(file, images)
-        return [compare_scores("onnx", *scores, labels, tolerance=TOLERANCE["onnx"])]
+        return compare_forms(
+            {"onnx": partial(_again, file, images)}, run_onnx(path, images), labels, tolerance=TOLERANCE
+        )
     model = load_model(path)
     images = _noise(model.image, seed) if images is None else images
     before = model.scores(images)
     names = [*(["packed"] if form == "packed" else []), "model.h5", "materialized", "onnx"]
+    forms = {name: partial(_reloaded, name, model, path, images) for name in names}
+    return compare_forms(forms, before, labels, tolerance=TOLERANCE, progress=progress)
+
+
+def compare_forms(
+    forms: dict[str, Callable],
+    before: npt.NDArray,
+    labels: npt.NDArray | None = None,
+    *,
+    tolerance: dict[str, float],
+    progress: Callable | None = None,
+) -> list[dict]:
+    """What `verify` returns, of functions that give the scores after a network was written and read in a form.
+
+    Examples
+    --------
+    >>> compare_forms({"onnx": lambda: 2 * np.eye(3)}, np.eye(3), tolerance={"onnx": 0.1})[0]["same"]
+    False
+    """
     found = []
-    for name in names:
+    for name, scores in forms.items():
         try:
-            after = _reloaded(name, model, path, images)
-            found.append(compare_scores(name, before, after, labels, tolerance=TOLERANCE[name]))
+            found.append(_compared(name, before, scores(), labels, tolerance[name]))
         except ImportError as error:
             found.append({"form": name, "same": None, "reason": str(error)})
-        if progress is not None and progress(len(found), len(names), form=name):
+        if progress is not None and progress(len(found), len(forms), form=name):
             break
     return found
 
@@ -159,16 +179,7 @@ def _again(file, images):
     return reference_onnx(onnx.load_from_string(file.SerializeToString()), images)
 
 
-def compare_scores(
-    form: str, before: npt.NDArray, after: npt.NDArray, labels: npt.NDArray | None = None, *, tolerance: float
-) -> dict:
-    """One entry of `verify`: scores (n, classes) of the same images before and after.
-
-    Examples
-    --------
-    >>> compare_scores("onnx", np.eye(3), 2 * np.eye(3), tolerance=0.1)["same"]
-    False
-    """
+def _compared(form, before, after, labels, tolerance):
     largest = float(np.abs(before).max()) or 1.0
     difference = float(np.abs(after - before).max()) / largest
     choice, other = before.argmax(axis=1), after.argmax(axis=1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_callable, as_count
-from dynsim.export import compare_scores, run_onnx
+from dynsim.export import compare_forms, run_onnx
 
 from ._converted_files import load_converted, save_onnx
 from ._image_networks import ImageNetwork, save_materialized
@@ -42,15 +43,8 @@ def verify_converted(
     if images is None:
         generator = np.random.default_rng(as_count(seed, "seed", minimum=0))
         images = generator.random((network.batch or IMAGES, *network.image), dtype=np.float32)
-    before, found = network.scores(images), []
-    for name, form in FORMS.items():
-        try:
-            found.append(compare_scores(name, before, form(network, path, images), labels, tolerance=TOLERANCE[name]))
-        except ImportError as error:
-            found.append({"form": name, "same": None, "reason": str(error)})
-        if progress is not None and progress(len(found), len(FORMS), form=name):
-            break
-    return found
+    forms = {name: partial(form, network, path, images) for name, form in FORMS.items()}
+    return compare_forms(forms, network.scores(images), labels, tolerance=TOLERANCE, progress=progress)
 
 
 def _read_again(network, path, images):

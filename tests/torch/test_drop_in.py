@@ -432,23 +432,3 @@ def test_why_weights_are_kept(options, reason):
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 400))
     _, report = convert(net, steps=1, **options)
     assert report.layers[0].reason == reason
-
-
-def test_a_table_that_is_a_layer_too_has_its_bias_corrected_as_a_layer():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.table, self.head = nn.Embedding(30, 16), nn.Linear(16, 30)
-            self.head.weight = self.table.weight
-
-        def forward(self, tokens):
-            return self.head(torch.relu(self.table(tokens)))
-
-    torch.manual_seed(0)
-    module, tokens = Tied().eval(), torch.randint(30, (8, 5))
-    shifts = []
-    for correct in (False, True):
-        made, report = convert(module, copies=2, dim=2, steps=3, example=tokens, correct=correct)
-        shifts.append(float((made(tokens) - module(tokens)).mean((0, 1)).abs().max()))
-        assert torch.equal(made.head.weight, made.table.weight) and made.head.bias.shape == (30,)
-    assert report.layers[0].converted and shifts[1] <= shifts[0]

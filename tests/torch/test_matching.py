@@ -103,3 +103,23 @@ def test_only_the_first_bias_is_wrong():
     assert correct_biases(net, module, entries, weights, batches=[x]) == ["0", "2", "5", "7"]
     for one, two in zip(net.parameters(), module.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_a_table_that_is_a_layer_too_has_its_bias_corrected_as_a_layer():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(30, 16), nn.Linear(16, 30)
+            self.head.weight = self.table.weight
+
+        def forward(self, tokens):
+            return self.head(torch.relu(self.table(tokens)))
+
+    torch.manual_seed(0)
+    module, tokens = Tied().eval(), torch.randint(30, (8, 5))
+    shifts = []
+    for correct in (False, True):
+        made, report = convert(module, copies=2, dim=2, steps=3, example=tokens, correct=correct)
+        shifts.append(float((made(tokens) - module(tokens)).mean((0, 1)).abs().max()))
+        assert torch.equal(made.head.weight, made.table.weight) and made.head.bias.shape == (30,)
+    assert report.layers[0].converted and shifts[1] <= shifts[0]
