@@ -57,6 +57,14 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     help="Share of each label spread evenly over all classes.",
 )
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Weight decay of ordinary weights.")
+@click.option(
+    "--train-noise",
+    "noise",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Noise on stored numbers while training, relative to each array's root mean square.",
+)
 @click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
 @click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
 @click.option(
@@ -106,8 +114,8 @@ def command(model, name, data_dir, as_json, output, overwrite, dry_run, **option
     if options["shift"] is None:
         options["shift"] = SHIFT.get(model, 0.0)
     network, reference = _begin(model, data, options)
-    names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "bits", "seed", "resume")
-    names += ("fit_steps", "fit_images", "fit_rate")
+    names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "noise", "bits", "seed")
+    names += ("resume", "fit_steps", "fit_images", "fit_rate")
     training = {name: options[name] for name in names}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:

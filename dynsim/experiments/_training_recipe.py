@@ -20,8 +20,8 @@ from ._training_task import KINDS, Task
 LARGEST = 64 * 2**20  # bytes of a TOML file
 KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
 TRAINING = (
-    *("epochs", "batch", "rate", "motion", "smoothing", "decay", "sphere", "bits", "shift", "rotation"),
-    *("fit_steps", "fit_images", "fit_rate", "rates"),
+    *("epochs", "batch", "rate", "motion", "smoothing", "decay", "noise", "sphere", "bits", "shift"),
+    *("rotation", "fit_steps", "fit_images", "fit_rate", "rates"),
 )
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)

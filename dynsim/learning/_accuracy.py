@@ -10,7 +10,8 @@ import numpy.typing as npt
 from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
 from dynsim.models import Model
 
-NOISES = ("uniform", "gaussian", "round", "floor")
+from ._perturbation import NOISES, perturbed
+
 PART = 500  # images between two calls of `progress`, as many as a model takes at once
 
 
@@ -108,8 +109,6 @@ def evaluate(
     as_callable(progress, "progress")
     as_count(seed, "seed", minimum=0)
     as_like(model, ("predict", "parameters"), "Model", "model")
-    moved = [p for p in model.parameters.values() if p.kind in ("places", "strengths", "weights")]
-    kept = [parameter.value.copy() for parameter in moved]
     generator = np.random.default_rng(seed)
     repeats = draws if delta > 0 and noise in ("uniform", "gaussian") else 1
     results, stopped = [], False
@@ -120,15 +119,9 @@ def evaluate(
         stopped = progress is not None and bool(progress(draw * total + done, repeats * total, draw=draw + 1))
         return stopped
 
-    try:
-        while len(results) < repeats and not stopped:
-            for parameter, value in zip(moved, kept, strict=True):
-                size = delta * (float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0)
-                parameter.value[...] = _perturbed(value, size, noise, generator)
+    while len(results) < repeats and not stopped:
+        with perturbed(model.parameters.values(), delta, generator, noise=noise, relative=relative):
             results.append(accuracy(model, images, labels=labels, inference=inference, progress=tell))
-    finally:
-        for parameter, value in zip(moved, kept, strict=True):
-            parameter.value[...] = value
     deviation = float(np.std(results, ddof=1)) if len(results) > 1 else 0.0
     interval, coverage = prediction_interval(results)
     found = {"mean": float(np.mean(results)), "deviation": deviation, "accuracies": results}
@@ -154,13 +147,3 @@ def prediction_interval(values, wanted=0.9):
     n = len(ordered)
     r = max(1, int(round((1 - wanted) / 2 * (n + 1), 9)))
     return [ordered[r - 1], ordered[n - r]], max(0.0, 1 - 2 * r / (n + 1))
-
-
-def _perturbed(value, size, noise, generator):
-    if size == 0:
-        return value
-    if noise == "uniform":
-        return value + generator.uniform(-size, size, value.shape)
-    if noise == "gaussian":
-        return value + size * generator.standard_normal(value.shape)
-    return (np.rint if noise == "round" else np.floor)(value / size) * size

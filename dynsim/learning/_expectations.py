@@ -15,12 +15,13 @@ from ._fit import pair_layers
 from ._motion import MOTIONS
 
 DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
+LATER = {"noise": "0.0"}  # options that checkpoints of earlier versions lack, as they were then
 CHANCE = 3.0  # standard deviations of a share that count as chance
 FEW = 30  # held-out images from which nothing can be said without the loss
 USUAL_RATE = 0.1  # above it a rate is named as the probable cause
 
 
-def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, sphere, bits, augment, seed):
+def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, noise, sphere, bits, augment, seed):
     """Return the options of every method, checked; those of parameters (rates, bits) are checked where they are met."""
     as_choice(motion, MOTIONS, "motion")
     as_callable(augment, "augment")
@@ -34,6 +35,7 @@ def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, sphere, 
         "rates": rates,
         "smoothing": as_number(smoothing, "smoothing", minimum=0),
         "decay": as_number(decay, "decay", minimum=0),
+        "noise": as_number(noise, "noise", minimum=0),
         "sphere": as_flag(sphere, "sphere"),
         "bits": bits,
         "augment": augment,
@@ -101,6 +103,7 @@ def expect_same_options(given, stored):
     do = "begin the training anew"
     if stored is None:
         raise refusal("checkpoint", "one of an earlier version", "one that names the options of its training", do)
+    stored = LATER | stored
     for name, value in given.items():
         if stored.get(name) == value:
             continue

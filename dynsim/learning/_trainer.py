@@ -12,6 +12,7 @@ from dynsim.layers import softmax_cross_entropy
 
 from ._accuracy import accuracy
 from ._motion import MOTIONS, one_cycle
+from ._perturbation import perturbed
 from ._quantise import Quantiser
 
 SMALL = 2**25  # multiply-accumulates of one product, about a millisecond
@@ -53,6 +54,7 @@ class Trainer:
         held_seed=None,
         smoothing=0.0,
         decay=0.0,
+        noise=0.0,
         sphere=False,
         bits=None,
         augment=None,
@@ -61,7 +63,7 @@ class Trainer:
     ):
         self.model, self.data, self.epochs, self.batch, self.rate = model, data, epochs, batch, rate
         self.smoothing, self.augment, self.project, self.also = smoothing, augment, project, list(also)
-        self.decay = decay
+        self.decay, self.noise = decay, noise
         self.generator = np.random.default_rng(seed)
         order = self.generator.permutation(len(data.train_images))
         held = max(1, len(order) // 10)
@@ -221,10 +223,11 @@ class Trainer:
         """One forward and backward pass; leaves the gradients in the parameters."""
         for parameter in self.parameters:
             parameter.reset()
-        loss, gradient = softmax_cross_entropy(
-            self.model.forward(images, training=True), labels, smoothing=self.smoothing
-        )
-        self.model.backward(gradient)
+        noisy = perturbed(self.parameters, self.noise, self.generator, relative=True)
+        with noisy if self.noise else nullcontext():
+            scores = self.model.forward(images, training=True)
+            loss, gradient = softmax_cross_entropy(scores, labels, smoothing=self.smoothing)
+            self.model.backward(gradient)
         return loss
 
     def _models(self):

@@ -68,6 +68,7 @@ def train(
     rates: dict | None = None,
     smoothing: float = 0.0,
     decay: float = 0.0,
+    noise: float = 0.0,
     sphere: bool = False,
     bits: int | None = None,
     augment: Callable | None = None,
@@ -112,6 +113,9 @@ def train(
         Share of the label spread evenly over all classes (Szegedy et al., CVPR 2016).
     decay : float
         Ordinary weights shrink by this share of the rate in every step (Loshchilov & Hutter, ICLR 2019).
+    noise : float
+        The force of every batch is that where all places, lambdas and weights are off by uniform noise of this size,
+        relative to the root mean square of their array: what is learned then stands such noise (see `evaluate`).
     sphere : bool
         Every place keeps its distance from the origin: for wide layers with many copies.
     bits : int, optional
@@ -190,7 +194,7 @@ def train(
         raise refusal("resume", "True without a checkpoint", "the path that it was written to as well")
     options = as_trained(
         epochs=epochs, batch=batch, rate=rate, motion=motion, rates=rates, smoothing=smoothing, decay=decay,
-        sphere=sphere, bits=bits, augment=augment, seed=seed,
+        noise=noise, sphere=sphere, bits=bits, augment=augment, seed=seed,
     )  # fmt: skip
     expect_data(model, data)
     if method != "forces" and not given:
