@@ -36,6 +36,12 @@ from ._standard_error import say
 )
 @click.option("--include", multiple=True, help="Convert layers of such names only, as 'layer1.*'.")
 @click.option("--exclude", multiple=True, help="Leave layers of such names.")
+@click.option(
+    "--synthetic/--no-synthetic",
+    default=True,
+    show_default=True,
+    help="Match the layers of a network of images on images made at random.",
+)
 @click.option("--steps", type=int, default=60, show_default=True, help="Gauss-Newton steps of a fit.")
 @click.option("--restarts", type=int, default=1, show_default=True, help="Starts of a fit.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder that is searched for MODEL.pt2.")

@@ -18,12 +18,14 @@ from dynsim.torch import (
     DerivedWeights,
     Matching,
     allocate,
+    are_images,
+    bounded,
     correct_norms,
     derive,
     list_layers,
     measure_effects,
-    noise_for,
     output_effects,
+    random_inputs,
 )
 
 STEPS = 20  # of Gauss-Newton, where a layer is matched
@@ -59,29 +61,35 @@ class LowRank(DerivedWeights):
         return self.layout.from_sets(torch.einsum("toq,qsi->tsoi", self.left, self.right))
 
 
-def low_rank(module, budget, include=None, data=None):
-    """(module, floats of the layers as a share of their weights); matched on batches of images if there are some.
+def low_rank(module, budget, include=None, data=None, synthetic=True):
+    """(module, floats of the layers as a share of their weights); matched on batches of images, else on random ones.
 
-    Without them, batch norms are corrected as for places.
+    Norms and biases are corrected as for places; those of networks that are matched on nothing only norms.
     """
     original, module = module, copy.deepcopy(module)
     entries = [entry for entry in list_layers(module, include=include) if not entry.reason]
     curves = {entry.name: Curve(entry.weights, step=1, extra=0) for entry in entries}
     for curve in curves.values():
         curve.gain = 1.0  # the truncated SVD itself
-    batches = noise_for(original) if data is None else data
+    batches = random_inputs(original) if data is None else data
     if batches:
         first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
         measure_effects(entries, curves, first, partial(output_effects, original, batch=batches[0]))
     curves = list(curves.values())
     ranks = allocate(curves, budget)
-    matching, floats = None if data is None else Matching(original, module, batches=data), 0
+    floats, matching = 0, None
+    if batches and (data is not None or (synthetic and are_images(batches[0]))):
+        some = bounded(original, batches, len(entries)) if data is None else batches
+        matching = Matching(original, module, batches=some, own=data is None)
     for entry, curve, rank in zip(entries, curves, ranks, strict=True):
         floats += curve.cost(rank)
         if curve.kept(rank):
             continue
-        target, moments = (entry.weights, None) if matching is None else matching.target(entry)
+        before = entry.weights
+        target, moments = (before, None) if matching is None else matching.target(entry) or (before, None)
         derive(*entry.owners[0], LowRank(entry.layout, target, rank, moments))
+        if matching is not None:
+            matching.correct_bias(entry, before)
     if matching is not None:
         matching.correct_averages()
     else:

@@ -190,7 +190,7 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
         left = None if each is None or entry.padding is not None else rounding(entry.layout, entry.parameter)
         curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each, rounding=left)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
-    if effects is not None:
+    if effects is not None and not all(curves[name].kept(q) for name, q in first.items()):
         measure_effects(todo, curves, first, effects)
         first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     shares = LOW_RANK if rank is None and copies is not None else (0.0,)

@@ -39,11 +39,17 @@ def shift_bias(entry: LayerEntry, shift: Tensor) -> bool:
 
 
 def correct_biases(
-    original: nn.Module, module: nn.Module, entries: Iterable[LayerEntry], weights: dict[str, Tensor], *, batches: list
+    original: nn.Module,
+    module: nn.Module,
+    entries: Iterable[LayerEntry],
+    weights: dict[str, Tensor],
+    *,
+    batches: list,
+    own: bool = True,
 ) -> list[str]:
     """Correct the biases of converted weights, `entries`, in the order of their calls; returns their names.
 
-    `weights` are the original's, by name; `batches` one batch, in which norms take the averages of the batch. One pass
+    `weights` are the original's, by name; `batches` one batch, of which norms take the averages with `own`. One pass
     is enough, as outputs are shifted with the biases. Layers that are called twice stay as they are, and those whose
     outputs are more than their weight gives, as of recurrent ones.
     """
@@ -56,7 +62,7 @@ def correct_biases(
         if multiplies(use):
             means.setdefault(use.name, []).append(_mean(use.output))
 
-    watch(original, batches, weights={name: weights[name] for name in entries}, seen=remember, own=True)
+    watch(original, batches, weights={name: weights[name] for name in entries}, seen=remember, own=own)
     corrected = []
 
     def correct(use):
@@ -68,7 +74,7 @@ def correct_biases(
                 corrected.append(use.name)
 
     now = {name: entry.parameter for name, entry in entries.items()}
-    watch(module, batches, weights=now, seen=correct, own=True)
+    watch(module, batches, weights=now, seen=correct, own=own)
     return corrected
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from dynsim._check import as_callable, as_choice, as_count, as_instance, as_number, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_number, refusal
 from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
@@ -23,9 +23,10 @@ from ._layer_fits import LayerFits
 from ._layer_list import list_layers, named_weights
 from ._made_weights import copied, fold_made_weights
 from ._module_measures import count_macs
-from ._norm_averages import correct_norms, noise_for, norms_of
+from ._norm_averages import correct_norms, norms_of
 from ._output_effects import output_effects
 from ._output_matching import Matching
+from ._random_inputs import FEWEST, are_images, bounded, random_inputs
 
 # A fit begins with places about as large as the length. Both numbers are units, of places and of lambda; with these
 # places are of size 2 to 6 and lambdas of 50 or more.
@@ -47,6 +48,7 @@ def convert(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     data: Iterable | None = None,
+    synthetic: bool = True,
     example: object = None,
     steps: int = 60,
     restarts: int = 1,
@@ -66,7 +68,7 @@ def convert(
         Floats of the layers considered, as a share of their weights; 0.5 if neither it nor `dim` is given. Each layer
         gets its dimension, a low-rank part beside the particles where short fits show that one is better, or keeps its
         weights, such that the network's answers change least: layers count by what an inexact weight of theirs changes
-        in the answers to the data, else to the example, else to noise.
+        in the answers to the data, else to random inputs.
     currency : {"floats", "bytes"}
         Of the budget. In bytes a layer may also keep its weights in 8 bits, with a step for each output neuron.
     copies : int or list of int, optional
@@ -87,16 +89,20 @@ def convert(
         A few batches of inputs (or of tuples that begin with them), without their labels. Then each layer is fitted to
         what the original makes of its inputs, given those that the layers converted before it produce, and batch norms
         on the way are corrected. Layers count in the order of the module.
+    synthetic : bool
+        Without data, do the same for a network of images on images made at random (`dead_leaves`), in which batch norms
+        take the averages of the batch. If false, layers are fitted to their weights alone.
     example : Tensor, optional
-        A batch of inputs with which multiply-accumulates are counted; without it, the first batch of the data.
+        A batch of inputs with which multiply-accumulates are counted; without it, the first batch of the data. Images
+        made at random are as large as those of the example.
     steps : int
         Gauss-Newton steps of a fit.
     restarts : int
         Starts of each fit, of which the best is kept.
     seed : int
     correct : bool
-        Correct batch norms and biases by what the averages of the signals have changed: on the data, else on the
-        example, else on noise.
+        Correct batch norms and biases by what the averages of the signals have changed: on the data, else on random
+        inputs.
     units : float or "fitted"
         Of places and lambdas, which change nothing but what noise of a given absolute size does: the root mean square
         of both, or as the fit leaves them.
@@ -131,7 +137,7 @@ def convert(
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
     as_choice(currency, CURRENCIES, "currency")
-    units = as_units(units)
+    units, synthetic = as_units(units), as_flag(synthetic, "synthetic")
     if dim is None:
         budget = as_number(0.5 if budget is None else budget, "budget", above=0)
     else:
@@ -144,19 +150,27 @@ def convert(
     todo = [entry for entry in entries if not entry.reason]
     if checkpoint is not None:
         expect_output(checkpoint)
-    matching = None if data is None else Matching(original, module, batches=data, norms=correct)
-    if example is None and matching is not None:
-        example = matching.batches[0]
-    shown = example if matching is None else matching.batches[0]
-    if shown is None and todo:
-        shown = next(iter(noise_for(original) or ()), None)
+    matching, inputs = None, None
+    if data is not None:
+        matching = Matching(original, module, batches=data, norms=correct)
+        inputs = matching.batches
+    elif todo:
+        inputs = [inputs_of(example)] if example is not None and not synthetic else random_inputs(original, example)
+    made = data is None and bool(inputs) and are_images(inputs[0])
+    made = made and (example is None or inputs[0] is not inputs_of(example))  # where a network takes no other
+    if example is None and data is not None:
+        example = inputs[0]
     options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
     fits = LayerFits(total=len(todo), sets=sets, **options)
     if dim is not None:
         plan = {entry.name: (copies[0], dim, rank, kernels) for entry in todo}
     else:
-        effects = None if shown is None else partial(output_effects, original, batch=shown)
+        effects = None if not inputs else partial(output_effects, original, batch=inputs[0])
         plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits, currency=currency, effects=effects)
+    if synthetic and made and any(form not in (EIGHT_BITS, KEPT) for form in plan.values()):
+        some = bounded(original, inputs, len(todo))
+        own = len(some[0]) >= FEWEST  # averages of fewer say little
+        matching = Matching(original, module, batches=some, norms=correct, own=own)
     macs = {} if example is None else count_macs(module, example)
     layers, done = [], []
     fits.total = fits.done + sum(len(form[3]) for form in plan.values() if form not in (EIGHT_BITS, KEPT))
@@ -184,28 +198,29 @@ def convert(
                 matching.correct_bias(entry, before)
         done.append(entry)
         layers.append(converted_layer(entry, before, made, macs.get(entry.name)))
-    corrected, biases = _corrected(original, module, done, matching, shown) if correct else ([], [])
+    corrected, biases = _corrected(original, module, done, matching, inputs) if correct else ([], [])
     copies = copies if dim is None else copies[0]
     options = {"budget": budget, "currency": currency, "copies": copies, "dim": dim, "steps": steps, "seed": seed}
-    options["units"] = units
+    matched = "" if matching is None else "random images" if data is None else "data"
+    options |= {"units": units, "matched": matched}
     options |= {"folded": folded, "biases": len(biases), "norms": len(corrected)}
     options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 
 
-def _corrected(original, module, done, matching, shown):
+def _corrected(original, module, done, matching, inputs):
     """Names of the batch norms and of the weights whose biases were corrected."""
+    own, known = matching is None or matching.own, set() if matching is None else set(matching.biases)
+    left = [entry for entry in done if entry.name not in known and bias_of(entry) is not None]
+    if not inputs or not (norms_of(module) or left or known):
+        return [], []
+    batches = [inputs_of(inputs[0])] if matching is None else matching.batches[:1]
+    biases = correct_biases(original, module, left, named_weights(original), batches=batches, own=own) if left else []
     if matching is not None:
-        return matching.correct_averages(), matching.biases
-    if not norms_of(module) and all(bias_of(entry) is None for entry in done):
-        return [], []
-    if shown is None:
-        return [], []
-    batches = [inputs_of(shown)]
-    biases = correct_biases(original, module, done, named_weights(original), batches=batches)
-    left = correct_norms(original, module, batches=batches)
-    return [name for name in norms_of(module) if name not in left], biases
+        return matching.correct_averages(), [*known, *biases]
+    norms_left = correct_norms(original, module, batches=batches)
+    return [name for name in norms_of(module) if name not in norms_left], biases
 
 
 def _copies(copies, dim):

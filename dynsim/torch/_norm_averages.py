@@ -2,25 +2,19 @@
 
 A fit by least squares leaves weights that are slightly too small and outputs that are slightly shifted, and a norm with
 the old averages passes both on (Nagel et al., ICCV 2019, correct biases likewise). How much is seen when inputs pass
-through the original and the module. Without inputs of the user's, noise passes, every norm in both taking the averages
-of the batch: behind a norm each channel then has the mean and variance that it has in use, whatever was put in.
+through the original and the module. Without inputs of the user's, random ones pass, every norm in both taking the
+averages of the batch: behind a norm each channel then has the mean and variance that it has in use, whatever passes.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from ._batches import send
-from ._input_shapes import batch_of, only_input
-from ._watching import Norm, Watcher, evaluating, watch
-
-SIZES = (64, 32, 224, 28, 16, 8, 256, 128, 96, 48, 299, 384, 40, 24, 20, 14, 12, 10)  # of images, that are tried
-PIXELS, FEWEST, MOST = 2**18, 8, 256  # of all images, and how many there are at least and at most
-TEXTS, LENGTH = 64, 32  # noise for full layers: in rows, or in texts of so many tokens
+from ._random_inputs import random_inputs
+from ._watching import Norm, watch
 
 
 def norms_of(net: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
@@ -67,7 +61,7 @@ def averages(net: nn.Module, batches: Iterable, *, own: bool = False) -> dict[st
 def correct_norm(norm: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor], now: tuple[Tensor, Tensor]) -> None:
     """Change a norm's averages by what the averages `now` that reach it differ from those `before`, (mean, variance).
 
-    An average over few inputs, or over noise, is so not taken for one over all.
+    An average over few inputs, or over random ones, is so not taken for one over all.
     """
     (mean, variance), (there, spread) = norm, now
     ratio = torch.where(before[1] > 0, spread / before[1], 1.0)
@@ -83,12 +77,12 @@ def correct_norms(original: nn.Module, module: nn.Module, *, batches: Iterable |
     ----------
     original, module : torch.nn.Module
     batches : iterable, optional
-        Inputs; noise of a shape that the module takes without them, if one is found.
+        Inputs; without them random ones of a shape that the module takes, if one is found.
 
     Returns
     -------
     list of str
-        Norms that no input reached, or whose averages are used in another way; all, if no noise can be sent.
+        Norms that no input reached, or whose averages are used in another way; all, if nothing can be sent.
 
     Examples
     --------
@@ -103,68 +97,10 @@ def correct_norms(original: nn.Module, module: nn.Module, *, batches: Iterable |
     norms = norms_of(module)
     if not norms:
         return []
-    batches = noise_for(original) if batches is None else list(batches)
+    batches = random_inputs(original) if batches is None else list(batches)
     if batches is None:
         return list(norms)
     before, now = (averages(net, batches, own=True) for net in (original, module))
     for name in before.keys() & now.keys():
         correct_norm(norms[name], before[name], now[name])
     return [name for name in norms if name not in before or name not in now]
-
-
-def noise_for(module: nn.Module) -> list | None:
-    """A batch of noise in a list, of a shape that the module takes, or None if none is found.
-
-    The same in every call. Images are noise whose neighbouring pixels are alike, as in photographs.
-    """
-    generator = torch.Generator().manual_seed(0)
-    weight = next((p for p in module.parameters() if p.is_floating_point()), torch.zeros(()))
-    for batch in _noise(module, generator):
-        batch = batch.to(weight.device, weight.dtype if batch.is_floating_point() else batch.dtype)
-        try:
-            with evaluating(module), Watcher({}, {}, lambda use: None, own=True):
-                send(module, batch)
-        except Exception:  # the module's own code, which may raise anything on inputs that it was not made for
-            continue
-        return [batch]
-    return None
-
-
-def _noise(module, generator):
-    """Batches to try: of the shape that the module says it takes, or by the layer that comes first."""
-    program = only_input(module) if isinstance(module, fx.GraphModule) else None
-    if program is not None and program.dim():
-        shape, count = tuple(size if isinstance(size, int) else LENGTH for size in program.shape[1:]), batch_of(module)
-        count = count or min(max(FEWEST, PIXELS // max(1, math.prod(shape[1:]))), MOST)
-        if not program.is_floating_point():
-            rows = min((p.shape[0] for p in module.parameters() if p.dim() == 2), default=2)
-            yield torch.randint(rows, (count, *shape), generator=generator)
-        elif len(shape) == 3:
-            yield _smooth((count, shape[0]), shape[1:], "bilinear", generator)
-        else:
-            yield torch.randn(count, *shape, generator=generator)
-    usual = getattr(module, "pretrained_cfg", {}).get("input_size", (0, 0, 0))[-1]  # of a backbone of timm
-    for part in module.modules():
-        if isinstance(part, (nn.Conv1d, nn.Conv2d)):
-            axes, mode = (1, "linear") if isinstance(part, nn.Conv1d) else (2, "bilinear")
-            for size in [usual] * (usual > 0) + list(SIZES):
-                count = min(max(FEWEST, PIXELS // size**axes), MOST)
-                yield _smooth((count, part.in_channels), (size,) * axes, mode, generator)
-            return
-        if isinstance(part, nn.Linear):
-            yield torch.randn(TEXTS * LENGTH, part.in_features, generator=generator)
-            yield torch.randn(TEXTS, LENGTH, part.in_features, generator=generator)
-            return
-        if isinstance(part, nn.Embedding):
-            yield torch.randint(part.num_embeddings, (TEXTS, LENGTH), generator=generator)
-            return
-
-
-def _smooth(shape, size, mode, generator):
-    """Noise of all scales, each with the same power, of variance one."""
-    total, scale = 0.0, 1
-    while scale <= size[0]:
-        coarse = torch.randn(*shape, *(min(scale, one) for one in size), generator=generator)
-        total = total + nn.functional.interpolate(coarse, size=size, mode=mode, align_corners=False)
-        scale *= 2
-    return total / total.std()

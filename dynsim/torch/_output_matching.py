@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 
 from dynsim._check import refusal
@@ -20,35 +21,46 @@ from ._norm_averages import averages, correct_norm, norms_of
 from ._watching import watch
 
 LARGEST = 8192  # inputs of a layer, patches counted, whose moments are held
+ROWS, NUMBERS = 2**16, 2**27  # patches of all images on which they are measured, and numbers in these (a GiB), about
+
+
+class _Reached(Exception):
+    """All that was to be seen in a pass is seen."""
 
 
 class Matching:
     """The original and the module as far as it is converted, and batches of inputs to send through both.
 
     Batch norms of the module (all, or none with `norms=False`) are corrected in the order in which they are called,
-    each before the first layer behind it is matched.
+    each before the first layer behind it is matched. With `own`, for inputs of another kind than the networks were
+    trained on, norms of both take the averages of the batch, and are corrected at the end.
     """
 
-    def __init__(self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True):
-        self.original, self.module = original, module
+    def __init__(
+        self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True, own: bool = False
+    ):
+        self.original, self.module, self.own = original, module, own
         self.batches = [inputs_of(batch) for batch in batches]
         if not self.batches:
             raise refusal("data", "no batches", "an iterable of batches of inputs")
         self.weights, self.means, self.biases = named_weights(original), {}, []
-        self.calls = self._order()
-        self.averages = averages(original, self.batches) if norms else {}
+        self.uses = [self._uses(batch) for batch in self.batches]
+        self.calls = list(sum(self.uses, Counter()))  # in the order of the first
+        self.stops = not any(isinstance(part, fx.GraphModule) for part in original.modules())  # they print exceptions
+        self.averages = averages(original, self.batches, own=own) if norms else {}
         self.waiting, self.corrected = list(self.averages), []
 
     def target(self, entry: LayerEntry) -> tuple[npt.NDArray, npt.NDArray] | None:
         """Target (T, S, n, m) and moments (T S m, T S m) of a weight, or None where they cannot be measured."""
-        self.correct_averages(entry.name)
+        if not self.own:
+            self.correct_averages(entry.name)
         t, s, n, m = entry.shape
         size = t * s * m
         if size > LARGEST:
             return None
         total, sums, count = np.zeros((2, size, size)), np.zeros((2, size)), 0
-        for batch in self.batches:
-            pair = [self._rows(net, entry, batch) for net in (self.original, self.module)]
+        for number in range(len(self.batches)):
+            pair = [self._rows(net, entry, number) for net in (self.original, self.module)]
             if any(rows is None for rows in pair) or len(pair[0]) != len(pair[1]):
                 return None
             before, now = pair
@@ -73,34 +85,52 @@ class Matching:
     def correct_averages(self, until: str | None = None) -> list[str]:
         """Correct the norms called before the weight `until` (all, by default); returns those corrected so far."""
         end = self.calls.index(until) if until in self.calls else (len(self.calls) if until is None else 0)
-        norms = norms_of(self.module)
+        norms, found = norms_of(self.module), {}
         while self.waiting and self.calls.index(self.waiting[0]) < end:
             name = self.waiting.pop(0)
-            now = averages(self.module, self.batches).get(name)
-            if now is not None:
-                correct_norm(norms[name], self.averages[name], now)
+            if not found or not self.own:  # what reaches a norm depends on the norms before it
+                found = averages(self.module, self.batches, own=self.own)
+            if name in found:
+                correct_norm(norms[name], self.averages[name], found[name])
                 self.corrected.append(name)
         return self.corrected
 
-    def _order(self):
-        """Names of weights and norms, in the order in which the original first uses them."""
-        names, norms = {}, {name: mean for name, (mean, _) in norms_of(self.original).items()}
-        weights, first = self.weights, self.batches[:1]
-        watch(self.original, first, weights=weights, norms=norms, seen=lambda use: names.setdefault(use.name))
-        return list(names)
+    def _uses(self, batch):
+        """{name: how often} the original uses weights and norms for a batch, in the order of the first use."""
+        found, norms = Counter(), {name: mean for name, (mean, _) in norms_of(self.original).items()}
 
-    def _rows(self, net, entry, batch):
+        def count(use):
+            found[use.name] += 1
+
+        watch(self.original, [batch], weights=self.weights, norms=norms, seen=count, own=self.own)
+        return found
+
+    def _rows(self, net, entry, number):
         """Inputs of a weight as rows (examples, T S m) in float64; None if it has none, or none that are rows.
 
-        The original's weight is its parameter, the module's what it has come to.
+        The original's weight is its parameter, the module's what it has come to. The same patches of both are taken.
         """
         weight, found = self.weights[entry.name] if net is self.original else entry.parameter, []
-        watch(net, [batch], weights={entry.name: weight}, seen=lambda use: found.append(_rows_of(use, entry)))
+        most = min(ROWS, NUMBERS * entry.shape[2] // entry.size) // len(self.batches)
+        generator, all_seen = torch.Generator().manual_seed(number), False
+
+        def add(use):
+            nonlocal all_seen
+            found.append(_rows_of(use, entry, most, generator))
+            if self.stops and len(found) == self.uses[number][entry.name]:
+                all_seen = True
+                raise _Reached
+
+        try:
+            watch(net, [self.batches[number]], weights={entry.name: weight}, seen=add, own=self.own)
+        except Exception:  # as TorchScript says it, too
+            if not all_seen:
+                raise
         return None if not found or any(rows is None for rows in found) else np.concatenate(found)
 
 
-def _rows_of(use, entry):
-    """Of one use of a weight, patches of a convolution in the order (row, column, channel)."""
+def _rows_of(use, entry, most, generator):
+    """Of one use of a weight, rows of inputs; of a convolution some patches of every image, (row, column, channel)."""
     t, s, _, m = entry.shape
     if use.options is None:
         fits = use.across == (entry.layout.outputs == 1) and use.macs == len(use.signal) * entry.size
@@ -114,6 +144,12 @@ def _rows_of(use, entry):
     if x.dim() == 3:  # a row of pixels
         x, window = x[:, :, None], (1, *window)
         stride, padding, dilation = ([neutral, *given] for neutral, given in ((1, stride), (0, padding), (1, dilation)))
-    patches = functional.unfold(x, window, tuple(dilation), tuple(padding), tuple(stride))
-    columns = patches.reshape(len(x), m, t, s, -1).permute(0, 4, 2, 3, 1)
-    return columns.reshape(-1, t * s * m).double().cpu().numpy()
+    columns, places = [], use.output[0, 0].numel()
+    each = max(1, -(-most // len(x)))
+    for image in x:  # one after the other, as patches take t s times the memory of the images
+        patches = functional.unfold(image[None], window, tuple(dilation), tuple(padding), tuple(stride))[0]
+        if each < places:
+            patches = patches[:, torch.randperm(places, generator=generator)[:each].to(patches.device)]
+        columns.append(patches)
+    patches = torch.cat(columns, 1).T.reshape(-1, m, t, s).permute(0, 2, 3, 1)
+    return patches.reshape(-1, t * s * m).double().cpu().numpy()

@@ -18,6 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ._batches import mapped, send
 
 aten = torch.ops.aten
+# Which one PyTorch takes depends on the device; the first arguments of all are (input, weight, bias, running mean,
+# running variance, training).
+NORMS = (aten.native_batch_norm.default, aten.cudnn_batch_norm.default, aten.miopen_batch_norm.default)
 
 
 class Product(NamedTuple):
@@ -62,7 +65,7 @@ class Watcher(TorchDispatchMode):
         self.seen, self.own = seen, own
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is aten.native_batch_norm.default and args[3] is not None:
+        if func in NORMS and args[3] is not None:
             return self._norm(func, args, kwargs or {})
         output = func(*args, **(kwargs or {}))
         for place, argument in enumerate(args):

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 from torch import nn  # noqa: E402
 
-from dynsim.torch import Matching, convert, list_layers, noise_for  # noqa: E402
+from dynsim.torch import Matching, convert, list_layers, random_inputs  # noqa: E402
 from dynsim.torch._bias_corrections import correct_biases  # noqa: E402
 from dynsim.torch._layer_list import named_weights  # noqa: E402
 
@@ -77,7 +77,7 @@ def without_norms():
 @pytest.mark.parametrize("given", [False, True])
 def test_networks_without_norms_have_their_biases_corrected(given):
     net, x = without_norms(), smooth_images(800)
-    few, rest = x[:400], x[400:] if given else noise_for(net)[0]  # what they are corrected for
+    few, rest = x[:400], x[400:] if given else random_inputs(net)[0]  # what they are corrected for
     errors, corrected, shifts = [], [], []
     for correct in (False, True):
         module, report = convert(net, copies=2, dim=2, steps=20, data=[few] if given else None, correct=correct)

@@ -62,6 +62,7 @@ class ConvertTask(StoredTask):
         began = time.perf_counter()
         options = {"copies": self.copies, "dim": self.dim, "kernel": Kernel.from_dict(self.kernel)}
         options |= {"steps": self.steps, "seed": self.seed, "checkpoint": fits}
+        options["synthetic"] = self.weights != "random"  # weights at random hold nothing that images would show
         module, layers = convert(original, **options, progress=progress)
         if layers.options["stopped"]:
             return None
