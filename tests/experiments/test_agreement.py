@@ -13,8 +13,15 @@ from torch import nn  # noqa: E402
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError  # noqa: E402
 from dynsim.experiments.agreement import crops, find_images, packaged  # noqa: E402
+from dynsim.torch import _random_inputs  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/efficientnet-lite.toml"
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch):
+    """Layers are matched on few images, as nothing here depends on how well."""
+    monkeypatch.setattr(_random_inputs, "MOST", 8)
 
 
 class Small(nn.Sequential):

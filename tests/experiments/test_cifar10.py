@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,13 +14,22 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch.nn import functional  # noqa: E402
 
 from dynsim import experiments  # noqa: E402
-from dynsim.errors import DataError  # noqa: E402
+from dynsim.errors import DataError, FileError  # noqa: E402
 from dynsim.experiments._low_rank_networks import LowRank, low_rank  # noqa: E402
 from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
 from dynsim.experiments.cifar10._cifar_networks import ResNet, load_resnet20, rounded  # noqa: E402
-from dynsim.torch import derived_weight  # noqa: E402
+from dynsim.torch import _random_inputs, derived_weight  # noqa: E402
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/cifar10.toml"
+
+
+PLAIN = {"epochs": 2, "batch": 10, "rate": 0.001, "decay": 0.05, "smoothing": 0.1, "shift": 4}
+
+
+@pytest.fixture(autouse=True)
+def few_images(monkeypatch):
+    """Layers are matched on few images, as nothing here depends on how well."""
+    monkeypatch.setattr(_random_inputs, "MOST", 8)
 
 
 def records(count, seed):
@@ -44,18 +54,19 @@ def folder(tmp_path_factory):
 def recipe(**changes):
     given = tomllib.loads(RECIPE.read_text(encoding="utf-8"))
     given |= {"weights": "weights.th", "budgets": [0.5], "draws": 1, "deltas": [1e-2]}
-    given |= {"relative": [0.1], "bits": [2, 16], **changes}
+    given |= {"relative": [0.1], "bits": [2, 16], "matched": 20, "seeds": [0, 1], **changes}
     given["convert"] = {"copies": 2, "steps": 2}
-    given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "images": 20, "held_out": 10}}
+    given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "held_out": 10}}
     return experiments.load(given)
 
 
 def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
     one = recipe(include=["layer1.0.conv1", "layer1.1.conv2"])
     results = experiments.run(one, tmp_path, data_dir=folder)
+    rows = ("data-free-seed0", "matched-seed0", "fine-tuned-seed0", "fine-tuned-seed1")
     assert list(results) == [
         "original",
-        *(f"{kind}-0.5-{how}-seed0" for kind in ("particles", "low-rank") for how in ("data-free", "tuned")),
+        *(f"{kind}-0.5-{row}" for kind in ("particles", "low-rank") for row in rows),
         "rounded-0.5-data-free-seed0",
     ]
     for name, result in results.items():
@@ -63,9 +74,17 @@ def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
         assert len(result["relative"]["0.1"]) == 1, name
         assert set(result["rounding"]) == (set() if name.startswith("rounded") else {"2", "16"}), name
         assert result["share"] <= (0.5 if "particles" in name or "low" in name else 1.0), name
-    assert len(results["particles-0.5-tuned-seed0"]["metrics"]) == 1
+    tuned = [results[f"particles-0.5-fine-tuned-seed{seed}"] for seed in (0, 1)]
+    assert [len(result["metrics"]) for result in tuned] == [1, 1]
+    assert tuned[0]["metrics"][0]["loss"] != tuned[1]["metrics"][0]["loss"]
     text = one.report(results, tmp_path)
-    assert text.count("| fine-tuned |") == 4 and "not measured" not in text  # in two tables
+    assert "not measured" not in text
+    for training in ("fine-tuned", "matched"):  # in two tables, seeds together
+        assert text.count(f"| {training}, 20 images matched |") == 4
+    some = {name: result for name, result in results.items() if name != "particles-0.5-fine-tuned-seed1"}
+    assert "| fine-tuned, 20 images matched, 1 of 2 seeds |" in one.report(some, tmp_path)
+    low, high = sorted(result["test_accuracy"] for result in tuned)
+    assert f"| {(low + high) / 2:.1f} ({low:.1f} to {high:.1f}) |" in text
     began = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
     assert experiments.run(one, tmp_path, data_dir=folder) == results
     assert began == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
@@ -74,9 +93,60 @@ def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
 
 def test_a_stopped_task_is_not_finished(folder, tmp_path):
     one = recipe(include=["layer1.0.conv1"], methods=["particles"])
-    task = next(task for task in one.tasks() if task.tuned)
+    task = next(task for task in one.tasks() if task.training == "fine-tuned")
     assert task.run(tmp_path, folder, lambda done, total, **facts: True) is None
     assert task.result(tmp_path) is None
+
+
+def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stopped(folder, tmp_path):
+    given = tomllib.loads(RECIPE.with_name("cifar10-plain.toml").read_text(encoding="utf-8"))
+    given |= {"budgets": [0.5], "methods": ["original", "particles"], "include": ["3"], "draws": 1, "matched": 20}
+    given |= {"train": given["train"] | {"epochs": 2, "batch": 10}, "convert": {"copies": 2, "steps": 2}}
+    one = experiments.load(given)
+    task = one.tasks()[0]
+    seen = []
+
+    def stop(done, total, **facts):
+        seen.append((done, total))
+        return done == 6  # in the second epoch
+
+    assert task.run(tmp_path, folder, stop) is None and task.result(tmp_path) is None
+    results = experiments.run(one, tmp_path, data_dir=folder, training=lambda task: lambda *a, **k: seen.append(a))
+    assert list(results) == ["original", "particles-0.5-data-free-seed0", "particles-0.5-matched-seed0"]
+    assert seen == [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
+    state = torch.load(tmp_path / "plain.pt", weights_only=True)["network"]
+    elsewhere = tmp_path / "elsewhere"
+    experiments.run(one, elsewhere, data_dir=folder)
+    whole = torch.load(elsewhere / "plain.pt", weights_only=True)["network"]
+    assert all(torch.equal(state[name], whole[name]) for name in whole)
+    given["train"] |= {"rate": 0.5}
+    with pytest.raises(FileError, match=r"plain\.pt is no state of this training \(it has other options or images\)"):
+        experiments.run(experiments.load(given), tmp_path, data_dir=folder)
+    given["train"] |= {"batch": 41}
+    with pytest.raises(ValueError, match=r"train\.batch: got 41; expected at most the 40 training images"):
+        experiments.load(given).tasks()[0].run(tmp_path, folder)
+    (elsewhere / "plain.pt").write_bytes(b"nothing")
+    with pytest.raises(FileError, match=r"plain\.pt is no state of this training"):
+        task.run(elsewhere, folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "vgg"}, "network: got 'vgg'"),
+        ({"network": "plain"}, "weights: got 'weights.th'; expected a file for resnet20 alone"),
+        ({"weights": ""}, "weights: got ''"),
+        ({"weights": "", "network": "plain"}, "train: got no batch, decay"),
+        ({"train": {"epochs": 1}}, "train: got a table; expected none for resnet20"),
+        ({"weights": "", "network": "plain", "train": {"epoch": 1}}, "did you mean 'epochs'"),
+        ({"weights": "", "network": "plain", "train": PLAIN | {"batch": 0}}, "train.batch: got 0"),
+        ({"weights": "", "network": "plain", "train": PLAIN | {"rate": -1.0}}, "train.rate: got -1"),
+        ({"matched": 0}, "matched: got 0; expected how many images"),
+    ],
+)
+def test_recipes_that_do_not_fit_are_refused(changes, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        recipe(include=["*"], **changes)
 
 
 def test_low_rank_is_the_truncated_svd_and_matching_is_nearer_on_the_images():
@@ -86,7 +156,7 @@ def test_low_rank_is_the_truncated_svd_and_matching_is_nearer_on_the_images():
     for _ in range(30):  # so that its norms know the images
         net(images)
     net.eval()
-    plain, share = low_rank(net, 0.5, include)
+    plain, share = low_rank(net, 0.5, include, synthetic=False)
     assert share <= 0.5
     part, old = plain.layer3[0].conv2, net.layer3[0].conv2.weight.detach().permute(2, 0, 3, 1).reshape(24, 24)
     made = part.weight.detach().permute(2, 0, 3, 1).reshape(24, 24)

@@ -8,23 +8,28 @@ from dynsim._check import as_choice, as_count, as_number, expect_keys, refusal
 
 from ._cifar_data import find_file
 from ._cifar_report import report
-from ._cifar_task import KINDS, TEST, TRAINING, ConversionTask
+from ._cifar_task import FREE, KINDS, ON_IMAGES, TEST, TRAINING, TUNED, ConversionTask
 
-KEYS = ("kind", "title", "seeds", "weights", "budgets", "methods", "include", "convert", "finetune", "deltas",
-        "relative", "bits", "draws")  # fmt: skip
-NEEDED = ("title", "weights", "budgets", "include")
-CONVERT = ("copies", "steps", "restarts", "rank")
-FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "images", "held_out")
+KEYS = ("kind", "title", "seeds", "network", "weights", "train", "budgets", "methods", "include", "convert", "matched",
+        "finetune", "deltas", "relative", "bits", "draws")  # fmt: skip
+NEEDED = ("title", "budgets", "include")
+NETWORKS = ("resnet20", "plain")
+TRAIN = ("epochs", "batch", "rate", "decay", "smoothing", "shift")
+CONVERT = ("copies", "steps", "restarts", "rank", "seed")
+FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "held_out")
 
 
 @dataclass
 class ConversionRecipe:
-    """The contents of the file, checked."""
+    """The contents of the file, checked. `seeds` are those of fine-tuning; a conversion is made once."""
 
     title: str
-    weights: str
     budgets: list
     include: list
+    network: str = "resnet20"
+    weights: str = ""
+    train: dict = field(default_factory=dict)
+    matched: int = 0
     seeds: list = field(default_factory=lambda: [0])
     methods: list = field(default_factory=lambda: list(KINDS))
     convert: dict = field(default_factory=dict)
@@ -42,24 +47,27 @@ class ConversionRecipe:
             import torch  # noqa: F401
         except ImportError:
             raise ImportError("This experiment needs PyTorch: pip install 'dynsim[torch]'.") from None
-        for name in (TRAINING, TEST, self.weights):
+        for name in (TRAINING, TEST, *filter(None, [self.weights])):
             find_file(data_dir, name)
 
     def tasks(self):
-        """The original, then budget after budget particles and their baselines, with and without fine-tuning."""
-        rows = [("original", None, False)] if "original" in self.methods else []
+        """The original, then budget after budget particles and their baselines: data-free, matched, fine-tuned."""
+        found = [self._task("original", None, FREE, self.seeds[0])] if "original" in self.methods else []
+        trainings = [FREE, *([ON_IMAGES] if self.matched else []), *([TUNED] if self.finetune else [])]
         for kind in ("particles", "low-rank", "rounded"):
-            for number in range(len(self.budgets)):
-                if kind in self.methods:
-                    rows += [(kind, number, tuned) for tuned in (False, True) if not (tuned and kind == "rounded")]
-        return [self._task(*row, seed) for row in rows for seed in self.seeds]
+            for budget in self.budgets if kind in self.methods else ():
+                for training in [FREE] if kind == "rounded" else trainings:
+                    seeds = self.seeds if training == TUNED else self.seeds[:1]
+                    found += [self._task(kind, budget, training, seed) for seed in seeds]
+        return found
 
-    def _task(self, kind, number, tuned, seed):
-        budget = None if number is None else self.budgets[number]
-        finetune = dict(self.finetune["all"], **self.finetune.get(str(budget), {})) if tuned else {}
+    def _task(self, kind, budget, training, seed):
+        finetune = self.finetune["all"] | self.finetune.get(str(budget), {}) if training == TUNED else {}
+        matched = 0 if training == FREE else self.matched
+        convert = self.convert if kind == "particles" else {}
         return ConversionTask(
-            kind, seed, budget, tuned, self.weights, self.include, self.convert, finetune, self.deltas, self.relative,
-            self.bits, self.draws,
+            kind, seed, budget, training, self.network, self.weights, self.train, self.include, convert, matched,
+            finetune, self.deltas, self.relative, self.bits, self.draws,
         )  # fmt: skip
 
     def report(self, results, folder):
@@ -74,6 +82,16 @@ def load(given):
         if key not in given:
             raise refusal("experiment", f"no {key}", f"{', '.join(NEEDED)} at least")
     recipe = ConversionRecipe(**{key: value for key, value in given.items() if key != "kind"})
+    as_choice(recipe.network, NETWORKS, "network")
+    if (recipe.network == "resnet20") != bool(recipe.weights):
+        raise refusal("weights", repr(recipe.weights), "a file for resnet20 alone; plain is trained here")
+    if recipe.train and recipe.network != "plain":
+        raise refusal("train", "a table", "none for resnet20, which is not trained here")
+    _expect_all(recipe.train, TRAIN, "train", needed=recipe.network == "plain")
+    recipe.train = {name: _trained(name, value) for name, value in recipe.train.items()}
+    recipe.matched = as_count(recipe.matched, "matched", minimum=0)
+    if recipe.finetune and not recipe.matched:
+        raise refusal("matched", 0, "how many images layers are matched on before fine-tuning")
     recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]
     recipe.seeds = [as_count(seed, "seeds", minimum=0) for seed in recipe.seeds]
     recipe.deltas = [as_number(delta, "deltas", above=0) for delta in recipe.deltas]
@@ -86,8 +104,20 @@ def load(given):
     expect_keys(recipe.finetune, ["all", *map(str, recipe.budgets)], "finetune")
     for name, options in recipe.finetune.items():
         expect_keys(options, FINETUNE, f"finetune.{name}")
-    if recipe.finetune:
-        missing = set(FINETUNE) - set(recipe.finetune.get("all", {}))
-        if missing:
-            raise refusal("finetune.all", f"no {', '.join(sorted(missing))}", ", ".join(FINETUNE))
+    _expect_all(recipe.finetune.get("all", {}), FINETUNE, "finetune.all", needed=bool(recipe.finetune))
     return recipe
+
+
+def _trained(name, value):
+    """An option of the training of the plain network, checked."""
+    if name in ("epochs", "batch", "shift"):
+        return as_count(value, f"train.{name}", minimum=0 if name == "shift" else 1)
+    return as_number(value, f"train.{name}", **({"above": 0} if name == "rate" else {"minimum": 0}))
+
+
+def _expect_all(options, names, where, needed):
+    """Refuse a table that has other names than these, or not all of them where it is needed."""
+    expect_keys(options, names, where)
+    missing = set(names) - set(options)
+    if missing and needed:
+        raise refusal(where, f"no {', '.join(sorted(missing))}", ", ".join(names))

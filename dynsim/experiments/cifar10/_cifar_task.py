@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dynsim._check import refusal
 from dynsim._files import replacing
 
 from .._stored_result import StoredTask
@@ -16,6 +17,7 @@ from ._cifar_data import Batches, find_file, read_records
 TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
 MATCHED = 256  # images of a batch on which layers are matched
 KINDS = ("original", "particles", "low-rank", "rounded")
+FREE, ON_IMAGES, TUNED = "data-free", "matched", "fine-tuned"
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,13 @@ class ConversionTask(StoredTask):
     kind: str
     seed: int
     budget: float | None
-    tuned: bool
+    training: str
+    network: str
     weights: str
+    train: dict
     include: list
     convert: dict
+    matched: int
     finetune: dict
     deltas: list
     relative: list
@@ -38,16 +43,15 @@ class ConversionTask(StoredTask):
     @property
     def needed(self):
         """Keys of a result that the report reads."""
-        return {"share", "bytes", "test_accuracy", "noise", "relative", "rounding"} | (
-            {"seconds", "layers"} if self.kind == "particles" else set()
-        )
+        sizes = {"seconds", "layers"} if self.kind == "particles" else set()
+        return {"share", "bytes", "test_accuracy", "noise", "relative", "rounding"} | sizes
 
     @property
     def name(self):
         """Name of its folder."""
         if self.budget is None:
             return self.kind
-        return f"{self.kind}-{self.budget:g}-{'tuned' if self.tuned else 'data-free'}-seed{self.seed}"
+        return f"{self.kind}-{self.budget:g}-{self.training}-seed{self.seed}"
 
     def run(self, folder, data_dir=None, progress=None):
         """Convert, fine-tune, read the test images once, and leave result.json and the network in its folder.
@@ -56,15 +60,15 @@ class ConversionTask(StoredTask):
         """
         import torch
 
-        from ._cifar_networks import load_resnet20
-
         place = self.place(folder)
         torch.manual_seed(self.seed)
-        original = load_resnet20(find_file(data_dir, self.weights))
+        original = self._original(folder, data_dir, progress)
+        if original is None:
+            return None
         module, found = self._made(original, folder, self._batches(data_dir))
         for network in (module, original):
             network.to(memory_format=torch.channels_last)
-        if self.tuned:
+        if self.training == TUNED:
             found["metrics"] = self._tune(module, original, place, data_dir, progress)
             if len(found["metrics"]) < self.finetune["epochs"]:
                 return None
@@ -79,15 +83,26 @@ class ConversionTask(StoredTask):
         found["rounding"] = {str(number): self._coarse(number, *shown) for number in bits}
         return self.store(folder, found)
 
+    def _original(self, folder, data_dir, progress):
+        """The network with its weights: of a file, or trained once for all tasks; None if `progress` stopped that."""
+        from ._cifar_networks import load_resnet20
+        from ._plain_network import trained
+
+        if self.network == "resnet20":
+            return load_resnet20(find_file(data_dir, self.weights))
+        images, labels = read_records(find_file(data_dir, TRAINING))
+        return trained(Path(folder) / "plain.pt", images, labels, progress=progress, **self.train)
+
     def _batches(self, data_dir):
-        """Training images, without their labels, on which layers are matched before fine-tuning, or None."""
+        """Training images, without their labels, on which layers are matched, or None."""
         import torch
 
-        count = self.finetune.get("images", 0)
-        if not count:
+        if self.training == FREE:
             return None
         images, _ = read_records(find_file(data_dir, TRAINING))
-        return list(torch.from_numpy(images[:count]).split(MATCHED))
+        if self.matched > len(images):
+            raise refusal("matched", self.matched, f"at most the {len(images)} training images")
+        return list(torch.from_numpy(images[: self.matched]).split(MATCHED))
 
     def _made(self, original, folder, data):
         """The network before fine-tuning, and its sizes."""
@@ -105,8 +120,8 @@ class ConversionTask(StoredTask):
         if self.kind == "low-rank":
             module, share = low_rank(original, self.budget, self.include, data)
             return module, {"share": share, "bytes": share, "seconds": time.perf_counter() - began}
-        fits = Path(folder) / f"fits-{self.budget:g}-seed{self.seed}.h5"
-        options = {"budget": self.budget, "include": self.include, "seed": self.seed, **self.convert}
+        fits = Path(folder) / f"fits-{self.budget:g}-{FREE if data is None else ON_IMAGES}.h5"
+        options = {"budget": self.budget, "include": self.include, **self.convert}
         module, report = convert(original, data=data, checkpoint=fits, **options)
         return module, {"share": report.share, "bytes": report.share, **report.to_dict()}
 
@@ -114,7 +129,7 @@ class ConversionTask(StoredTask):
         from dynsim.torch import finetune
 
         options = dict(self.finetune)
-        batch, shift, held, _ = (options.pop(name) for name in ("batch", "shift", "held_out", "images"))
+        batch, shift, held = (options.pop(name) for name in ("batch", "shift", "held_out"))
         images, labels = read_records(find_file(data_dir, TRAINING))
         cut = len(images) - held
         loader = Batches(images[:cut], labels[:cut], batch, shift, self.seed)
