@@ -56,7 +56,8 @@ def recipe(**changes):
     given |= {"weights": "weights.th", "budgets": [0.5], "draws": 1, "deltas": [1e-2]}
     given |= {"relative": [0.1], "bits": [2, 16], "matched": 20, "seeds": [0, 1], **changes}
     given["convert"] = {"copies": 2, "steps": 2}
-    given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "held_out": 10}}
+    if "finetune" not in changes:
+        given["finetune"] = {"all": {**given["finetune"]["all"], "epochs": 1, "batch": 10, "held_out": 10}}
     return experiments.load(given)
 
 
@@ -142,6 +143,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
         ({"weights": "", "network": "plain", "train": PLAIN | {"batch": 0}}, "train.batch: got 0"),
         ({"weights": "", "network": "plain", "train": PLAIN | {"rate": -1.0}}, "train.rate: got -1"),
         ({"matched": 0}, "matched: got 0; expected how many images"),
+        ({"finetune": {"all": {"labels": 0.1, "mixed": 0.5}}}, "finetune.all: got labels of mixed images"),
     ],
 )
 def test_recipes_that_do_not_fit_are_refused(changes, said):
@@ -206,3 +208,14 @@ def test_batches_change_images_but_not_what_stands_beside_them(folder):
     assert not torch.equal(first[0][0], next(iter(batches))[0])
     batches.set_epoch(0)
     assert torch.equal(first[0][0], next(iter(batches))[0])
+
+
+def test_mixed_batches_are_sums_of_two_images_with_weights_that_add_up_to_one(folder):
+    images, labels = read_records(find_file(folder, "cifar10/data_batch_1.bin"))
+    images = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None, None], images.shape)
+    plain, mixed = (list(Batches(images, labels, 10, 0, 0, share)) for share in (0.0, 1.0))
+    one, other = (batch[0][0][:, 0, 0, 0] for batch in (plain, mixed))
+    assert torch.equal(plain[0][1], mixed[0][1]) and not torch.equal(one, other)
+    low, high = torch.minimum(one, one.flip(0)), torch.maximum(one, one.flip(0))
+    assert bool((low <= other).all()) and bool((other <= high).all())
+    assert mixed[0][0].is_contiguous(memory_format=torch.channels_last)

@@ -59,10 +59,15 @@ def read_records(path):
 
 
 class Batches:
-    """Shuffled batches with flips and shifts by up to `shift` pixels."""
+    """Shuffled batches with flips and shifts by up to `shift` pixels.
 
-    def __init__(self, images, labels, batch, shift, seed):
-        self.images, self.labels = images, labels
+    A share `mixed` of the batches has sums of two images each, with weights at random that add up to 1: answers of a
+    trained network to these say more than those to images that it knows by heart (Beyer et al., CVPR 2022). Labels
+    stay those of the first.
+    """
+
+    def __init__(self, images, labels, batch, shift, seed, mixed=0.0):
+        self.images, self.labels, self.mixed = images, labels, mixed
         self.batch, self.shift, self.seed, self.epoch = batch, shift, seed, 0
 
     def __len__(self):
@@ -86,5 +91,9 @@ class Batches:
             for image, flip, (down, right) in zip(wide, flips, moves, strict=True):
                 part = image[:, down : down + 32, right : right + 32]
                 parts.append(part[:, :, ::-1] if flip else part)
-            images = torch.from_numpy(np.stack(parts)).to(memory_format=torch.channels_last)
+            batch = np.stack(parts)
+            if self.mixed and generator.random() < self.mixed:
+                weights = generator.uniform(0, 1, (len(batch), 1, 1, 1)).astype(np.float32)
+                batch = weights * batch + (1 - weights) * batch[::-1]
+            images = torch.from_numpy(batch).to(memory_format=torch.channels_last)
             yield images, torch.from_numpy(self.labels[chosen])

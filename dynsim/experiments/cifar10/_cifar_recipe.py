@@ -16,7 +16,7 @@ NEEDED = ("title", "budgets", "include")
 NETWORKS = ("resnet20", "plain")
 TRAIN = ("epochs", "batch", "rate", "decay", "smoothing", "shift")
 CONVERT = ("copies", "steps", "restarts", "rank", "seed")
-FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "held_out")
+FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "mixed", "held_out")
 
 
 @dataclass
@@ -104,6 +104,10 @@ def load(given):
     expect_keys(recipe.finetune, ["all", *map(str, recipe.budgets)], "finetune")
     for name, options in recipe.finetune.items():
         expect_keys(options, FINETUNE, f"finetune.{name}")
+        if options.get("mixed") and options.get("labels", recipe.finetune.get("all", {}).get("labels")):
+            raise refusal(
+                f"finetune.{name}", "labels of mixed images", "mixed = 0 or labels = 0: mixed images have none"
+            )
     _expect_all(recipe.finetune.get("all", {}), FINETUNE, "finetune.all", needed=bool(recipe.finetune))
     return recipe
 

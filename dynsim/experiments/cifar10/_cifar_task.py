@@ -129,10 +129,10 @@ class ConversionTask(StoredTask):
         from dynsim.torch import finetune
 
         options = dict(self.finetune)
-        batch, shift, held = (options.pop(name) for name in ("batch", "shift", "held_out"))
+        batch, shift, mixed, held = (options.pop(name) for name in ("batch", "shift", "mixed", "held_out"))
         images, labels = read_records(find_file(data_dir, TRAINING))
         cut = len(images) - held
-        loader = Batches(images[:cut], labels[:cut], batch, shift, self.seed)
+        loader = Batches(images[:cut], labels[:cut], batch, shift, self.seed, mixed)
         return finetune(
             module, original, loader=loader, **options, checkpoint=place / "training.pt", progress=progress,
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
