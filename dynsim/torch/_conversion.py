@@ -150,16 +150,10 @@ def convert(
     todo = [entry for entry in entries if not entry.reason]
     if checkpoint is not None:
         expect_output(checkpoint)
-    matching, inputs = None, None
-    if data is not None:
-        matching = Matching(original, module, batches=data, norms=correct)
-        inputs = matching.batches
-    elif todo:
-        inputs = [inputs_of(example)] if example is not None and not synthetic else random_inputs(original, example)
-    made = data is None and bool(inputs) and are_images(inputs[0])
-    made = made and (example is None or inputs[0] is not inputs_of(example))  # where a network takes no other
-    if example is None and data is not None:
-        example = inputs[0]
+    matching = None if data is None else Matching(original, module, batches=data, norms=correct)
+    inputs, random = _inputs(original, matching, example, synthetic) if todo else ([], False)
+    if example is None and matching is not None:
+        example = matching.batches[0]
     options = {"steps": steps, "restarts": restarts, "seed": seed, "progress": progress, "path": checkpoint}
     fits = LayerFits(total=len(todo), sets=sets, **options)
     if dim is not None:
@@ -167,7 +161,7 @@ def convert(
     else:
         effects = None if not inputs else partial(output_effects, original, batch=inputs[0])
         plan = plan_budget(todo, budget, copies, rank, kernels, sets, fits, currency=currency, effects=effects)
-    if synthetic and made and any(form not in (EIGHT_BITS, KEPT) for form in plan.values()):
+    if random and any(form not in (EIGHT_BITS, KEPT) for form in plan.values()):
         some = bounded(original, inputs, len(todo))
         own = len(some[0]) >= FEWEST  # averages of fewer say little
         matching = Matching(original, module, batches=some, norms=correct, own=own)
@@ -207,6 +201,17 @@ def convert(
     options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
+
+
+def _inputs(original, matching, example, synthetic):
+    """Batches of the data, else random ones, else of the example; and whether they are images to match layers on."""
+    if matching is not None:
+        return matching.batches, False
+    given = None if example is None else inputs_of(example)
+    if given is not None and not synthetic:
+        return [given], False
+    found = random_inputs(original, example) or []
+    return found, synthetic and bool(found) and found[0] is not given and are_images(found[0])
 
 
 def _corrected(original, module, done, matching, inputs):
