@@ -11,6 +11,7 @@ from torch import nn  # noqa: E402
 from dynsim.torch import Matching, convert, list_layers, random_inputs  # noqa: E402
 from dynsim.torch._bias_corrections import correct_biases  # noqa: E402
 from dynsim.torch._layer_list import named_weights  # noqa: E402
+from dynsim.torch._watching import NORMS  # noqa: E402
 
 
 def trained():
@@ -123,3 +124,11 @@ def test_a_table_that_is_a_layer_too_has_its_bias_corrected_as_a_layer():
         shifts.append(float((made(tokens) - module(tokens)).mean((0, 1)).abs().max()))
         assert torch.equal(made.head.weight, made.table.weight) and made.head.bias.shape == (30,)
     assert report.layers[0].converted and shifts[1] <= shifts[0]
+
+
+def test_batch_norms_of_all_devices_take_what_is_exchanged_in_the_same_places():
+    """Which of these PyTorch calls depends on the device; with `own`, averages are left out and it is told to train."""
+    assert len(NORMS) == 3
+    for operation in NORMS:
+        names = [argument.name for argument in operation._schema.arguments]
+        assert names[:6] == ["input", "weight", "bias", "running_mean", "running_var", "training"]
