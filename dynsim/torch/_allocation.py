@@ -44,6 +44,8 @@ class Curve:
         q is a multiple of it (the copies).
     extra : int or callable
         Further numbers, or how many there are for a q: lambdas.
+    used : callable, optional
+        How many of q numbers the form uses that is made of them; all, without it.
     bytes_each : int, optional
         Of a number. Costs are then in bytes, else in numbers.
     rounding : float, optional
@@ -56,11 +58,11 @@ class Curve:
     (162, True)
     """
 
-    def __init__(self, weights: npt.NDArray, *, step: int, extra: int | Callable, bytes_each: int | None = None,
-                 rounding: float | None = None):  # fmt: skip
+    def __init__(self, weights: npt.NDArray, *, step: int, extra: int | Callable, used: Callable | None = None,
+                 bytes_each: int | None = None, rounding: float | None = None):  # fmt: skip
         t, s, n, m = weights.shape
         self.neurons, self.size = t * n + s * m, weights.size
-        self.take(step, extra)
+        self.take(step, extra, used)
         self.gain, self.effect, self.unit = GAIN, 1.0, bytes_each or 1
         self.rounded = None if rounding is None or bytes_each is None else (weights.size + n * bytes_each, rounding)
         values = singular_values(weights) ** 2
@@ -68,9 +70,10 @@ class Curve:
         # tails[r] is the share of |W|^2 beyond rank r
         self.tails = np.append(values[::-1].cumsum()[::-1], 0.0) / (total or 1.0)
 
-    def take(self, step: int, extra: int | Callable) -> None:
-        """Set what q is a multiple of, and the further numbers."""
+    def take(self, step: int, extra: int | Callable, used: Callable | None = None) -> None:
+        """Set what q is a multiple of, the further numbers, and how many of q are used."""
         self.step, self.extra = step, extra if callable(extra) else lambda q: extra
+        self.used = used or (lambda q: q)
 
     @property
     def whole(self) -> int:
@@ -81,17 +84,19 @@ class Curve:
         """Numbers, or bytes, of q per neuron; never more than those of the weights, which are kept then."""
         if q == EIGHT_BITS:
             return self.rounded[0]
-        return min(q * self.neurons + self.extra(q), self.size) * self.unit
+        return min(self.used(q) * self.neurons + self.extra(q), self.size) * self.unit
 
     def kept(self, q: int) -> bool:
         """Whether particles would be no smaller than the weights."""
-        return q != EIGHT_BITS and q * self.neurons + self.extra(q) >= self.size
+        return q != EIGHT_BITS and self.used(q) * self.neurons + self.extra(q) >= self.size
 
     def error(self, q: int) -> float:
         """Predicted share of |W|^2; 0 where the weights are kept."""
         if q == EIGHT_BITS:
             return self.rounded[1]
-        return 0.0 if self.kept(q) else float(np.interp(self.gain * q, np.arange(len(self.tails)), self.tails))
+        return (
+            0.0 if self.kept(q) else float(np.interp(self.gain * self.used(q), np.arange(len(self.tails)), self.tails))
+        )
 
     def noise(self, q: int) -> float:
         """Predicted noise against signal, weighted by the layer's effect."""
@@ -184,11 +189,11 @@ def plan_budget(todo, budget, copies, rank, kernels, sets, fits, *, currency="fl
     """
     curves = {}
     for entry in todo:
-        step, extra = _steps(entry, copies, sets)
+        step, extra, used = _steps(entry, copies, sets)
         each = entry.parameter.element_size() if currency == "bytes" else None
         # The row of an embedding's padding keeps its numbers, which 8 bits would not.
         left = None if each is None or entry.padding is not None else rounding(entry.layout, entry.parameter)
-        curves[entry.name] = Curve(entry.weights, step=step, extra=extra, bytes_each=each, rounding=left)
+        curves[entry.name] = Curve(entry.weights, step=step, extra=extra, used=used, bytes_each=each, rounding=left)
     first = dict(zip(curves, allocate(list(curves.values()), budget), strict=True))
     if effects is not None and not all(curves[name].kept(q) for name, q in first.items()):
         measure_effects(todo, curves, first, effects)
@@ -255,11 +260,11 @@ def measure_effects(todo, curves, chosen, effects):
 
 
 def balanced(q: int) -> tuple[int, int]:
-    """(copies, dim) for q numbers, with copies four times the dimension, or about.
+    """(copies, dim) for q numbers, with copies four times the dimension, or twice to eight times.
 
     Fits of trained layers (full ones, and 3 x 3 convolutions) with 12 to 122 numbers a neuron left a tenth to a half
     less with 4 to 24 copies than with two, and little changed among those. An even number of copies can be solved for
-    in groups, and half have positive lambda.
+    in groups, and half have positive lambda. Not all numbers are used where they do not fit such a form.
 
     Examples
     --------
@@ -267,20 +272,25 @@ def balanced(q: int) -> tuple[int, int]:
     [(2, 1), (6, 2), (8, 3), (12, 4), (20, 6), (28, 10)]
     """
     middle = math.ceil(math.sqrt(q) / 2)
-    sizes = [(q // dim // 2 * 2, dim) for dim in (middle, middle + 1, max(1, middle - 1))]
+    first, *others = ((q // dim // 2 * 2, dim) for dim in (middle, middle + 1, max(1, middle - 1)))
+    sizes = [first, *((copies, dim) for copies, dim in others if 2 * dim <= copies <= 8 * dim)]
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
 def _steps(entry, copies, sets):
-    """What q is a multiple of, and how many lambdas there are for a q.
+    """What q is a multiple of, how many lambdas there are for a q, and how many of its numbers are used.
 
     Of several copies the fewest leave the most choice; lambdas are counted for the most, so that every form fits.
     """
     t, s, *_ = entry.shape
     halves = 2 if sets_of(entry, sets) == "full" else 1
     if copies is None:
-        return 2 * halves, lambda q: t * s * halves * balanced(q // halves)[0]
-    return copies[0] * halves, t * s * copies[-1] * halves
+        return (
+            2 * halves,
+            lambda q: t * s * halves * balanced(q // halves)[0],
+            lambda q: halves * math.prod(balanced(q // halves)),
+        )
+    return copies[0] * halves, t * s * copies[-1] * halves, None
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from dynsim.torch import (  # noqa: E402
     EightBits,
     NaturalDescent,
     WeightLayout,
+    _allocation,
     allocate,
     convert,
     derived_weight,
     finetune,
+    list_layers,
     load_converted,
     load_source,
     materialize,
@@ -266,3 +268,33 @@ def test_nonsense_is_refused():
         convert(net(), currency="dollars")
     with pytest.raises(ValueError, match=r"budget: got 0\.01"):
         convert(net(), budget=0.01, **QUICK)
+
+
+@pytest.mark.parametrize("sets", ["half", "full"])
+def test_the_planner_counts_what_forms_have_and_leaves_nothing_that_a_layer_could_use(sets):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(16, 24, 3), nn.Conv2d(24, 32, 3), nn.Conv2d(32, 32, 1), nn.Linear(48, 40))
+    entries = list_layers(net)
+    curves = []
+    for entry in entries:
+        step, extra, used = _allocation._steps(entry, None, sets)
+        curves.append(Curve(entry.weights, step=step, extra=extra, used=used))
+    for budget in (0.35, 0.5, 0.75):
+        spent, chosen = 0, allocate(curves, budget)
+        for entry, curve, q in zip(entries, curves, chosen, strict=True):
+            (form,) = _allocation._forms(entry, q, (0.0,), None, sets, None)
+            floats = min(_allocation.floats_of(entry, (*form.sizes, []), sets), entry.size)
+            assert floats == curve.cost(q) and (floats == entry.size) == curve.kept(q)
+            spent += floats
+        left = budget * sum(entry.size for entry in entries) - spent
+        assert left >= 0
+        for curve, q in zip(curves, chosen, strict=True):
+            dearer = [cost for cost, _, _ in curve.choices() if cost > curve.cost(q)]
+            assert not dearer or min(dearer) - curve.cost(q) > left
+
+
+def test_copies_are_two_to_eight_times_the_dimension():
+    for q in range(4, 400, 2):
+        copies, dim = _allocation.balanced(q)
+        assert copies % 2 == 0 and copies * dim <= q
+        assert 2 * dim <= copies <= 8 * dim or (dim == 1 and q < 8)
