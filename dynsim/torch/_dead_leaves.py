@@ -20,8 +20,8 @@ def dead_leaves(count: int, channels: int, size: tuple[int, int], *, seed: int =
     """Images (count, channels, rows, columns) float32 of ellipses and rectangles, with mean 0 and variance 1.
 
     Shapes of all scales that hide each other have edges, flat parts and the power spectrum of photographs (Lee, Mumford
-    & Huang, IJCV 2001), and networks that learn from such images alone see in photographs what matters (Baradad et al.,
-    NeurIPS 2021). So do signals inside a trained network, which noise of the same spectrum excites much less alike.
+    & Huang, IJCV 2001), and what networks learn from such images alone is of use for photographs (Baradad et al.,
+    NeurIPS 2021).
 
     Raises
     ------
