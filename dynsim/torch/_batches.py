@@ -23,7 +23,7 @@ def inputs_of(batch):
 
 
 def send(net: nn.Module, batch):
-    """The answer of a network to a batch.
+    """The answer of a network to a batch, which is moved to the device of the network's first parameter.
 
     Examples
     --------
@@ -31,7 +31,9 @@ def send(net: nn.Module, batch):
     >>> send(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
     torch.Size([4, 2])
     """
-    inputs = inputs_of(batch)
+    inputs, first = inputs_of(batch), next(net.parameters(), None)
+    if first is not None:
+        inputs = moved(inputs, first.device)
     return net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
 
 
@@ -103,7 +105,8 @@ def mapped(value, change: Callable):
     if isinstance(value, Mapping):
         return {name: mapped(part, change) for name, part in value.items()}
     if isinstance(value, (tuple, list)):
-        return type(value)(mapped(part, change) for part in value)
+        make = getattr(type(value), "_make", type(value))  # of named tuples
+        return make(mapped(part, change) for part in value)
     return value
 
 

@@ -18,12 +18,15 @@ from dynsim._files import expect_input, expect_output, reason, replacing
 from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
-from ._batches import moved, parts_of, scores_of, send
+from ._batches import length_of, moved, parts_of, scores_of, send
 from ._module_measures import noisy
 from ._natural_descent import NaturalDescent
+from ._norm_averages import adopt_averages, same_norms
 from ._particles import DerivedWeights
+from ._watching import Watcher
 
 NORMS = nn.modules.batchnorm._BatchNorm
+AVERAGED = 512  # inputs, at least, on which the averages of norms are corrected in the end
 LEAST = 0.1  # least size of a vector for its rate: norms and biases may begin at 0
 
 
@@ -71,8 +74,10 @@ def finetune(
     temperature, labels : float
         T, and the share of the true labels in the loss.
     norms : bool
-        Batch norms measure their averages on the batches, as in ordinary training; otherwise they keep the averages
-        they have, as the teacher does: for inputs that are changed in ways that the original was not trained on.
+        Batch norms take the averages of the batch, as in ordinary training, and those of a teacher that has the same
+        norms do so, too: inputs may then be changed in ways that the original was not trained on, such as sums of two
+        images. The averages that remain are the teacher's, corrected by what is different on the last batches; without
+        such a teacher they are measured on all batches, as in ordinary training. Otherwise all norms keep theirs.
     noise : float
         Every step follows the gradient where all stored numbers are off by uniform noise of this size, relative to the
         root mean square of their tensor: what is learned then stands such noise (see `noisy`).
@@ -128,12 +133,13 @@ def finetune(
         metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
     half = torch.autocast(device.type, torch.bfloat16) if _mixed(mixed, device) else nullcontext()
+    own = norms and teacher is not None and same_norms(teacher, module)
     modes = [(part, part.training) for net in (module, teacher) if net is not None for part in net.modules()]
     try:
         if teacher is not None:
             teacher.eval()
         for epoch in range(len(metrics), epochs):
-            began, total = time.perf_counter(), 0.0
+            began, total, last = time.perf_counter(), 0.0, []
             _set_epoch(loader, epoch)
             trained.train()
             for part in module.modules():
@@ -146,8 +152,10 @@ def finetune(
                 inputs, truth, scores = parts_of(moved(batch, device))
                 for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                     group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
-                with half, torch.no_grad():
+                with half, torch.no_grad(), Watcher({}, {}, lambda use: None, own) if own else nullcontext():
                     wanted = scores_of(send(teacher, inputs)) if scores is None else scores
+                if own and scores is None:
+                    last = _last([*last, inputs])
                 with noisy(module, noise, seed=done, relative=True):
                     with half:
                         answers = scores_of(send(trained, inputs))
@@ -167,6 +175,8 @@ def finetune(
                     break
             if stopped and done + 1 < (epoch + 1) * steps:
                 break
+            if last and (validate is not None or stopped or epoch + 1 == epochs):
+                adopt_averages(teacher, module, last)
             seconds = time.perf_counter() - began
             entry = {"epoch": epoch + 1, "loss": total / steps, "seconds": seconds}
             if validate is not None:
@@ -242,6 +252,13 @@ def _local():
 
 def _rank():
     return int(os.environ.get("RANK", "0"))
+
+
+def _last(batches):
+    """The fewest of the last batches that have as many inputs as the averages are corrected on."""
+    while sum(map(length_of, batches[1:])) >= AVERAGED:
+        batches = batches[1:]
+    return batches
 
 
 def _set_epoch(loader, epoch):

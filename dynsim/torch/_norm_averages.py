@@ -70,6 +70,26 @@ def correct_norm(norm: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor], now
     variance.mul_(ratio.to(variance.dtype))
 
 
+def same_norms(original: nn.Module, module: nn.Module) -> bool:
+    """Whether both have batch norms, and those of the same names and channels."""
+    theirs, ours = ({name: mean.shape for name, (mean, _) in norms_of(net).items()} for net in (original, module))
+    return bool(ours) and theirs == ours
+
+
+@torch.no_grad()
+def adopt_averages(original: nn.Module, module: nn.Module, batches: list) -> None:
+    """Give the norms of a module those averages of the original that a few batches, passed through both, correct.
+
+    So they are averages over all that the original has learned from, even where the batches are of another kind.
+    """
+    before, now = (averages(net, batches, own=True) for net in (original, module))
+    theirs, ours = norms_of(original), norms_of(module)
+    for name in before.keys() & now.keys():
+        for average, given in zip(ours[name], theirs[name], strict=True):
+            average.copy_(given)
+        correct_norm(ours[name], before[name], now[name])
+
+
 def correct_norms(original: nn.Module, module: nn.Module, *, batches: Iterable | None = None) -> list[str]:
     """Correct all batch norms of a module whose weights are not quite the original's; returns the names of the others.
 

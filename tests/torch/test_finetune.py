@@ -1,5 +1,7 @@
 """Fine-tuning learns, stops and goes on, and knows what it is given."""
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
@@ -46,6 +48,61 @@ def test_scores_may_come_with_the_batches():
     finetune(other, None, loader=given, epochs=2)
     for one, two in zip(module.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
+
+
+def normed():
+    """A network whose norms know their inputs, and its copy."""
+    torch.manual_seed(0)
+    original = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5))
+    for _ in range(40):
+        original(1.5 * torch.randn(64, 3, 6, 6) + 0.3)
+    return original.eval(), copy.deepcopy(original)
+
+
+def norms(net):
+    return net[1].running_mean, net[1].running_var
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_batches_of_another_kind_leave_the_averages_of_the_original(together):
+    original, module = normed()
+    given = [tensor.clone() for tensor in norms(original)]
+    strange = [(5 * torch.rand(32, 3, 6, 6), torch.zeros(32, dtype=torch.long)) for _ in range(20)]
+    batches = strange if together else [(*batch, original(batch[0]).detach()) for batch in strange]
+    teacher = original if together else None
+    metrics = finetune(module, teacher, loader=batches, epochs=1, rate=1e-6, others=1e-6, labels=0.0)
+    near = [torch.allclose(one, two, rtol=1e-3, atol=1e-3) for one, two in zip(norms(module), given, strict=True)]
+    assert near == ([True, True] if together else [False, False])
+    assert (metrics[0]["loss"] < 1e-6) == together  # both see the averages of the batch, or the module alone
+    for one, two in zip(norms(original), given, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def test_averages_are_corrected_by_what_training_changed():
+    original, module = normed()
+    x = 1.5 * torch.randn(512, 3, 6, 6) + 0.3
+    with torch.no_grad():
+        module[0].weight.mul_(1.5)
+        module[0].bias.add_(2.0)
+        module[1].running_mean.fill_(7.0)  # of no use any more
+    finetune(module, original, loader=[(x, None)], epochs=1, rate=1e-9, others=1e-9, labels=0.0)
+    with torch.no_grad():
+        signal = module[0](x)
+        torch.testing.assert_close(module[1].running_mean, signal.mean((0, 2, 3)), rtol=0.05, atol=0.05)
+        torch.testing.assert_close(module[1].running_var, signal.var((0, 2, 3)), rtol=0.05, atol=0.0)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_modes_are_as_before(mode):
+    original, module, batches = case()
+    original.train(mode), module.train(not mode)
+    module[1].train(mode)  # one part unlike the rest
+    before = [part.training for net in (original, module) for part in net.modules()]
+    finetune(module, original, loader=batches, epochs=1)
+    assert [part.training for net in (original, module) for part in net.modules()] == before
+    with pytest.raises(ValueError, match="loss is"):
+        finetune(module, original, loader=[(x * float("inf"), labels) for x, labels in batches], epochs=1)
+    assert [part.training for net in (original, module) for part in net.modules()] == before
 
 
 def test_what_was_stopped_goes_on(tmp_path):

@@ -72,6 +72,7 @@ class ConversionTask(StoredTask):
             found["metrics"] = self._tune(module, original, place, data_dir, progress)
             if len(found["metrics"]) < self.finetune["epochs"]:
                 return None
+            module.cpu()  # so that the file is read anywhere, and what is measured does not depend on a card
         with replacing(place / "module.pt") as temporary:
             torch.save(module.state_dict(), temporary)
         images, labels = read_records(find_file(data_dir, TEST))
@@ -166,6 +167,7 @@ def scores_of(module, images, batch=250):
     from dynsim.torch import materialize
 
     module = materialize(module).eval().to(memory_format=torch.channels_last)
+    device = next(module.parameters()).device
     with torch.no_grad():
         parts = torch.from_numpy(images).to(memory_format=torch.channels_last).split(batch)
-        return torch.cat([module(part) for part in parts])
+        return torch.cat([module(part.to(device)).cpu() for part in parts])
