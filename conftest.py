@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -159,3 +160,33 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 CHECKOUT, CHANGED = pytest.StashKey(), pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def torchvision():
+    """torchvision, or None. Beside a PyTorch for the processor, operators of one that was built for CUDA do not load.
+
+    Its import registers shapes for them and fails. No model here calls them, so that their names suffice.
+    """
+    if find_spec("torch") is None or find_spec("torchvision") is None:
+        yield None
+        return
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    try:
+        import_module("torchvision")
+    except RuntimeError:
+        names = ["nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms", "qroi_align"]
+        for name in (*names, *(f"_{name}_backward" for name in names[1:6])):
+            library.define(f"{name}(Tensor x) -> Tensor")
+    yield import_module("torchvision")
+    del library
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision):
+    """timm, which needs torchvision."""
+    if torchvision is None:
+        pytest.skip("needs timm and torchvision: pip install 'dynsim[imagenet]'")
+    return pytest.importorskip("timm", reason="needs timm and torchvision: pip install 'dynsim[imagenet]'")

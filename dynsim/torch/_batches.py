@@ -11,14 +11,14 @@ from dynsim._check import refusal
 SCORES = ("logits", "last_hidden_state")  # of tables, as HuggingFace's networks answer
 
 
-def inputs_of(batch):
+def inputs_of(batch, name="data"):
     """What a network is called with: a table's entries by name, the first of a tuple, or the tensor itself."""
     if isinstance(batch, (tuple, list)):
         if not batch:
-            raise refusal("data", "an empty tuple as a batch", "inputs, alone or as the first of a tuple")
+            raise refusal(name, "an empty tuple as a batch", "inputs, alone or as the first of a tuple")
         batch = batch[0]
     if not isinstance(batch, (Tensor, Mapping)):
-        raise refusal("data", f"a batch that is a {type(batch).__name__}", "a tensor, a tuple or a table of tensors")
+        raise refusal(name, f"a batch that is a {type(batch).__name__}", "a tensor, a tuple or a table of tensors")
     return batch
 
 
@@ -66,7 +66,7 @@ def tensors_in(value) -> Iterator[Tensor]:
             yield from tensors_in(getattr(value, name))
 
 
-def length_of(batch) -> int:
+def length_of(batch, name: str = "data") -> int:
     """How many inputs a batch holds.
 
     Examples
@@ -75,9 +75,9 @@ def length_of(batch) -> int:
     >>> length_of((torch.zeros(5, 3), torch.zeros(5)))
     5
     """
-    first = next(tensors_in(inputs_of(batch)), None)
-    if first is None or not first.dim():
-        raise refusal("data", "a batch without tensors", "tensors whose first axis counts the inputs")
+    first = next((tensor for tensor in tensors_in(inputs_of(batch, name)) if tensor.dim()), None)
+    if first is None or not len(first):
+        raise refusal(name, "a batch without inputs", "tensors whose first axis counts the inputs, at least one")
     return len(first)
 
 
@@ -111,10 +111,12 @@ def mapped(value, change: Callable):
 
 
 def parts_of(batch):
-    """(inputs, labels or None, scores or None) of a batch of training: a tuple of two or three, or a table."""
+    """(inputs, labels or None, scores or None) of a batch of training: a tensor, a tuple of up to three, or a table."""
     if isinstance(batch, Mapping):
         inputs = {name: value for name, value in batch.items() if name not in ("labels", "scores")}
         return inputs, batch.get("labels"), batch.get("scores")
+    if isinstance(batch, Tensor):
+        return batch, None, None
     if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:
         raise refusal("loader", f"a batch that is a {type(batch).__name__}", "(inputs, labels), with scores or without")
     return (inputs_of(batch), *[*batch[1:], None, None][:2])

@@ -15,7 +15,7 @@ from ._watching import Product, watch
 
 
 def bias_of(entry: LayerEntry) -> nn.Parameter | None:
-    """The bias that is added to what a weight gives, or None.
+    """The bias that may be corrected: that of the weight, and of no other weight; or None.
 
     Examples
     --------
@@ -23,10 +23,7 @@ def bias_of(entry: LayerEntry) -> nn.Parameter | None:
     >>> [tuple(bias_of(entry).shape) for entry in list_layers(nn.MultiheadAttention(4, 2))]
     [(12,), (4,)]
     """
-    module, name = entry.owners[0]
-    bias = module._parameters.get(name.replace("weight", "bias"))
-    outputs = entry.layout.shape[entry.layout.outputs] if entry.size else 0
-    return bias if bias is not None and tuple(bias.shape) == (outputs,) else None
+    return None if entry.shares_bias else entry.bias
 
 
 @torch.no_grad()

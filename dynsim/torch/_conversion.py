@@ -14,7 +14,7 @@ from dynsim._files import expect_output
 from dynsim.kernels import Kernel
 
 from ._allocation import CURRENCIES, KEPT, floats_of, plan_budget, sets_of
-from ._batches import inputs_of
+from ._batches import inputs_of, length_of
 from ._bias_corrections import bias_of, correct_biases
 from ._conversion_report import Report, converted_layer, ordinary_layer
 from ._eight_bits import EIGHT_BITS
@@ -134,6 +134,8 @@ def convert(
     if budget is not None and dim is not None:
         raise refusal("budget", f"{budget} and dim {dim}", "one of the two")
     as_callable(progress, "progress")
+    if example is not None:
+        length_of(example, "example")
     began = time.perf_counter()
     copies, steps = _copies(copies, dim), as_count(steps, "steps")
     as_choice(currency, CURRENCIES, "currency")

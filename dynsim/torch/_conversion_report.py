@@ -110,6 +110,8 @@ class Report:
         lines = [
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
+        if self.options.get("norms_left"):
+            lines.append(f"batch norms whose averages stay as they were: {', '.join(self.options['norms_left'])}")
         lines.append(self.headline)
         return "\n".join(lines)
 

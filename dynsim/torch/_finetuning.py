@@ -64,7 +64,7 @@ def finetune(
     teacher : torch.nn.Module, or None
         The original. None if the loader yields the teacher's scores as a third part.
     loader : iterable
-        Yields (inputs, labels) or (inputs, labels, scores) anew for every epoch, or tables with "labels" (and
+        Yields inputs, (inputs, labels) or (inputs, labels, scores) anew for every epoch, or tables with "labels" (and
         "scores") among the inputs' names; must have a length. With a `set_epoch(n)`, of it or its sampler, that is
         called first.
     epochs : int

@@ -6,6 +6,7 @@ layers own, or one layer under several names, is one weight.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -42,7 +43,8 @@ class LayerEntry:
 
     `owners` are (module, name of the parameter), and `names` those that the report and patterns use: of the module
     where the parameter is called "weight", and of the parameter otherwise. `others` counts the parameters of the first
-    owner that are no weights.
+    owner that are no weights, without those that an owner before it has, too. With `shares_bias` another weight has the
+    same bias.
     """
 
     name: str
@@ -51,6 +53,7 @@ class LayerEntry:
     reason: str = ""
     names: list[str] = field(default_factory=list)
     others: int = 0
+    shares_bias: bool = False
 
     @property
     def module(self) -> nn.Module:
@@ -86,6 +89,13 @@ class LayerEntry:
     def size(self) -> int:
         """Number of weights; 0 of a module that has none."""
         return 0 if self.parameter is None else self.parameter.numel()
+
+    @property
+    def bias(self) -> nn.Parameter | None:
+        """What is added to what the weight gives, or None."""
+        bias = _bias(*self.owners[0])
+        outputs = self.layout.shape[self.layout.outputs] if self.size else 0
+        return bias if bias is not None and tuple(bias.shape) == (outputs,) else None
 
     @property
     def padding(self) -> int | None:
@@ -139,7 +149,10 @@ def list_layers(
 OPERATIONS = {
     "linear": "linear", "addmm": "linear", "mm": "linear", "matmul": "linear", "embedding": "embedding",
     "conv1d": "conv", "conv2d": "conv", "conv3d": "conv", "convolution": "conv", "conv_transpose1d": "transposed",
-    "conv_transpose2d": "transposed", "conv_transpose3d": "transposed",
+    "conv_transpose2d": "transposed", "conv_transpose3d": "transposed", "bmm": "linear", "baddbmm": "linear",
+    "einsum": "linear", "bilinear": "bilinear", "lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent",
+    "rnn_relu": "recurrent", "lstm_cell": "recurrent", "gru_cell": "recurrent", "rnn_tanh_cell": "recurrent",
+    "rnn_relu_cell": "recurrent",
 }  # fmt: skip
 VIEWS = ("t", "permute", "transpose", "chunk", "split", "getitem", "select", "slice", "to", "contiguous", "unbind")
 
@@ -162,7 +175,7 @@ def _multiplied(module):
 
 
 def _entries(module):
-    parts, known, entries, multiplied = {}, {}, [], _multiplied(module)
+    parts, known, entries, multiplied, counted = {}, {}, [], _multiplied(module), set()
     for name, part in module.named_modules(remove_duplicate=False):
         if "parametrizations" not in name.split("."):
             parts.setdefault(id(part), (part, []))[1].append(name)
@@ -171,9 +184,11 @@ def _entries(module):
         made = list(part.parametrizations) if parametrize.is_parametrized(part) else []
         kinds = {key: _kind(part) for key in own}
         if multiplied is not None:
-            kinds = {key: multiplied.get(f"{names[0]}.{key}", type(part).__name__) for key in own}
+            kinds = {key: multiplied.get(f"{names[0]}.{key}".lstrip("."), type(part).__name__) for key in own}
         weights = [key for key, value in own.items() if _is_weight(part, names[0], key, value, multiplied)]
-        rest, listed = sum(value.numel() for key, value in own.items() if key not in weights), False
+        others = [value for key, value in own.items() if key not in weights]
+        rest, listed = sum(value.numel() for value in others if id(value) not in counted), False
+        counted.update(map(id, others))
         for key in [*made, *weights]:
             value = part.parametrizations[key] if key in made else own[key]
             labels = [label(name, key) for name in names]
@@ -186,10 +201,18 @@ def _entries(module):
                 entry.others, listed = rest, True
             known[id(value)] = entry
             entries.append(entry)
-        if rest and not listed:
+        if others and not listed:
             shared = f"shares its weight with {known[id(own[weights[0]])].name}" if weights else ""
             entries.append(LayerEntry(names[0], _kind(part), [(part, "")], shared, names, rest))
+    biases = [_bias(*entry.owners[0]) for entry in entries]
+    times = Counter(id(bias) for bias in biases if bias is not None)
+    for entry, bias in zip(entries, biases, strict=True):
+        entry.shares_bias = times[id(bias)] > 1
     return entries
+
+
+def _bias(module, name):
+    return module._parameters.get(name.replace("weight", "bias")) if name else None
 
 
 def _is_weight(part, place, name, value, multiplied):
@@ -197,7 +220,7 @@ def _is_weight(part, place, name, value, multiplied):
     if value.dim() < 2:
         return False
     if multiplied is not None:
-        return f"{place}.{name}" in multiplied
+        return f"{place}.{name}".lstrip(".") in multiplied
     return "weight" in name and "Norm" not in type(part).__name__
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from dynsim._check import refusal
 from dynsim.learning import ridge_target
 
-from ._batches import inputs_of
+from ._batches import inputs_of, length_of
 from ._bias_corrections import bias_of, shift_bias
 from ._layer_list import LayerEntry, named_weights
 from ._norm_averages import averages, correct_norm, norms_of
@@ -40,7 +40,7 @@ class Matching:
         self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True, own: bool = False
     ):
         self.original, self.module, self.own = original, module, own
-        self.batches = [inputs_of(batch) for batch in batches]
+        self.batches = [inputs_of(batch) for batch in batches if length_of(batch)]
         if not self.batches:
             raise refusal("data", "no batches", "an iterable of batches of inputs")
         self.weights, self.means, self.biases = named_weights(original), {}, []

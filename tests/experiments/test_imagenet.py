@@ -1,8 +1,6 @@
 """The ImageNet table: counts of the real architectures, and the same code from end to end on a few small images."""
 
 import json
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +11,6 @@ from dynsim.experiments import load, run
 
 RECIPE = Path(__file__).parents[2] / "dynsim/experiments/recipes/imagenet.toml"
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[torch]'")
-
-
-@pytest.fixture(scope="module")
-def timm():
-    """timm. Beside a PyTorch for the processor the operators of a torchvision built for CUDA do not load.
-
-    Its import registers shapes for them and fails. No model here calls them, so that their names suffice.
-    """
-    if find_spec("timm") is None or find_spec("torchvision") is None:
-        pytest.skip("needs timm and torchvision: pip install 'dynsim[imagenet]'")
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    try:
-        import_module("torchvision")
-    except RuntimeError:
-        names = ["nms", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d", "qnms", "qroi_align"]
-        for name in (*names, *(f"_{name}_backward" for name in names[1:6])):
-            library.define(f"{name}(Tensor x) -> Tensor")
-    yield import_module("timm")
-    del library
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Batches are taken as people have them: wherever they lie, and whatever they are packed in."""
 
 from collections import namedtuple
+from dataclasses import dataclass
 
 import pytest
 
@@ -8,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 
 from torch import nn  # noqa: E402
 
-from dynsim.torch import convert  # noqa: E402
+from dynsim.torch import convert, finetune  # noqa: E402
 from dynsim.torch._batches import mapped, send  # noqa: E402
 
 
@@ -28,6 +29,69 @@ def test_named_tuples_stay_named_tuples():
     found = mapped(given, lambda tensor: tensor + 1)
     assert type(found) is pair and found.inputs.eq(2).all() and found.labels.eq(1).all()
     convert(nn.Sequential(nn.Linear(3, 2)), copies=2, dim=2, steps=2, data=[given])
+
+
+@dataclass
+class Answer:
+    logits: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+class Masked(nn.Module):
+    """The mean over the tokens of a mask, which must be given."""
+
+    def __init__(self, pack):
+        super().__init__()
+        self.fc, self.pack = nn.Linear(20, 16), pack
+
+    def forward(self, x, attention_mask=None):
+        assert attention_mask is not None and not attention_mask[:, 3:].any()
+        mask = attention_mask[..., None].float()
+        return self.pack((self.fc(x) * mask).sum(1) / mask.sum(1))
+
+
+@pytest.mark.parametrize("pack", [Answer, lambda y: {"logits": y}, lambda y: (y,), lambda y: {"any name": y}])
+def test_masks_reach_the_network_and_answers_may_be_packed(pack):
+    mask = torch.ones(4, 5, dtype=torch.long)
+    mask[:, 3:] = 0
+    batch, net = {"x": torch.randn(4, 5, 20), "attention_mask": mask}, Masked(pack)
+    convert(net, steps=3, budget=0.6, example=batch)
+    made, report = convert(net, steps=3, copies=2, dim=2, data=[batch])
+    assert report.layers[0].macs == 5 * 16 * 20
+    loader = [{**batch, "labels": torch.zeros(4, dtype=torch.long)}]
+    assert len(finetune(made, net, loader=loader, epochs=1)) == 1
+
+
+@pytest.mark.parametrize(
+    "batch, said",
+    [
+        ("text", "a batch that is a str"),
+        ((), "an empty tuple"),
+        (torch.tensor(1.0), "without inputs"),
+        (torch.zeros(0, 20), "without inputs"),
+        ({"input": torch.tensor(1.0)}, "without inputs"),
+    ],
+)
+def test_what_is_no_batch_is_refused(batch, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        convert(nn.Linear(20, 16), copies=2, dim=2, steps=2, data=[batch])
+    with pytest.raises((TypeError, ValueError), match=f"example: got {said}|example: got a batch {said}"):
+        convert(nn.Linear(20, 16), steps=2, example=batch)
+
+
+def test_answers_without_tensors_are_refused():
+    made, _ = convert(Masked(Answer).fc, copies=2, dim=2, steps=2)
+    net = nn.Sequential(made)
+    net.forward = lambda x: "text"
+    with pytest.raises((TypeError, ValueError), match="an answer that is a str"):
+        finetune(net, None, loader=[(torch.ones(4, 20), torch.zeros(4), torch.zeros(4, 16))], epochs=1)
+
+
+def test_labels_that_are_not_there_are_refused():
+    net = nn.Linear(20, 16)
+    made, _ = convert(net, copies=2, dim=2, steps=2)
+    with pytest.raises((TypeError, ValueError), match="batches that have none"):
+        finetune(made, net, loader=[torch.ones(4, 20)], epochs=1, labels=0.5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a card")

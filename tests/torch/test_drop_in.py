@@ -84,6 +84,26 @@ def test_tied_tensors_stay_tied_and_are_counted_once(bias):
     torch.testing.assert_close(again(tokens), made(tokens), rtol=0, atol=0)
 
 
+def test_tied_biases_and_norms_are_counted_once():
+    module = nn.ModuleList([nn.Linear(20, 20), nn.Linear(20, 20), nn.LayerNorm(20), nn.LayerNorm(20)])
+    module[1].bias, module[3].weight, module[3].bias = module[0].bias, module[2].weight, module[2].bias
+    made, report = converted(module, exclude=["3"])
+    assert report.parameters_before == count(module) and report.parameters == count(made)
+    assert made[0].bias is made[1].bias and made[3].weight is made[2].weight
+    assert [layer.name for layer in report.layers] == ["0", "1", "2", "3"]
+
+
+def test_a_bias_of_two_layers_is_not_corrected():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 20))
+    module[2].bias = module[0].bias
+    for options in ({"example": torch.randn(64, 20)}, {"data": [torch.randn(64, 20)]}):
+        made, report = converted(module, **options)
+        assert torch.equal(made[0].bias, module[0].bias) and report.options["biases"] == 0
+    module[2].bias = nn.Parameter(module[0].bias.detach().clone())
+    assert converted(module, example=torch.randn(64, 20))[1].options["biases"] == 2
+
+
 def test_parts_of_attention_that_are_tied():
     first, second = nn.MultiheadAttention(16, 2), nn.MultiheadAttention(16, 2)
     second.in_proj_weight = first.in_proj_weight
@@ -133,6 +153,9 @@ def test_weights_that_are_made_become_ordinary_before(make):
     before, answer = {name: value.clone() for name, value in module.state_dict().items()}, module(x)
     made, report = converted(module, exclude=["2"])
     assert made_of_particles(made) == {"0.weight"} and report.options["folded"] == ["0"]
+    target = module[0].weight.detach()
+    error = float((made[0].weight.detach() - target).square().sum() / target.square().sum())
+    assert report.layers[0].error == pytest.approx(error, rel=1e-3)  # of the weight in use, not of what it is made of
     assert type(made[2]) is type(module[2]) or parametrize.is_parametrized(made[2])
     torch.testing.assert_close(made[2](x), module[2](x), rtol=0, atol=0)
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
@@ -243,14 +266,17 @@ class Doubling(nn.Linear):
 def test_classes_forwards_hooks_and_flags_stay():
     module = nn.Sequential(Doubling(20, 20), nn.Conv1d(6, 6, 3), nn.ConvTranspose2d(8, 8, 3), nn.Bilinear(8, 8, 8))
     calls = []
-    module[0].register_forward_hook(lambda part, inputs, output: calls.append(type(part)))
+    module[0].register_forward_hook(lambda part, inputs, options, output: calls.append(type(part)), with_kwargs=True)
+    module[0].register_forward_pre_hook(lambda part, inputs: calls.append("before"))
     module[0].weight.requires_grad_(False)
     module[1].train(False)
     made, report = converted(module)
     assert made_of_particles(made) == {"0.weight", "1.weight", "2.weight", "3.weight"}, str(report)
     x = torch.ones(2, 20)
     torch.testing.assert_close(made[0](x), made[0].weight @ (2 * x[0]) + made[0].bias + 0 * made[0](x))
-    assert calls and all(issubclass(kind, Doubling) for kind in calls)
+    calls.clear()
+    made[0](x)
+    assert calls == ["before", type(made[0])] and isinstance(made[0], Doubling)
     assert all(isinstance(new, type(old)) for new, old in zip(made, module, strict=True))
     learning = {name for name, p in made.named_parameters() if p.requires_grad}
     assert "0.bias" in learning and not any(name.startswith("0.parametrizations") for name in learning)
@@ -413,6 +439,16 @@ def test_layers_and_norms_may_be_called_by_keyword(matched):
     torch.testing.assert_close(made(**batch), materialize(made)(**batch))
 
 
+def test_multiply_accumulates_of_attention_and_of_recurrent_layers():
+    net = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    macs = {layer.name: layer.macs for layer in converted(net, example=torch.randn(2, 5, 16))[1].layers}
+    assert macs["self_attn.in_proj_weight"] == 5 * 48 * 16 and macs["self_attn.out_proj"] == 5 * 16 * 16
+    assert macs["linear1"] == macs["linear2"] == 5 * 16 * 32
+    net = nn.LSTM(16, 16, batch_first=True).eval()
+    macs = {layer.name: layer.macs for layer in converted(net, example=torch.randn(2, 5, 16))[1].layers}
+    assert macs["weight_ih_l0"] == macs["weight_hh_l0"] == 5 * 64 * 16
+
+
 def test_what_is_said_in_the_end_counts_the_whole_network():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 4000))
@@ -432,3 +468,25 @@ def test_why_weights_are_kept(options, reason):
     net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 400))
     _, report = convert(net, steps=1, **options)
     assert report.layers[0].reason == reason
+
+
+class Unreached(nn.Module):
+    """A norm that the signals of no input reach."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.used, self.unused = nn.Conv2d(3, 12, 3), nn.BatchNorm2d(12), nn.BatchNorm2d(12)
+
+    def forward(self, x):
+        x = self.conv(x)
+        return self.used(x) if float(x.mean()) > -1e9 else self.unused(x)
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_a_norm_that_nothing_reaches_is_named(matched):
+    torch.manual_seed(0)
+    batch = torch.randn(2, 3, 9, 9)
+    options = {"data": [batch]} if matched else {"example": batch}
+    _, report = convert(Unreached().eval(), copies=2, dim=1, steps=2, **options)
+    assert report.options["norms"] == 1 and report.options["norms_left"] == ["unused"]
+    assert "batch norms whose averages stay as they were: unused" in str(report)

@@ -29,7 +29,7 @@ def test_relation_passes_gradcheck():
     assert torch.autograd.gradcheck(lambda *x: relation(SMOOTH, *x), parts)
 
 
-@pytest.mark.parametrize("profile", kernels.PROFILES)
+@pytest.mark.parametrize("profile", [*kernels.PROFILES, "c / (1 + r)", "minimum(r, 1.2) * tanh(r) ** 3"])
 @pytest.mark.parametrize("metric", kernels.METRICS)
 def test_the_portable_formulas_are_the_kernels(profile, metric, monkeypatch):
     kernel = Kernel(profile, metric, 1.3, 0.3, 0.8)

@@ -35,7 +35,13 @@ def llama(transformers):
     return transformers.LlamaForCausalLM(config)
 
 
-@pytest.mark.parametrize("make", [bert, gpt2, vit, llama])
+def masked(transformers):
+    """Its head has the numbers of the table, and its bias is that of another part."""
+    return transformers.BertForMaskedLM(transformers.BertConfig(**SMALL, **TEXTS))
+
+
+@pytest.mark.parametrize("make", [bert, masked, gpt2, vit, llama])
+@pytest.mark.usefixtures("torchvision")  # which transformers imports, too, if it is installed
 def test_networks_of_huggingface(make):
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     torch.manual_seed(0)
@@ -56,17 +62,14 @@ def test_networks_of_huggingface(make):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_norm_and_layer_of_a_backbone_is_found(name):
-    try:
-        import timm
-    except (ImportError, RuntimeError) as error:  # torchvision for another PyTorch
-        pytest.skip(f"needs timm and torchvision: {error}")
+def test_every_norm_and_layer_of_a_backbone_is_found(name, timm):
     torch.manual_seed(0)
     net = timm.create_model(name, pretrained=False).eval()
     reasons = {entry.reason for entry in list_layers(net)}
     assert reasons <= {"", "a norm, a scale or a bias: it stays ordinary"}
     module = copy.deepcopy(net)
-    assert correct_norms(net, module) == []
+    few = None if name == "resnet18" else [torch.randn(2, *net.default_cfg["input_size"])]  # of all, it would take long
+    assert correct_norms(net, module, batches=few) == []
     for one, two in zip(net.state_dict().values(), module.state_dict().values(), strict=True):
         torch.testing.assert_close(
             one, two, rtol=1e-4, atol=1e-5

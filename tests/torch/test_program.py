@@ -143,6 +143,42 @@ def test_every_weight_of_a_program_is_found(dtype, tmp_path):
         torch.testing.assert_close(materialize(again)(tokens), again(tokens), rtol=0, atol=0)
 
 
+class Recurrent(nn.Module):
+    """Weights that other operations multiply with: of recurrent layers and cells, bilinear, einsum and bmm."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.gru = nn.LSTM(16, 16, batch_first=True), nn.GRU(16, 16, batch_first=True)
+        self.rnn, self.cell = nn.RNN(16, 16, batch_first=True), nn.GRUCell(16, 16)
+        self.pair = nn.Bilinear(16, 16, 16)
+        self.mixed, self.blocks = nn.Parameter(torch.randn(16, 16)), nn.Parameter(torch.randn(2, 24, 24))
+
+    def forward(self, x):
+        y = self.rnn(self.gru(self.lstm(x)[0])[0])[0]
+        z = torch.einsum("bti,oi->bto", self.pair(y, x), self.mixed)
+        z = z + self.cell(z[:, 0])[:, None]
+        return torch.bmm(z.reshape(2, -1, 24), self.blocks)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")  # of torch.export, for recurrent layers
+def test_weights_of_a_program_that_other_operations_use(tmp_path):
+    torch.manual_seed(0)
+    module, x = Recurrent(), torch.randn(3, 8, 16)
+    loaded, source = load_source(write(module, tmp_path, x))
+    made, report = convert(loaded, copies=2, dim=2, steps=3)
+    kinds = {layer.name: layer.kind for layer in report.layers if layer.converted}
+    recurrent = [f"{part}.weight_{way}_l0" for part in ("lstm", "gru", "rnn") for way in ("ih", "hh")]
+    expected = dict.fromkeys([*recurrent, "cell.weight_ih", "cell.weight_hh"], "recurrent") | {"pair": "bilinear"}
+    assert kinds == expected | {"mixed_layer": "linear"}, str(report)
+    (blocks,) = [layer for layer in report.layers if layer.name == "blocks_layer"]
+    assert blocks.kind == "linear" and blocks.reason.startswith("kept: particles would be")
+    save_converted(made, tmp_path / "model.h5", source=source, report=report)
+    again = load_converted(tmp_path / "model.h5")
+    torch.testing.assert_close(again(x), made(x), rtol=0, atol=0)
+    made(x).sum().backward()
+    assert all(p.grad is not None for p in made.parameters())
+
+
 def test_nothing_of_the_original_remains_in_the_file(tmp_path):
     torch.manual_seed(0)
     module, x = nn.Sequential(nn.Linear(300, 300), nn.ReLU(), nn.Linear(300, 300)), torch.randn(2, 300)
