@@ -103,6 +103,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
     given = tomllib.loads(RECIPE.with_name("cifar10-plain.toml").read_text(encoding="utf-8"))
     given |= {"budgets": [0.5], "methods": ["original", "particles"], "include": ["3"], "draws": 1, "matched": 20}
     given |= {"train": given["train"] | {"epochs": 2, "batch": 10}, "convert": {"copies": 2, "steps": 2}}
+    given["finetune"] = {"all": given["finetune"]["all"] | {"epochs": 1, "batch": 10, "shown": 20}}
     one = experiments.load(given)
     task = one.tasks()[0]
     seen = []
@@ -113,8 +114,13 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
 
     assert task.run(tmp_path, folder, stop) is None and task.result(tmp_path) is None
     results = experiments.run(one, tmp_path, data_dir=folder, training=lambda task: lambda *a, **k: seen.append(a))
-    assert list(results) == ["original", "particles-0.5-data-free-seed0", "particles-0.5-matched-seed0"]
-    assert seen == [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
+    rows = ("data-free", "matched", "fine-tuned")
+    assert list(results) == ["original", *(f"particles-0.5-{row}-seed0" for row in rows)]
+    trained = [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
+    assert seen == [*trained, (1, 2), (2, 2)]  # of 40 images fine-tuning is shown 20
+    given["finetune"]["all"]["shown"] = 50
+    with pytest.raises(ValueError, match="finetune.shown: got 50; expected 10 to 40"):
+        experiments.load(given).tasks()[-1].run(tmp_path, folder)
     state = torch.load(tmp_path / "plain.pt", weights_only=True)["network"]
     elsewhere = tmp_path / "elsewhere"
     experiments.run(one, elsewhere, data_dir=folder)

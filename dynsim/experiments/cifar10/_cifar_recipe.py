@@ -16,7 +16,9 @@ NEEDED = ("title", "budgets", "include")
 NETWORKS = ("resnet20", "plain")
 TRAIN = ("epochs", "batch", "rate", "decay", "smoothing", "shift")
 CONVERT = ("copies", "steps", "restarts", "rank", "seed")
-FINETUNE = ("epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "mixed", "held_out")
+FINETUNE = (
+    "epochs", "batch", "rate", "others", "temperature", "labels", "norms", "shift", "mixed", "shown", "held_out",
+)  # fmt: skip
 
 
 @dataclass

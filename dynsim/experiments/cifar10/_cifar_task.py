@@ -130,12 +130,15 @@ class ConversionTask(StoredTask):
         from dynsim.torch import finetune
 
         options = dict(self.finetune)
-        batch, shift, mixed, held = (options.pop(name) for name in ("batch", "shift", "mixed", "held_out"))
+        names = ("batch", "shift", "mixed", "shown", "held_out")
+        batch, shift, mixed, shown, held = (options.pop(name) for name in names)
         images, labels = read_records(find_file(data_dir, TRAINING))
         cut = len(images) - held
-        loader = Batches(images[:cut], labels[:cut], batch, shift, self.seed, mixed)
+        if not batch <= (shown or cut) <= cut:
+            raise refusal("finetune.shown", shown, f"{batch} to {cut}: a batch, and what is not held out")
+        loader = Batches(images[: shown or cut], labels[: shown or cut], batch, shift, self.seed, mixed)
         return finetune(
-            module, original, loader=loader, **options, checkpoint=place / "training.pt", progress=progress,
+            module, original, loader=loader, **options, mixed=False, checkpoint=place / "training.pt", progress=progress,
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
         )  # fmt: skip
 
