@@ -35,10 +35,13 @@ def norms_of(net: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     return found
 
 
-def averages(net: nn.Module, batches: Iterable, *, own: bool = False) -> dict[str, tuple[Tensor, Tensor]]:
+def averages(
+    net: nn.Module, batches: Iterable, *, own: bool = False, names: Iterable[str] | None = None, expected=None
+) -> dict[str, tuple[Tensor, Tensor]]:
     """{name: (mean, variance)} of the channels that reach each batch norm, in float64, in the order of first calls.
 
-    With `own`, norms normalise by the averages of the batch.
+    With `own`, norms normalise by the averages of the batch. With `names`, those of these norms only, whose numbers of
+    calls in every batch may be given as `expected` (see `watch`).
     """
     sums = {}
 
@@ -48,8 +51,8 @@ def averages(net: nn.Module, batches: Iterable, *, own: bool = False) -> dict[st
             count = torch.full((len(x),), float(x.shape[1]), dtype=x.dtype, device=x.device)
             sums[use.name] = sums.get(use.name, 0.0) + torch.stack([count, x.sum(1), x.square().sum(1)])
 
-    norms = {name: mean for name, (mean, _) in norms_of(net).items()}
-    watch(net, batches, norms=norms, seen=add, own=own)
+    norms = {name: mean for name, (mean, _) in norms_of(net).items() if names is None or name in names}
+    watch(net, batches, norms=norms, seen=add, own=own, expected=expected)
     found = {}
     for name, (count, total, squares) in sums.items():
         mean = total / count

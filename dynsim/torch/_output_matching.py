@@ -24,10 +24,6 @@ LARGEST = 8192  # inputs of a layer, patches counted, whose moments are held
 ROWS, NUMBERS = 2**16, 2**27  # patches of all images on which they are measured, and numbers in these (a GiB), about
 
 
-class _Reached(Exception):
-    """All that was to be seen in a pass is seen."""
-
-
 class Matching:
     """The original and the module as far as it is converted, and batches of inputs to send through both.
 
@@ -88,8 +84,10 @@ class Matching:
         norms, found = norms_of(self.module), {}
         while self.waiting and self.calls.index(self.waiting[0]) < end:
             name = self.waiting.pop(0)
-            if not found or not self.own:  # what reaches a norm depends on the norms before it
-                found = averages(self.module, self.batches, own=self.own)
+            if not self.own:  # what reaches a norm depends on the norms before it
+                found = averages(self.module, self.batches, names=[name], expected=self._expected(name))
+            elif not found:
+                found = averages(self.module, self.batches, own=True)
             if name in found:
                 correct_norm(norms[name], self.averages[name], found[name])
                 self.corrected.append(name)
@@ -105,6 +103,10 @@ class Matching:
         watch(self.original, [batch], weights=self.weights, norms=norms, seen=count, own=self.own)
         return found
 
+    def _expected(self, name):
+        """How often every batch uses a weight or norm, or None where a pass cannot be ended."""
+        return [found[name] for found in self.uses] if self.stops else None
+
     def _rows(self, net, entry, number):
         """Inputs of a weight as rows (examples, T S m) in float64; None if it has none, or none that are rows.
 
@@ -112,20 +114,15 @@ class Matching:
         """
         weight, found = self.weights[entry.name] if net is self.original else entry.parameter, []
         most = min(ROWS, NUMBERS * entry.shape[2] // entry.size) // len(self.batches)
-        generator, all_seen = torch.Generator().manual_seed(number), False
+        generator, expected = torch.Generator().manual_seed(number), self._expected(entry.name)
 
         def add(use):
-            nonlocal all_seen
             found.append(_rows_of(use, entry, most, generator))
-            if self.stops and len(found) == self.uses[number][entry.name]:
-                all_seen = True
-                raise _Reached
 
-        try:
-            watch(net, [self.batches[number]], weights={entry.name: weight}, seen=add, own=self.own)
-        except Exception:  # as TorchScript says it, too
-            if not all_seen:
-                raise
+        watch(
+            net, [self.batches[number]], weights={entry.name: weight}, seen=add, own=self.own,
+            expected=expected and expected[number : number + 1],
+        )  # fmt: skip
         return None if not found or any(rows is None for rows in found) else np.concatenate(found)
 
 

@@ -125,8 +125,14 @@ def evaluating(*nets: nn.Module):
             part.training = mode
 
 
-def watch(net: nn.Module, batches, *, weights=(), norms=(), seen: Callable, own: bool = False) -> None:
+class _Reached(Exception):
+    """All that was to be seen in a pass is seen."""
+
+
+def watch(net: nn.Module, batches, *, weights=(), norms=(), seen: Callable, own: bool = False, expected=None) -> None:
     """Send batches through a network that evaluates, and call `seen` with what the named weights and norms do.
+
+    `expected` are the numbers of uses, one for every batch, after which its pass may end; without it all end as usual.
 
     Examples
     --------
@@ -135,6 +141,20 @@ def watch(net: nn.Module, batches, *, weights=(), norms=(), seen: Callable, own:
     >>> [(product.name, product.macs) for product in found]
     [('0', 30)]
     """
-    with evaluating(net), Watcher(dict(weights), dict(norms), seen, own):
-        for batch in batches:
-            send(net, mapped(batch, Tensor.clone))  # a network may change its input
+    left = None
+
+    def told(use):
+        nonlocal left
+        seen(use)
+        left = None if left is None else left - 1
+        if left == 0:
+            raise _Reached
+
+    with evaluating(net), Watcher(dict(weights), dict(norms), told, own):
+        for number, batch in enumerate(batches):
+            left = expected[number] or None if expected else None
+            try:
+                send(net, mapped(batch, Tensor.clone))  # a network may change its input
+            except Exception:  # as TorchScript says it, too
+                if left != 0:
+                    raise

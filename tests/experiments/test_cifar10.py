@@ -119,7 +119,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
     trained = [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
     assert seen == [*trained, (1, 2), (2, 2)]  # of 40 images fine-tuning is shown 20
     given["finetune"]["all"]["shown"] = 50
-    with pytest.raises(ValueError, match="finetune.shown: got 50; expected 10 to 40"):
+    with pytest.raises(ValueError, match=re.escape("finetune.shown: got 50; expected 10 to 40")):
         experiments.load(given).tasks()[-1].run(tmp_path, folder)
     state = torch.load(tmp_path / "plain.pt", weights_only=True)["network"]
     elsewhere = tmp_path / "elsewhere"

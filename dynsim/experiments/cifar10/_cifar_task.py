@@ -138,7 +138,8 @@ class ConversionTask(StoredTask):
             raise refusal("finetune.shown", shown, f"{batch} to {cut}: a batch, and what is not held out")
         loader = Batches(images[: shown or cut], labels[: shown or cut], batch, shift, self.seed, mixed)
         return finetune(
-            module, original, loader=loader, **options, mixed=False, checkpoint=place / "training.pt", progress=progress,
+            module, original, loader=loader, **options, mixed=False, checkpoint=place / "training.pt",
+            progress=progress,
             validate=(lambda trained: accuracy(trained, images[cut:], labels[cut:])) if held else None,
         )  # fmt: skip
 
