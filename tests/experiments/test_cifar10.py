@@ -148,6 +148,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
         ({"weights": "", "network": "plain", "train": {"epoch": 1}}, "did you mean 'epochs'"),
         ({"weights": "", "network": "plain", "train": PLAIN | {"batch": 0}}, "train.batch: got 0"),
         ({"weights": "", "network": "plain", "train": PLAIN | {"rate": -1.0}}, "train.rate: got -1"),
+        ({"views": 0}, "views: got 0"),
         ({"matched": 0}, "matched: got 0; expected how many images"),
         ({"finetune": {"all": {"labels": 0.1, "mixed": 0.5}}}, "finetune.all: got labels of mixed images"),
     ],
@@ -214,6 +215,14 @@ def test_batches_change_images_but_not_what_stands_beside_them(folder):
     assert not torch.equal(first[0][0], next(iter(batches))[0])
     batches.set_epoch(0)
     assert torch.equal(first[0][0], next(iter(batches))[0])
+
+
+def test_layers_are_matched_on_all_views_of_the_images(folder):
+    one = recipe(include=["*"], views=3)
+    first, *rest = [task for task in one.tasks() if task.training == "matched"][0]._batches(folder)
+    assert first.shape == (20, 3, 32, 32) and [batch.shape for batch in rest] == [first.shape] * 2
+    assert not any(torch.equal(batch.sort(0)[0], first.sort(0)[0]) for batch in rest)
+    assert all(task._batches(folder) is None for task in one.tasks() if task.training == "data-free")
 
 
 def test_mixed_batches_are_sums_of_two_images_with_weights_that_add_up_to_one(folder):

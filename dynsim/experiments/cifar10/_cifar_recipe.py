@@ -11,7 +11,7 @@ from ._cifar_report import report
 from ._cifar_task import FREE, KINDS, ON_IMAGES, TEST, TRAINING, TUNED, ConversionTask
 
 KEYS = ("kind", "title", "seeds", "network", "weights", "train", "budgets", "methods", "include", "convert", "matched",
-        "finetune", "deltas", "relative", "bits", "draws")  # fmt: skip
+        "views", "finetune", "deltas", "relative", "bits", "draws")  # fmt: skip
 NEEDED = ("title", "budgets", "include")
 NETWORKS = ("resnet20", "plain")
 TRAIN = ("epochs", "batch", "rate", "decay", "smoothing", "shift")
@@ -32,6 +32,7 @@ class ConversionRecipe:
     weights: str = ""
     train: dict = field(default_factory=dict)
     matched: int = 0
+    views: int = 1
     seeds: list = field(default_factory=lambda: [0])
     methods: list = field(default_factory=lambda: list(KINDS))
     convert: dict = field(default_factory=dict)
@@ -65,11 +66,11 @@ class ConversionRecipe:
 
     def _task(self, kind, budget, training, seed):
         finetune = self.finetune["all"] | self.finetune.get(str(budget), {}) if training == TUNED else {}
-        matched = 0 if training == FREE else self.matched
+        matched, views = (0, 1) if training == FREE else (self.matched, self.views)
         convert = self.convert if kind == "particles" else {}
         return ConversionTask(
             kind, seed, budget, training, self.network, self.weights, self.train, self.include, convert, matched,
-            finetune, self.deltas, self.relative, self.bits, self.draws,
+            views, finetune, self.deltas, self.relative, self.bits, self.draws,
         )  # fmt: skip
 
     def report(self, results, folder):
@@ -91,7 +92,7 @@ def load(given):
         raise refusal("train", "a table", "none for resnet20, which is not trained here")
     _expect_all(recipe.train, TRAIN, "train", needed=recipe.network == "plain")
     recipe.train = {name: _trained(name, value) for name, value in recipe.train.items()}
-    recipe.matched = as_count(recipe.matched, "matched", minimum=0)
+    recipe.matched, recipe.views = as_count(recipe.matched, "matched", minimum=0), as_count(recipe.views, "views")
     if recipe.finetune and not recipe.matched:
         raise refusal("matched", 0, "how many images layers are matched on before fine-tuning")
     recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]

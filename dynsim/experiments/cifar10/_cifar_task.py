@@ -16,6 +16,7 @@ from ._cifar_data import Batches, find_file, read_records
 
 TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
 MATCHED = 256  # images of a batch on which layers are matched
+SHIFT, MIXED = 4, 0.5  # of further views of the same images: pixels, and the share of batches of sums of two
 KINDS = ("original", "particles", "low-rank", "rounded")
 FREE, ON_IMAGES, TUNED = "data-free", "matched", "fine-tuned"
 
@@ -34,6 +35,7 @@ class ConversionTask(StoredTask):
     include: list
     convert: dict
     matched: int
+    views: int
     finetune: dict
     deltas: list
     relative: list
@@ -95,15 +97,21 @@ class ConversionTask(StoredTask):
         return trained(Path(folder) / "plain.pt", images, labels, progress=progress, **self.train)
 
     def _batches(self, data_dir):
-        """Training images, without their labels, on which layers are matched, or None."""
+        """Training images, without their labels, on which layers are matched, in all their views; or None."""
         import torch
 
         if self.training == FREE:
             return None
-        images, _ = read_records(find_file(data_dir, TRAINING))
+        images, labels = read_records(find_file(data_dir, TRAINING))
         if self.matched > len(images):
             raise refusal("matched", self.matched, f"at most the {len(images)} training images")
-        return list(torch.from_numpy(images[: self.matched]).split(MATCHED))
+        found = list(torch.from_numpy(images[: self.matched]).split(MATCHED))
+        given = images[: self.matched], labels[: self.matched]
+        changed = Batches(*given, min(MATCHED, self.matched), SHIFT, seed=0, mixed=MIXED)
+        for view in range(self.views - 1):
+            changed.set_epoch(view)
+            found += [batch for batch, _ in changed]
+        return found
 
     def _made(self, original, folder, data):
         """The network before fine-tuning, and its sizes."""
