@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 
+import torch
 from torch import Tensor, nn
 
 from dynsim._check import refusal
@@ -23,7 +25,7 @@ def inputs_of(batch, name="data"):
 
 
 def send(net: nn.Module, batch):
-    """The answer of a network to a batch, which is moved to the device of the network's first parameter.
+    """The answer of a network to a batch; tensors that are on none of the network's devices are moved to its first.
 
     Examples
     --------
@@ -31,9 +33,11 @@ def send(net: nn.Module, batch):
     >>> send(nn.Linear(3, 2), {"input": torch.zeros(4, 3)}).shape
     torch.Size([4, 2])
     """
-    inputs, first = inputs_of(batch), next(net.parameters(), None)
-    if first is not None:
-        inputs = moved(inputs, first.device)
+    inputs = inputs_of(batch)
+    devices = [tensor.device for tensor in chain(net.parameters(), net.buffers()) if not tensor.is_meta]
+    inputs = mapped(
+        inputs, lambda tensor: tensor if tensor.device in (devices or [tensor.device]) else moved(tensor, devices[0])
+    )
     return net(**inputs) if isinstance(inputs, Mapping) else net(inputs)
 
 
@@ -95,7 +99,8 @@ def first_of(value, count: int):
 
 def moved(value, device):
     """The same batch on another device."""
-    return mapped(value, lambda tensor: tensor.to(device, non_blocking=True))
+    later = torch.device(device).type != "cpu"  # what is still on its way to memory could be read too early
+    return mapped(value, lambda tensor: tensor.to(device, non_blocking=later))
 
 
 def mapped(value, change: Callable):
@@ -119,4 +124,4 @@ def parts_of(batch):
         return batch, None, None
     if not isinstance(batch, (tuple, list)) or not 1 <= len(batch) <= 3:
         raise refusal("loader", f"a batch that is a {type(batch).__name__}", "(inputs, labels), with scores or without")
-    return (inputs_of(batch), *[*batch[1:], None, None][:2])
+    return (inputs_of(batch, "loader"), *[*batch[1:], None, None][:2])

@@ -15,7 +15,7 @@ from ._watching import Product, watch
 
 
 def bias_of(entry: LayerEntry) -> nn.Parameter | None:
-    """The bias that may be corrected: that of the weight, and of no other weight; or None.
+    """The bias that may be corrected: that of the weight, and of no other module; or None.
 
     Examples
     --------

@@ -200,7 +200,7 @@ def convert(
     matched = "" if matching is None else "random images" if data is None else "data"
     options |= {"units": units, "matched": matched}
     options |= {"folded": folded, "biases": len(biases), "norms": len(corrected)}
-    options["norms_left"] = [name for name in norms_of(module) if name not in corrected]
+    options["norms_left"] = [name for name in norms_of(module) if name not in corrected] if correct and done else []
     options["stopped"] = any(layer.reason == STOPPED for layer in layers)
     return module, Report(layers, time.perf_counter() - began, options)
 

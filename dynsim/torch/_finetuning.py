@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed, fx, nn
 from torch.nn import functional
 
 from dynsim._check import as_callable, as_count, as_number, refusal
@@ -18,15 +18,15 @@ from dynsim._files import expect_input, expect_output, reason, replacing
 from dynsim.errors import FileError
 from dynsim.learning import one_cycle
 
-from ._batches import length_of, moved, parts_of, scores_of, send
+from ._batches import length_of, mapped, moved, parts_of, scores_of, send
 from ._module_measures import noisy
 from ._natural_descent import NaturalDescent
 from ._norm_averages import adopt_averages, same_norms
 from ._particles import DerivedWeights
 from ._watching import Watcher
 
-NORMS = nn.modules.batchnorm._BatchNorm
-AVERAGED = 512  # inputs, at least, on which the averages of norms are corrected in the end
+NORMS = nn.modules.batchnorm._NormBase
+AVERAGED = 512  # inputs, or all of an epoch, on which the averages of norms are corrected in the end
 LEAST = 0.1  # least size of a vector for its rate: norms and biases may begin at 0
 
 
@@ -76,8 +76,10 @@ def finetune(
     norms : bool
         Batch norms take the averages of the batch, as in ordinary training, and those of a teacher that has the same
         norms do so, too: inputs may then be changed in ways that the original was not trained on, such as sums of two
-        images. The averages that remain are the teacher's, corrected by what is different on the last batches; without
-        such a teacher they are measured on all batches, as in ordinary training. Otherwise all norms keep theirs.
+        images. The averages that remain are the teacher's, corrected by what is different on the last batches. Without
+        such a teacher, with one whose parameters have other names or is a program, and with norms that exchange their
+        averages (SyncBatchNorm), they are measured on all batches, as in ordinary training. If false, all norms keep
+        theirs; those of programs do in any case.
     noise : float
         Every step follows the gradient where all stored numbers are off by uniform noise of this size, relative to the
         root mean square of their tensor: what is learned then stands such noise (see `noisy`).
@@ -133,7 +135,7 @@ def finetune(
         metrics = _restore(checkpoint, module, optimizers, epochs)
     trained = _distributed(module, device)
     half = torch.autocast(device.type, torch.bfloat16) if _mixed(mixed, device) else nullcontext()
-    own = norms and teacher is not None and same_norms(teacher, module)
+    own = norms and teacher is not None and same_norms(teacher, module) and not _fixed(module)
     modes = [(part, part.training) for net in (module, teacher) if net is not None for part in net.modules()]
     try:
         if teacher is not None:
@@ -150,15 +152,20 @@ def finetune(
                     optimizer.refresh()  # so that a training continued from a checkpoint has the same mobilities
             for done, batch in enumerate(loader, epoch * steps):
                 inputs, truth, scores = parts_of(moved(batch, device))
+                length_of(inputs, "loader")
+                if scores is None and teacher is None:
+                    raise refusal("teacher", None, "the original, as the loader gives no scores")
+                if own and scores is None:
+                    last = _last([*last, inputs])
                 for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                     group["lr"] = one_cycle(done, epochs * steps, peak=group["peak"])
                 with half, torch.no_grad(), Watcher({}, {}, lambda use: None, own) if own else nullcontext():
-                    wanted = scores_of(send(teacher, inputs)) if scores is None else scores
-                if own and scores is None:
-                    last = _last([*last, inputs])
+                    wanted = scores  # a network may change its input
+                    if scores is None:
+                        wanted = scores_of(send(teacher, mapped(inputs, Tensor.clone)))
                 with noisy(module, noise, seed=done, relative=True):
                     with half:
-                        answers = scores_of(send(trained, inputs))
+                        answers = scores_of(send(trained, mapped(inputs, Tensor.clone)))
                     loss = distillation(
                         answers.float(), wanted.float(), truth=truth, temperature=temperature, labels=labels
                     )
@@ -173,10 +180,11 @@ def finetune(
                 if progress is not None and progress(done + 1, epochs * steps, epoch=epoch + 1, loss=lost):
                     stopped = True
                     break
+            if last and (stopped or epoch + 1 == epochs or validate is not None or checkpoint is not None):
+                adopt_averages(teacher, module, last)
+                _exchange(module)
             if stopped and done + 1 < (epoch + 1) * steps:
                 break
-            if last and (validate is not None or stopped or epoch + 1 == epochs):
-                adopt_averages(teacher, module, last)
             seconds = time.perf_counter() - began
             entry = {"epoch": epoch + 1, "loss": total / steps, "seconds": seconds}
             if validate is not None:
@@ -252,6 +260,18 @@ def _local():
 
 def _rank():
     return int(os.environ.get("RANK", "0"))
+
+
+def _fixed(module):
+    """Whether norms of a module do not take the averages of its batch alone while it trains."""
+    return any(isinstance(part, (fx.GraphModule, nn.SyncBatchNorm)) for part in module.modules())
+
+
+def _exchange(module):
+    """Give all processes the averages of the first."""
+    if distributed.is_available() and distributed.is_initialized():
+        for buffer in module.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def _last(batches):

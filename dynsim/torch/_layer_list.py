@@ -43,8 +43,8 @@ class LayerEntry:
 
     `owners` are (module, name of the parameter), and `names` those that the report and patterns use: of the module
     where the parameter is called "weight", and of the parameter otherwise. `others` counts the parameters of the first
-    owner that are no weights, without those that an owner before it has, too. With `shares_bias` another weight has the
-    same bias.
+    owner that are no weights, not counting those that an earlier module also owns. With `shares_bias` another module
+    has the same bias.
     """
 
     name: str
@@ -147,12 +147,11 @@ def list_layers(
 
 
 OPERATIONS = {
-    "linear": "linear", "addmm": "linear", "mm": "linear", "matmul": "linear", "embedding": "embedding",
-    "conv1d": "conv", "conv2d": "conv", "conv3d": "conv", "convolution": "conv", "conv_transpose1d": "transposed",
-    "conv_transpose2d": "transposed", "conv_transpose3d": "transposed", "bmm": "linear", "baddbmm": "linear",
-    "einsum": "linear", "bilinear": "bilinear", "lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent",
-    "rnn_relu": "recurrent", "lstm_cell": "recurrent", "gru_cell": "recurrent", "rnn_tanh_cell": "recurrent",
-    "rnn_relu_cell": "recurrent",
+    "linear": "linear", "addmm": "linear", "mm": "linear", "matmul": "linear", "einsum": "linear",
+    "embedding": "embedding", "conv1d": "conv", "conv2d": "conv", "conv3d": "conv", "convolution": "conv",
+    "conv_transpose1d": "transposed", "conv_transpose2d": "transposed", "conv_transpose3d": "transposed",
+    "bilinear": "bilinear", "lstm": "recurrent", "gru": "recurrent", "rnn_tanh": "recurrent", "rnn_relu": "recurrent",
+    "lstm_cell": "recurrent", "gru_cell": "recurrent", "rnn_tanh_cell": "recurrent", "rnn_relu_cell": "recurrent",
 }  # fmt: skip
 VIEWS = ("t", "permute", "transpose", "chunk", "split", "getitem", "select", "slice", "to", "contiguous", "unbind")
 
@@ -163,15 +162,22 @@ def _multiplied(module):
         return None
     found = {}
     for node in module.graph.find_nodes(op="get_attr"):
-        todo = list(node.users)
+        todo = [(node, user) for user in node.users]
         while todo:
-            user = todo.pop()
+            given, user = todo.pop()
             name = getattr(user.target, "__name__", str(user.target)).split(".")[0]
-            if name in OPERATIONS:
+            if name in OPERATIONS and given in _factors(user, name):
                 found.setdefault(str(node.target), OPERATIONS[name])
             elif name in VIEWS:
-                todo += user.users
+                todo += [(user, next_user) for next_user in user.users]
     return found
+
+
+def _factors(node, name):
+    """The arguments of an operation that may be weights: no initial states of recurrent layers, no summands."""
+    if OPERATIONS[name] == "recurrent":
+        return node.args[2] if isinstance(node.args[2], (tuple, list)) else node.args[2:4]
+    return node.all_input_nodes if name != "addmm" else [given for given in node.args[1:] if isinstance(given, fx.Node)]
 
 
 def _entries(module):
@@ -204,10 +210,9 @@ def _entries(module):
         if others and not listed:
             shared = f"shares its weight with {known[id(own[weights[0]])].name}" if weights else ""
             entries.append(LayerEntry(names[0], _kind(part), [(part, "")], shared, names, rest))
-    biases = [_bias(*entry.owners[0]) for entry in entries]
-    times = Counter(id(bias) for bias in biases if bias is not None)
-    for entry, bias in zip(entries, biases, strict=True):
-        entry.shares_bias = times[id(bias)] > 1
+    times = Counter(id(value) for part, _ in parts.values() for value in part._parameters.values() if value is not None)
+    for entry in entries:
+        entry.shares_bias = times[id(_bias(*entry.owners[0]))] > 1
     return entries
 
 

@@ -87,10 +87,11 @@ def adopt_averages(original: nn.Module, module: nn.Module, batches: list) -> Non
     """
     before, now = (averages(net, batches, own=True) for net in (original, module))
     theirs, ours = norms_of(original), norms_of(module)
-    for name in before.keys() & now.keys():
+    for name in ours:
         for average, given in zip(ours[name], theirs[name], strict=True):
             average.copy_(given)
-        correct_norm(ours[name], before[name], now[name])
+        if name in before and name in now:
+            correct_norm(ours[name], before[name], now[name])
 
 
 def correct_norms(original: nn.Module, module: nn.Module, *, batches: Iterable | None = None) -> list[str]:

@@ -36,7 +36,9 @@ class Matching:
         self, original: nn.Module, module: nn.Module, *, batches: Iterable, norms: bool = True, own: bool = False
     ):
         self.original, self.module, self.own = original, module, own
-        self.batches = [inputs_of(batch) for batch in batches if length_of(batch)]
+        self.batches = [inputs_of(batch) for batch in batches]
+        for batch in self.batches:
+            length_of(batch)  # refuses what has no inputs
         if not self.batches:
             raise refusal("data", "no batches", "an iterable of batches of inputs")
         self.weights, self.means, self.biases = named_weights(original), {}, []

@@ -69,12 +69,17 @@ class Watcher(TorchDispatchMode):
             return self._norm(func, args, kwargs or {})
         output = func(*args, **(kwargs or {}))
         for place, argument in enumerate(args):
-            if isinstance(argument, Tensor) and argument.dim() > 1 and _memory(argument) in self.weights:
+            if self._is_weight(argument):
                 product = self._product(func, place, args, output)
                 if product is not None:
                     self.seen(product)
                 break
         return output
+
+    def _is_weight(self, argument):
+        if not self.weights or not isinstance(argument, Tensor) or argument.layout != torch.strided:
+            return False
+        return argument.dim() > 1 and _memory(argument) in self.weights
 
     def _norm(self, func, args, kwargs):
         name = self.norms.get(_memory(args[3]))

@@ -119,7 +119,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
     trained = [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
     assert seen == [*trained, (1, 2), (2, 2)]  # of 40 images fine-tuning is shown 20
     given["finetune"]["all"]["shown"] = 50
-    with pytest.raises(ValueError, match=re.escape("finetune.shown: got 50; expected 10 to 40")):
+    with pytest.raises(ValueError, match=re.escape("finetune.shown: got 50; expected 10 (a batch) to 40")):
         experiments.load(given).tasks()[-1].run(tmp_path, folder)
     state = torch.load(tmp_path / "plain.pt", weights_only=True)["network"]
     elsewhere = tmp_path / "elsewhere"
@@ -149,6 +149,7 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
         ({"weights": "", "network": "plain", "train": PLAIN | {"batch": 0}}, "train.batch: got 0"),
         ({"weights": "", "network": "plain", "train": PLAIN | {"rate": -1.0}}, "train.rate: got -1"),
         ({"views": 0}, "views: got 0"),
+        ({"views": 2, "matched": 0}, "views: got 2; expected 1"),
         ({"matched": 0}, "matched: got 0; expected how many images"),
         ({"finetune": {"all": {"labels": 0.1, "mixed": 0.5}}}, "finetune.all: got labels of mixed images"),
     ],
@@ -219,7 +220,7 @@ def test_batches_change_images_but_not_what_stands_beside_them(folder):
 
 def test_layers_are_matched_on_all_views_of_the_images(folder):
     one = recipe(include=["*"], views=3)
-    first, *rest = [task for task in one.tasks() if task.training == "matched"][0]._batches(folder)
+    first, *rest = next(task for task in one.tasks() if task.training == "matched")._batches(folder)
     assert first.shape == (20, 3, 32, 32) and [batch.shape for batch in rest] == [first.shape] * 2
     assert not any(torch.equal(batch.sort(0)[0], first.sort(0)[0]) for batch in rest)
     assert all(task._batches(folder) is None for task in one.tasks() if task.training == "data-free")

@@ -15,8 +15,16 @@ from dynsim.torch._batches import mapped, send  # noqa: E402
 
 @pytest.mark.parametrize("pack", [lambda x: x, lambda x: (x, torch.zeros(len(x))), lambda x: {"input": x}])
 def test_a_batch_is_moved_to_the_network(pack):
-    net = nn.Linear(3, 2, device="meta")
-    assert send(net, pack(torch.zeros(4, 3))).device.type == "meta"
+    x = torch.zeros(4, 3, device="meta")  # as good as a card, but for numbers
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        send(nn.Linear(3, 2), pack(x))
+
+
+def test_parts_that_are_nowhere_do_not_attract_a_batch():
+    net = nn.Linear(3, 2)
+    net.unused = nn.Linear(2, 2, device="meta")
+    net.register_parameter("first", nn.Parameter(torch.zeros(2, device="meta")))
+    assert send(net, torch.zeros(4, 3)).device.type == "cpu"
 
 
 def test_a_network_without_parameters_takes_a_batch_where_it_is():

@@ -102,6 +102,10 @@ def test_a_bias_of_two_layers_is_not_corrected():
         assert torch.equal(made[0].bias, module[0].bias) and report.options["biases"] == 0
     module[2].bias = nn.Parameter(module[0].bias.detach().clone())
     assert converted(module, example=torch.randn(64, 20))[1].options["biases"] == 2
+    module = nn.Sequential(nn.Linear(20, 20), nn.ReLU(), nn.Linear(20, 20), nn.LayerNorm(20))
+    module[3].bias = module[0].bias
+    made, report = converted(module, example=torch.randn(64, 20))
+    assert torch.equal(made[0].bias, module[0].bias) and report.options["biases"] == 1
 
 
 def test_parts_of_attention_that_are_tied():
@@ -490,3 +494,5 @@ def test_a_norm_that_nothing_reaches_is_named(matched):
     _, report = convert(Unreached().eval(), copies=2, dim=1, steps=2, **options)
     assert report.options["norms"] == 1 and report.options["norms_left"] == ["unused"]
     assert "batch norms whose averages stay as they were: unused" in str(report)
+    for left in ({"correct": False}, {"exclude": ["*"]}):  # nothing was to be corrected
+        assert convert(Unreached().eval(), copies=2, dim=1, steps=2, **options, **left)[1].options["norms_left"] == []

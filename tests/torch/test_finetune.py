@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'dynsim[
 from torch import nn  # noqa: E402
 
 from dynsim.errors import FileError  # noqa: E402
-from dynsim.torch import convert, distillation, finetune  # noqa: E402
+from dynsim.torch import convert, distillation, finetune, load_source  # noqa: E402
 
 
 def case():
@@ -70,7 +70,8 @@ def test_batches_of_another_kind_leave_the_averages_of_the_original(together):
     strange = [(5 * torch.rand(32, 3, 6, 6), torch.zeros(32, dtype=torch.long)) for _ in range(20)]
     batches = strange if together else [(*batch, original(batch[0]).detach()) for batch in strange]
     teacher = original if together else None
-    metrics = finetune(module, teacher, loader=batches, epochs=1, rate=1e-6, others=1e-6, labels=0.0)
+    fine = {"rate": 1e-6, "others": 1e-6, "labels": 0.0, "device": "cpu"}
+    metrics = finetune(module, teacher, loader=batches, epochs=1, **fine)
     near = [torch.allclose(one, two, rtol=1e-3, atol=1e-3) for one, two in zip(norms(module), given, strict=True)]
     assert near == ([True, True] if together else [False, False])
     assert (metrics[0]["loss"] < 1e-6) == together  # both see the averages of the batch, or the module alone
@@ -80,16 +81,70 @@ def test_batches_of_another_kind_leave_the_averages_of_the_original(together):
 
 def test_averages_are_corrected_by_what_training_changed():
     original, module = normed()
-    x = 1.5 * torch.randn(512, 3, 6, 6) + 0.3
+    x = 1.5 * torch.randn(4096, 3, 6, 6) + 0.3
+    strange = 5 * torch.rand(512, 3, 6, 6)
     with torch.no_grad():
         module[0].weight.mul_(1.5)
         module[0].bias.add_(2.0)
         module[1].running_mean.fill_(7.0)  # of no use any more
-    finetune(module, original, loader=[(x, None)], epochs=1, rate=1e-9, others=1e-9, labels=0.0)
+    fine = {"rate": 1e-9, "others": 1e-9, "labels": 0.0, "device": "cpu"}
+    stopped = finetune(
+        module, original, loader=[strange] * 2, epochs=1, **fine, progress=lambda done, *_, **__: done == 1
+    )
+    assert stopped == []  # in the middle of the epoch, after which averages are right, too
     with torch.no_grad():
         signal = module[0](x)
         torch.testing.assert_close(module[1].running_mean, signal.mean((0, 2, 3)), rtol=0.05, atol=0.05)
         torch.testing.assert_close(module[1].running_var, signal.var((0, 2, 3)), rtol=0.05, atol=0.0)
+
+
+def test_norms_of_programs_keep_their_averages_in_both_networks(tmp_path):
+    original, _ = normed()
+    x = 5 * torch.rand(32, 3, 6, 6)
+    torch.export.save(torch.export.export(original, (x,)), tmp_path / "network.pt2")
+    (program, _), (other, _) = load_source(tmp_path / "network.pt2"), load_source(tmp_path / "network.pt2")
+    fine = {"rate": 1e-9, "others": 1e-9, "labels": 0.0, "device": "cpu"}
+    for teacher in (original, other):
+        assert finetune(program, teacher, loader=[x] * 3, epochs=1, **fine)[0]["loss"] < 1e-6
+
+
+def test_norms_of_single_images_have_the_averages_of_the_original_in_the_end():
+    torch.manual_seed(0)
+    original = nn.Sequential(nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8, track_running_stats=True), nn.Flatten())
+    original.append(nn.Linear(128, 5))
+    for _ in range(20):
+        original(torch.randn(16, 3, 6, 6))
+    given = [tensor.clone() for tensor in norms(original.eval())]
+    for together in (True, False):
+        module = copy.deepcopy(original)
+        fine = {"rate": 1e-9, "others": 1e-9, "labels": 0.0, "device": "cpu", "norms": together}
+        assert finetune(module, original, loader=[5 * torch.rand(8, 3, 6, 6)], epochs=1, **fine)[0]["loss"] < 1e-6
+        for one, two in zip(norms(module), given, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def test_a_network_may_change_its_input():
+    class Changing(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mul_(0.5))
+
+    net, x = Changing(20, 5), torch.ones(8, 20)
+    fine = {"rate": 1e-9, "others": 1e-9, "labels": 0.0, "device": "cpu"}
+    assert finetune(copy.deepcopy(net), net, loader=[x], epochs=1, **fine)[0]["loss"] < 1e-9 and x.eq(1).all()
+
+
+@pytest.mark.parametrize(
+    ("loader", "teacher", "said"),
+    [
+        ([torch.ones(4, 20)], False, "teacher: got None"),
+        ([("x", None)], True, "loader: got a batch that is a str"),
+        ([torch.zeros(0, 20)], True, "loader: got a batch without inputs"),
+    ],
+)
+def test_what_does_not_fit_is_said(loader, teacher, said):
+    original, module, _ = case()
+    with pytest.raises((TypeError, ValueError), match=said):
+        finetune(module, original if teacher else None, loader=loader, epochs=1, labels=0.0)
 
 
 @pytest.mark.parametrize("mode", [True, False])

@@ -144,20 +144,22 @@ def test_every_weight_of_a_program_is_found(dtype, tmp_path):
 
 
 class Recurrent(nn.Module):
-    """Weights that other operations multiply with: of recurrent layers and cells, bilinear, einsum and bmm."""
+    """Weights of recurrent layers and cells, bilinear and einsum; initial states, summands and experts are none."""
 
     def __init__(self):
         super().__init__()
         self.lstm, self.gru = nn.LSTM(16, 16, batch_first=True), nn.GRU(16, 16, batch_first=True)
         self.rnn, self.cell = nn.RNN(16, 16, batch_first=True), nn.GRUCell(16, 16)
         self.pair = nn.Bilinear(16, 16, 16)
-        self.mixed, self.blocks = nn.Parameter(torch.randn(16, 16)), nn.Parameter(torch.randn(2, 24, 24))
+        self.mixed, self.state = nn.Parameter(torch.randn(16, 16)), nn.Parameter(torch.randn(1, 3, 16))
+        self.summand, self.experts = nn.Parameter(torch.randn(24, 16)), nn.Parameter(torch.randn(2, 24, 24))
 
     def forward(self, x):
-        y = self.rnn(self.gru(self.lstm(x)[0])[0])[0]
+        y = self.rnn(self.gru(self.lstm(x, (self.state, self.state))[0])[0], self.state)[0]
         z = torch.einsum("bti,oi->bto", self.pair(y, x), self.mixed)
-        z = z + self.cell(z[:, 0])[:, None]
-        return torch.bmm(z.reshape(2, -1, 24), self.blocks)
+        z = z + self.cell(z[:, 0], self.state[0])[:, None]
+        z = torch.addmm(self.summand, z.reshape(24, 16), x[0, :1].T @ x[0, :1])
+        return torch.bmm(z.reshape(2, -1, 24), self.experts)
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")  # of torch.export, for recurrent layers
@@ -170,8 +172,7 @@ def test_weights_of_a_program_that_other_operations_use(tmp_path):
     recurrent = [f"{part}.weight_{way}_l0" for part in ("lstm", "gru", "rnn") for way in ("ih", "hh")]
     expected = dict.fromkeys([*recurrent, "cell.weight_ih", "cell.weight_hh"], "recurrent") | {"pair": "bilinear"}
     assert kinds == expected | {"mixed_layer": "linear"}, str(report)
-    (blocks,) = [layer for layer in report.layers if layer.name == "blocks_layer"]
-    assert blocks.kind == "linear" and blocks.reason.startswith("kept: particles would be")
+    assert report.parameters == sum(p.numel() for p in made.parameters())
     save_converted(made, tmp_path / "model.h5", source=source, report=report)
     again = load_converted(tmp_path / "model.h5")
     torch.testing.assert_close(again(x), made(x), rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""Fine-tuning in two processes: their places stay the same, and the forces are those of both parts of the data."""
+"""Fine-tuning in two processes: their places and averages stay the same, and the forces are those of both parts of the data."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from dynsim.torch import convert, finetune
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-original = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
+original = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
 module, _ = convert(original, copies=1, dim=2, steps=3)
 data = TensorDataset(torch.randn(64, 12), torch.randint(4, (64,)))
 sampler = DistributedSampler(data, int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"]))

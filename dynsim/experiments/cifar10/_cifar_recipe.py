@@ -93,6 +93,8 @@ def load(given):
     _expect_all(recipe.train, TRAIN, "train", needed=recipe.network == "plain")
     recipe.train = {name: _trained(name, value) for name, value in recipe.train.items()}
     recipe.matched, recipe.views = as_count(recipe.matched, "matched", minimum=0), as_count(recipe.views, "views")
+    if recipe.views > 1 and not recipe.matched:
+        raise refusal("views", recipe.views, "1 where layers are matched on no images")
     if recipe.finetune and not recipe.matched:
         raise refusal("matched", 0, "how many images layers are matched on before fine-tuning")
     recipe.budgets = [as_number(budget, "budgets", above=0) for budget in recipe.budgets]
@@ -107,6 +109,8 @@ def load(given):
     expect_keys(recipe.finetune, ["all", *map(str, recipe.budgets)], "finetune")
     for name, options in recipe.finetune.items():
         expect_keys(options, FINETUNE, f"finetune.{name}")
+        for key in ("shown", "held_out"):
+            as_count(options.get(key, 0), f"finetune.{name}.{key}", minimum=0)
         if options.get("mixed") and options.get("labels", recipe.finetune.get("all", {}).get("labels")):
             raise refusal(
                 f"finetune.{name}", "labels of mixed images", "mixed = 0 or labels = 0: mixed images have none"

@@ -106,11 +106,10 @@ class ConversionTask(StoredTask):
         if self.matched > len(images):
             raise refusal("matched", self.matched, f"at most the {len(images)} training images")
         found = list(torch.from_numpy(images[: self.matched]).split(MATCHED))
-        given = images[: self.matched], labels[: self.matched]
-        changed = Batches(*given, min(MATCHED, self.matched), SHIFT, seed=0, mixed=MIXED)
+        changed = Batches(images[: self.matched], labels[: self.matched], self.matched, SHIFT, seed=0, mixed=MIXED)
         for view in range(self.views - 1):
             changed.set_epoch(view)
-            found += [batch for batch, _ in changed]
+            found += [part for batch, _ in changed for part in batch.split(MATCHED)]
         return found
 
     def _made(self, original, folder, data):
@@ -143,7 +142,9 @@ class ConversionTask(StoredTask):
         images, labels = read_records(find_file(data_dir, TRAINING))
         cut = len(images) - held
         if not batch <= (shown or cut) <= cut:
-            raise refusal("finetune.shown", shown, f"{batch} to {cut}: a batch, and what is not held out")
+            raise refusal(
+                "finetune.shown", shown or f"0, all {cut}", f"{batch} (a batch) to {cut} (without those held out)"
+            )
         loader = Batches(images[: shown or cut], labels[: shown or cut], batch, shift, self.seed, mixed)
         return finetune(
             module, original, loader=loader, **options, mixed=False, checkpoint=place / "training.pt",
