@@ -81,9 +81,10 @@ def test_all_rows_run_and_are_not_repeated(folder, tmp_path):
     text = one.report(results, tmp_path)
     assert "not measured" not in text
     for training in ("fine-tuned", "matched"):  # in two tables, seeds together
-        assert text.count(f"| {training}, 20 images matched |") == 4
+        added = "; fine-tuned" if training == "fine-tuned" else ""
+        assert text.count(f"| matched on 20 images{added} |") == 4
     some = {name: result for name, result in results.items() if name != "particles-0.5-fine-tuned-seed1"}
-    assert "| fine-tuned, 20 images matched, 1 of 2 seeds |" in one.report(some, tmp_path)
+    assert "| matched on 20 images; fine-tuned, 1 of 2 seeds |" in one.report(some, tmp_path)
     low, high = sorted(result["test_accuracy"] for result in tuned)
     assert f"| {(low + high) / 2:.1f} ({low:.1f} to {high:.1f}) |" in text
     began = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/result.json")}
@@ -118,9 +119,9 @@ def test_a_network_without_norms_is_trained_once_and_goes_on_where_it_was_stoppe
     assert list(results) == ["original", *(f"particles-0.5-{row}-seed0" for row in rows)]
     trained = [(done, 8) for done in (1, 2, 3, 4, 5, 6, 5, 6, 7, 8)]  # the other tasks read what is trained
     assert seen == [*trained, (1, 2), (2, 2)]  # of 40 images fine-tuning is shown 20
-    given["finetune"]["all"]["shown"] = 50
+    many = given | {"finetune": {"all": given["finetune"]["all"] | {"shown": 50}}}
     with pytest.raises(ValueError, match=re.escape("finetune.shown: got 50; expected 10 (a batch) to 40")):
-        experiments.load(given).tasks()[-1].run(tmp_path, folder)
+        experiments.load(many).tasks()[-1].run(tmp_path, folder)
     state = torch.load(tmp_path / "plain.pt", weights_only=True)["network"]
     elsewhere = tmp_path / "elsewhere"
     experiments.run(one, elsewhere, data_dir=folder)

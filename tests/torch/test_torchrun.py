@@ -1,4 +1,4 @@
-"""Fine-tuning in two processes: their places and averages stay the same, and the forces are those of both parts of the data."""
+"""Fine-tuning in two processes: places and averages stay the same, and forces are those of both parts of the data."""
 
 import subprocess
 import sys

@@ -88,7 +88,11 @@ def _is_conversion(task):
 def _training(task, recipe):
     if task.kind == "original":
         return ""
-    return task.training if task.training == FREE else f"{task.training}, {recipe.matched} images matched"
+    if task.training == FREE:
+        return FREE
+    views = f", {recipe.views} views each" if recipe.views > 1 else ""
+    matched = f"matched on {recipe.matched:,} images{views}"
+    return matched if task.training != TUNED else f"{matched}; fine-tuned"
 
 
 def _together(found, name, key):
