@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
     torch.export.save(torch.export.export(Rows(rows), (x[:4].flatten(1),)), place / "four.pt2")
     double = copy.deepcopy(rows).double()
     torch.export.save(torch.export.export(double, (x[:2].flatten(1).double(),)), place / "double.pt2")
-    two = torch.export.export(nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)))
+    two = torch.export.export(nn.Bilinear(16, 12, 16), (torch.zeros(2, 16), torch.zeros(2, 12)))
     torch.export.save(two, place / "two.pt2")
     return place
 
