@@ -77,9 +77,9 @@ def finetune(
         Batch norms take the averages of the batch, as in ordinary training, and those of a teacher that has the same
         norms do so, too: inputs may then be changed in ways that the original was not trained on, such as sums of two
         images. The averages that remain are the teacher's, corrected by what is different on the last batches. Without
-        such a teacher, with one whose parameters have other names or is a program, and with norms that exchange their
-        averages (SyncBatchNorm), they are measured on all batches, as in ordinary training. If false, all norms keep
-        theirs; those of programs do in any case.
+        such a teacher (one whose norms have other names is none) and with norms that exchange their averages
+        (SyncBatchNorm) they are measured on all batches, as in ordinary training. If false, all norms keep theirs;
+        those of programs do in any case.
     noise : float
         Every step follows the gradient where all stored numbers are off by uniform noise of this size, relative to the
         root mean square of their tensor: what is learned then stands such noise (see `noisy`).
