@@ -1,5 +1,6 @@
 """The ImageNet table: counts of the real architectures, and the same code from end to end on a few small images."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -116,12 +117,15 @@ def _is_exported(module, task, folder):
 
     converted, _ = convert(plain_convolutions(module), copies=task.copies, dim=task.dim, steps=1)
     converted.load_state_dict(torch.load(folder / "runs" / task.name / "places.pt", weights_only=True))
-    x = torch.rand(2, 3, 64, 64)
+    x = torch.rand(8, 3, 64, 64)
     save_onnx(converted, folder / "m.onnx", example=x)
     session = onnxruntime.InferenceSession(str(folder / "m.onnx"), providers=["CPUExecutionProvider"])
-    expected = converted.eval()(x).detach().numpy()
+    narrow = converted.eval()(x).detach().numpy()
+    wide = copy.deepcopy(converted).double()(x.double()).detach().numpy()
     found = session.run(None, {"images": x.numpy()})[0]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1.0, np.abs(expected).max()))
+    # Both round each sum to float32, in orders of their own; how much that does to this network, float64 tells.
+    np.testing.assert_allclose(found, wide, rtol=0, atol=10 * np.abs(narrow - wide).max())
+    assert np.abs(narrow - wide).max() < 1e-3 * np.abs(wide).max()
 
 
 def test_accuracy_is_counted_and_noise_goes_away(timm, folder):
