@@ -9,13 +9,14 @@ import click
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
+from ._data_options import data_options, load_data_for
+from ._networks import count_numbers, load_network
 from ._progress_bars import ProgressBar
 
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", "name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@data_options(required=True)
 @click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
 @click.option(
     "--noise", type=click.Choice(["uniform", "gaussian", "round", "floor"]), default="uniform", show_default=True
@@ -42,10 +43,10 @@ def command(model, name, data_dir, as_json, **options):
     dynsim evaluate out/model.h5 --data mnist --delta 1e-3 --noise uniform --draws 10
     dynsim evaluate l1/model.h5 --data mnist --inference weight-free
     """
-    from dynsim import datasets, learning
+    from dynsim import learning
 
-    network, numbers = _network(model)
-    data = datasets.load(name, data_dir)
+    network = load_network(model)
+    data = load_data_for(network, name, data_dir)
     with ProgressBar("image") as progress:
         result = learning.evaluate(network, data.test_images, labels=data.test_labels, progress=progress, **options)
     report = {
@@ -60,7 +61,7 @@ def command(model, name, data_dir, as_json, **options):
         "inference": options["inference"],
         "model": str(model),
         "epochs": network.results.get("epochs"),
-        "parameters": numbers,
+        "parameters": count_numbers(network),
     }
     if options["delta"]:
         report["noises"] = _noises(network, data, options)
@@ -114,22 +115,6 @@ def _noise_lines(noises, delta):
     for what, ways in noises.items():
         cells = [f"{ways[way]['mean']:.2f} ± {ways[way]['deviation']:.2f} %" for way in ("absolute", "relative")]
         yield f"{what:14} {cells[0]:16} {cells[1]}"
-
-
-def _network(path):
-    """A model, or a converted network of images, and how many numbers of which kind it has."""
-    from dynsim.trajectory import file_kind
-
-    if path.suffix == ".h5" and file_kind(path) == "converted":
-        from dynsim.torch import load_image_network
-
-        network = load_image_network(path)
-        return network, network.count()
-    from dynsim import load_model
-    from dynsim.models import count
-
-    model = load_model(path)
-    return model, count(model)
 
 
 def _spread(report):

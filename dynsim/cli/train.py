@@ -11,6 +11,7 @@ from dynsim._check import refusal
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
+from ._data_options import data_options, load_data, shape_options
 from ._training_folder import expect_training_folder, print_training_costs, train_into
 
 RATE, DYN_RATES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that tolerate more
@@ -19,8 +20,8 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
-@click.option("--data", "name", required=True, help="Data set: digits, mnist, fashion-mnist, kmnist.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@data_options(required=True)
+@shape_options
 @click.option(
     "--method",
     type=click.Choice(["forces", "fit", "alternating"]),
@@ -86,7 +87,7 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 @click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-def command(model, name, data_dir, as_json, output, overwrite, dry_run, **options):
+def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_run, **options):
     """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
 
     \b
@@ -97,18 +98,17 @@ def command(model, name, data_dir, as_json, output, overwrite, dry_run, **option
     dynsim train lenet5 --data mnist --weights --epochs 20 -o ordinary
     dynsim train vit --data mnist --epochs 10 -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
+    dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
 
     After every epoch metrics.jsonl gets a line, and model.h5 is the best so far. Stopped by Ctrl-C the training goes on
     from the last finished epoch with --resume, bit for bit. `dynsim watch DIR` follows it.
     """
-    from dynsim import datasets
-
     if output is None and not dry_run:
         raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)
     if not dry_run:
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
-    data = datasets.load(name, data_dir)
+    data = load_data(name, data_dir, size=size, grey=grey)
     if options["rate"] is None:
         options["rate"] = RATE if options["weights"] else DYN_RATES.get(model, RATE)
     if options["shift"] is None:
@@ -167,7 +167,8 @@ def _build(model, data, options):
     copies, dim = options["copies"], options["dim"]
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
-        return models.lenet5(copies_fc=copies, copies_conv=options["copies_conv"], dim=dim, **common)
+        common |= {"copies_conv": options["copies_conv"], "classes": data.classes}
+        return models.lenet5(copies_fc=copies, dim=dim, **common)
     copies = 4 if copies is None else copies
     dim = {"vit": 12, "mlp": 8}[model] if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]

@@ -9,12 +9,12 @@ import click
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
+from ._data_options import data_options, load_data
 
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", "name", help="Predict the test images of this data set, and print the accuracy.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@data_options(help="Predict the test images of this data set, and print the accuracy.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the random images that are predicted without --data."
 )
@@ -29,7 +29,6 @@ def command(model, name, data_dir, seed, as_json):
     dynsim verify model.safetensors
     dynsim verify model.onnx --data mnist --json
     """
-    from dynsim import datasets
     from dynsim.trajectory import file_kind
 
     if model.suffix == ".h5" and file_kind(model) == "converted":
@@ -39,7 +38,7 @@ def command(model, name, data_dir, seed, as_json):
 
     images = labels = None
     if name is not None:
-        data = datasets.load(name, data_dir)
+        data = load_data(name, data_dir)
         images, labels = data.test_images, data.test_labels
     found = verify(model, images, labels=labels, seed=seed)
     same = all(entry["same"] is not False for entry in found)

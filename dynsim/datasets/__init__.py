@@ -1,8 +1,13 @@
-"""Data sets: embedded digits, and MNIST and its relatives from IDX files."""
+"""Data sets: embedded digits, MNIST and its relatives from IDX files, and one's own pictures and tables."""
 
-from ._dataset import EMBEDDED, FILES, NAMES, Dataset, find, load, read_idx, search_path
+from ._dataset import Dataset
 from ._download import CHECKSUMS, MIRRORS, fetch
+from ._idx_files import FILES, read_idx
+from ._loading import EMBEDDED, NAMES, find, load, search_path
+from ._own_data import Shape, read_images
+from ._pictures import INVERT, background_of, fit_images, read_picture
 
 __all__ = [
-    "CHECKSUMS", "EMBEDDED", "FILES", "MIRRORS", "NAMES", "Dataset", "fetch", "find", "load", "read_idx", "search_path",
+    "CHECKSUMS", "EMBEDDED", "FILES", "INVERT", "MIRRORS", "NAMES", "Dataset", "Shape", "background_of", "fetch",
+    "find", "fit_images", "load", "read_idx", "read_images", "read_picture", "search_path",
 ]  # fmt: skip

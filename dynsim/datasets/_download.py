@@ -12,7 +12,8 @@ from dynsim._check import as_callable, as_choice, as_instance
 from dynsim._files import expect_output, replacing
 from dynsim.errors import DataError
 
-from ._dataset import EMBEDDED, FILES, NAMES, search_path
+from ._idx_files import FILES
+from ._loading import EMBEDDED, NAMES, search_path
 
 # MD5 of FILES with .gz, as their authors publish them; they guard against damage, not against an attacker.
 CHECKSUMS = {

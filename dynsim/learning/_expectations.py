@@ -14,7 +14,7 @@ from ._augment import Augment
 from ._fit import pair_layers
 from ._motion import MOTIONS
 
-DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
+DATA = ("train_images", "train_labels", "test_images", "test_labels", "classes", "class_names", "background", "name")
 LATER = {"noise": "0.0"}  # options that checkpoints of earlier versions lack, as they were then
 CHANCE = 3.0  # standard deviations of a share that count as chance
 FEW = 30  # held-out images from which nothing can be said without the loss

@@ -227,6 +227,7 @@ def train(
         model.results = {"data": data.name, "method": method, **measured, "image": list(data.train_images.shape[1:])}
         model.results |= {"epochs": trainer.epoch if batches else epochs, "batch": batch, "rate": rate}
         model.results |= {"motion": motion, "seed": seed, "held_seed": trainer.held_seed}
+        model.results |= {"class_names": list(data.class_names), "background": data.background}
         if trainer.earlier:
             model.results["epochs_before"] = trainer.earlier
         return model

@@ -89,8 +89,9 @@ def lenet5(
     weights: bool = False,
     sets: str = "half",
     rank: int | None = None,
+    classes: int = 10,
 ) -> Model:
-    """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-10 (LeCun et al., 1998).
+    """LeNet-5 with BatchNorm: conv 5x5 1-6 (ordinary), conv 5x5 6-16, full 400-120-84-classes (LeCun et al., 1998).
 
     Images are square with one channel; they are repeated and padded to 32 x 32 (28 by a margin of 2, 8 four times).
     Parameters as `mlp`, with copies of the full and of the convolutional subsystems apart, and `sets` of the
@@ -109,6 +110,8 @@ def lenet5(
     kernel = settings(kernel, seed, weights, rank)
     config = {"model": "lenet5", "copies_fc": copies_fc, "copies_conv": copies_conv, "dim": dim}
     config |= {"kernel": kernel.to_dict(), "seed": seed, "weights": bool(weights), "sets": sets, "rank": rank}
+    if as_count(classes, "classes") != 10:  # earlier versions wrote none
+        config["classes"] = classes
     expect_room(config)
     generator = np.random.default_rng(seed)
     first = PlainConv(he(generator, (6, 1, 5, 5), 25), np.zeros(6, DTYPE))
@@ -118,7 +121,7 @@ def lenet5(
         second = _convolution(generator, 5, 6, 16, copies_conv, dim, kernel, sets)
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
-    layers += _full_layers(generator, [400, 120, 84, 10], copies_fc, dim, kernel, weights, rank, random_places)
+    layers += _full_layers(generator, [400, 120, 84, classes], copies_fc, dim, kernel, weights, rank, random_places)
     return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
 
 

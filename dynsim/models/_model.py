@@ -60,6 +60,20 @@ class Model(Plotted):
         return tuple(self.results.get("image") or self._image)
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes that its scores stand for, those of the data it was trained on; None if not known."""
+        names = self.results.get("class_names")
+        return tuple(names) if names else None
+
+    @property
+    def background(self) -> float | None:
+        """Brightness of the background of the images that it was trained on; 0, as MNIST's, if that is not known.
+
+        None for images in colour.
+        """
+        return self.results.get("background", 0.0) if self.image[0] == 1 else None
+
+    @property
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter once, `{name: Parameter}`; a shared one under the name it has first."""
         named, seen = {}, set()

@@ -133,3 +133,8 @@ def take_results(model: Model, results: dict, path: str | os.PathLike):
     image = model.image
     if len(image) != 3 or any(type(size) is not int or size < 1 for size in image) or math.prod(image) > LARGEST_IMAGE:
         raise damaged(path, f"its images are of shape {image}")
+    names, background = results.get("class_names"), results.get("background", 0.0)
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise damaged(path, "the names of its classes are no texts")
+    if type(background) not in (int, float) or not 0 <= background <= 1:
+        raise damaged(path, f"its background has the brightness {background}")

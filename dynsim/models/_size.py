@@ -50,14 +50,19 @@ def _least(config, neurons, weights):
     if config.get("weights"):
         return neurons if config.get("rank") else weights
     if config.get("model") == "lenet5":
-        return int(config["copies_fc"]) * int(config["dim"]) * (400 + 120 + 84 + 10)
+        return int(config["copies_fc"]) * int(config["dim"]) * sum(_lenet5(config))
     return int(config["copies"]) * int(config["dim"]) * neurons
+
+
+def _lenet5(config):
+    """Widths of the full layers of lenet5."""
+    return 400, 120, 84, int(config.get("classes", 10))
 
 
 def _sizes(config):
     """Neurons of a copy, the weights that are held at once, and all weights."""
     if config.get("model") != "vit":
-        widths = [int(width) for width in config.get("widths", [784])]
+        widths = [int(width) for width in config.get("widths", _lenet5(config))]
         products = [a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)]
         return sum(widths), max(products), sum(products)
     names = ("image", "channels", "patch", "width", "depth", "hidden", "classes")

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._answers import answers_figure
     from ._comparison import compare, product_figure
     from ._figure import FILMS, FORMATS, available, expect_format, options_of, plot, save
     from ._film import animate
@@ -21,6 +22,7 @@ _MODULES = {
     "FILMS": "_figure",
     "FORMATS": "_figure",
     "animate": "_film",
+    "answers_figure": "_answers",
     "available": "_figure",
     "compare": "_comparison",
     "expect_format": "_figure",
@@ -32,8 +34,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "FILMS", "FORMATS", "KINDS", "animate", "available", "compare", "expect_format", "options_of", "plot",
-    "product_figure", "save", "view",
+    "FILMS", "FORMATS", "KINDS", "animate", "answers_figure", "available", "compare", "expect_format", "options_of",
+    "plot", "product_figure", "save", "view",
 ]  # fmt: skip
 
 

@@ -73,6 +73,16 @@ class ImageNetwork:
         """Shape of an image that it takes, for noise: axes of any length have 32."""
         return tuple(32 if size is None else size for size in self.shape)
 
+    @property
+    def class_names(self) -> None:
+        """Names of its classes, which the file does not hold."""
+        return None
+
+    @property
+    def background(self) -> float | None:
+        """Brightness of the background of grey images, taken as 0, as MNIST's; None for images in colour."""
+        return 0.0 if len(self.shape) == 3 and self.shape[0] == 1 else None
+
     def ordinary(self) -> ImageNetwork:
         """The same network with ordinary weights."""
         return ImageNetwork(materialize(self.module), self.path)
