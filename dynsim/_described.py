@@ -6,10 +6,10 @@ from html import escape
 
 
 class Described:
-    """An object that is shown by the facts that its `_facts()` gives, `{what: value}`.
+    """An object that is shown by the facts that its `facts()` gives, `{what: value}`.
 
     >>> class Pair(Described):
-    ...     def _facts(self):
+    ...     def facts(self):
     ...         return {"neurons": 2, "dimension": 3}
     >>> Pair()
     <Pair: neurons 2, dimension 3>
@@ -18,12 +18,12 @@ class Described:
     """
 
     def __repr__(self):
-        return f"<{type(self).__name__}: {', '.join(f'{what} {value}' for what, value in self._facts().items())}>"
+        return f"<{type(self).__name__}: {', '.join(f'{what} {value}' for what, value in self.facts().items())}>"
 
     def _repr_html_(self):
         rows = (
             f'<tr><th style="text-align: left">{escape(str(what))}</th>'
             f'<td style="text-align: left">{escape(str(value))}</td></tr>'
-            for what, value in self._facts().items()
+            for what, value in self.facts().items()
         )
         return f"<table><caption>{type(self).__name__}</caption>{''.join(rows)}</table>"

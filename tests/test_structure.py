@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "dynsim"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"dynsim._check", "dynsim._files", "dynsim._plotted"}  # private, and for the whole package
+SHARED = {
+    "dynsim._check",
+    "dynsim._described",
+    "dynsim._files",
+    "dynsim._plotted",
+}  # private, and for the whole package
 LINES = 450
 OF_PYTORCH = {"_parameters", "_buffers", "_version"}  # of its modules and tensors, and names of ours elsewhere
 

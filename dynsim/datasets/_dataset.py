@@ -41,7 +41,8 @@ class Dataset(Described):
         if self.class_names is None:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
 
-    def _facts(self):
+    def facts(self) -> dict:
+        """What it is shown by."""
         shape = " x ".join(map(str, self.train_images.shape[1:]))
         counts = {"training images": len(self.train_images), "test images": len(self.test_images)}
         return {"name": self.name, **counts, "channels x height x width": shape, "classes": self.classes}

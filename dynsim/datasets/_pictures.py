@@ -225,8 +225,9 @@ def _centred(image, height, width):
 def _scaled(image, height, width):
     from PIL import Image
 
-    size, linear = (width, height), Image.Resampling.BILINEAR  # averages where it makes smaller
-    return np.stack([np.asarray(Image.fromarray(channel).resize(size, linear)) for channel in image])
+    smaller = height <= image.shape[1] and width <= image.shape[2]
+    method = Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR
+    return np.stack([np.asarray(Image.fromarray(channel).resize((width, height), method)) for channel in image])
 
 
 def _border_of_channels(image):

@@ -94,7 +94,7 @@ def read_csv(
     >>> path = Path(tempfile.mkdtemp()) / "two.csv"
     >>> _ = path.write_text("label,a,b,c,d\\n7,0,255,0,0\\n1,255,0,0,0\\n")
     >>> images, labels, _ = read_csv(path)
-    >>> images.shape, list(labels)
+    >>> images.shape, labels.tolist()
     ((2, 1, 2, 2), ['7', '1'])
     """
     path = Path(path)
