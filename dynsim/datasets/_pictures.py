@@ -16,7 +16,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 INVERT = ("auto", "yes", "no")
 FILLED = 5 / 7  # of an image of MNIST, 20 of 28 pixels, is what a digit fills
-EVEN = 0.2  # brightness; within it lie three quarters of a border that counts as one colour
+EVEN = 0.2  # brightness; within it of the median lies half of a border that counts as one colour
 
 
 def read_picture(path: str | os.PathLike) -> npt.NDArray:
@@ -100,7 +100,7 @@ def background_of(images: npt.ArrayLike) -> float:
 def looks_inverted(images: npt.NDArray, background: float) -> npt.NDArray:
     """Return for each image whether its background looks like the opposite of the brightness `background`.
 
-    It does if its border is nearly of one brightness, which is nearer to 1 - background than to background.
+    It does if half of its border is nearly of one brightness, which is nearer to 1 - background than to background.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def looks_inverted(images: npt.NDArray, background: float) -> npt.NDArray:
     """
     border = border_of(images)
     median = np.median(border, axis=1)
-    even = np.quantile(np.abs(border - median[:, None]), 0.75, axis=1) <= EVEN
+    even = np.median(np.abs(border - median[:, None]), axis=1) <= EVEN
     return even & (np.abs(1 - background - median) < np.abs(background - median))
 
 

@@ -170,8 +170,7 @@ def test_what_stands_out_is_centred():
 
 def test_polarity_is_guessed_from_the_border_only_where_it_is_even():
     dark, light = np.zeros((1, 8, 8)), np.ones((1, 8, 8))
-    uneven = np.zeros((1, 8, 8))
-    uneven[:, ::2] = 1
+    uneven = np.linspace(0, 1.2, 64).clip(0, 1).reshape(1, 8, 8)
     turned = fit_images([dark, light, uneven], (1, 8, 8), background=0.0)[1]
     assert turned.tolist() == [False, True, False]
     assert fit_images([dark, light], (1, 8, 8), background=1.0)[1].tolist() == [True, False]
