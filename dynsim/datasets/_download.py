@@ -123,15 +123,15 @@ def _download(url, path, watch):
     """Download into a file, and wait no longer than a server may take.
 
     A time-out of a connection begins anew with every byte, in the header too, so the download is left to a thread
-    that is not waited for.
+    that is not waited for. The file is opened here: a thread that begins late makes no new one.
     """
     import pooch
 
-    failed, over = [], threading.Event()
+    failed, over, file = [], threading.Event(), open(path, "wb")
 
     def work():
         try:
-            pooch.HTTPDownloader(progressbar=watch, timeout=TIMEOUT)(url, path, None)
+            pooch.HTTPDownloader(progressbar=watch, timeout=TIMEOUT)(url, file, None)
         except BaseException as error:  # raised where the download was asked for
             failed.append(error)
         over.set()
@@ -142,6 +142,7 @@ def _download(url, path, watch):
             watch.expect_speed()
     finally:
         watch.ended = True
+        file.close()
     if failed:
         raise failed[0]
 
