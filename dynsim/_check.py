@@ -174,11 +174,19 @@ def as_choice(value, known, name):
     --------
     >>> as_choice("half", ("half", "full"), "sets")
     'half'
+    >>> as_choice("haf", ("half", "full"), "sets")
+    Traceback (most recent call last):
+    ...
+    ValueError: sets: got 'haf'; expected one of half, full; did you mean 'half'?
     """
-    if not isinstance(value, str) or value not in known:
-        came = repr(value) if isinstance(value, str) else describe(value)
-        raise refusal(name, came, f"one of {', '.join(known)}")
-    return value
+    if isinstance(value, str) and value in known:
+        return value
+    came = repr(value) if isinstance(value, str) else describe(value)
+    near = get_close_matches(value, known, 1, 0.6) if isinstance(value, str) else []
+    error = refusal(name, came, f"one of {', '.join(known)}")
+    if near:
+        error.args = (f"{error.args[0].removesuffix('.')}; did you mean {near[0]!r}?",)
+    raise error
 
 
 def as_instance(value, kind, name):
@@ -245,8 +253,8 @@ def expect_keys(mapping, known, name):
     for key in mapping:
         if key not in known:
             near = get_close_matches(str(key), known, 1, 0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{name}: got unknown key {key!r}; {hint}Known are {', '.join(known)}.")
+            hint = f"did you mean {near[0]!r}? Known" if near else "known"
+            raise ValueError(f"{name}: got unknown key {key!r}; {hint} are {', '.join(known)}.")
 
 
 def _is_masked(value):

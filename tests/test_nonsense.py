@@ -24,6 +24,7 @@ INNER = {
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "low_rank", "singular_factors"},
     "plots": {"expect_format", "product_figure"},
+    "datasets": {"Shape"},
     "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory", "TrainingProgress"},
 }  # fmt: skip
 
@@ -47,7 +48,7 @@ MEANINGFUL = {
     "Kernel.scale": {"negative"},
     "SortedProduct.scale": {"negative"},
     **{f"{name}Product.scale": {"negative"} for name in ("Inverse", "Sliced")},
-    **{f"{name}.title": {"text"} for name in ("animate", "view")},
+    **{f"{name}.title": {"text"} for name in ("animate", "answers_figure", "view")},
     "animate.output": {"text"},  # gets an ending
     "Tableau.name": {"text"},
     "Tableau.reference": {"text"},
@@ -200,6 +201,7 @@ def good(tmp_path_factory):
         "trajectory.to_extxyz": {"path": folder / "run.h5", "output": folder / "run.xyz", "overwrite": True},
         "trajectory.validate": {"path": folder / "run.h5"},
         "plots.available": {"source": dynsim.trajectory.Trajectory(folder / "run.h5")},
+        "plots.answers_figure": {"images": images, "answers": ["a"] * 8},
         "plots.animate": {"source": folder / "run.h5", "output": folder / "a.gif"},
         "plots.view": {"source": folder / "run.h5", "output": folder / "a.html"},
         "plots.compare": {"series": {"a": [(1.0, 2.0), (3.0, 4.0)]}, "x": "x", "y": "y"},
@@ -208,10 +210,14 @@ def good(tmp_path_factory):
         "plots.save": {"figure": dynsim.plots.plot(folder / "run.h5", "signals"), "output": folder / "a.png"},
         "datasets.Dataset": {"name": "a", "train_images": images, "train_labels": labels, "test_images": images,
                              "test_labels": labels, "classes": 2},
+        "datasets.background_of": {"images": images},
         "datasets.fetch": {"name": "digits"},
         "datasets.find": {"name": "digits"},
+        "datasets.fit_images": {"images": images, "image": (1, 4, 4)},
         "datasets.load": {"name": "digits"},
         "datasets.read_idx": {"path": folder / "no.idx"},
+        "datasets.read_images": {"path": folder / "no.png"},
+        "datasets.read_picture": {"path": folder / "no.png"},
         "datasets.search_path": {},
     }  # fmt: skip
     assert solve(system, (0.0, 0.1)).success

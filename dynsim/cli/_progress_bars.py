@@ -32,7 +32,7 @@ class ProgressBar:
         return False
 
     def _bar(self, total, initial):
-        from tqdm import tqdm
+        from tqdm.auto import tqdm  # in a notebook one that it shows
 
         class Bar(tqdm):
             disable = True  # asked for when one is deleted, also one whose making was interrupted

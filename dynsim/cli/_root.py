@@ -145,6 +145,7 @@ def main(arguments=None):
     """Run the command line; exit codes 0 done, 1 error, 2 usage, 3 diverged, 4 unreadable file, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_streams()
+    os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be installed here
     warnings.showwarning = _show_warning
     heard = signal.getsignal(signal.SIGTERM) != signal.SIG_IGN  # who began us may have asked to be left alone
     if threading.current_thread() is threading.main_thread() and heard:

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance, refusal
+from dynsim._check import as_array, as_count, as_instance, describe, refusal
 from dynsim._described import Described
 from dynsim.errors import DataError
 
@@ -100,6 +100,10 @@ class Dataset(Described):
             raise refusal(
                 "test_images", f"images of shape {sizes[1]}", f"{sizes[0]}, as of train_images", "make them alike"
             )
+        for name in ("class_names", "notes"):
+            texts = getattr(self, name)
+            if texts is not None and not all(isinstance(text, str) for text in as_instance(texts, tuple, name)):
+                raise refusal(name, describe(texts), "a tuple of texts", error=TypeError)
         if self.class_names is not None and len(self.class_names) != self.classes:
             raise refusal("class_names", f"{len(self.class_names)} names", f"{self.classes}, one for each class")
 

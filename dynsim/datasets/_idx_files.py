@@ -19,6 +19,7 @@ from ._own_data import Shape, reshaped
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 LARGEST_IDX = 2**31  # bytes
+GZIP = b"\x1f\x8b"
 
 
 def read_idx(path: str | os.PathLike) -> npt.NDArray:
@@ -44,8 +45,9 @@ def read_idx(path: str | os.PathLike) -> npt.NDArray:
     path = Path(path)
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is not a regular file; give an IDX file.")
-    opener = gzip.open if path.suffix == ".gz" else open
     again = "fetch it again"
+    with open(path, "rb") as file:
+        opener = gzip.open if file.read(2) == GZIP else open  # whatever it is called
     try:
         with opener(path, "rb") as file:
             start = file.read(4)
@@ -82,7 +84,7 @@ def read_idx_files(folder: Path, shape: Shape, do: str, *, most: int | None = No
     FileError
         If they unpack to more than $DYNSIM_BUDGET GiB.
     """
-    paths = [_either(folder / file, do) for file in FILES]
+    paths = _expect_all(folder, do)
     arrays = [read_idx(path) for path in paths]
     for images, labels in (arrays[:2], arrays[2:]):
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
@@ -103,8 +105,11 @@ def read_idx_files(folder: Path, shape: Shape, do: str, *, most: int | None = No
     return found | {"train_labels": labels[0], "test_labels": labels[1], "classes": classes}
 
 
-def _either(path, do):
-    for candidate in (path.with_name(path.name + ".gz"), path):
-        if candidate.is_file():
-            return candidate
-    raise DataError(f"{path}[.gz] does not exist; {do}.")
+def _expect_all(folder, do):
+    """The four files, each gz or not; raises DataError that names those that are missing."""
+    found = {name: [folder / f"{name}.gz", folder / name] for name in FILES}
+    found = {name: next((path for path in paths if path.is_file()), None) for name, paths in found.items()}
+    missing = [f"{name}[.gz]" for name, path in found.items() if path is None]
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(missing)}; {do}.")
+    return list(found.values())

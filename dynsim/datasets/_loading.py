@@ -90,7 +90,7 @@ def load(
     """
     if size is not None:
         size = tuple(as_count(side, "size") for side in as_instance(size, tuple | list, "size"))
-    if channels not in (None, 1, 3):
+    if channels is not None and as_count(channels, "channels") not in (1, 3):
         raise refusal("channels", channels, "1 or 3")
     shape, name = Shape(size, channels, as_callable(progress, "progress")), os.fspath(name)
     if name not in NAMES:
@@ -98,7 +98,7 @@ def load(
     folder, do = find(name, data_dir), f"run `dynsim data fetch {name}`"
     if folder is None:
         places = ", ".join(str(place / name) for place in search_path(data_dir))
-        raise DataError(f"{name}: not found in {places}; {do}.")
+        raise DataError(f"{name}: not found in {places}; {do}, or put {', '.join(FILES)} (gz or not) there.")
     return Dataset(name, **read_idx_files(folder, shape, do, most=10))
 
 

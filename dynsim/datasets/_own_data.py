@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import refusal
+from dynsim._check import as_instance, refusal
 from dynsim._files import expect_stored
 from dynsim.errors import DataError
 
@@ -76,7 +76,7 @@ def read_parts(path: Path, shape: Shape) -> tuple[dict[str, Part], list[str]]:
 
 
 def read_images(path: str | os.PathLike, shape: Shape | None = None) -> Iterator[tuple[str, npt.NDArray]]:
-    """Yield (name, image) of a picture, of all pictures in a folder, or of the images in a .npy file or a table.
+    """Iterate over (name, image) of a picture, of all pictures in a folder, or of the images in a .npy file or table.
 
     Images are (channels, height, width) in [0, 1], of any size. Labels in a table are ignored.
 
@@ -95,7 +95,15 @@ def read_images(path: str | os.PathLike, shape: Shape | None = None) -> Iterator
     >>> [(Path(name).name, image.shape) for name, image in read_images(path)]
     [('two.npy[0]', (1, 8, 8)), ('two.npy[1]', (1, 8, 8))]
     """
-    path, size = Path(path), shape and shape.size
+    if shape is not None:
+        as_instance(shape, Shape, "shape")
+    path = Path(as_instance(path, str | os.PathLike, "path"))
+    if not path.exists():
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    return _images_of(path, shape and shape.size)
+
+
+def _images_of(path, size):
     if path.is_dir():
         found = pictures_in(path)
         if not found:

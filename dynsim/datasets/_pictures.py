@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_choice, as_count, as_flag, as_number, refusal
+from dynsim._check import as_array, as_choice, as_count, as_flag, as_instance, as_number, refusal
 from dynsim._files import expect_stored
 from dynsim.errors import DataError
 
@@ -45,7 +45,7 @@ def read_picture(path: str | os.PathLike) -> npt.NDArray:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    path = Path(path)
+    path = Path(as_instance(path, str | os.PathLike, "path"))
     try:
         with Image.open(path) as opened:
             width, height = opened.size
@@ -155,11 +155,16 @@ def fit_images(
     >>> fitted.shape, float(fitted.max()), inverted
     ((1, 1, 8, 8), 0.0, array([ True]))
     """
+    if len(as_instance(image, tuple | list, "image")) != 3:
+        raise refusal("image", image, "(channels, height, width)")
     channels, height, width = (as_count(size, "image") for size in image)
+    as_instance(images, list | tuple | np.ndarray, "images")
     as_flag(centre, "centre")
     as_choice(invert, INVERT, "invert")
     if background is not None:
-        as_number(background, "background")
+        as_number(background, "background", minimum=0)
+    if isinstance(images, np.ndarray):
+        images = as_array(images, "images", ("n", "channels", "height", "width"))
     found = np.empty((len(images), channels, height, width), np.float32)
     for number, one in enumerate(images):
         one = as_array(one, f"images[{number}]", ("channels", "height", "width"), dtype=np.float32)

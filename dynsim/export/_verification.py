@@ -43,7 +43,8 @@ def model_form(path: str | Path) -> str:
     with open_safetensors(path) as (metadata, _):
         found = {PACKED: "packed", MATERIALIZED: "materialized"}.get(metadata.get("format"))
     if found is None:
-        raise DataError(f"{path} is not a model of dynsim; give a file of `dynsim export`.")
+        do = "give model.h5, or what `dynsim export` wrote of one (of a converted network give its .h5 file)"
+        raise DataError(f"{path} is no model of dynsim; {do}.")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, refusal
+from dynsim._check import as_array, as_instance, refusal
 
 from ._figure_style import new_figure, note
 
@@ -44,13 +44,15 @@ def answers_figure(
     ['3 (99 %)', '4 (51 %)']
     """
     images = as_array(images, "images", ("n", "channels", "height", "width"))
-    if not len(images) or len(answers) != len(images):
-        raise refusal("answers", f"{len(answers)} for {len(images)} images", "as many, at least one")
+    for name, texts in (("answers", answers), ("names", answers if names is None else names)):
+        if not len(images) or len(as_instance(texts, list | tuple, name)) != len(images):
+            raise refusal(name, f"{len(texts)} for {len(images)} images", "as many, at least one")
     shown = min(len(images), _MOST)
     columns = min(shown, max(4, int(np.ceil(np.sqrt(shown)))))
     rows = -(-shown // columns)
-    figure = new_figure(size or (_WIDTH, max(300, rows * _WIDTH // max(columns, 4) + _MARGIN)))
-    figure.suptitle(title)
+    usual = (_WIDTH, max(300, rows * _WIDTH // max(columns, 4) + _MARGIN))
+    figure = new_figure(usual if size is None else size)
+    figure.suptitle(as_instance(title, str, "title"))
     for number in range(shown):
         axes = figure.add_subplot(rows, columns, number + 1)
         picture = np.clip(images[number], 0, 1)
