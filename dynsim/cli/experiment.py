@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from dynsim._files import read_json, to_json
 from ._computation import ComputingCommand, same_command
 from ._progress_bars import ProgressBar
 from ._standard_error import say
+from ._task_bars import TaskBars
 
 
 @click.group()
@@ -69,45 +69,15 @@ def run_command(name, output, data_dir, scheduler, dry_run, as_json):
     if output is None:
         raise refusal("-o", "none", "the folder for the results, as -o results", error=click.UsageError)
     try:
-        with _ExperimentBars() as bars:
+        with TaskBars() as bars:
             results = experiments.run(
-                recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.progress, training=bars.training
+                recipe, output, data_dir=data_dir, scheduler=scheduler, progress=bars.progress, training=bars.one
             )
     except KeyboardInterrupt:
         say(f"Interrupted; what is finished stays. Go on with: {same_command()}")
         raise SystemExit(130) from None
     text = recipe.report(results, output)
     click.echo(to_json(read_json(output / "report.json")) if as_json else text)
-
-
-class _ExperimentBars:
-    """A line for every task that begins, a bar over all of them and one over the batches of the one that runs."""
-
-    def __init__(self):
-        self.tasks, self.batches = ProgressBar("task", delay=0.0), None
-
-    def __enter__(self):
-        return self
-
-    def progress(self, done, total, task=None):
-        """A task begins, or (None) all are finished."""
-        if task is not None and not sys.stderr.isatty():
-            say(f"{done} of {total} finished; {task}")
-        self.tasks(done, total)
-
-    def training(self, task):
-        """Return the progress of one training."""
-        self._close_batches()
-        self.batches = ProgressBar("batch", delay=0.0, description=task.name, leave=False)
-        return self.batches
-
-    def _close_batches(self):
-        if self.batches is not None:
-            self.batches.close()
-
-    def __exit__(self, *_):
-        self._close_batches()
-        self.tasks.close()
 
 
 def _dry_run(recipe, output, data_dir, as_json):

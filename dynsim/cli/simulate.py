@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import click
 
 from dynsim._check import refusal
-from dynsim._files import from_toml, to_json
+from dynsim._files import to_json
 
 from ._computation import ComputingCommand, expect_success, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
@@ -61,7 +60,7 @@ def command(
 
     run_keys = {"until": until, "max_step": max_step, "first_step": first_step}
     settings = [*settings, *(f"run.{key}={value!r}" for key, value in run_keys.items() if value is not None)]
-    chosen = apply_settings(_configuration(config, name), settings)
+    chosen = configuration(config, name, settings)
     ready = configure(chosen if seed is None else {**chosen, "seed": seed})
     _say_what_scales(chosen, settings)
     if dry_run:
@@ -138,54 +137,13 @@ def _growth(gain):
     return "signals decay" if gain > 1e-12 else "nothing comes back"
 
 
-def apply_settings(config, settings):
-    """Change a configuration by settings such as `run.until=5` or `groups.0.neurons=10` (or a group's name).
+def configuration(path, name, settings):
+    """The configuration of a file or a preset, changed by the words of --set."""
+    from dynsim.experiments import apply_settings
 
-    >>> apply_settings({"groups": [{"name": "input"}]}, ["groups.input.neurons=3", "kernel.profile=linear"])
-    {'groups': [{'name': 'input', 'neurons': 3}], 'kernel': {'profile': 'linear'}}
-    """
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        parts = [part.strip() for part in key.split(".")]
-        if not equals or not all(parts):
-            wanted = "KEY=VALUE, as run.until=5 or kernel.softening=0.1"
-            raise refusal("--set", repr(setting), wanted, error=click.UsageError)
-        target = config
-        for part in parts[:-1]:
-            target = _step(target, part, setting)
-        last = parts[-1]
-        if isinstance(target, list):
-            target[_index(target, last, setting)] = _value(text, key)
-        elif isinstance(target, dict):
-            target[last] = _value(text, key)
-        else:
-            raise refusal("--set", repr(setting), f"{'.'.join(parts[:-1])} to be a table", error=click.UsageError)
-    return config
-
-
-def _step(target, part, setting):
-    if isinstance(target, list):
-        return target[_index(target, part, setting)]
-    if not isinstance(target, dict):
-        raise refusal("--set", repr(setting), f"a table that {part!r} is in", error=click.UsageError)
-    return target.setdefault(part, {})
-
-
-def _index(target, part, setting):
-    names = [entry.get("name") for entry in target if isinstance(entry, dict)]
-    if part in names:
-        return names.index(part)
-    if part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(target):
-        return int(part)
-    known = ", ".join([str(k) for k in range(len(target))] + [name for name in names if name])
-    raise refusal("--set", f"{part!r} in {setting!r}", f"one of {known}", error=click.UsageError)
-
-
-def _value(text, key):
+    config = _configuration(path, name)
     try:
-        found = from_toml(f"value = {text}", f"--set {key}")
-    except tomllib.TOMLDecodeError:
-        return text.strip()  # a bare word, as in kernel.profile=linear
-    if len(found) > 1:
-        raise refusal(f"--set {key}", "several lines", "one value", "use --set for each", error=click.UsageError)
-    return found["value"]
+        return apply_settings(config, settings)
+    except ValueError as error:
+        said = f"--{error}" if str(error).startswith("set") else str(error)  # as the option is called
+        raise (click.UsageError if said.startswith("--set:") else ValueError)(said) from None

@@ -1,8 +1,13 @@
 """Experiments: many trainings described by one TOML file, however often they are stopped, and their table."""
 
+from ._settings import apply_settings, parse_value, set_value
 from ._task_runner import run
 from ._training_recipe import Recipe, find, load, names, read_toml
 from ._training_table import report
 from ._training_task import Task
+from .sweep import Sweep, as_values
 
-__all__ = ["Recipe", "Task", "find", "load", "names", "read_toml", "report", "run"]
+__all__ = [
+    "Recipe", "Sweep", "Task", "apply_settings", "as_values", "find", "load", "names", "parse_value", "read_toml",
+    "report", "run", "set_value",
+]  # fmt: skip

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from dynsim._check import refusal
+from dynsim._check import as_count, refusal
 from dynsim._files import making_folder
 from dynsim.trajectory import TrainingProgress
 
@@ -19,6 +22,7 @@ REPORTS = (
     "bits.png",
     "accuracy*.png",
     "neurons-*.png",
+    "sweep.*",
 )
 
 
@@ -28,6 +32,7 @@ def run(
     *,
     data_dir: str | Path | None = None,
     scheduler: str | None = None,
+    processes: int = 1,
     progress: Callable | None = None,
     training: Callable | None = None,
 ) -> dict[str, Any]:
@@ -42,11 +47,13 @@ def run(
     data_dir : path, optional
     scheduler : str, optional
         Address of a Dask scheduler; its workers need the folder and the data under the same paths.
+    processes : int
+        So many tasks at once, each in a process of its own with its share of the threads; 1 is this process.
     progress : callable, optional
         Called as progress(done, total, task=name) before each task, with the number of those that are finished, and
         at the end with task=None. If it returns true, KeyboardInterrupt is raised.
     training : callable, optional
-        What it returns for a task is the `progress` of its training (see `dynsim.train`); not on a cluster.
+        What it returns for a task is the `progress` of its training (see `dynsim.train`); in this process only.
 
     Raises
     ------
@@ -56,10 +63,12 @@ def run(
         If another process runs an experiment in this folder, or it holds no experiment and a file that the report of
         one would replace.
     """
-    folder = Path(folder)
+    folder, processes = Path(folder), as_count(processes, "processes")
+    if scheduler is not None and processes > 1:
+        raise refusal("processes", f"{processes} and a scheduler", "one of them")
     _expect_reports(folder)
     with making_folder(folder / "runs"), TrainingProgress(folder):
-        return _run(recipe, folder, data_dir, scheduler, progress, training)
+        return _run(recipe, folder, data_dir, scheduler, processes, progress, training)
 
 
 def _expect_reports(folder):
@@ -69,7 +78,7 @@ def _expect_reports(folder):
         raise FileExistsError(f"{what}; choose another folder, or give the file another name.")
 
 
-def _run(recipe, folder, data_dir, scheduler, progress, training):
+def _run(recipe, folder, data_dir, scheduler, processes, progress, training):
     recipe.check(data_dir)
     tasks = recipe.tasks()
     results = {task.name: task.result(folder) for task in tasks}
@@ -82,6 +91,8 @@ def _run(recipe, folder, data_dir, scheduler, progress, training):
 
     if scheduler is not None:
         _on_cluster(recipe.kinds, left, folder, data_dir, scheduler, results, report_progress)
+    elif processes > 1:
+        _in_processes(recipe.kinds, left, folder, data_dir, processes, results, report_progress)
     else:
         for task in left:
             report_progress(task)
@@ -90,9 +101,33 @@ def _run(recipe, folder, data_dir, scheduler, progress, training):
     return results
 
 
+def _in_processes(kinds, tasks, folder, data_dir, processes, results, report_progress):
+    # Spawned: the threads of a parallel loop do not live on in a forked process.
+    context, threads = get_context("spawn"), max(1, (os.cpu_count() or 1) // processes)
+    options = {"mp_context": context, "initializer": _begin_process, "initargs": (threads,)}
+    with ProcessPoolExecutor(processes, **options) as executor:
+        for kind in kinds:
+            some = [task for task in tasks if task.kind == kind]
+            futures = {executor.submit(_work, task, str(folder.resolve()), data_dir): task for task in some}
+            try:
+                for future in as_completed(futures):
+                    results[futures[future].name] = future.result()
+                    report_progress(futures[future])
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _begin_process(threads):
+    import numba
+
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+
+
 def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, report_progress):
     try:
-        from distributed import Client, as_completed
+        from distributed import Client
+        from distributed import as_completed as completed
     except ImportError:
         raise refusal("scheduler", "an address", "Dask", "pip install 'dynsim[sweep]'", error=ImportError) from None
     with Client(scheduler) as client:
@@ -103,7 +138,7 @@ def _on_cluster(kinds, tasks, folder, data_dir, scheduler, results, report_progr
                 client.submit(_work, task, str(folder.resolve()), data_dir, key=task.name, pure=False): task
                 for task in some
             }
-            for future in as_completed(list(futures)):
+            for future in completed(list(futures)):
                 results[futures[future].name] = future.result()
                 report_progress(futures[future])
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._figure import FILMS, FORMATS, available, expect_format, options_of, plot, save
     from ._film import animate
     from ._player import view
+    from ._sweep_plot import sweep_figure
 
     KINDS: dict[str, str]  # {name of a kind of figure: what it shows}
 
@@ -30,12 +31,13 @@ _MODULES = {
     "plot": "_figure",
     "product_figure": "_comparison",
     "save": "_figure",
+    "sweep_figure": "_sweep_plot",
     "view": "_player",
 }
 
 __all__ = [
     "FILMS", "FORMATS", "KINDS", "animate", "answers_figure", "available", "compare", "expect_format", "options_of",
-    "plot", "product_figure", "save", "view",
+    "plot", "product_figure", "save", "sweep_figure", "view",
 ]  # fmt: skip
 
 

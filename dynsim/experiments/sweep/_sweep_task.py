@@ -1,0 +1,114 @@
+"""One simulation of a sweep: a trajectory file that is finished or goes on, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dynsim import engine, trajectory
+from dynsim.errors import DataError, FileError
+
+from .._stored_result import StoredTask
+
+OUTCOMES = {0: "finished", 1: "event", 2: "stopped", -1: "failed", -2: "diverged"}
+COUNTED = ("steps", "rejected", "evaluations", "seconds")  # empty for a run that was interrupted
+COLUMNS = ("t", "R_rms", "E_rms", "R_largest", "E_largest", "spread", "gain", *COUNTED, "frames")
+CHECKPOINT_SECONDS = 30.0
+RUN = "run.h5"
+
+
+@dataclass(frozen=True)
+class SweepTask(StoredTask):
+    """A configuration, the values in it that are varied, and its number in the sweep."""
+
+    number: int
+    values: dict
+    seed: int
+    config: dict
+    kind: str = "simulation"
+
+    needed = frozenset(("outcome", "status", "t"))
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"run{self.number:05d}"
+
+    @property
+    def file(self) -> str:
+        """Its trajectory, in the folder of the sweep."""
+        return f"runs/{self.name}/{RUN}"
+
+    def run(self, folder: str | Path, data_dir: str | Path | None = None, *, progress: Callable | None = None) -> dict:
+        """Simulate into run.h5 in its folder, or go on from the last checkpoint there; returns the row of the table.
+
+        `progress(t, start, end)` is called after every step; if it returns true, the run stops at a checkpoint and
+        KeyboardInterrupt is raised.
+        """
+        path = self.place(folder) / RUN
+        ready = engine.configure(self.config)
+        start, end = ready.span
+        stopped = []
+
+        def after_step(t, *_):
+            if progress is not None and progress(float(t), start, end):
+                stopped.append(t)
+
+        options = {"checkpoint_seconds": CHECKPOINT_SECONDS, "callback": after_step, "stop": lambda: bool(stopped)}
+        if _unfinished(path, ready.config):
+            # How many steps there were before the interruption is not known any more.
+            return self.store(folder, _row(trajectory.resume(path, **options), path) | dict.fromkeys(COUNTED))
+        solution = trajectory.run(
+            ready.system, ready.span, path=path, parameters={"config": ready.config}, seed=ready.seed,
+            overwrite=True, **options, **ready.options,
+        )  # fmt: skip
+        return self.store(folder, _row(solution, path))
+
+
+def _unfinished(path, config):
+    """Whether a run of this configuration was begun there, and can go on."""
+    try:
+        with trajectory.Trajectory(path) as file:
+            return file.parameters.get("config") == config and not file.provenance.get("outcome")
+    except (FileNotFoundError, DataError, FileError):
+        return False
+
+
+def _row(solution, path):
+    """What a run came to: its outcome and `COLUMNS`, signals and places being those of its last frame."""
+    q, R, E = (np.asarray(values[-1], float) for values in (solution.q, solution.R, solution.E))
+    places = q.reshape(-1, *q.shape[-2:])  # copies, neurons, axes
+    with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverged
+        found = {
+            "outcome": OUTCOMES[solution.status],
+            "status": solution.status,
+            "message": solution.message,
+            "t": float(solution.t[-1]),
+            "R_rms": _rms(R),
+            "E_rms": _rms(E),
+            "R_largest": float(np.abs(R).max(initial=0.0)),
+            "E_largest": float(np.abs(E).max(initial=0.0)),
+            "spread": _rms(np.linalg.norm(places - places.mean(axis=1, keepdims=True), axis=-1)),
+            "gain": float(solution.echo_gain),
+            "steps": solution.naccepted,
+            "rejected": solution.nrejected,
+            "evaluations": solution.nfev,
+            "seconds": round(solution.wall_time, 4),
+        }
+    with trajectory.Trajectory(path) as file:
+        return {**found, "frames": file.frames}
+
+
+def _rms(values):
+    """Root mean square, also of numbers whose squares overflow; 0 of nothing.
+
+    >>> _rms(np.array([3e200, -3e200])), _rms(np.zeros(0))
+    (3e+200, 0.0)
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    return largest * float(np.sqrt(np.mean(np.square(values / largest))))
