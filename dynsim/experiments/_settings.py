@@ -91,5 +91,5 @@ def parse_value(text: str, key: str = "value") -> Any:
     except tomllib.TOMLDecodeError:
         return text.strip()  # a bare word, as in kernel.profile=linear
     if len(found) > 1:
-        raise refusal(f"set {key}", "several lines", "one value", "set each by itself")
+        raise refusal("set", f"several lines for {key.strip()}", "one value", "set each by itself")
     return found["value"]
