@@ -7,6 +7,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from ._plotted import Plotted as _Plotted
+from ._plotted import Recorded as _Recorded
 
 if TYPE_CHECKING:  # what __getattr__ loads
     from . import datasets as datasets
@@ -63,7 +64,21 @@ def _draw(source, kind, **options):
     return _import_module("dynsim.plots").plot(source, kind, **options)
 
 
+def _play(source, output=None, **options):
+    plots = _import_module("dynsim.plots")
+    return plots.page(source, **options) if output is None else plots.view(source, output, **options)
+
+
+def _labelled(source):
+    return _import_module("dynsim.trajectory").to_xarray(source)
+
+
+def _tabled(source):
+    return _import_module("dynsim.trajectory").to_pandas(source)
+
+
 _Plotted.draw = _draw
+_Recorded.play, _Recorded.labelled, _Recorded.tabled = _play, _labelled, _tabled
 
 
 def __dir__():

@@ -1,14 +1,16 @@
-"""The method `plot` of what can be drawn, for classes that know nothing of pictures.
+"""Methods that draw, play and export, for classes that know nothing of pictures and other packages.
 
-What draws is named by the package, which knows both.
+What does it is named by the package, which knows both.
 """
 
 from __future__ import annotations
 
 import os
 
+from ._described import Described
 
-class Plotted:
+
+class Plotted(Described):
     """A result, trajectory or model with a method `plot`.
 
     >>> import dynsim
@@ -25,3 +27,24 @@ class Plotted:
         Kinds, options, errors and result as for `dynsim.plots.plot`.
         """
         return self.draw(kind or self.figure_kind, output=output, **options)
+
+
+class Recorded(Plotted):
+    """A trajectory or a solution: places and signals over time."""
+
+    play = labelled = tabled = None  # of dynsim.plots and dynsim.trajectory, loaded when they are first called
+
+    def view(self, output: str | os.PathLike | None = None, **options):
+        """Return a page that plays it, which a notebook shows in the cell; or write it where `output` names a file.
+
+        Options, errors and, with `output`, result as for `dynsim.plots.view`.
+        """
+        return self.play(output, **options)
+
+    def to_xarray(self):
+        """Return an xarray.Dataset, see `dynsim.trajectory.to_xarray`."""
+        return self.labelled()
+
+    def to_pandas(self):
+        """Return a pandas.DataFrame, see `dynsim.trajectory.to_pandas`."""
+        return self.tabled()

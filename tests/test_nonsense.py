@@ -23,9 +23,10 @@ INNER = {
     "models": {"check_size", "Enlarge", "fill", "take_results"},
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "low_rank", "singular_factors"},
-    "plots": {"expect_format", "product_figure"},
+    "plots": {"expect_format", "product_figure", "Page", "sweep_figure"},
     "datasets": {"Shape"},
-    "trajectory": {"remove_checkpoint", "Progress", "SolutionTrajectory", "TrainingProgress"},
+    "trajectory": {"StoredFrames", "to_pandas", "to_xarray", "remove_checkpoint",
+                   "Progress", "SolutionTrajectory", "TrainingProgress"},
 }  # fmt: skip
 
 
@@ -48,7 +49,7 @@ MEANINGFUL = {
     "Kernel.scale": {"negative"},
     "SortedProduct.scale": {"negative"},
     **{f"{name}Product.scale": {"negative"} for name in ("Inverse", "Sliced")},
-    **{f"{name}.title": {"text"} for name in ("animate", "answers_figure", "view")},
+    **{f"{name}.title": {"text"} for name in ("animate", "answers_figure", "page", "view")},
     "animate.output": {"text"},  # gets an ending
     "Tableau.name": {"text"},
     "Tableau.reference": {"text"},
@@ -206,6 +207,7 @@ def good(tmp_path_factory):
         "plots.view": {"source": folder / "run.h5", "output": folder / "a.html"},
         "plots.compare": {"series": {"a": [(1.0, 2.0), (3.0, 4.0)]}, "x": "x", "y": "y"},
         "plots.options_of": {"kind": "signals"},
+        "plots.page": {"source": folder / "run.h5"},
         "plots.plot": {"source": folder / "run.h5", "kind": "signals"},
         "plots.save": {"figure": dynsim.plots.plot(folder / "run.h5", "signals"), "output": folder / "a.png"},
         "datasets.Dataset": {"name": "a", "train_images": images, "train_labels": labels, "test_images": images,

@@ -139,11 +139,11 @@ def _growth(gain):
 
 def configuration(path, name, settings):
     """The configuration of a file or a preset, changed by the words of --set."""
-    from dynsim.experiments import apply_settings
+    from dynsim.experiments import SettingError, apply_settings
 
     config = _configuration(path, name)
     try:
         return apply_settings(config, settings)
     except ValueError as error:
         said = f"--{error}" if str(error).startswith("set") else str(error)  # as the option is called
-        raise (click.UsageError if said.startswith("--set:") else ValueError)(said) from None
+        raise (click.UsageError if isinstance(error, SettingError) else ValueError)(said) from None

@@ -7,15 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from dynsim._plotted import Plotted
+from dynsim._plotted import Recorded
 
 from ._echo_gain import echo_gain
 
 STATUS = {0: "reached the end", 1: "ended by an event", 2: "stopped by the callback", -1: "failed", -2: "diverged"}
 
 
-@dataclass(eq=False)
-class Solution(Plotted):
+@dataclass(eq=False, repr=False)
+class Solution(Recorded):
     """What `solve` returns; the names are those of SciPy's solve_ivp.
 
     Whatever the status, the frames up to the last good time are there. It can be pickled, and so returned by another
@@ -28,7 +28,8 @@ class Solution(Plotted):
     q : numpy.ndarray, (T, N, d) or (T, H, N, d)
         Places.
     R, E : numpy.ndarray, (T, N, s)
-        Received and emitted signals.
+        Received and emitted signals. Of a run with `path=`, these and q are read from its file when they are used
+        (`dynsim.trajectory.StoredFrames`).
     status : int
         0 end reached, 1 a terminal event, 2 stopped by the callback, -1 failed, -2 diverged.
     message : str
@@ -93,8 +94,15 @@ class Solution(Plotted):
         """The system that was integrated."""
         return self._last[0]
 
-    def __repr__(self):
-        return (
-            f"Solution({STATUS[self.status]}: {len(self.t)} frames, {self.naccepted} steps of {self.method}, "
-            f"{self.nfev} evaluations; {self.message})"
-        )
+    def facts(self) -> dict:
+        """What it is shown by."""
+        shape = " x ".join(map(str, self.q.shape[1:]))
+        return {
+            "outcome": STATUS[self.status],
+            "message": self.message,
+            "frames": len(self.t),
+            "places in each": shape,
+            "steps": f"{self.naccepted} of {self.method}",
+            "evaluations": self.nfev,
+            "seconds": f"{self.wall_time:.3g}",
+        } | ({"file": self.path} if self.path is not None else {})

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_count, as_instance, as_number, describe, expect_keys, refusal
+from dynsim._described import Described
 from dynsim.kernels import Kernel
 
 from ._given_signals import Given, implied_signals, own_signal
@@ -17,7 +18,7 @@ from ._operators import Operators, Resolved
 from ._received_signals import Coupling
 
 
-class System:
+class System(Described):
     """N neurons that emit and receive signals and move, equations (1') to (3).
 
     With groups g, copies h, strengths lambda, drive I and delay eps::
@@ -167,12 +168,18 @@ class System:
     def __reduce__(self):
         return _again, (type(self), self._arguments)
 
-    def __repr__(self):
-        return (
-            f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
-            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel}, "
-            f"backend={self.backend.name})"
-        )
+    def facts(self) -> dict:
+        """What it is shown by."""
+        return {
+            "neurons": self.neurons,
+            "dimension": self.dimension,
+            "copies": self.copies,
+            "signals": self.signals,
+            "groups": self.strengths.shape[-1],
+            "delay": f"{self.delay:g}",
+            "kernel": self.kernel,
+            "backend": self.backend.name,
+        }
 
     def _signals(self, signals):
         implied = self.operators.signals

@@ -1,6 +1,6 @@
 """Experiments: many trainings described by one TOML file, however often they are stopped, and their table."""
 
-from ._settings import apply_settings, parse_value, set_value
+from ._settings import SettingError, apply_settings, parse_value, set_value
 from ._task_runner import run
 from ._training_recipe import Recipe, find, load, names, read_toml
 from ._training_table import report
@@ -8,6 +8,6 @@ from ._training_task import Task
 from .sweep import Sweep, as_values
 
 __all__ = [
-    "Recipe", "Sweep", "Task", "apply_settings", "as_values", "find", "load", "names", "parse_value", "read_toml",
-    "report", "run", "set_value",
+    "Recipe", "SettingError", "Sweep", "Task", "apply_settings", "as_values", "find", "load", "names", "parse_value",
+    "read_toml", "report", "run", "set_value",
 ]  # fmt: skip

@@ -9,6 +9,11 @@ from typing import Any
 from dynsim._check import refusal
 from dynsim._files import from_toml
 
+
+class SettingError(ValueError):
+    """A setting that is not written as one."""
+
+
 WANTED = "KEY=VALUE, as run.until=5 or kernel.softening=0.1"
 
 
@@ -19,8 +24,10 @@ def apply_settings(config: dict, settings: Iterable[str]) -> dict:
 
     Raises
     ------
+    SettingError
+        If a setting is no KEY=VALUE, its key leads nowhere, or it has several lines.
     ValueError
-        If a setting is no KEY=VALUE, or its key leads nowhere.
+        If its value is no TOML and no word.
 
     Examples
     --------
@@ -30,7 +37,7 @@ def apply_settings(config: dict, settings: Iterable[str]) -> dict:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise refusal("set", repr(setting), WANTED)
+            raise refusal("set", repr(setting), WANTED, error=SettingError)
         set_value(config, key.strip(), parse_value(text, key))
     return config
 
@@ -47,7 +54,7 @@ def set_value(config: dict, key: str, value: Any):
     """
     parts = [part.strip() for part in key.split(".")]
     if not all(parts):
-        raise refusal("set", repr(key), WANTED)
+        raise refusal("set", repr(key), WANTED, error=SettingError)
     target = config
     for part in parts[:-1]:
         target = _step(target, part, key)
@@ -57,14 +64,14 @@ def set_value(config: dict, key: str, value: Any):
     elif isinstance(target, dict):
         target[last] = value
     else:
-        raise refusal("set", repr(key), f"{'.'.join(parts[:-1])} to be a table")
+        raise refusal("set", repr(key), f"{'.'.join(parts[:-1])} to be a table", error=SettingError)
 
 
 def _step(target, part, setting):
     if isinstance(target, list):
         return target[_index(target, part, setting)]
     if not isinstance(target, dict):
-        raise refusal("set", repr(setting), f"a table that {part!r} is in")
+        raise refusal("set", repr(setting), f"a table that {part!r} is in", error=SettingError)
     return target.setdefault(part, {})
 
 
@@ -75,7 +82,7 @@ def _index(target, part, setting):
     if part.isascii() and part.isdecimal() and len(part) < 10 and int(part) < len(target):
         return int(part)
     known = ", ".join([str(k) for k in range(len(target))] + [name for name in names if name])
-    raise refusal("set", f"{part!r} in {setting!r}", f"one of {known}")
+    raise refusal("set", f"{part!r} in {setting!r}", f"one of {known}", error=SettingError)
 
 
 def parse_value(text: str, key: str = "value") -> Any:
@@ -91,5 +98,5 @@ def parse_value(text: str, key: str = "value") -> Any:
     except tomllib.TOMLDecodeError:
         return text.strip()  # a bare word, as in kernel.profile=linear
     if len(found) > 1:
-        raise refusal("set", f"several lines for {key.strip()}", "one value", "set each by itself")
+        raise refusal(f"set {key}", "several lines", "one value", "set each by itself", error=SettingError)
     return found["value"]

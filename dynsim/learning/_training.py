@@ -33,7 +33,7 @@ FIT_STEPS = {"fit": 1500, "alternating": 300}
 STORAGE = "float16"  # precision to which the alternating method rounds places
 
 
-@dataclass
+@dataclass(repr=False)
 class TrainingResult(Plotted):
     """Result of a training: accuracies in percent, seconds, one entry of `metrics` per epoch, `layers` of a fit.
 
@@ -54,6 +54,24 @@ class TrainingResult(Plotted):
     message: str = ""
 
     figure_kind = "learning"
+
+    def facts(self) -> dict:
+        """What it is shown by."""
+        found = {
+            "test accuracy": f"{self.test_accuracy:.2f} %",
+            "held-out accuracy": f"{self.validation_accuracy:.2f} %",
+        }
+        found |= {"epochs": self.epochs}
+        found["seconds per epoch"] = f"{self.seconds_per_epoch:.3g}"
+        return found | ({"message": self.message} if self.message else {})
+
+    def to_pandas(self):
+        """Return the metrics as a pandas.DataFrame, a row an epoch; raises ImportError if pandas is not installed."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("Tables need pandas: pip install 'dynsim[xarray]'") from None
+        return pandas.DataFrame(self.metrics)
 
 
 def train(

@@ -54,6 +54,18 @@ class Model(Plotted):
         self._image = image and tuple(as_count(size, "image") for size in image)
         self.results = {}
 
+    def facts(self) -> dict:
+        """What it is shown by."""
+        stored = sum(parameter.stored for parameter in self.parameters.values())
+        found = {"model": self.config.get("model"), "layers": len(self.layers), "stored numbers": f"{stored:,}"}
+        found["images"] = " x ".join(map(str, self.image)) if self._image else "any"
+        for name in ("data", "method", "epochs"):
+            if name in self.results:
+                found[name] = self.results[name]
+        if "test_accuracy" in self.results:
+            found["test accuracy"] = f"{self.results['test_accuracy']:.2f} %"
+        return found
+
     @property
     def image(self) -> tuple[int, int, int]:
         """(channels, height, width) of the images that it was trained on, else of those that it is made for."""

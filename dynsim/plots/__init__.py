@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._comparison import compare, product_figure
     from ._figure import FILMS, FORMATS, available, expect_format, options_of, plot, save
     from ._film import animate
-    from ._player import view
+    from ._player import Page, page, view
     from ._sweep_plot import sweep_figure
 
     KINDS: dict[str, str]  # {name of a kind of figure: what it shows}
@@ -28,6 +28,8 @@ _MODULES = {
     "compare": "_comparison",
     "expect_format": "_figure",
     "options_of": "_figure",
+    "Page": "_player",
+    "page": "_player",
     "plot": "_figure",
     "product_figure": "_comparison",
     "save": "_figure",
@@ -36,8 +38,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "FILMS", "FORMATS", "KINDS", "animate", "answers_figure", "available", "compare", "expect_format", "options_of",
-    "plot", "product_figure", "save", "sweep_figure", "view",
+    "FILMS", "FORMATS", "KINDS", "Page", "animate", "answers_figure", "available", "compare", "expect_format",
+    "options_of", "page", "plot", "product_figure", "save", "sweep_figure", "view",
 ]  # fmt: skip
 
 

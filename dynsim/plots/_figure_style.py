@@ -3,11 +3,12 @@
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dynsim._check import describe, refusal
+
+from ._picture import Picture
 
 # Okabe & Ito's palette, which the color-blind tell apart; its yellow is left out, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,7 +27,7 @@ def new_figure(size=None):
     width, height = (1200, 800) if size is None else size
     if not (100 <= width <= 20000 and 100 <= height <= 20000):
         raise refusal("size", (width, height), "width and height from 100 to 20000 pixels")
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
+    figure = Picture(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     return figure
 

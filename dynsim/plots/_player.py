@@ -29,6 +29,53 @@ _MOST_FRAMES = 5000
 _MOST_INDICES = 30_000  # what 16 bits can number, for lines between two frames
 _SCRIPTS = ("recording", "colouring", "camera", "webgl", "canvas", "panel", "interface")
 _MISSING, _STEPS = 65535, 65534
+_HEIGHT = 640  # pixels, in a notebook
+
+
+class Page:
+    """A page that plays a trajectory; a notebook shows it in the cell.
+
+    `content` is the HTML, `report` says what is on it: `bytes`, `neurons`, `frames` and `frame_stride`.
+    """
+
+    def __init__(self, content: bytes, report: dict[str, Any]):
+        self.content, self.report = content, report
+
+    def __repr__(self):
+        return f"<Page: {self.report['neurons']} neurons, {self.report['frames']} frames, {len(self.content):,} bytes>"
+
+    def _repr_html_(self):
+        # Styles and scripts of the page and of the notebook do not meet in a frame.
+        text = html.escape(self.content.decode("utf-8"), quote=True)
+        return f'<iframe srcdoc="{text}" width="100%" height="{_HEIGHT}" style="border: 0"></iframe>'
+
+
+def page(
+    source: Any,
+    *,
+    neurons: npt.ArrayLike | None = None,
+    frames: int | None = None,
+    component: int = 0,
+    axes: str = "auto",
+    title: str | None = None,
+    largest: int = 5_000_000,
+) -> Page:
+    """The page that `view` writes, for a notebook: of `largest` bytes at most, as the notebook keeps it.
+
+    Arguments and errors as for `view`.
+
+    >>> import dynsim
+    >>> page(dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0), t_eval=[0.0, 0.5, 1.0])).report["frames"]
+    3
+    """
+    as_count(component, "component", minimum=0)
+    as_count(largest, "largest")
+    if frames is not None:
+        as_count(frames, "frames")
+    if title is not None:
+        as_instance(title, str, "title")
+    with opened(source, Trajectory, "the player shows places over time") as trajectory:
+        return _page(trajectory, neurons, frames, component, axes, title, largest)
 
 
 def view(
@@ -69,20 +116,20 @@ def view(
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
         output = beside(trajectory, ".html") if output is None else output
         expect_format(output, ("html", "htm"), source=trajectory)
-        header, arrays = _collect(trajectory, neurons, frames, component, axes)
+        made = _page(trajectory, neurons, frames, component, axes, title, LARGEST)
+    write_whole(output, made.content)
+    return {"output": str(output), **made.report}
+
+
+def _page(trajectory, neurons, frames, component, axes, title, largest):
+    header, arrays = _collect(trajectory, neurons, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")
-    page = _fill(header, arrays)
-    if len(page) > LARGEST:
-        size = f"{header['shown']:,} neurons in {len(header['time']):,} frames, a page of {len(page) / 1e6:.0f} MB"
-        raise refusal("view", size, f"at most {LARGEST / 1e6:.0f} MB", "choose fewer neurons or frames")
-    write_whole(output, page)
-    return {
-        "output": str(output),
-        "bytes": len(page),
-        "neurons": header["shown"],
-        "frames": len(header["time"]),
-        "frame_stride": header["stride"],
-    }
+    content = _fill(header, arrays)
+    if len(content) > largest:
+        size = f"{header['shown']:,} neurons in {len(header['time']):,} frames, a page of {len(content) / 1e6:.0f} MB"
+        raise refusal("view", size, f"at most {largest / 1e6:.0f} MB", "choose fewer neurons or frames")
+    report = {"bytes": len(content), "neurons": header["shown"], "frames": len(header["time"])}
+    return Page(content, {**report, "frame_stride": header["stride"]})
 
 
 def _collect(trajectory, neurons, frames, component, axes):

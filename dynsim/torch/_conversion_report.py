@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from html import escape
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class LayerReport:
     width: int = 4
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """All layers, and the sums over them; `print(report)` is a table, `to_dict()` plain numbers and strings.
 
@@ -94,6 +95,26 @@ class Report:
 
     def __str__(self) -> str:
         """A table."""
+        rows = self._rows()
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        lines = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        if self.options.get("norms_left"):
+            lines.append(f"batch norms whose averages stay as they were: {', '.join(self.options['norms_left'])}")
+        lines.append(self.headline)
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        lines = ["".join(f"<td>{escape(str(cell))}</td>" for cell in row) for row in self._rows()]
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table><caption>{escape(self.headline)}</caption>{table}</table>"
+
+    def __repr__(self):
+        return f"<Report: {self.headline}>"
+
+    def _rows(self):
+        """Cells of the table, its head first."""
         names = ("layer", "weights", "floats", "form", "error", "SVD", "MACs", "note")
         rows = [names]
         for layer in self.layers:
@@ -106,14 +127,7 @@ class Report:
                  _short(layer.svd_error), f"{layer.macs:,}" if layer.macs is not None else "",
                  layer.reason)
             )  # fmt: skip
-        widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
-        lines = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        if self.options.get("norms_left"):
-            lines.append(f"batch norms whose averages stay as they were: {', '.join(self.options['norms_left'])}")
-        lines.append(self.headline)
-        return "\n".join(lines)
+        return rows
 
     @property
     def headline(self) -> str:

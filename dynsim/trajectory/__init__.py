@@ -19,8 +19,11 @@ _HOME = {
     "run": "_simulation",
     "save_checkpoint": "_checkpoint",
     "solve": "_simulation",
+    "StoredFrames": "_stored_frames",
     "stored_run": "_simulation",
     "to_extxyz": "_extxyz",
+    "to_pandas": "_labelled_arrays",
+    "to_xarray": "_labelled_arrays",
     "validate": "_soundness",
 }
 

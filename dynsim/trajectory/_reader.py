@@ -34,7 +34,7 @@ from dynsim._files import (
     terminable,
     uninterrupted,
 )
-from dynsim._plotted import Plotted
+from dynsim._plotted import Recorded
 from dynsim.errors import DataError, FileError
 
 from . import _layout
@@ -65,7 +65,7 @@ def file_kind(path: str | os.PathLike) -> str:
         return kind
 
 
-class Trajectory(Plotted):
+class Trajectory(Recorded):
     """A trajectory file, open for reading.
 
     Attributes: `neurons` N, `dimension` d, `copies` H, `signals` s or None, `frames` T; `step` and `time`
@@ -193,12 +193,14 @@ class Trajectory(Plotted):
     def __exit__(self, *raised):
         self.close()
 
-    def __repr__(self):
-        copies = f", {self.copies} copies" if self.copies > 1 else ""
-        return (
-            f"<Trajectory {self.path}: {self.neurons} neurons, {self.dimension} dimensions{copies}, "
-            f"{self.frames} frames>"
-        )
+    def facts(self) -> dict:
+        """What it is shown by."""
+        found = {"file": self.path, "neurons": self.neurons, "dimension": self.dimension}
+        if self.copies > 1:
+            found["copies"] = self.copies
+        if self.signals is not None:
+            found["signals"] = self.signals
+        return found | {"frames": self.frames, "time": f"{self.time[0]:g} to {self.time[-1]:g}" if self.frames else "-"}
 
 
 def mend_tail(path):

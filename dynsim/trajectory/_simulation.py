@@ -49,6 +49,7 @@ from ._checkpoint import (
 )
 from ._reader import Trajectory, mend_tail
 from ._run_progress import ProgressWriter, progress_of
+from ._stored_frames import StoredFrames
 from ._writer import TrajectoryWriter
 
 
@@ -322,14 +323,14 @@ class _Stream:
             expect_output(output)
         if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
             options = {**options, "checkpoint": self.checkpoint}
-        self.begun = system, span, make
+        self.begun, done = (system, span, make), False
         try:
             solution = engine_solve(system, span, method=method, sink=self.write, **options)
             self.begin()  # where there was neither a frame nor a step
             self.writer.record("outcome", _outcome(solution))
             if self.progress is not None:
                 self.progress.end(solution, self.writer.frames)
-            solution.path = self.path
+            solution.path, done = self.path, True
             return solution
         except BaseException as error:
             if self.progress is not None:
@@ -339,6 +340,8 @@ class _Stream:
         finally:
             if self.writer is not None:
                 self.writer.close()
+            if done and not options.get("keep"):
+                _read_from_file(solution)
 
     def begin(self):
         """With the first frame or step: now the engine has refused nothing, and the output may be touched."""
@@ -391,6 +394,15 @@ def _describe(system, span, method, options):
         if isinstance(value, int | float | str | np.number):
             stored[name] = value
     return stored
+
+
+def _read_from_file(solution):
+    """Let the frames of a solution be those of its file, of which the last one only was kept in memory."""
+    places, signals = solution.q.shape[1:], solution.R.shape[1:]
+    with Trajectory(solution.path) as trajectory:
+        solution.t = trajectory.time
+        solution.q = StoredFrames(trajectory, "q", places)
+        solution.R, solution.E = (StoredFrames(trajectory, name, signals) for name in ("R", "E"))
 
 
 def _outcome(solution):
