@@ -109,7 +109,7 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
 def as_signals(value, name, count, columns=None, finite=True):
     """Return signals of `count` neurons, (count,) or (count, s); of `columns`, what follows count, if that is given.
 
-    Raises as `as_array`; without `finite` whoever sums the signals looks whether the sum is.
+    Raises as `as_array`. With `finite=False` infinite values pass: the caller checks the sum of the signals instead.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Errors that more than one room raises. Both are ValueErrors, so `except ValueError` catches all bad input."""
+"""Errors of files and data. Both are ValueErrors, so `except ValueError` catches every kind of bad input."""
 
 
 class FileError(ValueError):

@@ -1,11 +1,14 @@
 """What MkDocs does for this site besides its plugins: formulas, the Python reference, examples in commands' help."""
 
+import ast
 import inspect
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import click
+import griffe
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
@@ -34,11 +37,28 @@ def on_post_build(config):
 
 def formula(source, language, css_class, options, markdown, **kwargs):
     """One displayed formula."""
-    return f'<div class="math">{convert(source, display="block")}</div>'
+    return f'<div class="math">{primes(convert(source, display="block"))}</div>'
+
+
+def primes(mathml):
+    """Primes at their letter: in fonts of text the sign is raised as it is, and would float as a superscript.
+
+    >>> primes("<msubsup><mi>q</mi><mi>i</mi><mi>&#x02032;</mi></msubsup>")
+    '<msub><mrow><mi>q</mi><mo lspace="0" rspace="0">&#x02032;</mo></mrow><mi>i</mi></msub>'
+    """
+    prime = '<mo lspace="0" rspace="0">&#x02032;</mo>'
+    one = r"(<mi>[^<]*</mi>)"
+    mathml = re.sub(
+        rf"<msubsup>{one}{one}<mi>&#x02032;</mi></msubsup>", rf"<msub><mrow>\1{prime}</mrow>\2</msub>", mathml
+    )
+    return re.sub(rf"<msup>{one}<mi>&#x02032;</mi></msup>", rf"<mrow>\1{prime}</mrow>", mathml)
 
 
 def on_files(files, config):
     """Write a page of the reference for every room."""
+    for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff"):  # the first page is the README
+        content = Path(name).read_text("utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, "index.md" if name == "README.md" else name, content=content))
     pages = {"index": index()} | {room: page(room) for room in ROOMS}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
@@ -53,52 +73,97 @@ def index():
         "`import dynsim` loads nothing heavy; what is named here is loaded when it is used.",
     ]
     lines += ["", "Shapes, units, errors and an example stand with every name; every example is run by the tests.", ""]
-    top = {"Kernel": "kernels", "System": "engine", "Operators": "engine", "solve": "trajectory", "train": "learning"}
-    top |= {"evaluate": "learning", "load_model": "models"}
+    top = ast.literal_eval(str(package()["_FROM"].value))  # {name: its room}
     lines += ["| `dynsim.` | is |", "|---|---|"]
     lines += [f"| `{name}` | [`dynsim.{room}.{name}`]({room}.md#dynsim.{room}.{name}) |" for name, room in top.items()]
     for room in ROOMS:
-        lines += [
-            "",
-            f"## [dynsim.{room}]({room}.md) {{#{room}}}",
-            "",
-            first_sentence(import_module(f"dynsim.{room}")),
-            "",
-        ]
+        lines += ["", f"## [dynsim.{room}]({room}.md) {{#{room}}}", "", first_sentence(package()[room]), ""]
         links = [f"[`{name}`]({room}.md#dynsim.{room}.{name})" for name, _ in members(room)]
         lines.append(" · ".join(links))
     return "\n".join(lines) + "\n"
 
 
+# What people use first, room by room; what is not named follows.
+FIRST = {
+    "kernels": ("Kernel", "pair_sum", "pair_matrix", "pair_force", "weight_free"),
+    "engine": ("System", "Operators", "Solution", "configure", "echo_gain", "solve"),
+    "layers": ("Full", "Conv", "Attention", "Layer"),
+    "trajectory": ("solve", "Trajectory", "resume", "validate", "to_extxyz"),
+    "models": ("mlp", "lenet5", "vit", "Model", "load_model"),
+    "learning": ("train", "evaluate", "fit", "TrainingResult"),
+    "datasets": ("load", "Dataset", "fetch"),
+    "plots": ("plot", "animate", "view", "KINDS"),
+    "export": ("load_model", "verify"),
+    "torch": ("convert", "finetune", "materialize", "Report", "load_converted"),
+}
+
+
+@cache
+def package():
+    """The package as its source says: what it needs besides, PyTorch for one, need not be installed."""
+    return griffe.load("dynsim", search_paths=["."], resolve_aliases=True, allow_inspection=False)
+
+
+def doc(found):
+    """The docstring of an object."""
+    return found.docstring.value.strip() if found.docstring else ""
+
+
 def page(room):
     """Everything public of one room: functions and classes by their docstrings, tables of names by their values."""
-    module = import_module(f"dynsim.{room}")
-    lines = [f"# dynsim.{room}", "", inspect.getdoc(module) or "", ""]
-    for name, value in members(room):
-        if inspect.isclass(value) or inspect.isfunction(value):
-            lines += [f'<a id="dynsim.{room}.{name}"></a>', "", f"::: {value.__module__}.{value.__qualname__}", ""]
+    lines = [f"# dynsim.{room}", "", doc(package()[room]), ""]
+    for name, found in members(room):
+        if found.is_class or found.is_function:
+            lines += [f'<a id="dynsim.{room}.{name}"></a>', "", f"::: {found.canonical_path}", ""]
             continue
         lines += [f"## {name} {{#dynsim.{room}.{name}}}", ""]
-        if inspect.ismodule(value):
-            lines += [inspect.getdoc(value) or "", f"::: {value.__name__}", ""]
+        if found.is_module:
+            lines += [doc(found), f"::: {found.canonical_path}", ""]
         else:
-            shown = list(value) if isinstance(value, dict | tuple | list) else [value]
-            lines += [", ".join(f"`{one!r}`" for one in shown), ""]
+            lines += [constant(getattr(import_module(f"dynsim.{room}"), name)) or f"`{found.value}`", ""]
     return "\n".join(lines)
 
 
+def constant(value):
+    """The values of a table of names: the only thing that is not in the source, where tables are computed.
+
+    >>> constant(("a", 1))
+    "`'a'`, `1`"
+    >>> print(constant({"png": "sharp | small"}))
+    | name | value |
+    |---|---|
+    | `'png'` | sharp \\| small |
+    >>> constant({"a": print})
+    "`'a'`"
+    """
+    if isinstance(value, dict) and all(isinstance(one, str | int | float | tuple) for one in value.values()):
+        cells = [one if isinstance(one, str) else f"`{one!r}`" for one in value.values()]
+        rows = [f"| `{name!r}` | {cell.replace('|', chr(92) + '|')} |" for name, cell in zip(value, cells, strict=True)]
+        return "\n".join(["| name | value |", "|---|---|", *rows])
+    return ", ".join(f"`{one!r}`" for one in value) if isinstance(value, dict | tuple | list) else ""
+
+
 def members(room):
-    """[(name, value)] of what a room makes public."""
-    module = import_module(f"dynsim.{room}")
-    names = getattr(module, "__all__", None) or [
-        n for n, v in vars(module).items() if getattr(v, "__module__", "") == module.__name__
-    ]
-    return [(name, getattr(module, name)) for name in names]
+    """[(name, what its source says)] of what a room makes public: what people use first, tables of names last."""
+    module = package()[room]
+    if "_HOME" in module.members:  # loaded when it is used: {name: its file}
+        homes = ast.literal_eval(str(module["_HOME"].value))
+        found = {name: module[file][name] for name, file in homes.items()}
+    else:
+        names = module.exports or [name for name in module.members if not name.startswith("_")]
+        found = {str(name): module[str(name)] for name in names if str(name) in module.members}
+    found = {name: one.final_target if one.is_alias else one for name, one in found.items()}
+    first = FIRST.get(room, ())
+
+    def rank(name):
+        return (first.index(name) if name in first else len(first), found[name].is_attribute)
+
+    return [(name, found[name]) for name in sorted(found, key=rank)]
 
 
-def first_sentence(module):
+def first_sentence(found):
     """The first line of a docstring."""
-    return (inspect.getdoc(module) or "").splitlines()[0]
+    return (doc(found) or "-").splitlines()[0]
 
 
 def examples_as_code():

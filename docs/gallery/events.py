@@ -1,4 +1,4 @@
-"""A system of one's own, with an event: a neuron falls past two clamped ones, and every crossing of x = 0 is found."""
+"""A system of one's own, with an event: a neuron circles between two clamped ones, its crossings of x = 0 are found."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Benchmarks: this program and a peer doing the same work, side by side in one run.
+"""Benchmarks: this program and others do the same work, side by side in one run.
 
-Every contestant runs in a process of its own, in turn, several rounds: threads of one library do not disturb those of
+Every program runs in its own process, in turn, for several rounds: the threads of one library do not disturb those of
 another, and a slow minute of the machine affects all of them.
 """
 
@@ -19,7 +19,7 @@ BENCHMARKS = {
     "growth": "time of a step against the number of neurons, direct and sorted",
     "product": "weight-free products with l1 distances against BLAS on the full matrix",
     "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
-    "sharing": "neurons that neighbouring layers share, against layers fitted alone, on as many numbers",
+    "sharing": "errors of layers that share neurons, and of layers fitted separately, with equally many numbers",
     "train": "an epoch of LeNet-5 in DyN form against PyTorch with weights",
 }
 DRAWN = ("growth", "product")
@@ -44,12 +44,12 @@ def measure(
     name : str
         One of BENCHMARKS.
     rounds : int
-        Times that every contestant runs; the median counts.
+        How often every program runs; the median counts.
     full : bool
         Also the largest sizes.
     progress : callable, optional
-        Called as progress(done, None) with the number of contestants that have run; a true answer stops with
-        KeyboardInterrupt.
+        Called as progress(done, None) with the number of programs that have run; if it returns true, the
+        benchmark stops with KeyboardInterrupt.
     options
         Of one benchmark: `backend` of pairs.
 

@@ -83,7 +83,7 @@ def can_resume():
 def stopped_by_signals():
     """Yield a function that says whether Ctrl-C or SIGTERM asked to stop; a second signal ends the block at once.
 
-    One that whoever began this process lets it ignore, as nohup and a shell's background do, is ignored.
+    A signal that the parent process has set to be ignored, as nohup and shells do for background jobs, stays ignored.
     """
     received = []
 

@@ -19,7 +19,9 @@ def data_options(**given):
     """Add --data NAME and --data-dir; `given` changes the first, as required=True."""
 
     def add(command):
-        folder = click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+        folder = click.option(
+            "--data-dir", type=click.Path(path_type=Path), help="Folder that is searched for data sets first."
+        )
         return click.option("--data", "name", **{"help": HELP, **given})(folder(command))
 
     return add
@@ -41,8 +43,13 @@ class ImageSize(click.ParamType):
 def shape_options(command):
     """Add --image-size and --grey."""
     for option in (
-        click.option("--grey", is_flag=True, help="Make images grey."),
-        click.option("--image-size", "size", type=ImageSize(), help="Make images so large, with margins."),
+        click.option("--grey", is_flag=True, help="Convert images to grey."),
+        click.option(
+            "--image-size",
+            "size",
+            type=ImageSize(),
+            help="Resize images to this size; proportions are kept by margins.",
+        ),
     ):
         command = option(command)
     return command

@@ -115,7 +115,9 @@ def _terminate(number, frame):
 
 
 def _open_standard_streams():
-    """Where one is closed (2>&-) its number would be that of the next file opened, and what is printed go there."""
+    """Open standard streams that are closed (2>&-): otherwise the next file opened would take the number of one of
+    them, and messages would be written into that file.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -125,7 +127,7 @@ def _open_standard_streams():
 
 
 def _show_warning(message, category, *_):
-    """Tell a warning; those of packages to their own programmers are none of the user's."""
+    """Print a warning, unless it is one of those by which packages address programmers."""
     if not issubclass(category, (FutureWarning, DeprecationWarning, PendingDeprecationWarning)):
         say(f"Warning: {message}")
 
@@ -147,7 +149,7 @@ def main(arguments=None):
     _open_standard_streams()
     os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be installed here
     warnings.showwarning = _show_warning
-    heard = signal.getsignal(signal.SIGTERM) != signal.SIG_IGN  # who began us may have asked to be left alone
+    heard = signal.getsignal(signal.SIGTERM) != signal.SIG_IGN  # the parent may have asked to ignore it
     if threading.current_thread() is threading.main_thread() and heard:
         signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:

@@ -24,8 +24,9 @@ from .plot import numbers, pixels
 def command(file, output, as_json, **options):
     """Make a film of the trajectory FILE, of a run or of a training.
 
-    Without an ending, the film becomes mp4 where ffmpeg is installed, and GIF elsewhere. Long runs are strided, and the
-    film says so. Memory does not grow with the film; Ctrl-C leaves no half one.
+    If the name of the output has no ending, the film is an MP4 where ffmpeg is installed and a GIF elsewhere. Of a long
+    run only every n-th frame is shown, and the film says so. Memory does not grow with the length of the film; Ctrl-C
+    leaves no incomplete file.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""dynsim bench: measure this program beside its peers in one run."""
+"""dynsim bench: time this program and others in one run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ._progress_bars import ProgressBar
 from ._standard_error import say
 
 _LIST = "\n".join(f"{name:8} {text}" for name, text in BENCHMARKS.items())
-_HELP = f"""Run benchmarks NAMES (all without a name): every contestant in a process of its own, in turn.
+_HELP = f"""Run the benchmarks NAMES, by default all. Every program runs in its own process, one after the other.
 
 \b
 {_LIST}
 
-A peer that is not installed is named in its place: pip install 'dynsim[bench]'.
+Programs that are not installed are reported; pip install 'dynsim[bench]' installs them.
 
 \b
 dynsim bench pairs
@@ -31,10 +31,10 @@ dynsim bench growth --full --figure growth.png
 
 @click.command(help=_HELP)
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Times each contestant runs.")
-@click.option("--full", is_flag=True, help="Also the largest sizes.")
-@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="What computes our pair sums (pairs).")
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (of growth or product).")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often every program runs.")
+@click.option("--full", is_flag=True, help="Include the largest sizes.")
+@click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Backend of our pair sums (pairs).")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (growth, product).")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(names, rounds, full, backend, figure, as_json):
     """Run benchmarks; the help is put together above."""

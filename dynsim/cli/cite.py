@@ -13,13 +13,13 @@ from ._references import bibtex, text, used
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("--bibtex", "as_bibtex", is_flag=True, help="As BibTeX entries.")
+@click.option("--bibtex", "as_bibtex", is_flag=True, help="Print BibTeX entries.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(file, as_bibtex, as_json):
-    """Print what to cite for FILE, a trajectory, a model or a converted network: method, kernel, learning, data
-    set, and this program.
+    """Print references for FILE (a trajectory, a model or a converted network): for its method, kernel, learning and
+    data set, and for this program.
 
-    Without FILE the program and the paper whose method it implements.
+    Without FILE, cite this program and the paper whose method it implements.
 
     \b
     dynsim cite

@@ -16,43 +16,45 @@ from ._standard_error import say
 
 @click.command(cls=ComputingCommand)
 @click.argument("model")
-@click.option("--budget", type=float, help="Floats of the layers, as a share of their weights [0.5].")
+@click.option("--budget", type=float, help="Size of the layers, as a share of their weights [0.5].")
 @click.option(
     "--currency",
     type=click.Choice(["floats", "bytes"]),
     default="floats",
     show_default=True,
-    help="Of the budget; in bytes layers may be kept in 8 bits.",
+    help="Unit of the budget; with bytes, layers may also keep their weights in 8 bits.",
 )
-@click.option("--copies", type=int, help="Places of a neuron [four times the dimension, or about; 2 with --dim].")
-@click.option("--dim", type=int, help="Dimension for every layer, instead of a budget.")
-@click.option("--rank", type=int, help="Rank of a low-rank part beside the particles; 0 means none.")
+@click.option("--copies", type=int, help="Places of a neuron [about four times the dimension; with --dim 2].")
+@click.option("--dim", type=int, help="One dimension for all layers, instead of a budget.")
+@click.option("--rank", type=int, help="Rank of a low-rank part besides the particles; 0: none.")
 @click.option(
     "--sets",
     type=click.Choice(["half", "full"]),
     default="half",
     show_default=True,
-    help="Sets of places of a convolution.",
+    help="Sets of places of a convolution: half, output places by row, input places by column; full, both by both.",
 )
-@click.option("--include", multiple=True, help="Convert layers of such names only, as 'layer1.*'.")
-@click.option("--exclude", multiple=True, help="Leave layers of such names.")
+@click.option("--include", multiple=True, help="Convert only layers with these names, e.g. 'layer1.*'.")
+@click.option("--exclude", multiple=True, help="Do not convert layers with these names.")
 @click.option(
     "--synthetic/--no-synthetic",
     default=True,
     show_default=True,
-    help="Match the layers of a network of images on images made at random.",
+    help="If the network takes images, match its layers on random images.",
 )
 @click.option("--steps", type=int, default=60, show_default=True, help="Gauss-Newton steps of a fit.")
-@click.option("--restarts", type=int, default=1, show_default=True, help="Starts of a fit.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder that is searched for MODEL.pt2.")
+@click.option(
+    "--restarts", type=int, default=1, show_default=True, help="Starts of every fit, of which the best is kept."
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Another folder to search for MODEL.pt2.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as model.h5.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, e.g. model.h5.")
 def command(model, output, data_dir, as_json, include, exclude, overwrite, **options):
-    """Convert MODEL, a .pt2 file of torch.export.save or timm:NAME[:pretrained], and print every layer.
+    """Convert MODEL, a .pt2 file of torch.export.save or timm:NAME[:pretrained], to particles; print every layer.
 
-    Finished fits are kept in OUTPUT.fits until all are done, so that an interrupted conversion goes on from them.
+    Finished fits are kept in OUTPUT.fits until all are done: an interrupted conversion continues from them.
 
     \b
     dynsim convert resnet.pt2 -o model.h5 --budget 0.5

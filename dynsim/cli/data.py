@@ -25,7 +25,7 @@ def command():
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Search this folder first.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def list_command(data_dir, as_json):
-    """Say which data sets are here, and where.
+    """List which data sets are available, and where they are.
 
     \b
     dynsim data list --json
@@ -48,7 +48,7 @@ def list_command(data_dir, as_json):
 def fetch_command(name, data_dir, mirrors):
     """Download the data set NAME: mnist, fashion-mnist or kmnist.
 
-    Every file is checked by its checksum; a mirror that fails is passed over for the next.
+    Every file is checked against its checksum. If a mirror fails, the next one is tried.
 
     \b
     dynsim data fetch mnist

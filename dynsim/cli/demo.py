@@ -56,8 +56,8 @@ NEXT = (
 def command(output, seed, overwrite, as_json):
     """Take the tour: simulate neurons, see them move, train a network without weights on handwritten digits.
 
-    Everything runs offline: the digits are embedded. Only with --overwrite are files of an earlier
-    tour replaced.
+    Everything runs offline: the digits are part of the package. Files of an earlier tour are replaced only with
+    --overwrite.
 
     \b
     dynsim demo

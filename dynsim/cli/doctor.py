@@ -14,8 +14,8 @@ from ._installation_checks import BROKEN, examine
 def command(as_json):
     """Check the installation: packages, kernels and their cache, threads, GPU, data sets, ffmpeg, browser.
 
-    What is missing is named with its remedy. The exit code is 1 only if something that every command needs is broken;
-    what is absent matters only to the commands that need it.
+    For everything that is missing a remedy is named. The exit code is 1 only if something that every command needs does
+    not work; other missing parts matter only to the commands that use them.
 
     \b
     dynsim doctor

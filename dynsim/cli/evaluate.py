@@ -1,4 +1,4 @@
-"""dynsim evaluate: measure the accuracy of a saved model, ideal or perturbed."""
+"""dynsim evaluate: measure the accuracy of a saved model, with or without noise."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ._progress_bars import ProgressBar
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @data_options(required=True)
-@click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the perturbation.")
+@click.option("--delta", type=float, default=0.0, show_default=True, help="Size of the noise on the stored numbers.")
 @click.option(
     "--noise", type=click.Choice(["uniform", "gaussian", "round", "floor"]), default="uniform", show_default=True
 )
-@click.option("--relative", is_flag=True, help="delta in units of each array's root mean square.")
-@click.option("--draws", type=int, default=10, show_default=True, help="Repetitions of random noise.")
+@click.option("--relative", is_flag=True, help="Measure delta in units of each array's root mean square.")
+@click.option("--draws", type=int, default=10, show_default=True, help="How often random noise is drawn.")
 @click.option(
     "--inference",
     type=click.Choice(["auto", "dense", "tiled", "weight-free"]),
     default="dense",
     show_default=True,
-    help="How layers of particles are evaluated: with all weights, with a tile of them at a time, or with none.",
+    help="Compute all weights of a layer, one tile of them at a time, or none (l1 linear kernel); auto: the fastest.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, name, data_dir, as_json, **options):
     """Evaluate MODEL (model.h5, an export of it as safetensors, or a converted network) on a data set's test images.
 
-    With several draws of noise, two of them are printed beside the mean, and the probability with which a further draw
-    falls between these. 19 draws are the fewest for 90 %.
+    For several draws of noise the mean is printed, and two of the draws with the probability that a further one falls
+    between them. A probability of 90 % takes 19 draws.
 
     \b
     dynsim evaluate out/model.h5 --data mnist

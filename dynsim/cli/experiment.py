@@ -46,7 +46,7 @@ def list_command():
 @command.command("run", cls=ComputingCommand)
 @click.argument("name")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where data sets lie.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that is searched for data sets first.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster instead of in this process.")
 @click.option("--dry-run", is_flag=True, help="List the trainings and what they cost; run none.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")

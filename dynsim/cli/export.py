@@ -14,15 +14,15 @@ from ._progress_bars import ProgressBar
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(["extxyz", "onnx"]), help="Format; else by the name of the output.")
-@click.option("--packed", is_flag=True, help="A model as safetensors, its places at --bits each.")
-@click.option("--bits", type=int, default=8, show_default=True, help="Bits of a coordinate.")
-@click.option("--materialized", is_flag=True, help="A model as safetensors, with ordinary weights by name.")
+@click.option("--to", "form", type=click.Choice(["extxyz", "onnx"]), help="Format [by the ending of the output].")
+@click.option("--packed", is_flag=True, help="Write a model as safetensors, its coordinates at --bits each.")
+@click.option("--bits", type=int, default=8, show_default=True, help="Bits per coordinate.")
+@click.option("--materialized", is_flag=True, help="Write a model as safetensors, as ordinary weights by name.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="File to write, as run.xyz.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def command(file, form, packed, bits, materialized, output, overwrite):
-    """Write the trajectory FILE as extended XYZ, for OVITO, ASE and others; or the model or converted
-    network FILE as ONNX or safetensors.
+    """Write the trajectory FILE as extended XYZ (for OVITO, ASE and others), or the model or converted network FILE as
+    ONNX or safetensors.
 
     \b
     dynsim export run.h5 --to extxyz -o run.xyz

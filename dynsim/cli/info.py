@@ -13,10 +13,12 @@ APART = ("plan", "latency", "layer_list")  # what the table of facts leaves out
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option(
-    "--plan", is_flag=True, help="Of a model: the fastest way to evaluate each layer here, by measured rates."
+    "--plan",
+    is_flag=True,
+    help="For a model, print the fastest way to evaluate each layer, by the measured speeds of this machine.",
 )
-@click.option("--latency", is_flag=True, help="Of a model: measure the time of a prediction, in batches of 1 and 64.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--latency", is_flag=True, help="For a model, measure the time of a prediction with batches of 1 and 64.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(file, plan, latency, as_json):
     """Describe FILE: a trajectory (of a run or a training), a model, an export of one as safetensors, or a converted
     network.

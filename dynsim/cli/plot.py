@@ -60,14 +60,16 @@ def _complete_kind(context, parameter, incomplete):
 )
 @click.option("-o", "--output", type=click.Path(), required=True, help="The figure: .png, .pdf or .svg.")
 @click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to draw, counted from 0.")
-@click.option("--dim", type=click.IntRange(2, 3), help="In 2 or 3 dimensions (trajectories, neurons, forces).")
+@click.option(
+    "--dim", type=click.IntRange(2, 3), help="Number of dimensions drawn, 2 or 3 (trajectories, neurons, forces)."
+)
 @click.option(
     "--axes",
     type=click.Choice(["auto", "coordinates", "principal"]),
     help="Which axes of space; auto: principal ones above 3 dimensions (trajectories, neurons, forces).",
 )
 @click.option("--signal", type=click.Choice(["R", "E", "both"]), help="Which signal (signals).")
-@click.option("--quantity", type=click.Choice(["q", "R", "E"]), help="What against its derivative (phase).")
+@click.option("--quantity", type=click.Choice(["q", "R", "E"]), help="Quantity drawn against its derivative (phase).")
 @click.option("--component", type=click.IntRange(0), help="Which coordinate or component (signals, phase).")
 @click.option("--copy", type=click.IntRange(0), help="Which copy of the places (distances, entropy).")
 @click.option("--bins", type=click.IntRange(2), help="Bins of the distances (entropy).")
@@ -76,7 +78,7 @@ def _complete_kind(context, parameter, incomplete):
 @click.option("--against", type=click.Choice(["time", "step"]), help="Horizontal axis (observables).")
 @click.option("--layer", type=click.IntRange(0), help="Which layer (weights).")
 @click.option("--data", help="Data set whose loss drives the neurons (forces of a model).")
-@click.option("--data-dir", type=click.Path(), help="Where data sets lie (forces of a model).")
+@click.option("--data-dir", type=click.Path(), help="Folder that is searched for data sets first (forces of a model).")
 @click.option("--title", help="Title of the figure.")
 @click.option("--size", callback=pixels, metavar="WIDTHxHEIGHT", help="Pixels of the figure; 1200x800.")
 def command(file, kind, output, names, **options):

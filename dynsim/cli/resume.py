@@ -23,7 +23,7 @@ from ._progress_bars import SimulationBar
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(file, until, checkpoint_seconds, as_json):
-    """Go on with the run in FILE from its last checkpoint; the file becomes what one run would have made.
+    """Continue the run in FILE from its last checkpoint; the file gets the same bits as from an uninterrupted run.
 
     \b
     dynsim resume run.h5

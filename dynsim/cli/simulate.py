@@ -16,16 +16,16 @@ from ._standard_error import say
 
 @click.command(cls=ComputingCommand)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--preset", "name", help="pair, cluster, pulse, stable or echo instead of a file.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Trajectory file, run.h5.")
-@click.option("--until", type=float, help="End of the time span, as --set run.until=T.")
+@click.option("--preset", "name", help="Instead of a file: pair, cluster, pulse, stable or echo.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write, e.g. run.h5.")
+@click.option("--until", type=float, help="End of the time span; the same as --set run.until=T.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value, as kernel.softening=0.1."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one value, e.g. kernel.softening=0.1."
 )
-@click.option("--max-step", type=float, help="Longest step, as --set run.max_step=H.")
-@click.option("--first-step", type=float, help="Length of the first step, as --set run.first_step=H.")
-@click.option("--seed", type=int, help="Of the random places [the configuration's, else 0].")
-@click.option("--dry-run", is_flag=True, help="Print the whole configuration, memory, time and echo gain; run nothing.")
+@click.option("--max-step", type=float, help="Longest step; the same as --set run.max_step=H.")
+@click.option("--first-step", type=float, help="First step; the same as --set run.first_step=H.")
+@click.option("--seed", type=int, help="Seed of the random places [that of the configuration, else 0].")
+@click.option("--dry-run", is_flag=True, help="Only print the complete configuration, memory, time and echo gain.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--checkpoint",

@@ -27,35 +27,40 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     type=click.Choice(["forces", "fit", "alternating"]),
     default="forces",
     show_default=True,
-    help="Forces on the places; places fitted to trained weights; both in turn, epoch by epoch.",
+    help="Move places by forces, fit them to trained weights, or alternate both epoch by epoch.",
 )
-@click.option("--copies-fc", "copies", type=int, default=None, help="Places per neuron of full layers [2; mlp, vit 4].")
-@click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron of convolutions.")
+@click.option("--copies-fc", "copies", type=int, default=None, help="Places per neuron in full layers [2; mlp, vit 4].")
+@click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron in convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
-@click.option("--hidden", help="Hidden widths: of mlp [1000,1500], of a block of vit [128].")
-@click.option("--patch", type=int, default=7, show_default=True, help="Pixels of a side of a token of vit.")
-@click.option("--width", type=int, default=64, show_default=True, help="Signals of a token of vit.")
-@click.option("--depth", type=int, default=4, show_default=True, help="Blocks of vit.")
-@click.option("--heads", type=int, default=4, show_default=True, help="Heads of attention of vit.")
+@click.option("--hidden", help="Hidden neurons: of mlp, layer by layer [1000,1500]; in a block of vit [128].")
+@click.option("--patch", type=int, default=7, show_default=True, help="vit: side of a patch in pixels.")
+@click.option("--width", type=int, default=64, show_default=True, help="vit: signals per token.")
+@click.option("--depth", type=int, default=4, show_default=True, help="vit: number of blocks.")
+@click.option("--heads", type=int, default=4, show_default=True, help="vit: attention heads per block.")
 @click.option(
     "--pool",
     type=click.Choice(["mean", "class"]),
     default="mean",
-    help="What vit classifies: the mean of the tokens or a class token.",
+    help="vit: classify by the mean of all tokens, or by a class token.",
 )
-@click.option("--kernel", default="inverse", show_default=True, help="Profile; l1: linear, of l1 distances.")
+@click.option(
+    "--kernel",
+    default="inverse",
+    show_default=True,
+    help="Profile of the kernel; l1: the linear one with l1 distances.",
+)
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
-@click.option("--weights", is_flag=True, help="Train the ordinary network as baseline.")
+@click.option("--weights", is_flag=True, help="Train the ordinary network with weights, for comparison.")
 @click.option("--epochs", type=int, default=3, show_default=True)
 @click.option("--batch", type=int, default=128, show_default=True)
 @click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
-@click.option("--motion", default="adam", show_default=True, help="adam, inertial or overdamped.")
+@click.option("--motion", default="adam", show_default=True, help="How places move: adam, inertial or overdamped.")
 @click.option(
     "--smoothing",
     type=float,
     default=0.0,
     show_default=True,
-    help="Share of each label spread evenly over all classes.",
+    help="Label smoothing: the share of each label spread evenly over all classes.",
 )
 @click.option("--decay", type=float, default=0.0, show_default=True, help="Weight decay of ordinary weights.")
 @click.option(
@@ -64,31 +69,39 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     type=float,
     default=0.0,
     show_default=True,
-    help="Noise on stored numbers while training, relative to each array's root mean square.",
+    help="Noise on the stored numbers during training, relative to each array's root mean square.",
 )
-@click.option("--bits", type=int, help="Places on a grid of 2^bits values, for packed files.")
-@click.option("--shift", type=float, help="Shift images at random, pixels at most [0; vit 1].")
+@click.option("--bits", type=int, help="Keep places on a grid of 2^bits values, for packed files.")
+@click.option("--shift", type=float, help="Shift training images at random by at most so many pixels [0; vit 1].")
 @click.option(
-    "--rotation", type=float, default=0.0, show_default=True, help="Rotate images at random, degrees at most."
+    "--rotation",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Rotate training images at random by at most so many degrees.",
 )
-@click.option("--init", type=click.Path(path_type=Path), help="Model to begin from; with weights, what fit fits to.")
-@click.option("--fit-steps", type=int, help="Steps of a fit [1500; alternating 300].")
 @click.option(
-    "--fit-images", type=int, default=0, show_default=True, help="Unlabelled training images that fit may use."
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Model file to start from; for fit and alternating, one with weights to fit to.",
 )
-@click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of fit.")
+@click.option("--fit-steps", type=int, help="Steps of every fit [1500; alternating 300].")
+@click.option(
+    "--fit-images", type=int, default=0, show_default=True, help="How many training images, without labels, a fit uses."
+)
+@click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of a fit.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the last finished epoch in the output folder; with more --epochs, to these.",
+    help="Continue the training in the output folder after its last finished epoch, also to more --epochs.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing training.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier training in the output folder.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-@click.option("--dry-run", is_flag=True, help="Print settings, counts, memory and time; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print settings, counts, memory and time.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_run, **options):
-    """Train MODEL (mlp, lenet5, vit) and leave model.h5, training.h5, metrics.jsonl and figures in a folder.
+    """Train MODEL (mlp, lenet5, vit); write model.h5, training.h5, metrics.jsonl and figures into a folder.
 
     \b
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
@@ -100,8 +113,8 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
     dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
 
-    After every epoch metrics.jsonl gets a line, and model.h5 is the best so far. Stopped by Ctrl-C the training goes on
-    from the last finished epoch with --resume, bit for bit. `dynsim watch DIR` follows it.
+    After every epoch metrics.jsonl has another line, and model.h5 is the best model so far. A training stopped by
+    Ctrl-C continues with --resume after its last finished epoch, bit for bit. `dynsim watch DIR` follows it.
     """
     if output is None and not dry_run:
         raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)

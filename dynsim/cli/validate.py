@@ -15,7 +15,7 @@ from ._progress_bars import ProgressBar
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(file, as_json):
-    """Read all of FILE, a trajectory, a model or a converted network, and say whether it is sound; exit code 4 if not.
+    """Read and check all of FILE, a trajectory, a model or a converted network; exit code 4 if it is damaged.
 
     \b
     dynsim validate run.h5

@@ -1,4 +1,4 @@
-"""dynsim verify: check that a model predicts the same after it was saved and reloaded."""
+"""dynsim verify: check that a model gives the same predictions after saving and reloading."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from ._data_options import data_options, load_data
 
 @click.command(cls=ComputingCommand)
 @click.argument("model", type=click.Path(path_type=Path))
-@data_options(help="Predict the test images of this data set, and print the accuracy.")
+@data_options(help="Data set whose test images are predicted; the accuracy is printed.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of the random images that are predicted without --data."
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the random images that are predicted without --data.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(model, name, data_dir, seed, as_json):

@@ -22,8 +22,8 @@ from .plot import numbers
 def command(file, output, as_json, **options):
     """Write the trajectory FILE as one HTML page that plays it in a browser, offline.
 
-    Turn it with the mouse, play it, click a neuron to see its signals and its path; press ? for the keys. The page
-    stays under 20 MB: long runs are strided and numbers rounded, and the page says so.
+    Drag to rotate, click a neuron to see its signals and its path, press ? for the keys. The page is at most 20 MB:
+    numbers are rounded, and of a long run only every n-th frame is kept, as the page says.
 
     \b
     Examples:

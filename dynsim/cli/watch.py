@@ -24,16 +24,16 @@ _LARGEST = 1e300  # a share of two of them is a number, too
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--once", is_flag=True, help="Print the present state of the run, and end.")
+@click.option("--once", is_flag=True, help="Print the present state of the run once.")
 @click.option("--every", type=click.FloatRange(0.05), default=0.5, show_default=True, help="Seconds between readings.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(file, once, every, as_json):
-    """Follow the run into FILE until it ends: time, share done, root mean squares of |R| and |q'|, echo gain.
+    """Follow a run that writes FILE: show its time, progress, root mean squares of |R| and |q'|, and echo gain.
 
-    FILE may be the folder of a training: epoch, share done, loss and the accuracy on held-out images are shown.
+    If FILE is the folder of a training, the epoch, progress, loss and accuracy on held-out images are shown.
 
     dynsim simulate, resume and train write one line of JSON a second to FILE.progress (training.progress in a folder),
-    which is read here; the trajectory itself is not opened. Ctrl-C ends this command, not the run.
+    which this command reads; it does not open the trajectory. Ctrl-C ends this command, not the run.
 
     \b
     Examples:

@@ -156,7 +156,7 @@ class _Watch:
 
     def update(self, count):
         if self.ended:
-            raise ValueError("nobody waits for this download any more")
+            raise ValueError("the download was abandoned")
         if self.whole:
             return
         self.done += count

@@ -1,4 +1,4 @@
-"""What one neuron is to another: phi(q_j, q_i) = profile(metric(q_j - q_i))."""
+"""The coupling of two neurons as a function of their places: phi(q_j, q_i) = profile(metric(q_j - q_i))."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def _table(recipe, rows):
     yield ""
     deltas = ", ".join(["0", *map(str, recipe.deltas)])
     yield f"Accuracy in percent under uniform noise of {deltas} on what is stored. Fits: {_steps(rows)} Gauss-Newton"
-    yield "steps a layer, one start. Weights at random have nothing to be measured. Every layer: layers.md."
+    yield "steps a layer, one start. The accuracy of random weights is not measured. Every layer: layers.md."
 
 
 def _steps(rows):
