@@ -2,6 +2,7 @@
 
 import doctest
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ WIDTHS = "return [...document.querySelectorAll('pre > code')].map(one => [one.sc
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The site, built as if neither PyTorch nor scikit-learn were installed."""
-    for name in ("mkdocs", "mkdocstrings", "mkdocs_click", "latex2mathml"):
+    for name in ("mkdocs", "mkdocstrings", "mkdocs_click", "latex2mathml", "jupytext"):
         pytest.importorskip(name, reason="the extra docs is not installed")
     folder, absent = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("absent")
     for name in ("torch", "sklearn"):
@@ -64,6 +65,10 @@ def test_the_reference_has_types_and_the_values_of_constants(site):
     engine = (site / "reference/engine.html").read_text(encoding="utf-8")
     assert "<code>'dopri5'</code>" in engine
     assert "<code>'distances'</code>" in (site / "reference/plots.html").read_text("utf-8")
+    pair = json.loads((site / "gallery/pair.ipynb").read_text(encoding="utf-8"))
+    assert pair["nbformat"] == 4 and [cell["cell_type"] for cell in pair["cells"][:2]] == ["markdown", "code"]
+    assert (site / "gallery/pair.py").exists()
+    assert all(form in (site / "gallery/index.html").read_text("utf-8") for form in ("pair.py", "pair.ipynb"))
     first = (site / "index.html").read_text(encoding="utf-8")
     assert "solution = " in re.sub("<[^>]*>", "", first) and 'href="start.html"' in first
 
@@ -101,7 +106,7 @@ def test_nothing_on_a_page_of_equations_scrolls(site, tmp_path):
 
 @pytest.mark.parametrize("name", ["docstrings", "hooks"])
 def test_examples_in_the_sites_own_code_hold(name):
-    for needed in ("mkdocs", "griffe", "latex2mathml"):
+    for needed in ("mkdocs", "griffe", "latex2mathml", "jupytext"):
         pytest.importorskip(needed, reason="the extra docs is not installed")
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"docs/_site/{name}.py")
     module = importlib.util.module_from_spec(spec)

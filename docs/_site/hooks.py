@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import griffe
+import jupytext
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
@@ -59,10 +60,32 @@ def on_files(files, config):
     for name in ("README.md", "CONTRIBUTING.md", "CITATION.cff"):  # the first page is the README
         content = Path(name).read_text("utf-8").replace("](docs/", "](")
         files.append(File.generated(config, "index.md" if name == "README.md" else name, content=content))
+    for path in sorted(Path("docs/gallery").glob("*.py")):
+        files.append(File.generated(config, f"gallery/{path.stem}.ipynb", content=notebook(path.read_text("utf-8"))))
     pages = {"index": index()} | {room: page(room) for room in ROOMS}
     for name, content in pages.items():
         files.append(File.generated(config, f"reference/{name}.md", content=content))
     return files
+
+
+def notebook(program):
+    """A program in cells as a notebook, without what differs from one build to the next.
+
+    >>> notebook("# %% [markdown]\\n# # A title\\n\\n# %%\\nprint(1)\\n").count("cell_type")
+    2
+    """
+    found = jupytext.reads(program, fmt="py:percent")
+    for number, cell in enumerate(found.cells):
+        cell["id"] = f"cell-{number}"
+    found.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return jupytext.writes(found, fmt="ipynb")
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Beside each program of the gallery stands its notebook."""
+    if page.file.src_uri != "gallery/index.md":
+        return markdown
+    return re.sub(r"\[(\w+)\.py\]\(\1\.py\)", r"[\1.py](\1.py) · [notebook](\1.ipynb)", markdown)
 
 
 def index():
