@@ -107,9 +107,23 @@ def stage(tmp_path_factory, data):
     shutil.move(folder / "made/model.h5", folder / "model.h5")
     shutil.move(folder / "made/training.h5", folder / "training.h5")
     shutil.rmtree(folder / "made")
+    write_pictures(folder)
     if find_spec("torch"):
         convert_network(folder / "net.h5")
     return folder
+
+
+def write_pictures(folder):
+    """Pictures of two classes in colour, as somebody's own, and one more."""
+    from PIL import Image
+
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / "my-pictures" / name).mkdir(parents=True)
+        for number in range(100):
+            pixels = generator.integers(0, 256, (12, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "my-pictures" / name / f"{number}.png")
+    Image.fromarray(pixels).save(folder / "picture.png")
 
 
 def convert_network(path):
