@@ -1,13 +1,14 @@
 """What the README and the docs say is run: every command, every example; every link leads somewhere.
 
-Each document's indented `    dynsim ...` lines are run in order, in a folder of its own that holds `experiments/` and
-three small files (run.h5, model.h5, training.h5). Heavy lines are made small: the data sets are a few random images
-under the names mnist, fashion-mnist and kmnist, `--epochs` is capped, the experiments have one row and one seed.
+Each document's indented `    dynsim ...` lines are run in order, in a folder of its own that holds `experiments/`,
+three small files (run.h5, model.h5, training.h5) and a few pictures (my-pictures, new, my-images.npz, my-table.csv). Heavy
+lines are made small: the data sets are a few random images under the names mnist, fashion-mnist and kmnist, `--epochs`
+is capped, the experiments have one row and one seed.
 
 A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m bench;
 `# downloads`, run with -m network; `# needs onnx`, left out where that package or program is not installed. What a
-line sends into a file (`>> FILE`) is sent there. Lines with placeholders in capitals (FILE, NAME) are forms, not
-commands; they are parsed only.
+line sends into a file (`> FILE`, `>> FILE`) is sent there. Lines with placeholders in capitals (FILE, NAME) are forms,
+not commands; they are parsed only.
 """
 
 import contextlib
@@ -23,11 +24,12 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from PIL import Image
 
 import dynsim
 from dynsim.cli import main
 from dynsim.cli._root import root
-from dynsim.datasets import FILES
+from dynsim.datasets import FILES, load
 
 FOLDER = Path(__file__).parent.parent
 DOCUMENTS = [FOLDER / "README.md", *sorted((FOLDER / "docs").rglob("*.md")), *(FOLDER / "experiments").glob("*.md")]
@@ -107,23 +109,30 @@ def stage(tmp_path_factory, data):
     shutil.move(folder / "made/model.h5", folder / "model.h5")
     shutil.move(folder / "made/training.h5", folder / "training.h5")
     shutil.rmtree(folder / "made")
-    write_pictures(folder)
+    draw_pictures(folder)
     if find_spec("torch"):
         convert_network(folder / "net.h5")
     return folder
 
 
-def write_pictures(folder):
-    """Pictures of two classes in colour, as somebody's own, and one more."""
-    from PIL import Image
-
-    generator = np.random.default_rng(0)
-    for name in ("cat", "dog"):
-        (folder / "my-pictures" / name).mkdir(parents=True)
-        for number in range(100):
-            pixels = generator.integers(0, 256, (12, 16, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / "my-pictures" / name / f"{number}.png")
-    Image.fromarray(pixels).save(folder / "picture.png")
+def draw_pictures(folder):
+    """A few embedded digits as pictures, dark on white, as arrays and as a table."""
+    digits = load("digits")
+    arrays = {}
+    for part, images, labels in (
+        ("train", digits.train_images[:200, 0], digits.train_labels[:200]),
+        ("test", digits.test_images[:50, 0], digits.test_labels[:50]),
+    ):
+        arrays |= {f"x_{part}": np.rint(255 * images).astype(np.uint8), f"y_{part}": labels}
+    np.savez(folder / "my-images.npz", **arrays)
+    rows = np.column_stack([arrays["y_train"], arrays["x_train"].reshape(200, 64)])
+    header = ",".join(["label", *(f"pixel{k}" for k in range(64))])
+    np.savetxt(folder / "my-table.csv", rows, fmt="%d", delimiter=",", header=header, comments="")
+    paths = [folder / f"my-pictures/{label}/{k}.png" for k, label in enumerate(arrays["y_train"])]
+    paths += [folder / f"new/{label}.png" for label in arrays["y_test"]]
+    for path, image in zip(paths, [*arrays["x_train"], *arrays["x_test"]], strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - image).resize((40, 40)).convert("RGB").save(path)
 
 
 def convert_network(path):
@@ -165,11 +174,15 @@ def call(line):
         if word == "--batch":
             words[position + 1] = str(min(int(words[position + 1]), 64))
     expected, file = re.search(r"# exit code (\d+)", line), None
-    if ">>" in words:
-        words, file = words[: words.index(">>")], words[words.index(">>") + 1]
+    if len(words) > 2 and words[-2] in (">", ">>"):
+        *words, sign, file = words
     with contextlib.ExitStack() as stack, pytest.raises(SystemExit) as stop:
         if file is not None:
-            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(file, "a", encoding="utf-8"))))
+            stack.enter_context(
+                contextlib.redirect_stdout(
+                    stack.enter_context(open(file, "a" if sign == ">>" else "w", encoding="utf-8"))
+                )
+            )
         main(words)
     assert stop.value.code == (int(expected[1]) if expected else 0), line
 
