@@ -50,10 +50,7 @@ def train_into(output, network, data, method="forces", *, overwrite=False, **opt
         result, moves = _train(output, network, data, method, told, **options)
         told.end(0, f"Test accuracy {result.test_accuracy:.2f} %.")
     if moves:
-        from dynsim.plots import plot
-
-        for kind, name in FIGURES.items():
-            plot(output / "training.h5", kind, output=output / name)
+        _draw(output)
     return _report(output, network, result, method, options["seed"])
 
 
@@ -92,9 +89,19 @@ def _train(output, network, data, method, told, **options):
                 _remove_new(output, before)
             if not isinstance(error, KeyboardInterrupt):
                 raise
+            if kept and moves:
+                _draw(output)
             say(_interruption(output, kept, method))
             raise SystemExit(130) from None
     return result, moves
+
+
+def _draw(output):
+    """The figures of a training, as far as it is."""
+    from dynsim.plots import plot
+
+    for kind, name in FIGURES.items():
+        plot(output / "training.h5", kind, output=output / name)
 
 
 def _line(entry, epochs):

@@ -101,11 +101,12 @@ class Dataset(Described):
                 "test_images", f"images of shape {sizes[1]}", f"{sizes[0]}, as of train_images", "make them alike"
             )
         for name in ("class_names", "notes"):
-            texts = getattr(self, name)
+            texts = getattr(self, name, None)  # of a class of one's own it may not have
             if texts is not None and not all(isinstance(text, str) for text in as_instance(texts, tuple, name)):
                 raise refusal(name, describe(texts), "a tuple of texts", error=TypeError)
-        if self.class_names is not None and len(self.class_names) != self.classes:
-            raise refusal("class_names", f"{len(self.class_names)} names", f"{self.classes}, one for each class")
+        names = getattr(self, "class_names", None)
+        if names is not None and len(names) != self.classes:
+            raise refusal("class_names", f"{len(names)} names", f"{self.classes}, one for each class")
 
 
 def _check_images(images, name):

@@ -14,10 +14,11 @@ from ._augment import Augment
 from ._fit import pair_layers
 from ._motion import MOTIONS
 
-DATA = ("train_images", "train_labels", "test_images", "test_labels", "classes", "class_names", "background", "name")
+DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
 LATER = {"noise": "0.0"}  # options that checkpoints of earlier versions lack, as they were then
+RUNAWAY = 2.0  # an average over an epoch may exceed the loss of guessing while it falls; not by this factor
 CHANCE = 3.0  # standard deviations of a share that count as chance
-FEW = 30  # held-out images from which nothing can be said without the loss
+FEW = 30  # held-out images from which little can be said without the loss
 USUAL_RATE = 0.1  # above it a rate is named as the probable cause
 
 
@@ -86,6 +87,18 @@ def held_out_before(model, data):
     return seed if same and isinstance(seed, int) and seed >= 0 else None
 
 
+def expect_held_out(trainer):
+    """Warn where so few images are held out that their accuracy says little, by which the best epoch is chosen."""
+    count = len(trainer.held_out)
+    if count < FEW:
+        images = f"{count} image{'s' * (count > 1)}"
+        warnings.warn(
+            f"training: the held-out part has {images}, of which one is {100 / count:.2g} %: its accuracy says little, "
+            f"and the best epoch is chosen by it; give {10 * FEW} training images or more.",
+            stacklevel=3,
+        )
+
+
 def as_options(data, model, **options):
     """Return what a training depends on, by name and as texts that a checkpoint can hold."""
     augment = options.pop("augment")
@@ -117,7 +130,8 @@ def find_fault(trainer, accuracy=None):
     """Return a sentence if the training ended no better than an answer that looks at no image, else "".
 
     The last epoch counts: its loss against that of the classes' frequencies, and its accuracy on the held-out images
-    against that of the most frequent class. `accuracy` is that of a fit, of which there is no loss.
+    against that of the most frequent class. A loss far above the former says by itself that the training runs away.
+    `accuracy` is that of a fit, of which there is no loss.
     """
     if trainer.data.classes == 1:
         return ""
@@ -135,14 +149,23 @@ def find_fault(trainer, accuracy=None):
         loss, accuracy = (trainer.metrics[-1][key] for key in ("train_loss", "validation_accuracy"))
         target = (1 - trainer.smoothing) * shares + trainer.smoothing / trainer.data.classes
         present = target > 0
-        if accuracy > limit or loss < 0.99 * -np.sum(target[present] * np.log(target[present])):
+        guessing = -np.sum(target[present] * np.log(target[present]))
+        if loss < 0.99 * guessing or (accuracy > limit and loss < RUNAWAY * guessing):
             return ""
     when = "the fit" if fitted else f"{trainer.epoch} epoch{'s' * (trainer.epoch > 1)}"
-    said = f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than chance explains "
-    said += f"({usual:.2f} % by always giving class {shares.argmax()}, up to {min(limit, 100.0):.2f} % by luck)"
+    if accuracy > limit:
+        said = (
+            f"training: after {when} the loss is {loss:.4g}, above the {guessing:.4g} of answers that look at no image "
+        )
+        said += f"(but {accuracy:.2f} % of the held-out images are right)"
+    else:
+        said = (
+            f"training: after {when} {accuracy:.2f} % of the held-out images are right, no more than chance explains "
+        )
+        said += f"({usual:.2f} % by always giving class {shares.argmax()}, up to {min(limit, 100.0):.2f} % by luck)"
     if fitted:
         return f"{said}; give it more steps, more copies or another rate (fit_steps, copies, fit_rate)."
-    if trainer.best > limit:
+    if trainer.best > max(limit, accuracy):
         said += f"; the best state, {trainer.best:.2f} %, is kept"
     do = "lower the rate" if trainer.rate > USUAL_RATE else "train for more epochs or at another rate"
     return f"{said}; {do} ({trainer.rate:g})."

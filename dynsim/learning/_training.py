@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from dynsim._check import as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
 from dynsim._plotted import Plotted
+from dynsim.datasets import background_of
 from dynsim.models import Model, build
 from dynsim.trajectory import load_checkpoint
 
@@ -18,6 +19,7 @@ from ._expectations import (
     as_options,
     as_trained,
     expect_data,
+    expect_held_out,
     expect_method,
     expect_same_options,
     find_fault,
@@ -185,7 +187,7 @@ def train(
     Warns
     -----
     UserWarning
-        If a class has no training images, more epochs are added, or nothing was learnt.
+        If a class has no training images, fewer than 30 are held out, more epochs are added, or nothing was learnt.
 
     Examples
     --------
@@ -223,6 +225,7 @@ def train(
         trainer = _alternating(model, reference, data, fit_steps or FIT_STEPS[method], **options)
     else:
         trainer = Trainer(model if method == "forces" else reference, data, **options)
+    expect_held_out(trainer)
     if checkpoint is not None:
         del options["epochs"], options["held_seed"]
         fitting = {"fit_images": fit_images, "fit_rate": fit_rate} if method == "fit" else {}
@@ -240,12 +243,14 @@ def train(
         """`progress` with the batches and steps of the whole training, of which so many were done before."""
         return progress and (lambda done, _, **facts: progress(before + done, batches + steps, **facts))
 
+    background = background_of(data.train_images)
+
     def described(**measured):
         """The model with what is known of its training."""
         model.results = {"data": data.name, "method": method, **measured, "image": list(data.train_images.shape[1:])}
         model.results |= {"epochs": trainer.epoch if batches else epochs, "batch": batch, "rate": rate}
         model.results |= {"motion": motion, "seed": seed, "held_seed": trainer.held_seed}
-        model.results |= {"class_names": list(data.class_names), "background": data.background}
+        model.results |= {"class_names": getattr(data, "class_names", None), "background": background}
         if trainer.earlier:
             model.results["epochs_before"] = trainer.earlier
         return model

@@ -45,6 +45,7 @@ def test_a_stopped_training_leaves_its_best_model(halted, run, capsys, number):
     else:
         assert process.returncode == 130 and "Traceback" not in error
         assert f"{folder / 'model.h5'} is that of epoch" in error and "--resume" in error
+        assert all((folder / name).read_bytes()[1:4] == b"PNG" for name in ("paths.png", "learning.png"))
     assert [entry["epoch"] for entry in lines(folder)] == [1, 2] and load_checkpoint(folder / "training.checkpoint")
     assert run("evaluate", folder / "model.h5", "--data", "digits", "--json") == 0
     assert json.loads(capsys.readouterr().out)["test_accuracy"] > 0

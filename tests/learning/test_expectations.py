@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import dynsim
 from dynsim.datasets import Dataset
 from dynsim.learning import Augment, estimate, train
 from dynsim.learning._accuracy import prediction_interval
+from dynsim.learning._expectations import find_fault
 from dynsim.models import lenet5, load_model, mlp
 
 WIDTHS = (64, 12, 10)
@@ -318,3 +320,19 @@ def test_a_data_set_of_one_class_stays_possible_for_the_classifier(digits):
     labels = np.zeros(20, int)
     data = Dataset("one", images, train_labels=labels, test_images=images, test_labels=labels, classes=1)
     assert train(mlp((64, 4, 1), copies=2, dim=2), data, epochs=1, batch=4).test_accuracy == 100
+
+
+def test_a_loss_that_runs_away_is_named_also_above_chance(digits):
+    """Some images are right, but the loss is several times that of guessing."""
+    trainer = SimpleNamespace(data=digits, held_out=np.arange(140), smoothing=0.0, epoch=2, best=24.0, rate=50.0)
+    trainer.metrics = [{"train_loss": 8.0, "validation_accuracy": 21.7}]
+    message = find_fault(trainer)
+    assert "the loss is 8, above the 2.30" in message and "lower the rate (50)" in message and "24.00 %" in message
+    trainer.metrics = [{"train_loss": 2.5, "validation_accuracy": 21.7}]  # the average of an epoch that began higher
+    assert find_fault(trainer) == ""
+
+
+def test_few_held_out_images_are_named(digits):
+    few = dataclasses.replace(digits, train_images=digits.train_images[:140], train_labels=digits.train_labels[:140])
+    with pytest.warns(UserWarning, match=r"the held-out part has 14 images, of which one is 7\.1 %"):
+        train(network(), few, **{**OPTIONS, "batch": 32})
