@@ -1,9 +1,9 @@
 """What the README and the docs say is run: every command, every example; every link leads somewhere.
 
 Each document's indented `    dynsim ...` lines are run in order, in a folder of its own that holds `experiments/`,
-three small files (run.h5, model.h5, training.h5) and a few pictures (my-pictures, new, my-images.npz, my-table.csv). Heavy
-lines are made small: the data sets are a few random images under the names mnist, fashion-mnist and kmnist, `--epochs`
-is capped, the experiments have one row and one seed.
+three small files (run.h5, model.h5, training.h5) and a few pictures (my-pictures, new, my-images.npz, my-table.csv).
+Heavy lines are made small: the data sets are a few random images under the names mnist, fashion-mnist and kmnist,
+`--epochs` is capped, the experiments have one row and one seed.
 
 A comment behind a line says what else is to be expected: `# exit code 3`; `# takes minutes`, run with -m bench;
 `# downloads`, run with -m network; `# needs onnx`, left out where that package or program is not installed. What a
