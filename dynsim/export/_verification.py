@@ -44,7 +44,7 @@ def model_form(path: str | Path) -> str:
         found = {PACKED: "packed", MATERIALIZED: "materialized"}.get(metadata.get("format"))
     if found is None:
         do = "give model.h5, or what `dynsim export` wrote of one (of a converted network give its .h5 file)"
-        raise DataError(f"{path} is no model of dynsim; {do}.")
+        raise DataError(f"{path} is not a model of dynsim; {do}.")
     return found
 
 

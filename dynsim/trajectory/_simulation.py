@@ -341,7 +341,7 @@ class _Stream:
             if self.writer is not None:
                 self.writer.close()
             if done and not options.get("keep"):
-                _read_from_file(solution)
+                _read_from_file(solution, system)
 
     def begin(self):
         """With the first frame or step: now the engine has refused nothing, and the output may be touched."""
@@ -396,9 +396,9 @@ def _describe(system, span, method, options):
     return stored
 
 
-def _read_from_file(solution):
+def _read_from_file(solution, system):
     """Let the frames of a solution be those of its file, of which the last one only was kept in memory."""
-    places, signals = solution.q.shape[1:], solution.R.shape[1:]
+    places, signals = system.q.shape, (system.neurons, system.signals)
     with Trajectory(solution.path) as trajectory:
         solution.t = trajectory.time
         solution.q = StoredFrames(trajectory, "q", places)

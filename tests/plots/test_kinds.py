@@ -12,7 +12,7 @@ from dynsim.plots import available, plot
 from dynsim.plots._figure_style import DASHES, PALETTE, line_styles
 from dynsim.plots._projection import Projection
 from dynsim.plots._statistics_plots import entropies
-from dynsim.trajectory import Trajectory, TrajectoryWriter
+from dynsim.trajectory import StoredFrames, Trajectory, TrajectoryWriter
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_a_solution_is_drawn_from_memory_or_from_its_file(tmp_path):
     options = {"t_eval": np.linspace(0, 1, 6)}
     memory = dynsim.solve(system, (0.0, 1.0), **options).plot(dim=2)
     file = dynsim.solve(system, (0.0, 1.0), path=tmp_path / "run.h5", **options)
-    assert file.t.shape == (1,)  # the frames are in the file
+    assert file.t.shape == (6,) and isinstance(file.q, StoredFrames)  # the frames are in the file
     drawn = [figure.axes[0].collections[0].get_segments() for figure in (memory, file.plot(dim=2))]
     assert len(drawn[0]) == 10 and all(np.array_equal(a, b) for a, b in zip(*drawn, strict=True))
     with Trajectory(tmp_path / "run.h5") as read:
