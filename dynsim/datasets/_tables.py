@@ -7,6 +7,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import numpy.typing as npt
@@ -201,7 +202,9 @@ def read_npz(path: str | os.PathLike) -> dict[str, npt.NDArray]:
                         name = entry.filename[: -len(".npy")]
                         found[name] = _array(file, f"{path}: {name}", stored)
             return found
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path} is no whole .npz file ({error}); write it again.") from None
 
 
@@ -226,5 +229,5 @@ def _header(file, where):
         if version not in readers:
             raise ValueError(f"version {version}")
         return readers[version](file)
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
         raise DataError(f"{where} is no .npy array ({error}); write it with numpy.save.") from None

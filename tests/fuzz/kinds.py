@@ -274,6 +274,31 @@ def _load_data(path):
     load("mnist", path.parent)
 
 
+def _make_picture(folder):
+    from PIL import Image
+
+    Image.fromarray(np.arange(120, dtype=np.uint8).reshape(12, 10)).save(folder / "picture.png")
+    return folder / "picture.png"
+
+
+def _make_arrays(folder):
+    images, labels = np.arange(192, dtype=np.uint8).reshape(12, 4, 4), np.arange(12) % 2
+    np.savez_compressed(folder / "arrays.npz", x_train=images, y_train=labels)
+    return folder / "arrays.npz"
+
+
+def _load_own_data(path):
+    from dynsim.datasets import load
+
+    load(path)
+
+
+def _read_pictures(path):
+    from dynsim.datasets import read_images
+
+    list(read_images(path))
+
+
 def _read_program(path):
     import torch
 
@@ -326,6 +351,10 @@ KINDS = [
     ),
     Kind("recipe", ".toml", _writing("recipe.toml", RECIPE), mutations.change_toml, {"load": _read_recipe},
          {"dry run": command("experiment", "run", "FILE", "--dry-run")}),
+    Kind("picture", ".png", _make_picture, mutations.change_bytes, {"read_images": _read_pictures}, {}),
+    Kind("arrays", ".npz", _make_arrays, mutations.change_bytes, {"load": _load_own_data}, {}),
+    Kind("table", ".csv", _writing("table.csv", "label,a,b,c,d\n" + 12 * "1,0,255,3,4\n"), mutations.change_bytes,
+         {"load": _load_own_data, "read_images": _read_pictures}, {}),
     Kind("images", "-ubyte.gz", _make_idx, mutations.change_idx, {"read_idx": _read_idx, "load": _load_data}, {}),
     Kind("labels", "-ubyte", _make_plain_idx, mutations.change_idx, {"read_idx": _read_idx, "load": _load_data}, {}),
     Kind(
