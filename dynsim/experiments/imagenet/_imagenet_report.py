@@ -58,7 +58,7 @@ def _table(recipe, rows):
     yield ""
     deltas = ", ".join(["0", *map(str, recipe.deltas)])
     yield f"Accuracy in percent under uniform noise of {deltas} on what is stored. Fits: {_steps(rows)} Gauss-Newton"
-    yield "steps a layer, one start. The accuracy of random weights is not measured. Every layer: layers.md."
+    yield "steps a layer, one start. Random weights have no accuracy that could be compared. Every layer: layers.md."
 
 
 def _steps(rows):
