@@ -168,8 +168,15 @@ class System(Described):
     def __reduce__(self):
         return _again, (type(self), self._arguments)
 
+    def __repr__(self):
+        return (
+            f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel}, "
+            f"backend={self.backend.name})"
+        )
+
     def facts(self) -> dict:
-        """What it is shown by."""
+        """What a notebook shows it by."""
         return {
             "neurons": self.neurons,
             "dimension": self.dimension,
