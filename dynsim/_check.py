@@ -160,6 +160,19 @@ def as_count(value, name, minimum=1):
     return value
 
 
+def is_number(text):
+    """Whether a text is a number.
+
+    >>> is_number("1e-3"), is_number("linear")
+    (True, False)
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def as_flag(value, name):
     """Return `value` as a bool; raises TypeError with got and expected."""
     if not isinstance(value, (bool, np.bool_)):

@@ -76,8 +76,22 @@ def test_a_solution_of_a_file_has_all_frames(solutions):
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(found))[1], expected[1])
         np.testing.assert_array_equal(2 * found - 1, 2 * expected - 1)
         np.testing.assert_array_equal(np.sqrt(np.abs(found)), np.sqrt(np.abs(expected)))
-    with pytest.raises(IndexError):
-        streamed.q[11]
+    for key in (11, -12, np.array([11])):
+        with pytest.raises(IndexError):
+            streamed.q[key]
+
+
+def test_frames_of_a_run_that_went_on_are_still_those_of_the_solution(tmp_path):
+    ready = dynsim.engine.configure({**CONFIG, "run": {**CONFIG["run"], "frames": 11}})
+    first = dynsim.trajectory.run(
+        ready.system, ready.span, path=tmp_path / "run.h5", parameters={"config": ready.config}, checkpoint_seconds=0.0,
+        **ready.options,
+    )  # fmt: skip
+    before = np.asarray(first.q)
+    assert len(dynsim.trajectory.resume(tmp_path / "run.h5", until=2.0).q) == 21
+    assert len(first.q) == 11
+    for key in (-1, slice(None), slice(-2, None), np.array([-1, 2]), first.t > 0.75):
+        np.testing.assert_array_equal(first.q[key], before[key])
 
 
 def test_frames_of_a_file_that_became_another_run(tmp_path):

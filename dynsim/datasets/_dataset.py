@@ -80,7 +80,9 @@ class Dataset(Described):
         images = {"train_images": self.train_images, "test_images": self.test_images}
         if background is not None and np.mean(looks_inverted(self.test_images, background)) > 0.5:
             images = {name: 1 - some for name, some in images.items()}
-            notes.append(f"{self.name}: the images were inverted, as most have the background that the model's lack.")
+            notes.append(
+                f"{self.name}: the images were inverted, as most have the opposite background of those trained on."
+            )
         return replace(
             self, train_labels=place[self.train_labels], test_labels=place[self.test_labels], classes=len(names),
             class_names=tuple(names), notes=tuple(notes), **images,

@@ -210,6 +210,10 @@ def _array_parts(path, shape, said):
             got = f"labels of shape {labels.shape}"
             raise refusal(f"{path}: {named[pair[1]]}", got, "(n,), the number of a class", error=DataError)
         parts[part] = Part(reshaped(images, shape), labels)
+    used = {name for pairs in ARRAYS.values() for pair in pairs for name in pair}
+    others = [name for name in arrays if name.lower() not in used]
+    if parts and others:
+        said.append(f"{path}: {', '.join(others)}: not used.")
     if "train" not in parts:
         got = f"the arrays {', '.join(arrays) or 'of none'}"
         raise refusal(path, got, "x_train, y_train, x_test and y_test", error=DataError)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from dynsim._check import refusal
+from dynsim._check import is_number, refusal
 from dynsim._files import expect_stored
 from dynsim.errors import DataError
 
@@ -106,7 +106,7 @@ def read_csv(
         raise refusal(path, "bytes that are no text", "comma-separated values", error=DataError) from None
     delimiter = max(DELIMITERS, key=first.count)
     cells = [cell.strip().strip("\"'") for cell in first.strip("\r\n").split(delimiter)]
-    names = None if all(map(_is_number, cells)) else [cell.lower() for cell in cells]
+    names = None if all(map(is_number, cells)) else [cell.lower() for cell in cells]
     label, pixels = _columns(path, names, len(cells), size)
     options = {"delimiter": delimiter, "skiprows": 0 if names is None else 1, "comments": None, "encoding": "utf-8-sig",
                "ndmin": 2, "quotechar": '"'}  # fmt: skip
@@ -122,14 +122,6 @@ def read_csv(
         raise refusal(path, f"a pixel that is not finite in image {row}", "numbers", error=DataError)
     images, said = to_unit(numbers, path)
     return images.reshape(len(images), *_shape(len(pixels), size)), labels, said
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _columns(path, names, count, size):

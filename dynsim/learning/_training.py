@@ -244,6 +244,7 @@ def train(
         return progress and (lambda done, _, **facts: progress(before + done, batches + steps, **facts))
 
     background = background_of(data.train_images)
+    background = background if 0 <= background <= 1 else None  # of images that are scaled in another way
 
     def described(**measured):
         """The model with what is known of its training."""

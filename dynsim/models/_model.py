@@ -81,7 +81,7 @@ class Model(Plotted):
     def background(self) -> float | None:
         """Brightness of the background of the images that it was trained on; 0, as MNIST's, if that is not known.
 
-        None for images in colour.
+        None for images in colour, and for those that were not in [0, 1].
         """
         return self.results.get("background", 0.0) if self.image[0] == 1 else None
 

@@ -136,5 +136,5 @@ def take_results(model: Model, results: dict, path: str | os.PathLike):
     names, background = results.get("class_names"), results.get("background", 0.0)
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise damaged(path, "the names of its classes are no texts")
-    if type(background) not in (int, float) or not 0 <= background <= 1:
+    if background is not None and (type(background) not in (int, float) or not 0 <= background <= 1):
         raise damaged(path, f"its background has the brightness {background}")

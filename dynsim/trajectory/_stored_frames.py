@@ -54,8 +54,8 @@ class StoredFrames(NDArrayOperatorsMixin):
 
     def __getitem__(self, key):
         key = key if isinstance(key, tuple) else (key,)
-        if Ellipsis in [part for part in key if part is Ellipsis]:
-            where = next(k for k, part in enumerate(key) if part is Ellipsis)
+        where = next((k for k, part in enumerate(key) if part is Ellipsis), None)
+        if where is not None:
             key = (*key[:where], *[slice(None)] * (self.ndim - len(key) + 1), *key[where + 1 :])
         first, rest = (key[0], key[1:]) if key else (slice(None), ())
         with Trajectory(self.path) as trajectory:
@@ -65,8 +65,8 @@ class StoredFrames(NDArrayOperatorsMixin):
                 first = slice(*first.indices(len(self)))
                 if first.step < 0 and first.stop < 0:
                     first = slice(first.start, None, first.step)
-            elif isinstance(first, int | np.integer) and first < 0:
-                first = first + len(self)
+            else:
+                first = np.arange(len(self))[first]
             block = getattr(trajectory, self.name)[first]
         one = block.ndim == (2 if self.ndim == 4 else self.ndim - 1)
         block = block.reshape(*([] if one else [len(block)]), *self.shape[1:])

@@ -80,8 +80,10 @@ def test_arrays_of_keras_and_medmnist(tmp_path, arrays, names, form):
         )
     for name in names[1::2]:
         changed[name] = changed[name][:, None] if form == "columns" else changed[name]
-    np.savez_compressed(tmp_path / "a.npz", **changed)
-    expect(load(tmp_path / "a.npz"), arrays)
+    np.savez_compressed(tmp_path / "a.npz", **changed, val_images=np.zeros(3))
+    data = load(tmp_path / "a.npz")
+    expect(data, arrays)
+    assert data.notes[-1].endswith("val_images: not used.")
 
 
 @pytest.mark.parametrize("header", [True, False])

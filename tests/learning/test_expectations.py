@@ -336,3 +336,12 @@ def test_few_held_out_images_are_named(digits):
     few = dataclasses.replace(digits, train_images=digits.train_images[:140], train_labels=digits.train_labels[:140])
     with pytest.warns(UserWarning, match=r"the held-out part has 14 images, of which one is 7\.1 %"):
         train(network(), few, **{**OPTIONS, "batch": 32})
+
+
+def test_images_that_are_scaled_in_another_way_are_kept_with_the_model(digits, tmp_path):
+    """Standardised images have a background outside of [0, 1]; the model is saved and read as any."""
+    scaled = {f"{part}_images": getattr(digits, f"{part}_images") * 4 - 2 for part in ("train", "test")}
+    model = network()
+    train(model, dataclasses.replace(digits, **scaled), **OPTIONS)
+    model.save(tmp_path / "model.h5")
+    assert load_model(tmp_path / "model.h5").background is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dynsim._check import refusal
+from dynsim._check import is_number, refusal
 from dynsim._files import from_toml
 
 from .._settings import parse_value
@@ -36,7 +36,7 @@ def as_values(text: str) -> tuple[str, list[Any]]:
     if not (equals and key and given):
         raise refusal("vary", repr(text), WANTED)
     parts = given.split(":")
-    if len(parts) in (3, 4) and all(map(_is_number, parts[:3])):
+    if len(parts) in (3, 4) and all(map(is_number, parts[:3])):
         return key, _range(text, parts)
     try:
         values = from_toml(f"value = [{given}]", f"vary {key}")["value"]
@@ -45,14 +45,6 @@ def as_values(text: str) -> tuple[str, list[Any]]:
     if not values:
         raise refusal("vary", repr(text), WANTED)
     return key, values
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _range(text, parts):
