@@ -1,7 +1,8 @@
 """Figures, films and the browser player, of trajectories, runs, trainings and models.
 
 `plot` draws one of `KINDS` and saves it as PNG, PDF or SVG; `animate` makes a film, `view` a page that plays.
-matplotlib is loaded when the first figure is made, and its global state (pyplot, rcParams) is never touched.
+matplotlib is loaded when the first figure is made. Its global state is left alone: pyplot is never imported, and the
+three rcParams that say how text is written into PDF and SVG are restored once a figure is saved.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def answers_figure(
     rows = -(-shown // columns)
     usual = (_WIDTH, max(300, rows * _WIDTH // max(columns, 4) + _MARGIN))
     figure = new_figure(usual if size is None else size)
-    figure.suptitle(as_instance(title, str, "title"))
+    figure.suptitle(as_instance(title, str, "title"), parse_math=False)
     for number in range(shown):
         axes = figure.add_subplot(rows, columns, number + 1)
         picture = np.clip(images[number], 0, 1)

@@ -52,7 +52,7 @@ def compare(
         axes.set_xscale("log")
     decorate(axes, x, y)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, parse_math=False)
     legend(figure, handles)
     return figure
 

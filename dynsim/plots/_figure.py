@@ -6,6 +6,8 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matplotlib import rc_context
+
 from dynsim._check import as_choice, as_like, refusal
 from dynsim._files import expect_output, replacing
 
@@ -19,6 +21,8 @@ FORMATS = ("png", "pdf", "svg")
 FILMS = ("mp4", "gif")
 # Without dates the same figure gives the same file.
 _METADATA = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+# Text stays text, which can be searched, read aloud and edited; so do the names of parts of an SVG file.
+_TEXT = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "dynsim"}
 
 
 def plot(source: Any, kind: str, *, output: str | Path | None = None, **options: Any) -> Figure:
@@ -148,5 +152,5 @@ def save(figure: Figure, output: str | Path) -> None:
     """
     as_like(figure, ("savefig",), "matplotlib Figure", "figure")
     suffix = expect_format(output)
-    with replacing(output) as temporary:
+    with rc_context(_TEXT), replacing(output) as temporary:
         figure.savefig(temporary, format=suffix, metadata=_METADATA[suffix])

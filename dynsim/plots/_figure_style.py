@@ -71,9 +71,24 @@ def thinned(shown, count, noun):
 UNITS = "all quantities dimensionless"
 
 
+def plain(text):
+    r"""A text of a file or a user for Matplotlib, which reads what stands between two dollars as mathematics.
+
+    >>> print(plain("5 $ to 6 $"))
+    5 \$ to 6 \$
+    """
+    return str(text).replace("$", r"\$")
+
+
+def titled(place, title, default):
+    """Give axes or a figure the user's title, as it was written, or else the default."""
+    name = place.suptitle if isinstance(place, Figure) else place.set_title
+    return name(default) if title is None else name(title, parse_math=False)
+
+
 def time_label(trajectory):
     """The label of the time axis; a training counts its time in epochs, and says so in its configuration."""
-    return str(trajectory.parameters.get("time_label", "time (dimensionless)"))
+    return plain(trajectory.parameters.get("time_label", "time (dimensionless)"))
 
 
 def whole_numbers(axes, time):
@@ -115,8 +130,11 @@ def legend(figure, handles, title=None):
 
 
 def line(label, **style):
-    """An entry of a legend."""
-    return Line2D([], [], label=label, **style)
+    """An entry of a legend, whose name may come from a file."""
+    made = Line2D([], [], **style)
+    # Matplotlib leaves out what begins with an underscore: a space without width goes before it.
+    made.set_label(plain(f"\u200b{label}" if str(label).startswith("_") else label))
+    return made
 
 
 def end_entries():

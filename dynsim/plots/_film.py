@@ -23,7 +23,7 @@ from dynsim._files import replacing
 from dynsim.trajectory import Trajectory
 
 from ._figure import FILMS, beside, expect_format
-from ._figure_style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, thinned, time_label
+from ._figure_style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, plain, thinned, time_label
 from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
 from ._selection import chosen_neurons, evenly, group_names, particle_indices, some_of
 from ._sources import opened
@@ -151,8 +151,8 @@ class _Picture:
         self.panel = space(self.figure, self.dim)
         self._limits(in_space(self.projection(sample), self.dim))
         self._marks(trajectory, np.unique(trajectory.groups[self.which], return_inverse=True))
-        self.clock = self.panel.set_title(title or "")
-        self.title = title or f"{some_of(len(chosen), trajectory.neurons)}".capitalize()
+        self.clock = self.panel.set_title("")
+        self.title = some_of(len(chosen), trajectory.neurons).capitalize() if title is None else plain(title)
         frames = thinned(len(shown), trajectory.frames, "frames")
         frames = f"{frames}, every {shown.step}." if frames else ""
         neurons = thinned(len(chosen), trajectory.neurons, "neurons")

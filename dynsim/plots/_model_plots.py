@@ -8,7 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from dynsim._check import refusal
 
 from ._figure_kinds import figure_kind
-from ._figure_style import GREY, PALETTE, decorate, legend, line, new_figure, note
+from ._figure_style import GREY, PALETTE, decorate, legend, line, new_figure, note, plain, titled
 
 _MOST_PANELS = 6
 _MOST_PIXELS = 1000  # of a side; larger matrices are averaged over blocks
@@ -51,7 +51,7 @@ def draw_weights(model, *, layer=None, title=None, size=None):
         axes.set_title(f"layer {k}, {type(found[k]).__name__}: {shape}", fontsize=10)
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85)
         bar.set_label("weight" if (place + 1) % columns == 0 or place == len(shown) - 1 else "")
-    figure.suptitle(title or "Weights that the places stand for")
+    titled(figure, title, "Weights that the places stand for")
     rest = len(found) - len(shown) if layer is None else 0
     note(figure, "colours end where 99 % of the weights are", f"{rest} more layers: choose one" if rest else "")
     return figure
@@ -92,7 +92,8 @@ def draw_layers(model, *, title=None, size=None):
             _arrow(axes, place[k - 1], place[k])
     _shared(axes, shown, place)
     config = model.config.get("model", "model")
-    axes.set_title(title or f"{config}: {len(model.layers)} layers, {_stored(model.parameters):,} numbers that learn")
+    default = f"{plain(config)}: {len(model.layers)} layers, {_stored(model.parameters):,} numbers that learn"
+    titled(axes, title, default)
     kinds = dict.fromkeys(_kind(layer) for layer in shown)
     legend(figure, [line(_NAMES[kind], color=_COLOURS.get(kind, GREY), linewidth=6) for kind in kinds])
     rest = len(model.layers) - len(shown)

@@ -20,6 +20,7 @@ from ._figure_style import (
     note,
     thinned,
     time_label,
+    titled,
     whole_numbers,
 )
 from ._selection import chosen_neurons, component_of, evenly, frame_stride, particle_indices, some_of
@@ -62,7 +63,7 @@ def draw_signals(trajectory, *, neurons=None, signal="both", component=0, title=
         which = f", component {component}" if trajectory.signals > 1 else ""
         decorate(axes, time_label(trajectory) if axes is rows[-1] else "", f"{_NAMES[name]} ${name}${which}")
     whole_numbers(rows[-1], time)
-    rows[0].set_title(title or f"Signals of {some_of(len(chosen), trajectory.neurons)}")
+    titled(rows[0], title, f"Signals of {some_of(len(chosen), trajectory.neurons)}")
     entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen[:20])]
     if crowd is not None:
         entries.append(line("90 % of all", color=GREY, linewidth=6, alpha=0.35))
@@ -101,7 +102,7 @@ def draw_phase(trajectory, *, neurons=None, quantity="q", component=0, title=Non
     mark_ends(axes, portrait, [palette[k % len(chosen)]["color"] for k in range(len(which))])
     symbol = quantity + (f"_{{{component + 1}}}" if width > 1 or quantity == "q" else "")
     decorate(axes, f"${symbol}$", rf"$\mathrm{{d}}{symbol}/\mathrm{{d}}t$")
-    axes.set_title(title or f"Phase portrait of {some_of(len(chosen), trajectory.neurons)}")
+    titled(axes, title, f"Phase portrait of {some_of(len(chosen), trajectory.neurons)}")
     legend(figure, [line(f"neuron {n}", **palette[k]) for k, n in enumerate(chosen[:20])] + end_entries())
     note(figure, thinned(len(portrait[::stride]), trajectory.frames, "frames"), UNITS)
     return figure

@@ -24,6 +24,7 @@ from ._figure_style import (
     note,
     thinned,
     time_label,
+    titled,
 )
 from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
 from ._selection import chosen_neurons, evenly, frame_stride, group_names, particle_indices, some_of
@@ -60,7 +61,7 @@ def draw_trajectories(trajectory, *, neurons=None, dim=None, axes="auto", title=
     decorate(panel, *names) if dim == 2 else decorate_space(panel, names)
     if trajectory.dimension > 1:
         same_scale(panel, paths)
-    panel.set_title(title or f"Paths of {_neurons_and_copies(trajectory, len(chosen))}")
+    titled(panel, title, f"Paths of {_neurons_and_copies(trajectory, len(chosen))}")
     legend(figure, entries + (end_entries() if len(which) <= _MOST_PATHS else []))
     note(figure, projection.note, thinned(len(places), trajectory.frames, "frames"), UNITS)
     return figure
@@ -138,7 +139,7 @@ def draw_neurons(trajectory, *, neurons=None, dim=None, axes="auto", title=None,
         panel.set_title(f"{'before' if column == 0 else 'after'}: {word} {trajectory.time[k]:.4g}")
         panels.append(panel)
     _same_limits(panels, seen, dim)
-    figure.suptitle(title or _neurons_and_copies(trajectory, len(chosen)).capitalize())
+    titled(figure, title, _neurons_and_copies(trajectory, len(chosen)).capitalize())
     named = evenly(len(kinds), _MOST_GROUPS_NAMED)
     entries = [
         line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none", markersize=6)
@@ -207,7 +208,7 @@ def draw_forces(
     labels = [*projection.labels, ""][:dim]
     decorate(panel, *labels) if dim == 2 else decorate_space(panel, labels)
     same_scale(panel, np.concatenate([seen, seen + scale * arrows]))
-    panel.set_title(title or words)
+    titled(panel, title, words)
     named = evenly(len(kinds), _MOST_GROUPS_NAMED)
     legend(figure, [line(names[kinds[k]], color=palette[kinds[k]], linewidth=2) for k in named])
     note(figure, projection.note, f"arrows are {scale:g} times the force", UNITS)

@@ -22,6 +22,7 @@ from ._figure_style import (
     note,
     thinned,
     time_label,
+    titled,
     whole_numbers,
 )
 from ._selection import chosen_neurons, expect_copy, frame_stride, some_of
@@ -64,7 +65,7 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     whole_numbers(axes, time)
     axes.set_ylim(bottom=0)
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    axes.set_title(title or f"Pair distances of {some_of(len(chosen), trajectory.neurons)}{which}")
+    titled(axes, title, f"Pair distances of {some_of(len(chosen), trajectory.neurons)}{which}")
     legend(figure, entries, heading)
     note(figure, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
@@ -138,7 +139,7 @@ def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=
     whole_numbers(axes, time)
     axes.set_ylim(0, 1.04 * np.log2(bins))
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    axes.set_title(title or f"Entropy of pair distances, {some_of(len(chosen), trajectory.neurons)}{which}")
+    titled(axes, title, f"Entropy of pair distances, {some_of(len(chosen), trajectory.neurons)}{which}")
     note(figure, f"{bins} bins up to the largest distance", thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
@@ -195,7 +196,7 @@ def draw_energy(trajectory, *, title=None, size=None):
     whole_numbers(rows[-1], time)
     if gains is not None:
         rows[-1].axhline(1.0, color=GREY, linestyle="--", linewidth=1)
-    rows[0].set_title(title or f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
+    titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
     shown = thinned(len(time[frames]), trajectory.frames, "frames")
     note(figure, "q' from differences of frames", shown, UNITS)
     return figure

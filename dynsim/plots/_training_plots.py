@@ -8,7 +8,19 @@ from dynsim._check import as_choice, refusal
 
 from ._comparison import compare
 from ._figure_kinds import figure_kind
-from ._figure_style import GREY, decorate, legend, line, line_styles, new_figure, note, time_label, whole_numbers
+from ._figure_style import (
+    GREY,
+    decorate,
+    legend,
+    line,
+    line_styles,
+    new_figure,
+    note,
+    plain,
+    time_label,
+    titled,
+    whole_numbers,
+)
 from ._sources import is_trajectory
 
 _MOST_PANELS = 4
@@ -19,7 +31,8 @@ _UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 def _draw_curves(curves, label, title, size=None):
     """A figure of curves {name: (x, values)}; train_loss and test_loss, with the same last word, share a panel.
 
-    Values that are not finite were not measured and are left out. Panels beyond four become one.
+    Values that are not finite were not measured and are left out.
+    Panels beyond four become one. `title` is the user's, or None, and the default.
     """
     panels = {}
     for name in curves:
@@ -38,11 +51,11 @@ def _draw_curves(curves, label, title, size=None):
             axes.plot(x[some], values[some], linewidth=1.5, marker=marker, markersize=3.5, **palette[name])
             seen.append(values[some])
             whole_numbers(axes, x)
-        decorate(axes, label if axes is rows[-1] else "", _UNITS.get(kind, kind))
+        decorate(axes, label if axes is rows[-1] else "", _UNITS.get(kind, plain(kind)))
         every = np.concatenate(seen)
         if len(every) and every.min() > 0 and every.max() > 50 * every.min():
             axes.set_yscale("log")
-    rows[0].set_title(title)
+    titled(rows[0], *title)
     legend(figure, [line(name, linewidth=2, **palette[name]) for name in list(curves)[:20]])
     return figure
 
@@ -63,7 +76,7 @@ def draw_observables(trajectory, *, names=None, against="time", title=None, size
     x = trajectory.time if against == "time" else trajectory.step
     label = time_label(trajectory) if against == "time" else "step"
     curves = {name: (x, trajectory.observables[name]) for name in names}
-    return _draw_curves(curves, label, title or f"Observables over {trajectory.frames:,} frames", size)
+    return _draw_curves(curves, label, (title, f"Observables over {trajectory.frames:,} frames"), size)
 
 
 def _learned(source):
@@ -90,7 +103,7 @@ def draw_learning(source, *, title=None, size=None):
     else:
         curves = {name: source.numbers(name) for name in _learned(source)}
         label = "epoch"
-    figure = _draw_curves(curves, label, title or "Learning", size)
+    figure = _draw_curves(curves, label, (title, "Learning"), size)
     for name, (epochs, values) in curves.items():
         if name.startswith("validation") and name.endswith("accuracy") and len(values):
             best = max(range(len(values)), key=lambda k: values[k] if values[k] == values[k] else -1.0)
@@ -134,8 +147,16 @@ def draw_noise(lines, *, title=None, size=None):
         do = "evaluate with --delta above 0, too"
         raise refusal(lines.path, "accuracies at delta 0 only", "some at other deltas", do)
     series = {name: sorted(points) for name, points in series.items()}
+    title = "Accuracy under noise" if title is None else title
     labels = {"x": r"size of the perturbation $\delta$", "y": "test accuracy (%)"}
-    figure = compare(series, **labels, logarithmic=True, lines=True, title=title or "Accuracy under noise", size=size)
+    figure = compare(
+        series,
+        **labels,
+        logarithmic=True,
+        lines=True,
+        title="Accuracy under noise" if title is None else title,
+        size=size,
+    )
     for accuracy in sorted(set(ideal)):
         figure.axes[0].axhline(accuracy, color=GREY, linestyle="--", linewidth=1)
         figure.axes[0].annotate("ideal", (1, accuracy), (-4, 4), ("axes fraction", "data"), "offset points", ha="right",
