@@ -10,9 +10,11 @@ from ._run_cost import estimate
 from ._solution import Solution
 from ._solve import expect_span, solve
 from ._system import System
+from ._velocity import velocity
 from .integrators import METHODS, Tableau
 
 __all__ = [
     "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau",
     "Times", "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve",
+    "velocity",
 ]  # fmt: skip

@@ -34,7 +34,9 @@ class EpochFiles:
         training's checkpoint is aside; it is put back if there is none, as after an error.
         """
         if self.trajectory is not None:
-            self.record = TrainingRecord(self.trajectory, model, seed, after=trainer.epoch if again else None)
+            self.record = TrainingRecord(
+                self.trajectory, model, seed, epochs=trainer.epochs, after=trainer.epoch if again else None
+            )
         try:
             if self.record is not None and not trainer.epoch:
                 self.record.write(0, float("nan"), trainer.validate())
@@ -43,6 +45,8 @@ class EpochFiles:
             if self.metrics is not None:
                 write_whole(self.metrics, "".join(map(_line, trainer.metrics)))
             yield self
+            if self.record is not None and not trainer.stopped:
+                self.record.finish()
             self.earlier.remove()  # also where there were no epochs
         finally:
             self.earlier.put_back()

@@ -12,9 +12,12 @@ OBSERVABLES = ("train_loss", "validation_accuracy")
 
 
 class TrainingRecord:
-    """Write the places of all neurons after every epoch; particles are neurons' copies, groups their subsystems."""
+    """Write the places of all neurons after every epoch; particles are neurons' copies, groups their subsystems.
 
-    def __init__(self, path, model, seed, after=None):
+    The file says how many `epochs` are planned, and has an outcome once `finish` was called.
+    """
+
+    def __init__(self, path, model, seed, *, epochs, after=None):
         self.places = [p for p in model.parameters.values() if p.kind == "places"]
         if not self.places:
             raise refusal("trajectory", "a path for a model without places", "None for a model with ordinary weights")
@@ -24,6 +27,8 @@ class TrainingRecord:
                 self.writer.close()
                 got, do = f"places up to epoch {self.writer.frames - 1}", "restore it from a copy, or begin anew"
                 raise refusal(path, got, f"those up to epoch {after}, as the checkpoint", do, error=FileError)
+            self.writer.record("epochs", epochs)
+            self.writer.record("outcome", {})
             return
         first = self.places[0].value
         groups = np.concatenate([np.full(p.value.size // first.shape[-1], g) for g, p in enumerate(self.places)])
@@ -34,6 +39,7 @@ class TrainingRecord:
             groups=groups,
             parameters={**model.config, "time_label": "epoch", "group_names": self._names(model)},
             seed=seed,
+            provenance={"epochs": epochs},
             observables=OBSERVABLES,
             overwrite=True,
             dtype="float32",
@@ -48,6 +54,10 @@ class TrainingRecord:
     def _names(self, model):
         """Names of the subsystems in the model: "1.places_in" is the input of layer 1."""
         return [name for name, parameter in model.parameters.items() if parameter.kind == "places"]
+
+    def finish(self):
+        """Say that the training came to its end."""
+        self.writer.record("outcome", {"status": 0, "message": "Reached the last epoch."})
 
     def close(self):
         """Finish the file."""

@@ -12,6 +12,7 @@ from dynsim._check import as_choice, as_like, refusal
 from dynsim._files import expect_output, replacing
 
 from ._figure_kinds import figure_kinds
+from ._outcome import mark_ending
 from ._sources import is_trajectory, opened, source_name
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     - "distances": distances of pairs over time, or their quantiles where pairs are many; options `neurons`, `copy`;
     - "entropy": Shannon entropy in bits of the distribution of distances over time; options `neurons`, `copy`, `bins`;
     - "energy": sums of |q'|^2, |R| and |E| over all neurons, and the echo gain, over time;
-    - "phase": a quantity against its rate of change; options `neurons`, `quantity` ("q", "R" or "E"), `component`;
+    - "phase": a quantity against its rate of change, of q by equation (3); options `neurons`, `quantity`
+      ("q", "R" or "E"), `component`;
     - "forces": q' in one frame, as arrows; options `neurons`, `frame`, `dim`, `axes`;
     - "neurons": first and last frame side by side, coloured by layer; options `neurons`, `dim`, `axes`;
     - "observables": what was written with every frame; options `names`, `against` ("time" or "step");
@@ -74,6 +76,8 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
             do = f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer"
             raise refusal("kind", f"{kind!r} for {getattr(found, 'path', 'the model')}", _requirement(kind, found), do)
         figure = figure_kinds()[kind].draw(found, **options)
+        if is_trajectory(found):
+            mark_ending(figure, found)
     if output is not None:
         save(figure, output)
     return figure

@@ -1,5 +1,8 @@
 """What all figures have in common: size, colours, legends."""
 
+import math
+import textwrap
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -13,10 +16,13 @@ from ._picture import Picture
 # Okabe & Ito's palette, which the color-blind tell apart; its yellow is left out, too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#767676"
+BAD = "#B00020"  # of what says that a run did not reach its end
 # Beside its colour every line has dashes and every mark a shape, so that a grey print tells them apart.
 DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, (8, 2)))
 MARKS = "osD^vP*X"
+LARGEST_IN_SPACE = 1e90  # Matplotlib multiplies the lengths of three axes
 LARGEST = 1e140  # in size, of what is drawn: ticks beyond the smallest and largest are finite, and so are squares
+_LEFT, _SMALL, _MARGIN = 0.02, 8, 0.1  # of notes: where they begin, points of their letters; inches around all
 _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in 1200 x 800 pixels
 
 
@@ -28,7 +34,7 @@ def new_figure(size=None):
     if not (100 <= width <= 20000 and 100 <= height <= 20000):
         raise refusal("size", (width, height), "width and height from 100 to 20000 pixels")
     figure = Picture(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN)
     return figure
 
 
@@ -54,9 +60,29 @@ def line_styles(count):
 
 
 def note(figure, *texts):
-    """Small print below a figure: strides, shares of variance, units."""
-    text = "; ".join(text for text in texts if text)
-    figure.supxlabel(text, x=0.02, ha="left", fontsize=8, color=GREY)
+    """Small print below a figure: strides, shares of variance, units; in as many lines as its width asks for."""
+    lines = []
+    for text in filter(None, texts):
+        if lines and len(lines[-1]) + 2 + len(text) <= _letters(figure):
+            lines[-1] += f"; {text}"
+        else:
+            lines.append(text)
+    figure.supxlabel(";\n".join(lines), x=_LEFT, ha="left", fontsize=_SMALL, color=GREY)
+
+
+def mark_below(figure, sentence):
+    """A sentence in red below the note of a figure."""
+    lines = textwrap.wrap(sentence, _letters(figure))
+    # Empty lines make room for it where the layout puts the note: at the lower edge of the figure.
+    room = [*filter(None, [figure.get_supxlabel()]), *(" " for _ in lines)]
+    style = {"fontsize": _SMALL, "ha": "left"}
+    figure.supxlabel("\n".join(room), x=_LEFT, color=GREY, **style)
+    figure.text(_LEFT, _MARGIN / figure.get_figheight(), "\n".join(lines), va="bottom", color=BAD, **style)
+
+
+def _letters(figure):
+    """How many letters of the small print stand side by side."""
+    return max(20, int(0.95 * figure.get_figwidth() * 72 / (0.56 * _SMALL)))
 
 
 def thinned(shown, count, noun):
@@ -112,6 +138,26 @@ def expect_drawable(name, values, limit=LARGEST):
         raise refusal(name, got, f"less than {limit:g} in a figure", do)
 
 
+def unit_of(values):
+    """A power of ten that numbers are divided by before they are drawn: 1 unless some are so large that axes overflow.
+
+    >>> unit_of([1.0, np.inf]), unit_of([-3e300])
+    (1.0, 1e+300)
+    """
+    sizes = np.abs(values)
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    return 1.0 if largest < LARGEST_IN_SPACE else float(f"1e{math.floor(math.log10(largest))}")
+
+
+def in_units(label, unit):
+    """The label of an axis whose numbers were divided by a unit.
+
+    >>> in_units("distance", 1e300)
+    'distance / 1e+300'
+    """
+    return label if unit == 1.0 else f"{label} / {unit:g}"
+
+
 def decorate(axes, x, y):
     """Axis labels, a light grid, no box; after the data, which are expected to be drawable."""
     expect_drawable(x or "the horizontal axis", axes.dataLim.intervalx)  # panels above others have no label
@@ -135,6 +181,15 @@ def line(label, **style):
     # Matplotlib leaves out what begins with an underscore: a space without width goes before it.
     made.set_label(plain(f"\u200b{label}" if str(label).startswith("_") else label))
     return made
+
+
+def rest_entry(count, shown):
+    """An entry that says how many of `count` a legend leaves out; none if it leaves out nothing.
+
+    >>> [entry.get_label() for entry in rest_entry(1030, 16)], rest_entry(3, 3)
+    (['and 1,014 more'], [])
+    """
+    return [line(f"and {count - shown:,} more", linestyle="none")] if count > shown else []
 
 
 def end_entries():

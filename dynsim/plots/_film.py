@@ -23,15 +23,30 @@ from dynsim._files import replacing
 from dynsim.trajectory import Trajectory
 
 from ._figure import FILMS, beside, expect_format
-from ._figure_style import MARKS, UNITS, colours, decorate, legend, line, new_figure, note, plain, thinned, time_label
-from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
+from ._figure_style import (
+    MARKS,
+    UNITS,
+    colours,
+    decorate,
+    legend,
+    line,
+    mark_below,
+    new_figure,
+    note,
+    plain,
+    rest_entry,
+    thinned,
+    time_label,
+)
+from ._outcome import ending
+from ._projection import decorate_space, dimensions, in_space, projection_of, same_scale, space
 from ._selection import chosen_neurons, evenly, group_names, particle_indices, some_of
 from ._sources import opened
 
 _MOST_FRAMES = 600  # twenty seconds
 _MOST_PLACES = 2000
 _MOST_NAMED = 16
-_AXES_FRAMES = 50  # how many frames the axes and their limits are taken from, the first and the last among them
+_AXES_FRAMES = 50  # how many frames the limits of the axes are taken from, the first and the last among them
 _BLOCK = 4_000_000  # numbers read at a time
 _TAIL = 8  # frames of a path that are still seen
 
@@ -139,12 +154,13 @@ class _Picture:
 
     def __init__(self, trajectory, neurons, shown, dim, axes, title, size):
         self.time, self.word = trajectory.time, time_label(trajectory).split(" (")[0]
+        self.end, self.last = ending(trajectory), shown[-1]
         self.dim = dimensions(trajectory, dim)
         chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies))
         self.which, self.neurons = particle_indices(trajectory, chosen), len(chosen)
         some = [shown[int(k)] for k in evenly(len(shown), _AXES_FRAMES)]
         sample = np.stack([trajectory.q[k][self.which] for k in some])
-        self.projection = Projection(sample, self.dim, axes)
+        self.projection = projection_of(trajectory, self.dim, axes)
         width, height = (2 * (side // 2) for side in size)  # video wants even numbers
         self.figure, self.size = new_figure((width, height)), (width, height)
         self.canvas = FigureCanvasAgg(self.figure)
@@ -157,6 +173,8 @@ class _Picture:
         frames = f"{frames}, every {shown.step}." if frames else ""
         neurons = thinned(len(chosen), trajectory.neurons, "neurons")
         note(self.figure, frames, neurons, self.projection.note, UNITS)
+        if self.end is not None:
+            mark_below(self.figure, plain(self.end[2]))
         self.tail, self.ground = [], None
 
     def _limits(self, seen):
@@ -185,7 +203,7 @@ class _Picture:
             entries = [
                 line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none") for k in named
             ]
-            legend(self.figure, entries)
+            legend(self.figure, entries + rest_entry(len(kinds), len(named)))
 
     def draw(self, k, places):
         """The picture (height, width, 4) of frame `k`, bytes."""
@@ -197,7 +215,7 @@ class _Picture:
             here = self.group == group
             self._move(point, seen[here])
             self._move(tail, paths[here].reshape(-1, self.dim))
-        self.clock.set_text(f"{self.title}, {self.word} {self.time[k]:.4g}")
+        self.clock.set_text(f"{self.title}, {self.word} {self.time[k]:.4g}{self._ending(k)}")
         moving = (*self.tails, *self.points, self.clock)
         if self.ground is None:
             # Axes, legend and layout are those of the first frame: drawn once, and nothing jumps.
@@ -211,6 +229,13 @@ class _Picture:
         for artist in moving:
             self.panel.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())
+
+    def _ending(self, k):
+        """What stands behind the time of the film's last frame, which may come before the run's."""
+        if self.end is None or k != self.last:
+            return ""
+        word, time, _ = self.end
+        return f": {word}" if self.time[k] == time else f": {word} at {time:.4g}"
 
     def _move(self, artist, places):
         artist.set_data_3d(*places.T) if self.dim == 3 else artist.set_data(*places.T)

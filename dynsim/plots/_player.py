@@ -18,8 +18,19 @@ from dynsim.trajectory import Trajectory
 
 from ._figure import beside, expect_format
 from ._figure_style import colours, ramp
-from ._projection import Projection
-from ._selection import chosen_neurons, component_of, group_names, particle_indices, some_of
+from ._outcome import ending
+from ._projection import projection_of
+from ._selection import (
+    chosen_neurons,
+    component_of,
+    group_names,
+    has_velocities,
+    is_training,
+    lengths,
+    particle_indices,
+    some_of,
+    velocities,
+)
 from ._sources import opened
 
 LARGEST = 20_000_000  # bytes of the page
@@ -28,6 +39,7 @@ _MOST_PARTICLES = 2000
 _MOST_FRAMES = 5000
 _MOST_INDICES = 30_000  # what 16 bits can number, for lines between two frames
 _SCRIPTS = ("recording", "colouring", "camera", "webgl", "canvas", "panel", "interface")
+_NO_MATHEMATICS = str.maketrans("", "", "${}_")
 _MISSING, _STEPS = 65535, 65534
 _HEIGHT = 640  # pixels, in a notebook
 
@@ -143,8 +155,8 @@ def _collect(trajectory, neurons, frames, component, axes):
     most = min(_MOST_FRAMES, max(2, _MOST_PLACES // len(which))) if frames is None else frames
     stride = -(-trajectory.frames // most)
     shown = slice(None, None, stride)
-    places = trajectory.places(shown, which).astype(np.float32)
-    projection = Projection(places, 3, axes)
+    places = trajectory.places(shown, which)
+    projection = projection_of(trajectory, 3, axes)
     seen = np.zeros((*places.shape[:2], 3))
     seen[..., : projection.axes.shape[1]] = projection(places)
     words, low, extent = _quantised(seen, (0, 1))
@@ -163,7 +175,7 @@ def _collect(trajectory, neurons, frames, component, axes):
         **_groups(trajectory, which),
     }
     arrays = {"places": words}
-    header["component"] = f", {component + 1} of {trajectory.signals}" if (trajectory.signals or 1) > 1 else ""
+    header["component"] = f", component {component} of {trajectory.signals}" if (trajectory.signals or 1) > 1 else ""
     for name, data in (("received", trajectory.R), ("emitted", trajectory.E)):
         header[name] = None
         if data is not None:
@@ -171,6 +183,13 @@ def _collect(trajectory, neurons, frames, component, axes):
             values = data.read(shown, chosen)[:, :, component].astype(float)
             arrays[name], low, extent = _quantised(values[..., None], (0, 1))
             header[name] = {"low": float(low[0]), "range": float(extent[0])}
+    end = ending(trajectory)
+    header["ended"] = end and end[2]
+    header["speed"] = None
+    if has_velocities(trajectory):
+        speeds = lengths(velocities(trajectory, shown, which))
+        arrays["speed"], low, extent = _quantised(speeds[..., None], (0, 1))
+        header["speed"] = {"low": float(low[0]), "range": float(extent[0]), "name": _speed_name(trajectory)}
     header["facts"] = _facts(trajectory)
     header["notes"] = _notes(trajectory, header, projection)
     return header, arrays
@@ -199,14 +218,16 @@ def _groups(trajectory, which):
 
 
 def _axes(projection):
-    if projection.principal:
-        return [f"axis {k + 1} ({100 * share:.0f} %)" for k, share in enumerate(projection.share)]
-    return [f"q{k + 1}" for k in range(projection.axes.shape[1])]
+    return [label.translate(_NO_MATHEMATICS) for label in projection.labels]
 
 
 def _time_name(trajectory):
     """A short word for the time; its unit is said among the notes."""
     return str(trajectory.parameters.get("time_label", "time")).split(" (")[0][:40]
+
+
+def _speed_name(trajectory):
+    return "displacement per epoch" if is_training(trajectory) else "speed |q'|"
 
 
 def _facts(trajectory):
@@ -229,9 +250,13 @@ def _notes(trajectory, header, projection):
     if projection.principal:
         notes.append(f"Seen along {projection.note.replace(':', ',')}.")
     step = max(header["range"]) / _STEPS
-    notes.append(
-        f"Places rounded to {step:.1g}, signals to 1 / {_STEPS:,} of their range. Speed |q'| is from frame to frame."
-    )
+    notes.append(f"Places rounded to {step:.1g}, signals and speeds to 1 / {_STEPS:,} of their range.")
+    if header["speed"] is None:
+        notes.append("Speed |q'| is not known, as the file does not say how it was made.")
+    else:
+        notes.append(
+            "Speed is the displacement per epoch." if is_training(trajectory) else "Speed |q'| by equation (3)."
+        )
     notes.append("Places, signals and times are dimensionless.")
     return notes
 
@@ -248,7 +273,7 @@ def _fill(header, arrays):
         "style": text("style.css"),
         "script": "\n".join(text(f"{name}.js") for name in _SCRIPTS),
         "header": _escaped(to_json(header)),
-        **{name: "" for name in ("received", "emitted")},
+        **{name: "" for name in ("received", "emitted", "speed")},
         **{name: base64.b64encode(words.tobytes()).decode("ascii") for name, words in arrays.items()},
     }
     pieces = text("page.html").split("@@")

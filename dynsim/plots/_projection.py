@@ -6,9 +6,10 @@ import numpy as np
 
 from dynsim._check import as_choice, describe, refusal
 
-from ._figure_style import expect_drawable
+from ._figure_style import LARGEST_IN_SPACE, expect_drawable, in_units, unit_of
+from ._selection import evenly
 
-LARGEST_IN_SPACE = 1e90  # in size; Matplotlib multiplies the lengths of three axes
+_MOST_FRAMES, _MOST_SAMPLED = 50, 2000  # frames, and particles of each, that axes are taken from
 AXES = ("auto", "coordinates", "principal")
 
 
@@ -18,8 +19,10 @@ class Projection:
     `sample` (..., d) are places to take the axes from; frames that are not finite do not count. `axes` is
     "coordinates", "principal", or "auto": principal axes where d > 3, so that no coordinate hides what it holds.
 
-    Attributes: `dim`, `dimension` d, `principal` (whether axes were turned), `share` (dim,), the part of the sample's
-    variance along every axis.
+    Places that are too large to be drawn come out in a `unit`, a power of ten, which the labels state; else it is 1.
+
+    Attributes: `dim`, `dimension` d, `unit`, `principal` (whether axes were turned), `share` (dim,), the part of the
+    sample's variance along every axis.
 
     >>> line = np.outer(np.arange(5.0), [1.0, 2.0, 2.0, 0.0])
     >>> projection = Projection(line, 2)
@@ -34,7 +37,8 @@ class Projection:
         self.principal = axes == "principal" or (axes == "auto" and self.dimension > 3)
         rows = sample.reshape(-1, self.dimension)
         rows = rows[np.isfinite(rows).all(axis=1)]
-        expect_drawable("places", rows)
+        self.unit = unit_of(rows)
+        rows = rows / self.unit
         self.centre = rows.mean(axis=0) if len(rows) else np.zeros(self.dimension)
         spread = np.cov(rows, rowvar=False, bias=True).reshape(2 * (self.dimension,)) if len(rows) > 1 else None
         kept = min(dim, self.dimension)
@@ -54,15 +58,22 @@ class Projection:
 
     def __call__(self, places):
         """Places (..., d) as (..., min(dim, d))."""
-        places = np.asarray(places, dtype=float)
+        places = np.asarray(places, dtype=float) / self.unit
         return (places - self.centre) @ self.axes if self.principal else places[..., : self.axes.shape[1]]
+
+    def directions(self, vectors):
+        """Differences of places (..., d) as (..., min(dim, d))."""
+        vectors = vectors / self.unit
+        return vectors @ self.axes if self.principal else vectors[..., : self.axes.shape[1]]
 
     @property
     def labels(self):
         """A label for every axis, in mathematical text."""
         if self.principal:
-            return [f"axis {k + 1} ({100 * share:.0f} %)" for k, share in enumerate(self.share)]
-        return [rf"$q_{{{k + 1}}}$" for k in range(self.axes.shape[1])]
+            names = [f"axis {k} ({100 * share:.0f} %)" for k, share in enumerate(self.share)]
+        else:
+            names = [rf"$q_{{{k}}}$" for k in range(self.axes.shape[1])]
+        return [in_units(name, self.unit) for name in names]
 
     @property
     def note(self):
@@ -72,6 +83,16 @@ class Projection:
         what = "principal axes" if self.principal else "coordinates"
         of = f"{self.axes.shape[1]} of {self.dimension} {what}"
         return f"{of}: {100 * self.share.sum():.0f} % of the variance"
+
+
+def projection_of(trajectory, dim, axes):
+    """The projection of a trajectory: the same for all its figures, films and pages, whatever part of it they show.
+
+    Its axes come from places that are spread evenly over all frames and all particles.
+    """
+    some = evenly(trajectory.copies * trajectory.neurons, _MOST_SAMPLED)
+    sample = np.stack([trajectory.q[int(k)][some] for k in evenly(trajectory.frames, _MOST_FRAMES)])
+    return Projection(sample, dim, axes)
 
 
 def dimensions(trajectory, dim):

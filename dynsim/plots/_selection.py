@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from dynsim._check import describe, refusal
+from dynsim.engine import velocity
+
+from ._sources import system_of
+
+_BLOCK = 4_000_000  # numbers of one block of frames
 
 
 def chosen_neurons(trajectory, neurons, most):
@@ -40,6 +45,63 @@ def frame_stride(trajectory, most):
 def particle_indices(trajectory, neurons):
     """Particle indices of all copies of the neurons, copy after copy."""
     return (np.arange(trajectory.copies)[:, None] * trajectory.neurons + neurons).ravel()
+
+
+def is_training(trajectory):
+    """Whether the frames are those of a training, which has no signals and no equation of motion in time."""
+    return trajectory.signals is None
+
+
+def has_velocities(trajectory):
+    """Whether q' is known: from the system of a run, or of a training as what it moved between two frames."""
+    if is_training(trajectory):
+        return trajectory.frames > 1 and float(trajectory.time[-1]) > float(trajectory.time[0])
+    known = getattr(trajectory, "system", None), trajectory.provenance.get("system")
+    return isinstance(trajectory.parameters.get("config"), dict) or any(one is not None for one in known)
+
+
+VELOCITIES = "the system that moves it (of dynsim simulate, or solve with a path), or of a training with two frames"
+
+
+def velocities(trajectory, frames, which):
+    """q' (T', P, d) of the particles `which` in a slice of frames, from equation (3) and the system of the run.
+
+    A training has no such equation: what is returned is its displacement since the frame before, by the difference of
+    their times. Raises ValueError where neither is known.
+    """
+    if not has_velocities(trajectory):
+        raise refusal(trajectory.path, "frames without their equation of motion", VELOCITIES)
+    wanted = range(*frames.indices(trajectory.frames))
+    out = np.empty((len(wanted), len(which), trajectory.dimension))
+    if is_training(trajectory):
+        for place, k in enumerate(wanted):
+            before, after = (k - 1, k) if k else (0, 1)
+            moved = trajectory.q[after][which].astype(float) - trajectory.q[before][which]
+            passed = float(trajectory.time[after] - trajectory.time[before])
+            out[place] = moved / passed if passed > 0 else np.nan
+        return out
+    system = system_of(trajectory)
+    size = max(1, _BLOCK // (trajectory.neurons * trajectory.copies * trajectory.dimension))
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        block = slice(part.start, part.stop, part.step)
+        q = trajectory.places(block).astype(float).reshape(len(part), *system.q.shape)
+        rates = velocity(system, q, R=trajectory.R.read(block), E=trajectory.E.read(block))
+        out[start : start + size] = rates.reshape(len(part), -1, trajectory.dimension)[:, which]
+    return out
+
+
+def lengths(vectors):
+    """Euclidean lengths along the last axis, of numbers of any size.
+
+    >>> lengths(np.array([3.0, 4.0]) * 2.0**600).item() == 5.0 * 2.0**600
+    True
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0)
+        # By a power of two, with which nothing is rounded.
+        scale = np.where((largest > 0) & np.isfinite(largest), np.exp2(np.frexp(largest)[1] - 1.0), 1.0)
+        return np.linalg.norm(vectors / scale, axis=-1) * scale[..., 0]
 
 
 def some_of(shown, count, noun="neurons"):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from dynsim._check import refusal
 from dynsim._files import from_json
+from dynsim.engine import configure
 from dynsim.errors import DataError
 from dynsim.models import Model, load_model
-from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind
+from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind, stored_system
 
 LARGEST = 256 * 2**20  # bytes of a file of lines
 
@@ -52,6 +53,17 @@ def is_trajectory(found):
     return isinstance(found, Trajectory | SolutionTrajectory)
 
 
+def system_of(trajectory):
+    """The system that made a trajectory, as its solution or its file knows it; None where neither does."""
+    system = getattr(trajectory, "system", None)
+    config = trajectory.parameters.get("config")
+    if system is None and trajectory.signals is not None:
+        made = isinstance(config, dict)
+        system = configure(config, like=trajectory).system if made else stored_system(trajectory)
+        trajectory.system = system  # made once
+    return system
+
+
 def source_name(found):
     """The word for an opened source in the table of kinds."""
     return "trajectory" if is_trajectory(found) else "model" if isinstance(found, Model) else "lines"
@@ -64,7 +76,11 @@ def _open(source):
     if hasattr(source, "metrics") and hasattr(source, "test_accuracy"):  # a TrainingResult
         return Lines(source.metrics), False
     if hasattr(source, "nfev"):  # a Solution; one that streamed into a file is read from there
-        return (SolutionTrajectory(source), False) if source.path is None else (Trajectory(source.path), True)
+        if source.path is None:
+            return SolutionTrajectory(source), False
+        found = Trajectory(source.path)
+        found.system = source.system
+        return found, True
     path = Path(source)
     if path.suffix.lower() in (".jsonl", ".json"):
         return Lines(_lines(path), path), False

@@ -9,7 +9,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from dynsim._check import refusal
 from dynsim.layers import softmax_cross_entropy
 
-from ._figure_kinds import figure_kind, has_motion
+from ._figure_kinds import figure_kind
 from ._figure_style import (
     MARKS,
     UNITS,
@@ -22,12 +22,24 @@ from ._figure_style import (
     mark_ends,
     new_figure,
     note,
+    rest_entry,
     thinned,
     time_label,
     titled,
 )
-from ._projection import Projection, decorate_space, dimensions, in_space, same_scale, space
-from ._selection import chosen_neurons, evenly, frame_stride, group_names, particle_indices, some_of
+from ._projection import Projection, decorate_space, dimensions, in_space, projection_of, same_scale, space
+from ._selection import (
+    VELOCITIES,
+    chosen_neurons,
+    evenly,
+    frame_stride,
+    group_names,
+    has_velocities,
+    is_training,
+    particle_indices,
+    some_of,
+    velocities,
+)
 from ._sources import is_trajectory
 
 _MOST_PATHS = 120
@@ -47,7 +59,7 @@ def draw_trajectories(trajectory, *, neurons=None, dim=None, axes="auto", title=
     chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PATHS // trajectory.copies))
     which, frames = particle_indices(trajectory, chosen), frame_stride(trajectory, _MOST_FRAMES)
     places = trajectory.places(frames, which)
-    projection = Projection(places, dim, axes)
+    projection = projection_of(trajectory, dim, axes)
     paths, names = projection(places), projection.labels
     if trajectory.dimension == 1:  # one coordinate is drawn over time
         time = np.broadcast_to(trajectory.time[frames][:, None, None], paths.shape)
@@ -80,6 +92,7 @@ def _path_styles(trajectory, chosen, which):
         palette, names = line_styles(len(kinds)), group_names(trajectory)
         named = evenly(len(kinds), _MOST_GROUPS_NAMED)
         entries = [line(names[kinds[k]], linewidth=2, **palette[k]) for k in named]
+        entries += rest_entry(len(kinds), len(named))
         return [palette[k] for k in np.searchsorted(kinds, groups)], entries
     if len(chosen) <= _MOST_NEURONS_NAMED:
         palette = line_styles(len(chosen))
@@ -118,7 +131,7 @@ def draw_neurons(trajectory, *, neurons=None, dim=None, axes="auto", title=None,
     which = particle_indices(trajectory, chosen)
     ends = [0, trajectory.frames - 1]
     places = np.stack([trajectory.q[k][which] for k in ends]).astype(float)
-    projection = Projection(places, dim, axes)
+    projection = projection_of(trajectory, dim, axes)
     seen = in_space(projection(places), dim)
     groups = trajectory.groups[which]
     kinds = np.unique(groups)
@@ -145,7 +158,7 @@ def draw_neurons(trajectory, *, neurons=None, dim=None, axes="auto", title=None,
         line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none", markersize=6)
         for k in named
     ]
-    legend(figure, entries)
+    legend(figure, entries + rest_entry(len(kinds), len(named)))
     note(figure, projection.note, UNITS)
     return figure
 
@@ -169,7 +182,7 @@ def _same_limits(panels, seen, dim):
 
 def _has_forces(source):
     if is_trajectory(source):
-        return has_motion(source)
+        return has_velocities(source)
     return any(parameter.kind == "places" for parameter in source.parameters.values())
 
 
@@ -178,16 +191,16 @@ def _has_forces(source):
     "arrows: q' of a frame, or -dL/dq of a model's neurons on a data set",
     sources=("trajectory", "model"),
     needs=_has_forces,
-    requires="two frames at different times, or places of neurons",
+    requires=f"{VELOCITIES}; or places of a model's neurons",
 )
 def draw_forces(
     source, *, neurons=None, frame=-1, data=None, data_dir=None, dim=None, axes="auto", title=None, size=None
 ):
-    """Arrows at the places of a frame along q' (from differences of frames), or of a model along -dL/dq.
+    """Arrows at the places of a frame along q', or of a model along -dL/dq.
 
-    Of a trajectory that is the right-hand side of equation (3), the force of overdamped motion. Of a model it is the
-    force of learning: the cross entropy of the first 500 training images of the data set `data`, sent back through all
-    layers.
+    Of a run q' is the right-hand side of equation (3), the force of overdamped motion; of a training it is what moved
+    since the frame before. Of a model it is the force of learning: the cross entropy of the first 500 training images
+    of the data set `data`, sent back through all layers.
     """
     if is_trajectory(source):
         places, arrows, groups, names, words = _rates_of_change(source, neurons, frame)
@@ -196,9 +209,8 @@ def draw_forces(
     dim = min(3, max(2, places.shape[1])) if dim is None else dim
     if dim not in (2, 3) or (dim == 3 and places.shape[1] < 3):
         raise refusal("dim", f"{dim!r} for places of {places.shape[1]} coordinates", "2 or 3, not above it")
-    projection = Projection(places, dim, axes)
-    seen, moved = in_space(projection(places), dim), in_space(projection(places + arrows), dim)
-    arrows = moved - seen
+    projection = projection_of(source, dim, axes) if is_trajectory(source) else Projection(places, dim, axes)
+    seen, arrows = in_space(projection(places), dim), in_space(projection.directions(arrows), dim)
     figure = new_figure(size)
     panel = space(figure, dim)
     kinds = np.unique(groups)
@@ -210,8 +222,9 @@ def draw_forces(
     same_scale(panel, np.concatenate([seen, seen + scale * arrows]))
     titled(panel, title, words)
     named = evenly(len(kinds), _MOST_GROUPS_NAMED)
-    legend(figure, [line(names[kinds[k]], color=palette[kinds[k]], linewidth=2) for k in named])
-    note(figure, projection.note, f"arrows are {scale:g} times the force", UNITS)
+    entries = [line(names[kinds[k]], color=palette[kinds[k]], linewidth=2) for k in named]
+    legend(figure, entries + rest_entry(len(kinds), len(named)))
+    note(figure, projection.note, f"arrows are {scale:g} times the force" if arrows.any() else "", UNITS)
     return figure
 
 
@@ -223,19 +236,14 @@ def _rates_of_change(trajectory, neurons, frame):
     frame %= count
     chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_ARROWS // trajectory.copies))
     which = particle_indices(trajectory, chosen)
-    # Second-order differences of up to three frames around it.
-    start = max(0, min(frame - 1, count - 3))
-    block = slice(start, min(count, start + 3))
-    time, places = trajectory.time[block], trajectory.places(block, which).astype(float)
-    later = np.concatenate([[True], np.diff(time) > 0])
-    time, places = time[later], places[later]
-    here = min(frame - start, len(time) - 1)
-    if len(time) < 2:
-        raise refusal("frame", f"{frame}, whose neighbours are at the same time", "another one")
-    rate = np.gradient(places, time, axis=0, edge_order=min(2, len(time) - 1))[here]
+    places = trajectory.q[frame][which].astype(float)
+    rate = velocities(trajectory, slice(frame, frame + 1), which)[0]
     word = time_label(trajectory).split(" (")[0]
-    words = f"Forces q' on {some_of(len(chosen), trajectory.neurons)} at {word} {time[here]:.4g}"
-    return places[here], rate, trajectory.groups[which], group_names(trajectory), words
+    what = "Displacement per epoch (difference of frames)" if is_training(trajectory) else "Forces q'"
+    if not rate.any():
+        what = "Nothing moves: q' is 0" if not is_training(trajectory) else "Nothing moved: displacement 0"
+    words = f"{what} on {some_of(len(chosen), trajectory.neurons)} at {word} {trajectory.time[frame]:.4g}"
+    return places, rate, trajectory.groups[which], group_names(trajectory), words
 
 
 def _learning_forces(model, neurons, data, data_dir):

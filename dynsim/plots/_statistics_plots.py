@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from dynsim._check import refusal
-from dynsim.engine import configure, echo_gain
+from dynsim.engine import echo_gain
 
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
@@ -15,6 +15,7 @@ from ._figure_style import (
     PALETTE,
     UNITS,
     decorate,
+    in_units,
     legend,
     line,
     line_styles,
@@ -23,9 +24,11 @@ from ._figure_style import (
     thinned,
     time_label,
     titled,
+    unit_of,
     whole_numbers,
 )
-from ._selection import chosen_neurons, expect_copy, frame_stride, some_of
+from ._selection import chosen_neurons, expect_copy, frame_stride, has_velocities, is_training, some_of, velocities
+from ._sources import system_of
 
 _MOST_LINES = 10
 _MOST_NEURONS = 150  # 11,175 pairs
@@ -49,6 +52,8 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time = trajectory.time[frames]
     places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
+    unit = unit_of(places)
+    places /= unit
     pairs = np.array(list(combinations(range(len(chosen)), 2)))
     figure = new_figure(size)
     axes = figure.add_subplot()
@@ -61,7 +66,7 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
         heading = "neurons"
     else:
         entries, heading = _bands(axes, time, _quantiles(places, pairs)), f"{len(pairs):,} pairs"
-    decorate(axes, time_label(trajectory), r"distance $\|q_j - q_i\|$")
+    decorate(axes, time_label(trajectory), in_units(r"distance $\|q_j - q_i\|$", unit))
     whole_numbers(axes, time)
     axes.set_ylim(bottom=0)
     which = f", copy {copy}" if trajectory.copies > 1 else ""
@@ -128,7 +133,7 @@ def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time = trajectory.time[frames]
     places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
-    bits = entropies(places, bins)
+    bits = entropies(places / unit_of(places), bins)
     figure = new_figure(size)
     axes = figure.add_subplot()
     axes.plot(time, bits, color=PALETTE[0], linewidth=1.8, marker="o" if len(time) <= 60 else None, markersize=3.5)
@@ -166,19 +171,20 @@ def entropies(places, bins):
 @figure_kind(
     "energy",
     "sums of |q'|^2, |R| and |E|, and the echo gain, over time",
-    needs=has_motion,
+    needs=lambda trajectory: has_motion(trajectory) and (has_velocities(trajectory) or trajectory.signals is not None),
     requires="two frames at different times",
 )
 def draw_energy(trajectory, *, title=None, size=None):
     """sum |q'|^2, and the norms |R| and |E|, of all neurons; the echo gain where the file says how it was made.
 
-    q' comes from differences of neighbouring frames. Only every so many frames are drawn, but q' always comes from
-    frames that follow each other.
+    q' is that of equation (3); of a training, the displacement per epoch. Where the file does not say how it was made,
+    q' is not known, and left out.
     """
     frames = frame_stride(trajectory, _MOST_ENERGY_FRAMES)
     time = trajectory.time
-    kinetic_time, kinetic = _kinetic(trajectory, frames.step)
-    panels = [(r"$\sum_i |\dot q_i|^2$", "-", kinetic_time, kinetic)]
+    panels, known = [], has_velocities(trajectory)
+    if known:
+        panels.append((r"$\sum_i |\dot q_i|^2$", "-", time[frames], _kinetic(trajectory, frames)))
     for name, data in (("R", trajectory.R), ("E", trajectory.E)):
         if data is not None:
             panels.append((rf"$|{name}|$", "-", time[frames], _norms(data, frames.step)))
@@ -198,24 +204,24 @@ def draw_energy(trajectory, *, title=None, size=None):
         rows[-1].axhline(1.0, color=GREY, linestyle="--", linewidth=1)
     titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
     shown = thinned(len(time[frames]), trajectory.frames, "frames")
-    note(figure, "q' from differences of frames", shown, UNITS)
+    origin = "q' is not known, as the file does not say how it was made"
+    if known:
+        origin = "q' is the displacement per epoch, the difference of frames" if is_training(trajectory) else ""
+    note(figure, origin, shown, UNITS)
     return figure
 
 
-def _kinetic(trajectory, stride):
-    """Times between frames, and the sum of |q'|^2 over all places there."""
-    time, values, middles = trajectory.time, [], []
-    particles = trajectory.neurons * trajectory.copies
-    most = max(1, _BLOCK // (particles * trajectory.dimension))
-    run = max(2, most) if stride == 1 else 2
-    for start in range(0, trajectory.frames - 1, stride if stride > 1 else run - 1):
-        block = slice(start, min(trajectory.frames, start + run))
-        passed = np.diff(time[block])
-        moved = np.diff(trajectory.places(block).astype(float), axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values.append(np.sum(moved**2, axis=(1, 2)) / passed**2)
-        middles.append((time[block][1:] + time[block][:-1]) / 2)
-    return np.concatenate(middles), np.concatenate(values)
+def _kinetic(trajectory, frames):
+    """The sum of |q'|^2 over all places in every frame of a slice, a block of frames at a time."""
+    every, wanted = np.arange(trajectory.neurons * trajectory.copies), range(*frames.indices(trajectory.frames))
+    size = max(1, _BLOCK // (len(every) * trajectory.dimension))
+    parts = []
+    for start in range(0, len(wanted), size):
+        part = wanted[start : start + size]
+        rates = velocities(trajectory, slice(part.start, part.stop, part.step), every)
+        with np.errstate(over="ignore"):
+            parts.append(np.sum(rates.reshape(len(part), -1) ** 2, axis=1))
+    return np.concatenate(parts)
 
 
 def _norms(data, stride):
@@ -229,10 +235,7 @@ def _gains(trajectory):
     """Times and echo gains of some frames, or None where the system is not known or nothing echoes."""
     if trajectory.R is None or trajectory.neurons * trajectory.signals > _MOST_GAIN_NEURONS:
         return None
-    system = getattr(trajectory, "system", None)
-    config = trajectory.parameters.get("config")
-    if system is None and isinstance(config, dict):
-        system = configure(config, like=trajectory).system
+    system = system_of(trajectory)
     if system is None:
         return None
     some = np.unique(np.linspace(0, trajectory.frames - 1, _MOST_GAINS).astype(int))

@@ -17,6 +17,7 @@ from ._figure_style import (
     new_figure,
     note,
     plain,
+    rest_entry,
     time_label,
     titled,
     whole_numbers,
@@ -24,6 +25,7 @@ from ._figure_style import (
 from ._sources import is_trajectory
 
 _MOST_PANELS = 4
+_MOST_NAMED = 16
 _FEW_POINTS = 60  # up to here every number gets a mark
 _UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 
@@ -56,7 +58,9 @@ def _draw_curves(curves, label, title, size=None):
         if len(every) and every.min() > 0 and every.max() > 50 * every.min():
             axes.set_yscale("log")
     titled(rows[0], *title)
-    legend(figure, [line(name, linewidth=2, **palette[name]) for name in list(curves)[:20]])
+    shown = list(curves)[:_MOST_NAMED]
+    entries = [line(name, linewidth=2, **palette[name]) for name in shown]
+    legend(figure, entries + rest_entry(len(curves), len(shown)))
     return figure
 
 

@@ -21,6 +21,7 @@ _HOME = {
     "solve": "_simulation",
     "StoredFrames": "_stored_frames",
     "stored_run": "_simulation",
+    "stored_system": "_stored_system",
     "to_extxyz": "_extxyz",
     "to_pandas": "_labelled_arrays",
     "to_xarray": "_labelled_arrays",

@@ -255,7 +255,8 @@ class SolutionTrajectory:
         groups = solution.system.groups
         groups = np.zeros(self.neurons, int) if groups is None else groups
         self.groups = np.tile(groups, copies)
-        self.observables, self.parameters, self.provenance = {}, {}, {}
+        self.observables, self.parameters = {}, {}
+        self.provenance = {"outcome": {"status": int(solution.status), "message": str(solution.message)}}
         self.seed = self.identity = None
         self.system = solution.system
 

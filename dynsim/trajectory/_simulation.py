@@ -50,6 +50,7 @@ from ._checkpoint import (
 from ._reader import Trajectory, mend_tail
 from ._run_progress import ProgressWriter, progress_of
 from ._stored_frames import StoredFrames
+from ._stored_system import describe_system
 from ._writer import TrajectoryWriter
 
 
@@ -98,14 +99,15 @@ def run(
 
     The file is made with the first frame or step, so options that the engine refuses leave an old file, its checkpoints
     and its progress as they were. `parameters` is the configuration to store; what the call itself says (method, span,
-    kernel, delay) is added, and after the run its outcome (status, message, steps, echo gain). `sink(t, q, R, E)` is
-    called as well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of the run depends on is
-    written to `path` + ".checkpoint" as often as that, and shortly before the end; checkpoints of an earlier run there
-    are removed. With `progress_seconds`, how far it is goes to `path` + ".progress" as often as that, for
-    `dynsim watch`. `stop()` is asked after every step; if true, a checkpoint is written and KeyboardInterrupt raised.
-    Raises FileExistsError if `path` exists and `overwrite` is false, other OSErrors for a folder that cannot be written
-    or a file that is open elsewhere; otherwise as `dynsim.engine.solve`. Whatever ends the run, the frames before it
-    are in the file.
+    kernel, delay) is added, and after the run its outcome (status, message, steps, echo gain). Without a configuration
+    (`parameters["config"]`) the operators and strengths are stored, too, where they are at most 100,000 numbers.
+    `sink(t, q, R, E)` is called as well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of
+    the run depends on is written to `path` + ".checkpoint" as often as that, and shortly before the end; checkpoints of
+    an earlier run there are removed. With `progress_seconds`, how far it is goes to `path` + ".progress" as often as
+    that, for `dynsim watch`. `stop()` is asked after every step; if true, a checkpoint is written and KeyboardInterrupt
+    raised. Raises FileExistsError if `path` exists and `overwrite` is false, other OSErrors for a folder that cannot be
+    written or a file that is open elsewhere; otherwise as `dynsim.engine.solve`. Whatever ends the run, the frames
+    before it are in the file.
 
     >>> import tempfile, os, numpy as np, dynsim
     >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -126,6 +128,8 @@ def run(
     backend = (system if options.get("backend") is None else system.on(options["backend"])).backend
     stored = {**_describe(system, span, method, options), **as_table(parameters, "parameters")}
     provenance = {"backend": backend.name, **as_table(provenance, "provenance")}
+    if "config" not in stored:  # from which the system can be made again
+        provenance["system"] = describe_system(system)
     to_json([stored, provenance])
     expect_claim(path, overwrite)
     stream.origin = {"parameters": to_json(stored), "seed": seed, "dtype": str(np.dtype(dtype))}
@@ -209,6 +213,7 @@ def resume(
 
     def append():
         writer = TrajectoryWriter.append(path, after_step=kept - 1, run=file.identity, flush_seconds=flush_seconds)
+        writer.record("outcome", {})  # the earlier one is not this run's, should it be stopped
         if until is not None:
             writer.record("configuration", parameters)
         return writer

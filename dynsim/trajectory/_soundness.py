@@ -107,7 +107,7 @@ def _outcome(trajectory):
     outcome = trajectory.provenance.get("outcome")
     if trajectory.signals is None:  # a training's places
         return []
-    if outcome is None:
+    if not outcome:
         return ["outcome: none; the run did not end by itself, `dynsim resume` goes on with it"]
     status = outcome.get("status", 0)
     return [] if isinstance(status, int) and status >= 0 else [f"outcome: {outcome.get('message')}"]

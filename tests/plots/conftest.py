@@ -3,12 +3,23 @@
 import numpy as np
 import pytest
 
+import dynsim
 from dynsim.trajectory import TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
+
+
+def described(neurons, dimension, copies, signals, groups):
+    """A system by which the neurons of `make_file` might move, q' = -q."""
+    if not signals:
+        return None
+    shape = (neurons, dimension) if copies == 1 else (copies, neurons, dimension)
+    operators = dynsim.Operators(F=-1.0)
+    return describe_system(dynsim.System(np.zeros(shape), operators=operators, groups=groups, signals=signals))
 
 
 @pytest.fixture
 def make_file(tmp_path):
-    """A function that writes neurons on damped orbits."""
+    """A function that writes neurons on damped orbits, and, with signals, a system that makes q' = -q."""
 
     def make(neurons=4, dimension=3, *, frames=40, copies=1, signals=1, groups=None, observables=(), diverge=False):
         rng = np.random.default_rng(1)
@@ -22,6 +33,7 @@ def make_file(tmp_path):
             signals=signals,
             groups=groups,
             observables=observables,
+            provenance={"system": described(neurons, dimension, copies, signals, groups)},
         ) as writer:
             for k in range(frames):
                 t = 0.1 * k

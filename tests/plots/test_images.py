@@ -15,6 +15,7 @@ from PIL import Image
 import dynsim
 from dynsim.plots import KINDS, plot
 from dynsim.trajectory import TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
 
 BASELINE = Path(__file__).parent / "baseline"
 SIZE = (60, 40)  # blocks of 20 x 20 points of the 1200 x 800 drawn
@@ -43,6 +44,10 @@ def sources(tmp_path_factory):
     """A trajectory of closed form, a model and lines: the same on every machine, whatever its libraries."""
     folder = tmp_path_factory.mktemp("sources")
     angle = 2 * np.pi * np.arange(12) / 12
+    turn = np.zeros((12, 4, 4))
+    turn[:, 1, 0] = 0.3 * (1 + np.arange(12) / 12)
+    turn[:, 0, 1], turn[:, 2, 2] = -turn[:, 1, 0], -1.0
+    turning = dynsim.System(np.zeros((12, 4)), operators=dynsim.Operators(F=turn), groups=np.arange(12) // 4)
     with TrajectoryWriter(
         folder / "run.h5",
         neurons=12,
@@ -50,6 +55,7 @@ def sources(tmp_path_factory):
         signals=1,
         groups=np.arange(12) // 4,
         observables=["loss", "accuracy"],
+        provenance={"system": describe_system(turning)},
     ) as writer:
         for k in range(41):
             t = 0.1 * k

@@ -8,11 +8,14 @@ import pytest
 
 import dynsim
 from dynsim.errors import DataError
-from dynsim.plots import available, plot
+from dynsim.plots import animate, available, plot, view
 from dynsim.plots._figure_style import DASHES, PALETTE, line_styles
-from dynsim.plots._projection import Projection
+from dynsim.plots._film import _Picture
+from dynsim.plots._projection import Projection, projection_of
+from dynsim.plots._selection import particle_indices, velocities
 from dynsim.plots._statistics_plots import entropies
-from dynsim.trajectory import StoredFrames, Trajectory, TrajectoryWriter
+from dynsim.trajectory import SolutionTrajectory, StoredFrames, Trajectory, TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_principal_axes_are_those_of_the_covariance():
     assert np.allclose(projection.share, variance[:2] / variance.sum(), rtol=1e-12)
     assert np.allclose(np.var(projection(places), axis=0), variance[:2], rtol=1e-12)
     share = f"{100 * projection.share.sum():.0f} % of the variance"
-    assert projection.note == f"2 of 4 principal axes: {share}" and "axis 1 (" in projection.labels[0]
+    assert projection.note == f"2 of 4 principal axes: {share}" and "axis 0 (" in projection.labels[0]
     # The same picture from the same file, whatever sign the eigenvectors came with.
     assert (projection.axes[np.abs(projection.axes).argmax(axis=0), [0, 1]] > 0).all()
     assert np.array_equal(Projection(places, 2, "coordinates")(places), places[:, :2])
@@ -57,20 +60,69 @@ def test_more_than_three_dimensions_are_seen_along_principal_axes(make_file):
         assert np.allclose(drawn, expected(read.q[...]), rtol=0, atol=1e-12)
     assert expected.note in figure.get_supxlabel()
     plain = plot(path, "trajectories", axes="coordinates")
-    assert plain.axes[0].get_xlabel() == "$q_{1}$" and "3 of 6 coordinates" in plain.get_supxlabel()
+    assert plain.axes[0].get_xlabel() == "$q_{0}$" and "3 of 6 coordinates" in plain.get_supxlabel()
+
+
+def test_axes_are_the_same_whatever_is_shown(make_file):
+    path = make_file(neurons=9, dimension=6)
+    with Trajectory(path) as read:
+        expected = projection_of(read, 2, "auto")
+        picture = _Picture(read, [3], range(0, 40, 7), 2, "auto", None, (480, 360))
+        assert np.array_equal(picture.projection.axes, expected.axes)
+        for kind, options in (("trajectories", {"neurons": [1, 2]}), ("forces", {"frame": 3, "neurons": [4, 7]}),
+                              ("neurons", {"neurons": 5})):  # fmt: skip
+            figure = plot(read, kind, dim=2, **options)
+            assert [axes.get_xlabel() for axes in figure.axes] == [expected.labels[0]] * len(figure.axes)
+            assert expected.note in figure.get_supxlabel()
+
+
+def test_places_of_any_size_are_drawn_in_units(tmp_path):
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-1.0, 1.0, (5, 4, 3))
+    for number, size in enumerate((1.0, 1e300)):
+        with TrajectoryWriter(tmp_path / f"{number}.h5", neurons=4, dimension=3, dtype=float) as writer:
+            for k, frame in enumerate(places):
+                writer.write(k, float(k), size * frame)
+    for kind in ("trajectories", "neurons", "distances", "entropy"):
+        ordinary, large = (plot(tmp_path / f"{number}.h5", kind) for number in (0, 1))
+        label = large.axes[0].get_ylabel()
+        assert label == ordinary.axes[0].get_ylabel() + ("" if kind == "entropy" else " / 1e+299")
+        if kind in ("distances", "entropy"):
+            scale = 10.0 if kind == "distances" else 1.0
+            pairs = zip(ordinary.axes[0].lines, large.axes[0].lines, strict=True)
+            # Scaled by 1e300 / 1e299, which rounds to 2^-53 a few times.
+            assert all(np.allclose(scale * np.asarray(a.get_ydata()), b.get_ydata(), rtol=1e-14) for a, b in pairs)
+        large.draw_without_rendering()
+    animate(tmp_path / "1.h5", tmp_path / "film.gif", size=(300, 300))
+    pages = []
+    for number in (0, 1):
+        view(tmp_path / f"{number}.h5", tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text()
+        pages.append(re.search(r'id="places">(.*?)</script>', text)[1])
+    assert pages[0] == pages[1] and '"q0 / 1e+299"' in text
 
 
 def test_energy_of_known_motion(tmp_path):
-    # q = (2 t, 0), (0, -t): sum |q'|^2 = 4 + 1; R = 3, 4: |R| = 5. Differences of linear motion round only.
-    path = tmp_path / "run.h5"
-    with TrajectoryWriter(path, neurons=2, dimension=2, signals=1) as writer:
-        for k in range(9):
-            t = 0.25 * k
-            writer.write(k, t, [[2 * t, 0.0], [0.0, -t]], [3.0, 4.0], [0.0, 2.0])
-    kinetic, received, emitted = plot(path, "energy").axes
-    assert np.allclose(kinetic.lines[0].get_ydata(), 5.0, rtol=1e-12)
-    assert np.allclose(received.lines[0].get_ydata(), 5.0, rtol=1e-15) and (emitted.lines[0].get_ydata() == 2.0).all()
-    assert kinetic.get_ylabel() and "differences of frames" in plot(path, "energy").get_supxlabel()
+    # By D R with R = 3, 4: q' = (2, 0), (0, -1), so sum |q'|^2 = 5; |R| = 5.
+    path, turned = tmp_path / "run.h5", [[[2 / 3], [0.0]], [[0.0], [-0.25]]]
+    system = dynsim.System(np.zeros((2, 2)), operators=dynsim.Operators(D=turned))
+    for records in ({"system": describe_system(system)}, {}):
+        with TrajectoryWriter(
+            path, neurons=2, dimension=2, signals=1, provenance=records, overwrite=True, parameters={"span": [0, 2]}
+        ) as writer:
+            for k in range(9):
+                t = 0.25 * k
+                writer.write(k, t, [[2 * t, 0.0], [0.0, -t]], [3.0, 4.0], [0.0, 2.0])
+            writer.record("outcome", {"status": 0})
+        figure = plot(path, "energy")
+        *kinetic, received, emitted = figure.axes
+        assert np.allclose(received.lines[0].get_ydata(), 5.0, rtol=1e-15)
+        assert (emitted.lines[0].get_ydata() == 2.0).all()
+        if records:
+            assert np.allclose(kinetic[0].lines[0].get_ydata(), 5.0, rtol=1e-15) and kinetic[0].get_ylabel()
+            assert len(kinetic) == 1 and "q'" not in figure.get_supxlabel()
+        else:
+            assert not kinetic and "q' is not known" in figure.get_supxlabel()
 
 
 def test_energy_shows_the_echo_gain_of_what_can_be_made_again(tmp_path):
@@ -86,7 +138,7 @@ def test_energy_of_many_frames_is_read_in_blocks(make_file, monkeypatch):
     path = make_file(neurons=7, frames=90)
     whole = plot(path, "energy").axes[0].lines[0].get_xydata()
     monkeypatch.setattr("dynsim.plots._statistics_plots._BLOCK", 60)
-    assert np.array_equal(plot(path, "energy").axes[0].lines[0].get_xydata(), whole) and len(whole) == 89
+    assert np.array_equal(plot(path, "energy").axes[0].lines[0].get_xydata(), whole) and len(whole) == 90
     monkeypatch.setattr("dynsim.plots._statistics_plots._MOST_ENERGY_FRAMES", 30)
     thin = plot(path, "energy")
     assert np.array_equal(thin.axes[0].lines[0].get_xydata(), whole[::3]) and "30 of 90 frames" in thin.get_supxlabel()
@@ -100,18 +152,68 @@ def test_entropy_between_one_bin_and_all_of_them():
     assert found[0] == 0.0 and found[1] == pytest.approx(np.log2(3), rel=1e-15) and np.isnan(found[2])
 
 
-def test_forces_of_a_trajectory_are_rates_of_change(tmp_path):
+def test_forces_of_a_run_are_those_of_equation_3(tmp_path):
     path = tmp_path / "run.h5"
-    with TrajectoryWriter(path, neurons=2, dimension=2) as writer:
-        for k, t in enumerate([0.0, 0.5, 0.75, 1.0]):
-            writer.write(k, t, [[t**2, 1.0], [0.0, -3 * t]])
+    system = dynsim.System(np.zeros((2, 2)), operators=dynsim.Operators(D=[[1.0], [0.0]], F=[[0.0, 0.0], [0.0, 2.0]]))
+    with TrajectoryWriter(
+        path, neurons=2, dimension=2, signals=1, provenance={"system": describe_system(system)}
+    ) as writer:
+        for k in range(4):
+            writer.write(k, 0.5 * k, [[0.0, 1.0], [5.0, -k]], [1.5, 0.0], [9.0, 9.0])
     arrows = plot(path, "forces", frame=2).axes[0].collections[0]
-    # Second-order differences are exact for parabolas: q' = (2 t, 0), (0, -3) at t = 0.75.
     ratio = arrows.U[0] / 1.5
-    assert np.allclose(np.column_stack([arrows.U, arrows.V]), ratio * np.array([[1.5, 0.0], [0.0, -3.0]]), atol=1e-12)
+    assert np.allclose(np.column_stack([arrows.U, arrows.V]), ratio * np.array([[1.5, 2.0], [0.0, -4.0]]), rtol=1e-14)
     assert f"arrows are {ratio:g} times the force" in plot(path, "forces", frame=2).get_supxlabel()
     with pytest.raises(ValueError, match="frame: got 4; expected a number from 0 to 3"):
         plot(path, "forces", frame=4)
+
+
+def test_forces_of_a_training_are_displacements(tmp_path):
+    path = tmp_path / "training.h5"
+    with TrajectoryWriter(path, neurons=2, dimension=2, parameters={"time_label": "epoch"}) as writer:
+        for k, t in enumerate([0.0, 1.0, 3.0, 4.0]):
+            writer.write(k, t, [[t, 1.0], [0.0, -3 * t**2]])
+    figure = plot(path, "forces", frame=2)
+    assert figure.axes[0].get_title() == "Displacement per epoch (difference of frames) on 2 neurons at epoch 3"
+    arrows = figure.axes[0].collections[0]
+    assert np.allclose(np.column_stack([arrows.U, arrows.V]) / arrows.U[0], [[1.0, 0.0], [0.0, -12.0]], rtol=1e-14)
+
+
+def test_where_nothing_moves_the_title_says_so():
+    system = dynsim.System(np.eye(2), drive=1.0)
+    figure = dynsim.solve(system, (0.0, 1.0), t_eval=[0.0, 1.0]).plot("forces")
+    assert figure.axes[0].get_title() == "Nothing moves: q' is 0 on 2 neurons at time 1"
+    assert "times the force" not in figure.get_supxlabel()
+
+
+def test_without_a_system_q_has_no_rate(tmp_path):
+    path = tmp_path / "frames.h5"
+    with TrajectoryWriter(path, neurons=2, dimension=2, signals=1) as writer:
+        for k in range(5):
+            writer.write(k, float(k), np.eye(2) * k, [1.0, k], [1.0 + k * 1e-16, 0.0])
+    with pytest.raises(ValueError, match=r"expected a source with the system that moves it .*dynsim simulate"):
+        plot(path, "forces")
+    with pytest.raises(ValueError, match="equation of motion; expected the system that moves it"):
+        plot(path, "phase", quantity="q")
+    figure = plot(path, "phase")  # of R
+    assert "dR/dt from differences" in figure.get_supxlabel()
+    assert np.allclose(figure.axes[0].lines[1].get_ydata(), 1.0, rtol=1e-14)
+
+
+def test_velocities_of_a_solution_are_those_of_its_file(tmp_path):
+    rng = np.random.default_rng(2)
+    operators = dynsim.Operators(A=0.5, B=rng.normal(size=(1, 2)), D=rng.normal(size=(5, 2, 1)), F=-0.5)
+    given = {"groups": np.array([0, 0, 1, 1, 1]), "clamped": {1: 0.5}, "delay": 0.5}
+    given["kernel"] = dynsim.Kernel(softening=1.0)
+    system = dynsim.System(rng.normal(size=(3, 5, 2)), operators=operators, **given)
+    options = {"t_eval": np.linspace(0, 1, 6), "method": "rk4", "dt": 0.1}
+    memory = SolutionTrajectory(dynsim.solve(system, (0.0, 1.0), **options))
+    dynsim.solve(system, (0.0, 1.0), path=tmp_path / "run.h5", **options)
+    which = particle_indices(memory, np.array([1, 4]))
+    with Trajectory(tmp_path / "run.h5") as file:
+        found = [velocities(one, slice(1, None, 2), which) for one in (memory, file)]
+        gains = [plot(one, "energy").axes[-1].lines[0].get_ydata() for one in (memory, file)]
+    assert found[0].shape == (3, 6, 2) and np.array_equal(*found) and np.array_equal(*gains)
 
 
 def test_forces_of_a_model_are_minus_the_gradient_of_the_loss(model):
@@ -237,7 +339,9 @@ def test_numbers_of_any_size_in_frames_are_drawn_or_refused(tmp_path, dimension,
     path = tmp_path / "run.h5"
     sizes = {name: size if name == what else 1.0 for name in ("time", "places", "signals", "observables")}
     numbers = np.random.default_rng(0).uniform(-1, 1, (5, 3, dimension + 2))
-    with TrajectoryWriter(path, neurons=3, dimension=dimension, signals=1, observables=["loss"], dtype=float) as writer:
+    system = dynsim.System(np.zeros((3, dimension)), operators=dynsim.Operators(F=-1.0))
+    given = {"observables": ["loss"], "provenance": {"system": describe_system(system)}}
+    with TrajectoryWriter(path, neurons=3, dimension=dimension, signals=1, dtype=float, **given) as writer:
         for k, (time, frame) in enumerate(zip(np.linspace(0, 1, 5), numbers, strict=True)):
             signals = sizes["signals"] * frame[:, -2:]
             places, loss = sizes["places"] * frame[:, :-2], sizes["observables"] * time

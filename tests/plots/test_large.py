@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+import dynsim
 from dynsim.trajectory import TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
 
 LIMIT = 1_000_000_000  # bytes
 CODE = """
@@ -31,7 +33,10 @@ def large(tmp_path_factory):
     path = tmp_path_factory.mktemp("large") / "run.h5"
     rng = np.random.default_rng(0)
     centre, phase = rng.normal(size=(2, 1000, 3))
-    with TrajectoryWriter(path, neurons=1000, dimension=3, signals=1, groups=np.arange(1000) // 250) as writer:
+    groups = np.arange(1000) // 250
+    system = dynsim.System(np.zeros((1000, 3)), operators=dynsim.Operators(F=-1.0), groups=groups)
+    records = {"system": describe_system(system)}
+    with TrajectoryWriter(path, neurons=1000, dimension=3, signals=1, groups=groups, provenance=records) as writer:
         for k in range(10_000):
             t = 0.01 * k
             R = np.sin(t + phase[:, 0])

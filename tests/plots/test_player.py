@@ -5,8 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
+import dynsim
 from dynsim.plots import view
 from dynsim.trajectory import Trajectory, TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (extra test)")
 wait_module = pytest.importorskip("selenium.webdriver.support.wait")
@@ -63,8 +65,11 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     angle = np.linspace(0, 2 * np.pi, 30, endpoint=False)
     names = ["input", "hidden", "<b onclick=alert(1)>out</b>"]
+    turn = dynsim.Operators(F=[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    turning = dynsim.System(np.zeros((30, 3)), operators=turn, groups=np.arange(30) // 10)
     with TrajectoryWriter(folder / "run.h5", neurons=30, dimension=3, signals=1, groups=np.arange(30) // 10,
-                          parameters={"group_names": names}) as writer:  # fmt: skip
+                          parameters={"group_names": names}, provenance={"system": describe_system(turning)},
+                          ) as writer:  # fmt: skip
         for k in range(61):
             t = 0.1 * k
             q = np.column_stack([np.cos(angle + t), np.sin(angle + t), np.arange(30) // 10])
@@ -111,6 +116,18 @@ def test_it_loads_and_draws(browser, page):
     assert errors(browser) == []
 
 
+def test_it_says_that_a_run_was_interrupted(browser, page, tmp_path):
+    run = load(browser, page)
+    assert not browser.find_element("id", "ended").is_displayed()
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=2) as writer:
+        writer.write(0, 0.5, np.eye(2))
+        writer.record("outcome", {})
+    view(tmp_path / "run.h5", tmp_path / "run.html")
+    load(browser, tmp_path / "run.html")
+    assert browser.find_element("id", "ended").text == "Interrupted, or still running: epoch 0.5."
+    assert run("return document.getElementById('ended').getAttribute('role')") == "status"
+
+
 def test_the_slider_moves_the_neurons(browser, page):
     run = load(browser, page)
     before, picture = run(SEEN, 0, 7), run("player.draw(); return document.getElementById('neurons').toDataURL()")
@@ -138,11 +155,12 @@ def test_a_click_picks_the_neuron_under_it(browser, page):
     run("player.pick(13); player.draw()")
     rows = dict(row.rsplit(maxsplit=1) for row in texts(browser, "#rows tr"))
     with Trajectory(page.with_suffix(".h5")) as read:
-        expected = {"received R": read.R[20, 13, 0], "emitted E": read.E[20, 13, 0], "q1": read.q[20, 13, 0]}
+        expected = {"received R": read.R[20, 13, 0], "emitted E": read.E[20, 13, 0], "q0": read.q[20, 13, 0]}
     for name, value in expected.items():
         # Four digits are shown, of numbers below 2 that were rounded to 2 / 65534.
         assert float(rows[name]) == pytest.approx(value, abs=6e-5 + 2 / 65534)
     assert rows["neuron"] == "13" and rows["layer"] == "hidden"
+    assert float(rows["speed |q'|"]) == pytest.approx(1.0, abs=1e-4)  # on a circle of radius 1, a radian in a time
     assert browser.find_element("id", "chart").is_displayed()
     press(browser, "\ue00c")  # Escape
     assert run("return player.picked") is None

@@ -54,7 +54,9 @@ def test_runs_of_all_shapes(make_file, kind, options):
 def test_one_frame_is_enough_where_time_does_not_matter(make_file):
     path = make_file(frames=1, observables=["loss"])
     with Trajectory(path) as read:
-        assert available(read) == ["distances", "entropy", "learning", "observables", "signals", "trajectories"]
+        assert available(read) == [
+            "distances", "entropy", "forces", "learning", "observables", "signals", "trajectories",
+        ]  # fmt: skip
         for kind in available(read):
             plot(read, kind).draw_without_rendering()
 
@@ -122,7 +124,7 @@ def test_lines_hold_the_numbers_of_the_file(make_file):
     for curve, (i, j) in zip(distances.axes[0].lines, pairs, strict=True):
         assert np.allclose(curve.get_ydata(), np.sqrt(((q[:, i] - q[:, j]) ** 2).sum(axis=1)), rtol=1e-14)
     assert np.array_equal(phase.axes[0].lines[0].get_xdata(), q[:, 1, 2])
-    assert np.allclose(phase.axes[0].lines[0].get_ydata(), np.gradient(q[:, 1, 2], time, edge_order=2))
+    assert np.array_equal(phase.axes[0].lines[0].get_ydata(), -q[:, 1, 2])  # the system of the file
     paths = flat.axes[0].collections[0].get_segments()
     assert np.array_equal(np.stack(paths, axis=1), q[:, :, :2])
 
@@ -137,6 +139,17 @@ def test_quantiles_of_many_pairs(make_file, monkeypatch):
     median, largest, smallest = (line.get_ydata() for line in lines)
     assert np.allclose(median, np.median(every, axis=1), rtol=1e-13)
     assert np.allclose(largest, every.max(axis=1)) and np.allclose(smallest, every.min(axis=1))
+
+
+def test_legends_say_what_they_leave_out(make_file):
+    groups = np.arange(60) % 30
+    for kind in ("trajectories", "neurons", "forces"):
+        figure = plot(make_file(neurons=60, groups=groups), kind)
+        assert "and 14 more" in [text.get_text() for text in figure.legends[0].get_texts()]
+    figure = plot(make_file(neurons=60), "signals", neurons=list(range(44)))
+    assert "and 28 more" in [text.get_text() for text in figure.legends[0].get_texts()]
+    figure = plot(make_file(dimension=3), "phase", component=0)
+    assert figure.axes[0].get_xlabel() == "$q_{0}$"
 
 
 def test_observables_share_panels_by_kind(make_file):

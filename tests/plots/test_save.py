@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+import dynsim
 from dynsim.plots import animate, available, plot, save
 from dynsim.plots._figure_style import PALETTE, colours
 from dynsim.plots._selection import evenly
 from dynsim.trajectory import TrajectoryWriter
+from dynsim.trajectory._stored_system import describe_system
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("SVG", b"<?xml")])
@@ -62,9 +64,9 @@ NO_MATHEMATICS = r"$\frac{$"
 def test_names_are_no_mathematics(tmp_path):
     path = tmp_path / "run.h5"
     names = {"group_names": [NO_MATHEMATICS, "_hidden"], "time_label": NO_MATHEMATICS}
-    with TrajectoryWriter(
-        path, neurons=3, dimension=2, signals=1, groups=[0, 1, 1], observables=["train_loss"], parameters=names
-    ) as writer:
+    system = dynsim.System(np.zeros((3, 2)), operators=dynsim.Operators(F=-1.0), groups=[0, 1, 1])
+    given = {"parameters": names, "provenance": {"system": describe_system(system)}, "observables": ["train_loss"]}
+    with TrajectoryWriter(path, neurons=3, dimension=2, signals=1, groups=[0, 1, 1], **given) as writer:
         for k in range(4):
             writer.write(k, 0.1 * k, k * np.eye(3, 2), [k, 1.0, 2.0], [0.0, 1.0, k], train_loss=1.0 + k)
     kinds = available(path)

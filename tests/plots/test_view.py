@@ -17,7 +17,7 @@ from dynsim.trajectory import Trajectory, TrajectoryWriter
 def read(page):
     """The page's header, and its arrays by name."""
     text = page.read_text(encoding="utf-8")
-    parts = dict(re.findall(r'<script type="[^"]+" id="(\w+)">(.*?)</script>', text, re.DOTALL))
+    parts = dict(re.findall(r'<script type="[^"]+" id="([\w-]+)">(.*?)</script>', text, re.DOTALL))
     header = json.loads(parts.pop("header"))
     return header, {name: np.frombuffer(base64.b64decode(part), "<u2") for name, part in parts.items()}
 
@@ -41,7 +41,30 @@ def test_places_and_signals_come_back_to_half_a_step(make_file, tmp_path):
         found = header[name]["low"] + arrays[name].reshape(11, 7) * step
         assert np.allclose(found, data[:, :, 1], rtol=0, atol=0.5 * step * (1 + 1e-6))
     assert header["neuron"] == [*range(7), *range(7)] and header["groupNames"] == ["group 0", "group 1", "group 2"]
-    assert header["component"] == ", 2 of 2"
+    assert header["component"] == ", component 1 of 2"
+
+
+def test_speeds_are_those_of_equation_3(make_file, tmp_path):
+    path = make_file(neurons=5, dimension=4, frames=9, copies=2)  # with a system that makes q' = -q
+    view(path, tmp_path / "run.html")
+    header, arrays = read(tmp_path / "run.html")
+    with Trajectory(path) as run:
+        expected = np.linalg.norm(run.q[...].astype(float), axis=2)
+    step = header["speed"]["range"] / 65534
+    found = header["speed"]["low"] + arrays["speed-words"].reshape(9, 10) * step
+    assert (np.abs(found - expected) <= 0.5 * step * (1 + 1e-6)).all() and header["speed"]["name"] == "speed |q'|"
+
+
+def test_speeds_that_are_not_known_are_left_out(tmp_path):
+    for signals, words in ((1, "Speed |q'| is not known"), (None, "Speed is the displacement per epoch")):
+        with TrajectoryWriter(tmp_path / "run.h5", neurons=1, dimension=2, signals=signals, overwrite=True) as writer:
+            for k in range(3):
+                writer.write(k, 2.0 * k, [[3.0 * k, 4.0 * k]], *([[0.0], [0.0]] if signals else ()))
+        view(tmp_path / "run.h5", tmp_path / "run.html")
+        header, arrays = read(tmp_path / "run.html")
+        assert any(words in note for note in header["notes"])
+        assert (header["speed"] is None) == (signals == 1) == (len(arrays["speed-words"]) == 0)
+    assert header["speed"]["low"] == 2.5 and header["speed"]["range"] == 0.0
 
 
 def test_a_page_of_a_diverged_run_marks_what_is_not_a_number(make_file, tmp_path):
@@ -82,7 +105,7 @@ def test_names_are_text(tmp_path):
     view(tmp_path / "run.h5", tmp_path / "run.html", title="</title><script>alert(3)</script>")
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
     assert "alert(1)" in text and "<script>alert" not in text and "<img" not in text and "\u2028" not in text
-    assert text.count("<script") == text.count("</script>") == 5
+    assert text.count("<script") == text.count("</script>") == 6
     header, _ = read(tmp_path / "run.html")
     assert header["groupNames"] == names and header["title"].startswith("</title>")
 

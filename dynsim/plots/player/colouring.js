@@ -16,7 +16,7 @@ class Colouring {
       const values = new Float32Array(frames * particles);
       for (let k = 0; k < frames; k++)
         for (let p = 0; p < particles; p++)
-          values[k * particles + p] = name === "speed" ? recording.speed(k, p) : recording.signal("E", k, p);
+          values[k * particles + p] = name === "speed" ? recording.speedOf(k, p) : recording.signal("E", k, p);
       this.scaleTo(values, particles);
     }
   }

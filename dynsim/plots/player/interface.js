@@ -2,7 +2,7 @@
 
 const find = (id) => document.getElementById(id);
 const LONGEST_TRAIL = 12; // frames
-const COLOURINGS = { activation: "activation E", layer: "layer", speed: "speed |q'|" };
+const COLOURINGS = { activation: "activation E", layer: "layer", speed: "" };
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
 // Four digits, as a person reads them.
@@ -10,6 +10,11 @@ function digits(value) {
   if (!Number.isFinite(value)) return "not a number";
   const size = Math.abs(value);
   return size && (size < 1e-3 || size >= 1e5) ? value.toExponential(3) : String(Number(value.toPrecision(4)));
+}
+
+function colouringName(recording, name) {
+  if (name === "speed") return recording.speed.name;
+  return name === "activation" ? COLOURINGS[name] + recording.component : COLOURINGS[name];
 }
 
 function element(name, text, parent) {
@@ -61,12 +66,14 @@ class Player {
     const { recording } = this;
     find("title").textContent = recording.title;
     find("facts").textContent = recording.facts;
+    find("ended").textContent = recording.ended ?? "";
+    find("ended").hidden = !recording.ended;
     recording.notes.forEach((note) => element("li", note, find("notes")));
     find("scrub").max = recording.frames - 1;
     find("pick").max = recording.neurons - 1;
-    for (const [name, text] of Object.entries(COLOURINGS)) {
-      if (name === "activation" && !recording.emitted) continue;
-      element("option", text, find("colour")).value = name;
+    for (const name of Object.keys(COLOURINGS)) {
+      if ((name === "activation" && !recording.emitted) || (name === "speed" && !recording.speed)) continue;
+      element("option", colouringName(recording, name), find("colour")).value = name;
     }
   }
 

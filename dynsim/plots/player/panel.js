@@ -5,7 +5,7 @@ function style(name) {
 }
 
 function showLegend(recording, colouring, dark) {
-  find("legend-title").textContent = `Colour: ${COLOURINGS[colouring.name]}`;
+  find("legend-title").textContent = `Colour: ${colouringName(recording, colouring.name)}`;
   const legend = find("legend");
   legend.replaceChildren();
   const shades = colouring.shades(dark).map((shade) => `rgb(${shade.join(" ")})`);
@@ -100,7 +100,7 @@ function readout(player) {
   rows.push(["layer", recording.groupNames[recording.group[picked]]]);
   if (recording.received) rows.push([`received R${recording.component}`, digits(recording.signal("R", frame, picked))]);
   if (recording.emitted) rows.push([`emitted E${recording.component}`, digits(recording.signal("E", frame, picked))]);
-  rows.push(["speed |q'|", digits(recording.speed(frame, picked))]);
+  if (recording.speed) rows.push([recording.speed.name, digits(recording.speedOf(frame, picked))]);
   recording.axes.forEach((name, axis) => rows.push([name, place ? digits(place[axis]) : "not a number"]));
   return rows;
 }

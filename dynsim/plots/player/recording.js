@@ -26,6 +26,7 @@ class Recording {
     }
     this.R = this.received && words("received");
     this.E = this.emitted && words("emitted");
+    this.speeds = this.speed && words("speed-words");
     // The cube [-1, 1]^3 holds everything, with one scale for all axes.
     const widest = Math.max(...this.range) || 1;
     this.scale = 2 / widest;
@@ -59,14 +60,10 @@ class Recording {
     return word === MISSING ? NaN : given.low + (given.range * word) / STEPS;
   }
 
-  // |q'| from the difference to the next frame.
-  speed(frame, particle) {
-    const first = Math.min(frame, this.frames - 2);
-    if (first < 0) return 0;
-    const a = this.place(first, particle);
-    const b = this.place(first + 1, particle);
-    const passed = this.time[first + 1] - this.time[first];
-    return a && b && passed > 0 ? Math.hypot(b[0] - a[0], b[1] - a[1], b[2] - a[2]) / passed : NaN;
+  // |q'| of a particle in a frame, in all dimensions.
+  speedOf(frame, particle) {
+    const word = this.speeds[frame * this.particles + particle];
+    return word === MISSING ? NaN : this.speed.low + (this.speed.range * word) / STEPS;
   }
 
   timeAt(at) {
