@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dynsim._check import as_table, expect_keys, refusal
+from dynsim._check import as_like, as_table, expect_keys, refusal
 from dynsim.engine import Operators, System
 from dynsim.errors import DataError
 from dynsim.kernels import Kernel
@@ -37,8 +37,8 @@ def describe_system(system):
 def stored_system(trajectory) -> System | None:
     """Return the system that made a trajectory, as its file describes it, at its first places; None if it does not.
 
-    Given signals are not stored, and those of clamped groups are 0 here. Raises DataError if the description does not
-    fit the frames.
+    Given signals are not stored, and those of clamped groups are 0 here. Raises TypeError for what is no
+    trajectory, DataError if the description does not fit the frames.
 
     >>> import tempfile, os, dynsim
     >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -47,6 +47,7 @@ def stored_system(trajectory) -> System | None:
     >>> stored_system(dynsim.trajectory.Trajectory(path)).operators.F.item()
     -3.0
     """
+    as_like(trajectory, ("frames", "groups", "provenance"), "Trajectory", "trajectory")
     table = trajectory.provenance.get("system")
     if table is None or not trajectory.frames:
         return None
