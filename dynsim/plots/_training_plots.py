@@ -151,16 +151,9 @@ def draw_noise(lines, *, title=None, size=None):
         do = "evaluate with --delta above 0, too"
         raise refusal(lines.path, "accuracies at delta 0 only", "some at other deltas", do)
     series = {name: sorted(points) for name, points in series.items()}
-    title = "Accuracy under noise" if title is None else title
     labels = {"x": r"size of the perturbation $\delta$", "y": "test accuracy (%)"}
-    figure = compare(
-        series,
-        **labels,
-        logarithmic=True,
-        lines=True,
-        title="Accuracy under noise" if title is None else title,
-        size=size,
-    )
+    title = "Accuracy under noise" if title is None else title
+    figure = compare(series, **labels, logarithmic=True, lines=True, title=title, size=size)
     for accuracy in sorted(set(ideal)):
         figure.axes[0].axhline(accuracy, color=GREY, linestyle="--", linewidth=1)
         figure.axes[0].annotate("ideal", (1, accuracy), (-4, 4), ("axes fraction", "data"), "offset points", ha="right",
