@@ -108,7 +108,7 @@ def plain(text):
 
 def titled(place, title, default):
     """Give axes or a figure the user's title, as it was written, or else the default."""
-    name = place.suptitle if isinstance(place, Figure) else place.set_title
+    name = place.suptitle if isinstance(place, Picture) else place.set_title
     return name(default) if title is None else name(title, parse_math=False)
 
 
