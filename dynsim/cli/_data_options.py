@@ -67,18 +67,11 @@ def load_data(name, data_dir, *, size=None, grey=False):
 
 
 def load_data_for(network, name, data_dir):
-    """The data set as a network takes it: one of your own with its size, channels, classes and background."""
-    from dynsim import datasets
+    """The data set as a network takes it, with a bar; what was done to read it is printed."""
+    from dynsim import models
 
-    if name in datasets.NAMES:
-        return load_data(name, data_dir)
-    channels, *size = network.image
     with ProgressBar("picture") as progress:
-        data = datasets.load(
-            name, data_dir, size=tuple(size), channels=channels if channels in (1, 3) else None, progress=progress
-        )
-    names = network.class_names
-    data = data.for_model(data.class_names if names is None else names, network.background)
+        data = models.load_data_for(network, name, data_dir, progress=progress)
     for sentence in data.notes:
         say(sentence)
     return data

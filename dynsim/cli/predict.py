@@ -65,7 +65,9 @@ def command(model, files, proba, invert, centre, show, as_json):
             scores.append(network.scores(fitted))
             seen += list(fitted) if show is not None else []
             progress(len(names))
-    shares = _softmax(np.concatenate(scores).astype(np.float64))
+    from scipy.special import softmax
+
+    shares = softmax(np.concatenate(scores).astype(np.float64), axis=1)
     classes = network.class_names or tuple(map(str, range(shares.shape[1])))
     if any(inverted) and invert == "auto":
         say(f"{sum(inverted)} of {len(names)} images inverted: their background is not that of the images trained on "
@@ -104,13 +106,3 @@ def _parts(files, shape):
                 names, images = [], []
     if names:
         yield names, images
-
-
-def _softmax(scores):
-    """Probabilities of scores (n, classes).
-
-    >>> _softmax(np.zeros((1, 2)))
-    array([[0.5, 0.5]])
-    """
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -9,7 +9,8 @@ import click
 from dynsim._files import to_json
 
 from ._computation import ComputingCommand
-from ._data_options import data_options, load_data
+from ._data_options import data_options, load_data, load_data_for
+from ._networks import load_network
 
 
 @click.command(cls=ComputingCommand)
@@ -42,7 +43,10 @@ def command(model, name, data_dir, seed, as_json):
 
     images = labels = None
     if name is not None:
-        data = load_data(name, data_dir)
+        # An export does not say which classes and which background its images had.
+        data = (
+            load_data_for(load_network(model), name, data_dir) if model.suffix == ".h5" else load_data(name, data_dir)
+        )
         images, labels = data.test_images, data.test_labels
     found = verify(model, images, labels=labels, seed=seed)
     same = all(entry["same"] is not False for entry in found)

@@ -6,14 +6,14 @@ import click
 
 from dynsim._files import expect_input, to_json
 
+from ._figure_options import neuron_options
 from ._standard_error import say
-from .plot import numbers
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The page: .html [beside FILE].")
-@click.option("--neurons", callback=numbers, metavar="0,1,2", help="Neurons to show [up to 2000 places].")
+@neuron_options
 @click.option("--frames", type=click.IntRange(1), help="Most frames of the page [as many as its size allows].")
 @click.option("--component", type=click.IntRange(0), default=0, show_default=True, help="Component of R and E.")
 @click.option("--axes", type=click.Choice(["auto", "coordinates", "principal"]), help="Which axes; auto.")
@@ -28,6 +28,7 @@ def command(file, output, as_json, **options):
     \b
     Examples:
       dynsim view run.h5 -o run.html
+      dynsim view run.h5 -o motor.html --group motor
       dynsim view training.h5 -o training.html --frames 100
     """
     from dynsim.plots import view

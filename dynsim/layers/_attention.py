@@ -19,6 +19,8 @@ class SelfAttention(Linear):
     PyTorch and timm order them. `keys` is d_k and `heads` the number of heads that d_k and d_v are split into.
     """
 
+    word = "attention"
+
     def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
         """Map tokens (batch, tokens, T) to (batch, tokens, d_v)."""
         if x.ndim != 3:

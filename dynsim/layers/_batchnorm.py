@@ -47,6 +47,7 @@ class BatchNorm(Layer):
            [ 1.,  1.]])
     """
 
+    word = "norm"
     averaged = True
 
     def __init__(

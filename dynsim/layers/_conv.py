@@ -26,6 +26,7 @@ SETS = ("half", "full")
 class Convolution(Layer):
     """y = W * x + bias (valid, stride 1), W (n_out, n_in, k, k) from `materialize()`; `side` is k."""
 
+    word = "conv"
     weighted = convolves = True
     side: int
 

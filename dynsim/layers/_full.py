@@ -20,6 +20,7 @@ class Linear(Layer):
     Signals are (batch, ...) arrays to the outside; in memory the batch lies last, so that rows are long and contiguous.
     """
 
+    word = "fc"
     weighted = True
 
     def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:

@@ -93,6 +93,8 @@ class Layer:
         Whether it cuts its outputs at 0.
     bias : Parameter or None
         Added to every output of a layer with weights.
+    word : str or None
+        What a model calls it, with a number: "fc" for fc1, fc2; None for the name of its class.
 
     Examples
     --------
@@ -118,6 +120,7 @@ class Layer:
 
     weighted = placed = convolves = averaged = relu = False
     bias: Parameter | None = None
+    word: str | None = None
 
     @property
     def parameters(self) -> dict[str, Parameter]:

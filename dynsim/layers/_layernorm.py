@@ -42,6 +42,8 @@ class LayerNorm(Layer):
            [ 0.,  0.]])
     """
 
+    word = "norm"
+
     def __init__(self, width: int, *, epsilon: float = 1e-5, dtype: npt.DTypeLike = np.float64):
         width, dtype = as_count(width, "width"), as_float_type(dtype, "dtype")
         self.scale = Parameter(np.ones(width, dtype), "norm")

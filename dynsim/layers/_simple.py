@@ -47,6 +47,8 @@ class MaxPool(Layer):
     3.0
     """
 
+    word = "pool"
+
     def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map (batch, channels, 2a, 2b) to (batch, channels, a, b)."""
         if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:

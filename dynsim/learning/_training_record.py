@@ -52,8 +52,8 @@ class TrainingRecord:
         self.writer.write(epoch, float(epoch), rows, train_loss=loss, validation_accuracy=validation)
 
     def _names(self, model):
-        """Names of the subsystems in the model: "1.places_in" is the input of layer 1."""
-        return [name for name, parameter in model.parameters.items() if parameter.kind == "places"]
+        """Names of the subsystems in the model, as "fc1 in"."""
+        return list(model.subsystem_names.values())
 
     def finish(self):
         """Say that the training came to its end."""

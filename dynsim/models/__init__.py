@@ -5,6 +5,7 @@ from ._converted_description import describe_converted
 from ._count import count, operations
 from ._latency import latency, plan
 from ._model import Model
+from ._model_data import load_data_for
 from ._model_file import describe, fill, load_model, save_model, take_results
 from ._parts import Enlarge
 from ._size import check_size
@@ -12,6 +13,6 @@ from ._vit import vit
 
 __all__ = [
     "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "describe_converted", "fill",
-    "latency", "lenet5", "load_model", "materialize", "mlp", "operations", "plan", "save_model", "take_results",
-    "vit",
+    "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "operations", "plan", "save_model",
+    "take_results", "vit",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -84,6 +85,32 @@ class Model(Plotted):
         None for images in colour, and for those that were not in [0, 1].
         """
         return self.results.get("background", 0.0) if self.image[0] == 1 else None
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers, numbered from 1 among those of a kind, as conv1, pool1, conv2, fc1.
+
+        >>> import dynsim
+        >>> dynsim.models.lenet5().layer_names[:5]
+        ('conv1', 'relu1', 'pool1', 'conv2', 'relu2')
+        """
+        seen, names = Counter(), []
+        for layer in self.layers:
+            word = layer.word or type(layer).__name__.lower()
+            seen[word] += 1
+            names.append(f"{word}{seen[word]}")
+        return tuple(names)
+
+    @property
+    def subsystem_names(self) -> dict[str, str]:
+        """{parameter: name} of all sets of places: "fc1 in" and "fc1 out" are the neurons at both ends of fc1."""
+        found = {}
+        for name, parameter in self.parameters.items():
+            if parameter.kind == "places":
+                number, _, what = name.partition(".")
+                words = what.replace("places", "").replace("_", " ").split()
+                found[name] = " ".join([self.layer_names[int(number)], *words])
+        return found
 
     @property
     def parameters(self) -> dict[str, Parameter]:

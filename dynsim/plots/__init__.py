@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._answers import answers_figure
     from ._comparison import compare, product_figure
-    from ._figure import FILMS, FORMATS, available, expect_format, options_of, plot, save
+    from ._figure import FILMS, FORMATS, available, beside, expect_format, options_of, plot, save, usual_kind
     from ._film import animate
     from ._player import Page, page, view
     from ._sweep_plot import sweep_figure
@@ -26,6 +26,7 @@ _MODULES = {
     "animate": "_film",
     "answers_figure": "_answers",
     "available": "_figure",
+    "beside": "_figure",
     "compare": "_comparison",
     "expect_format": "_figure",
     "options_of": "_figure",
@@ -35,12 +36,13 @@ _MODULES = {
     "product_figure": "_comparison",
     "save": "_figure",
     "sweep_figure": "_sweep_plot",
+    "usual_kind": "_figure",
     "view": "_player",
 }
 
 __all__ = [
-    "FILMS", "FORMATS", "KINDS", "Page", "animate", "answers_figure", "available", "compare", "expect_format",
-    "options_of", "page", "plot", "product_figure", "save", "sweep_figure", "view",
+    "FILMS", "FORMATS", "KINDS", "Page", "animate", "answers_figure", "available", "beside", "compare", "expect_format",
+    "options_of", "page", "plot", "product_figure", "save", "sweep_figure", "usual_kind", "view",
 ]  # fmt: skip
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib import rc_context
 
-from dynsim._check import as_choice, as_like, refusal
+from dynsim._check import as_choice, as_flag, as_like, refusal
 from dynsim._files import expect_output, replacing
 
 from ._figure_kinds import figure_kinds
 from ._outcome import mark_ending
+from ._several_runs import comparable, draw_several, several_options
 from ._sources import is_trajectory, opened, source_name
 
 if TYPE_CHECKING:
@@ -30,24 +33,36 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     """Draw a figure of a trajectory, a model or the metrics of a training.
 
     `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the object itself:
-    an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. `kind` is one of `KINDS`. Of a trajectory:
+    an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. Several in a list, or in a dict with their names,
+    are drawn into one figure of "signals", "energy", "distances" (the median), "entropy", "observables" or "learning".
+    `kind` is one of `KINDS`. Of a trajectory:
 
-    - "trajectories": paths in two or three dimensions, with start and end; options `neurons`, `dim` (2 or 3), `axes`
-      ("auto", "coordinates" or "principal": auto takes principal axes where d > 3, and prints their share of variance);
-    - "signals": R and E over time; options `neurons`, `signal` ("R", "E" or "both"), `component`;
-    - "distances": distances of pairs over time, or their quantiles where pairs are many; options `neurons`, `copy`;
-    - "entropy": Shannon entropy in bits of the distribution of distances over time; options `neurons`, `copy`, `bins`;
-    - "energy": sums of |q'|^2, |R| and |E| over all neurons, and the echo gain, over time;
-    - "phase": a quantity against its rate of change, of q by equation (3); options `neurons`, `quantity`
+    - "trajectories": paths in two or three dimensions, with start and end; options `neurons`, `groups`, `dim` (2 or 3),
+      `axes` ("auto", "coordinates" or "principal": auto takes principal axes where d > 3, and prints their share of
+      variance);
+    - "signals": R and E over time, by group where there are two to eight; options `neurons`, `groups`, `signal` ("R",
+      "E" or "both"), `component`, `scale`;
+    - "activity": a row for every neuron, coloured by R or E over time; options `neurons`, `groups`, `signal`,
+      `component`, `order` ("group", "peak" or "number");
+    - "distances": distances of pairs over time, or their quantiles where pairs are many; options `neurons`, `groups`,
+      `copy`, `scale`;
+    - "entropy": Shannon entropy in bits of the distribution of distances over time; options `neurons`, `groups`,
+      `copy`, `bins`;
+    - "energy": sums of |q'|^2, |R| and |E| over all neurons, and the echo gain, over time; option `scale`;
+    - "phase": a quantity against its rate of change, of q by equation (3); options `neurons`, `groups`, `quantity`
       ("q", "R" or "E"), `component`;
-    - "forces": q' in one frame, as arrows; options `neurons`, `frame`, `dim`, `axes`;
-    - "neurons": first and last frame side by side, coloured by layer; options `neurons`, `dim`, `axes`;
-    - "observables": what was written with every frame; options `names`, `against` ("time" or "step");
-    - "learning": loss and accuracy by epoch, of a training's trajectory or of metrics.jsonl.
+    - "forces": q' in one frame, as arrows; options `neurons`, `groups`, `frame`, `dim`, `axes`;
+    - "neurons": first and last frame side by side, coloured by layer; options `neurons`, `groups`, `dim`, `axes`;
+    - "observables": what was written with every frame; options `names`, `against` ("time" or "step"), `scale`;
+    - "learning": loss and accuracy by epoch, of a training's trajectory or of metrics.jsonl; option `scale`.
 
-    Of a model: "weights", the matrices that its places stand for (option `layer`); "layers", its layers and the neurons
-    that they share; "forces", -dL/dq on its neurons (options `data`, a name, `data_dir`, `neurons`, `dim`, `axes`). Of
-    lines that `dynsim evaluate --json` printed: "noise", accuracy against delta.
+    Of a model: "weights", the matrices that its places stand for (option `layer`); "filters", the same as images, a
+    neuron each (`layer`); "layers", its layers and the neurons that they share; "forces", -dL/dq on its neurons, and
+    "confusion" and "misread", which of the test images it takes for what (options `data`, a name or a path, and
+    `data_dir`). Of lines that `dynsim evaluate --json` printed: "noise", accuracy against delta.
+
+    `scale` is "linear", "log", or "auto": logarithmic where values span decades, which the figure says. `groups` are
+    names or numbers of groups of neurons.
 
     All kinds take `title` and `size`, width and height in pixels (1200, 800). Neurons are numbered from 0; a path
     belongs to a place, so a neuron with copies has several. With `output` the figure is saved too, as PNG, PDF or SVG
@@ -64,23 +79,85 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     'Paths of 2 neurons'
     """
     as_choice(kind, figure_kinds(), "kind")
+    several = isinstance(source, list | tuple | dict) and len(source) != 1
+    if isinstance(source, list | tuple | dict) and len(source) == 1:
+        (source,) = source.values() if isinstance(source, dict) else source
+    if several:
+        as_choice(kind, comparable(), "kind of figure of several sources")
     if output is not None:
-        expect_format(output, source=source)
-    known = options_of(kind)
+        for one in _named(source).values() if several else [source]:
+            expect_format(output, source=one)
+    known = options_of(kind, several=several)
     for name in options:
         if name not in known:
             raise refusal("plot", f"option {name!r}", f"some of {', '.join(known)} for kind {kind!r}", error=TypeError)
-    with opened(source) as found:
-        kinds = available(found)
-        if kind not in kinds:
-            do = f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer"
-            raise refusal("kind", f"{kind!r} for {getattr(found, 'path', 'the model')}", _requirement(kind, found), do)
-        figure = figure_kinds()[kind].draw(found, **options)
-        if is_trajectory(found):
-            mark_ending(figure, found)
+    with ExitStack() as files:
+        if several:
+            found = {name: files.enter_context(opened(one)) for name, one in _named(source).items()}
+            for one in found.values():
+                _expect_drawable(kind, one)
+            figure = draw_several(kind, found, **options)
+        else:
+            found = files.enter_context(opened(source))
+            _expect_drawable(kind, found)
+            figure = figure_kinds()[kind].draw(found, **options)
+            if is_trajectory(found):
+                mark_ending(figure, found)
     if output is not None:
         save(figure, output)
     return figure
+
+
+def _named(sources):
+    """{name: source}: the names given, else those of the files without their suffix, in full where they are alike."""
+    if isinstance(sources, dict):
+        return {str(name): source for name, source in sources.items()}
+    paths = [Path(getattr(source, "path", None) or source) if _has_path(source) else None for source in sources]
+    names = [str(k) if path is None else path.stem for k, path in enumerate(paths)]
+    if len(set(names)) < len(names):
+        names = [str(k) if path is None else str(path) for k, path in enumerate(paths)]
+    if len(set(names)) < len(names):
+        raise refusal(
+            "sources", f"the same one twice ({', '.join(names)})", "different ones, or a dict with their names"
+        )
+    return dict(zip(names, sources, strict=True))
+
+
+def _has_path(source):
+    return isinstance(getattr(source, "path", None) or source, str | Path)
+
+
+def _expect_drawable(kind, found):
+    kinds = available(found)
+    if kind not in kinds:
+        do = f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer"
+        raise refusal("kind", f"{kind!r} for {getattr(found, 'path', 'the model')}", _requirement(kind, found), do)
+
+
+def usual_kind(source: Any) -> str:
+    """The kind of figure that a source is shown by where none is asked for.
+
+    A run whose neurons move: their paths; one whose neurons stand still: its signals; a training: the neurons before
+    and after; a model: its weights; metrics: learning; lines of `dynsim evaluate`: noise.
+
+    Raises ValueError where there is nothing to draw yet.
+
+    >>> import numpy as np, dynsim
+    >>> usual_kind(dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0)))
+    'signals'
+    """
+    with opened(source) as found:
+        kinds = available(found)
+        if is_trajectory(found):
+            still = found.frames < 2 or np.array_equal(found.q[0], found.q[-1], equal_nan=True)
+            wanted = ["neurons"] if found.signals is None else ["signals"] if still else []
+            wanted += ["trajectories"]
+        else:
+            wanted = ["weights", "layers", "learning", "noise"]
+        for kind in wanted:
+            if kind in kinds:
+                return kind
+        raise refusal("source", f"{getattr(found, 'path', 'one')} with nothing to draw", "frames, layers or numbers")
 
 
 def _requirement(kind, found):
@@ -89,13 +166,15 @@ def _requirement(kind, found):
     return f"a source with {entry.requires}" if here in entry.sources else f"a {' or '.join(entry.sources)}, not {here}"
 
 
-def options_of(kind: str) -> list[str]:
-    """Names of the options of a kind of figure.
+def options_of(kind: str, *, several: bool = False) -> list[str]:
+    """Names of the options of a kind of figure, of one source or of several.
 
     >>> options_of("trajectories")
-    ['neurons', 'dim', 'axes', 'title', 'size']
+    ['neurons', 'groups', 'dim', 'axes', 'title', 'size']
     """
-    as_choice(kind, figure_kinds(), "kind")
+    as_choice(kind, comparable() if as_flag(several, "several") else figure_kinds(), "kind")
+    if several:
+        return several_options(kind)
     return list(inspect.signature(figure_kinds()[kind].draw).parameters)[1:]
 
 

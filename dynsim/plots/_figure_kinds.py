@@ -14,25 +14,27 @@ _REGISTERED = {}
 
 @dataclass(frozen=True)
 class FigureKind:
-    """What a kind shows, what draws it, from which sources, and whether a source holds enough for it."""
+    """What a kind shows, what draws it, from which sources, whether a source holds enough for it, and its curves."""
 
     shows: str
     draw: Callable
     sources: tuple
     needs: Callable
     requires: str
+    curves: Callable | None
 
 
-def figure_kind(name, shows, *, sources=("trajectory",), needs=lambda source: True, requires="a frame"):
+def figure_kind(name, shows, *, sources=("trajectory",), needs=lambda source: True, requires="a frame", curves=None):
     """Register the decorated function, `draw(source, *, title=None, size=None, ...)`, as a kind of figure.
 
     `name` and `shows`, a line for lists of kinds, are literal texts; `sources` are some of "trajectory", "model"
     and "lines"; `needs(source)` says whether such a source has enough to be drawn, and `requires` is what it needs, in
-    words.
+    words. `curves(source, ...)` gives {label of a panel: {name of a line: (x, values)}} over time, for figures of
+    several sources; it takes some of the options of `draw`. Without it a kind draws one source.
     """
 
     def register(draw):
-        _REGISTERED[name] = FigureKind(shows, draw, tuple(sources), needs, requires)
+        _REGISTERED[name] = FigureKind(shows, draw, tuple(sources), needs, requires, curves)
         return draw
 
     return register

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from dynsim._check import describe, refusal
 
@@ -22,20 +22,37 @@ DASHES = ("-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, 
 MARKS = "osD^vP*X"
 LARGEST_IN_SPACE = 1e90  # Matplotlib multiplies the lengths of three axes
 LARGEST = 1e140  # in size, of what is drawn: ticks beyond the smallest and largest are finite, and so are squares
+LARGEST_LOGARITHM = 1e250  # the same of logarithmic axes
 _LEFT, _SMALL, _MARGIN = 0.02, 8, 0.1  # of notes: where they begin, points of their letters; inches around all
-_DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in 1200 x 800 pixels
+_USUAL = (1200, 800)  # pixels
+_DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in the usual size
+_MANY_DECADES, _MOST_TICKS = 15, 6
+SCALES = ("auto", "linear", "log")
 
 
 def new_figure(size=None):
     """A figure of `size` (width, height) in pixels, laid out so that nothing overlaps."""
     if size is not None and not (isinstance(size, tuple | list) and len(size) == 2):
         raise refusal("size", describe(size), "(width, height) in pixels")
-    width, height = (1200, 800) if size is None else size
+    width, height = _USUAL if size is None else size
     if not (100 <= width <= 20000 and 100 <= height <= 20000):
         raise refusal("size", (width, height), "width and height from 100 to 20000 pixels")
-    figure = Picture(figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="constrained")
+    # Smaller figures have smaller letters, or their labels would meet.
+    dpi = _DPI * min(1.0, max(0.5, min(width / _USUAL[0], height / _USUAL[1])))
+    figure = Picture(figsize=(width / dpi, height / dpi), dpi=dpi, layout="constrained")
     figure.get_layout_engine().set(w_pad=_MARGIN, h_pad=_MARGIN)
     return figure
+
+
+def evenly(count, most):
+    """At most `most` indices below `count`, evenly spread.
+
+    >>> evenly(10, 3).tolist()
+    [0, 4, 9]
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, most).astype(np.intp))
 
 
 def colours(count):
@@ -158,10 +175,75 @@ def in_units(label, unit):
     return label if unit == 1.0 else f"{label} / {unit:g}"
 
 
+def scale_axis(axes, values, scale, wide=1000.0):
+    """Give the vertical axis of a panel the scale that was asked for; "auto" is logarithmic where values span decades.
+
+    That is where positive values span a factor `wide`, or signed ones become so many times larger than all that came
+    in the first half of the frames (along the first axis), and than 1, as where a run diverges. An axis of signed
+    values is linear around 0. Returns words for the note.
+    """
+    sizes = np.abs(np.asarray(values, dtype=float)).reshape(len(values), -1)
+    sizes[~np.isfinite(sizes)] = 0.0
+    some = sizes[sizes > 0]
+    if scale == "linear" or not len(some) or len(values) < 2:
+        return ""
+    signed = bool((np.asarray(values) < 0).any()) or bool((np.asarray(values) == 0).any())
+    if scale == "auto":
+        if signed:
+            spans = sizes.max() > wide * max(1.0, sizes[: len(sizes) // 2 + 1].max())
+        else:
+            spans = some.max() > wide * some.min()
+        if not spans:
+            return ""
+    largest = math.log10(min(some.max(), LARGEST_LOGARITHM))
+    if not signed:
+        axes.set_yscale("log")
+        _tick_decades(axes, math.log10(some.min()), largest)
+        return "logarithmic axis"
+    # Linear up to the calmest frame that is not silent; what is below any signal's rounding is as good as silent.
+    peaks = sizes.max(axis=1)
+    rounding = min(1e-12, some.max() * 1e-6)
+    decade = math.floor(math.log10(max(peaks[peaks > 0].min(), rounding)))
+    threshold = float(f"1e{decade}")
+    below = bool((np.asarray(values) < 0).any())
+    axes.set_yscale("symlog", linthresh=threshold, linscale=max(1.0, (largest - decade) / 12))
+    _tick_decades(axes, decade, largest, [0.0], [1.0, -1.0] if below else [1.0])
+    if not below:
+        axes.set_ylim(bottom=0)
+    return f"logarithmic axis beyond {threshold:g}"
+
+
+def _tick_decades(axes, least, largest, ticks=(), signs=(1.0,)):
+    """Ticks at powers of ten where many decades are spanned: Matplotlib's own go beyond what numbers can be."""
+    if largest - least < _MANY_DECADES:
+        return
+    step = math.ceil((largest - least) / _MOST_TICKS)
+    powers = 10.0 ** np.arange(math.ceil(least), math.floor(largest) + 1, step)
+    axes.yaxis.set_major_locator(FixedLocator(sorted({*ticks, *(sign * power for sign in signs for power in powers)})))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def side_by_side(curves):
+    """Values of curves as columns, the shorter ones filled with NaN.
+
+    >>> side_by_side([[1.0, 2.0], [3.0]]).tolist()
+    [[1.0, 3.0], [2.0, nan]]
+    """
+    longest = max(map(len, curves), default=0)
+    columns = [np.pad(np.asarray(c, dtype=float), (0, longest - len(c)), constant_values=np.nan) for c in curves]
+    return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
+
+
+def inside(axes, values):
+    """The values that a panel can draw: those beyond the end of its logarithmic axis become NaN."""
+    values = np.asarray(values, dtype=float)
+    return values if axes.get_yscale() == "linear" else np.where(np.abs(values) < LARGEST_LOGARITHM, values, np.nan)
+
+
 def decorate(axes, x, y):
     """Axis labels, a light grid, no box; after the data, which are expected to be drawable."""
     expect_drawable(x or "the horizontal axis", axes.dataLim.intervalx)  # panels above others have no label
-    expect_drawable(y, axes.dataLim.intervaly)
+    expect_drawable(y, axes.dataLim.intervaly, LARGEST if axes.get_yscale() == "linear" else LARGEST_LOGARITHM)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(True, color="#dddddd", linewidth=0.6)
@@ -211,10 +293,27 @@ def mark_ends(axes, paths, colour):
             axes.plot(*finite[-1][:, None], "o", markersize=size, color=edge, zorder=5)
 
 
-def ramp(count):
-    """`count` colours from dark to light, as "#rrggbb": even steps for all eyes, and in grey.
+AMOUNTS, SIGNED = "viridis", "RdBu_r"  # colours of values from 0 on, and of signed ones, whose white is 0
+
+
+def ramp(count, name=AMOUNTS):
+    """`count` colours of a map as "#rrggbb": from dark to light in even steps for all eyes, and in grey.
 
     >>> ramp(2)
     ['#440154', '#fde725']
     """
-    return [to_hex(rgba) for rgba in colormaps["viridis"](np.linspace(0.0, 1.0, count))]
+    return [to_hex(rgba) for rgba in colormaps[name](np.linspace(0.0, 1.0, count))]
+
+
+def value_colours(values):
+    """The colour map and its two ends for values: around 0 where some are negative, else from the least to the largest.
+
+    >>> value_colours(np.array([-1.0, 3.0, np.nan]))
+    ('RdBu_r', -3.0, 3.0)
+    """
+    finite = np.asarray(values)[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    if low < 0:
+        largest = max(-low, high)
+        return SIGNED, -largest, largest
+    return AMOUNTS, low, high if high > low else low + 1.0

@@ -18,35 +18,38 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import GifImagePlugin, Image, ImageChops
 
-from dynsim._check import as_array, as_callable, as_count, as_instance, as_number, refusal
+from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance, as_number, refusal
 from dynsim._files import replacing
 from dynsim.trajectory import Trajectory
 
 from ._figure import FILMS, beside, expect_format
 from ._figure_style import (
-    MARKS,
+    GREY,
     UNITS,
-    colours,
     decorate,
+    evenly,
     legend,
-    line,
     mark_below,
     new_figure,
     note,
     plain,
-    rest_entry,
     thinned,
     time_label,
+    value_colours,
 )
+from ._groups import group_colours, group_entries, group_marks, of_groups, shown_groups
 from ._outcome import ending
 from ._projection import decorate_space, dimensions, in_space, projection_of, same_scale, space
-from ._selection import chosen_neurons, evenly, group_names, particle_indices, some_of
+from ._selection import chosen_neurons, component_of, particle_indices, some_of
 from ._sources import opened
 
 _MOST_FRAMES = 600  # twenty seconds
 _MOST_PLACES = 2000
 _MOST_NAMED = 16
 _AXES_FRAMES = 50  # how many frames the limits of the axes are taken from, the first and the last among them
+_COLOUR_FRAMES = 200  # that the limits of colours are taken from
+_UNEVEN = 1e-3  # from here on steps of time differ
+_MORE = 4  # pictures for a frame, at most
 _BLOCK = 4_000_000  # numbers read at a time
 _TAIL = 8  # frames of a path that are still seen
 
@@ -56,6 +59,9 @@ def animate(
     output: str | Path | None = None,
     *,
     neurons: npt.ArrayLike | None = None,
+    groups: str | int | list | None = None,
+    colour: str = "group",
+    component: int = 0,
     frames: int | None = None,
     stride: int | None = None,
     fps: float = 30,
@@ -69,10 +75,13 @@ def animate(
 
     `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`. `output` ends in .mp4 or .gif;
     without an ending (or without an output: beside the source, where no such file is replaced) it becomes mp4 where
-    ffmpeg is installed, else GIF. Of the frames every `stride`-th is shown, by default so many that there are at most
-    `frames` (600); of the neurons at most 2,000 places, evenly spread, or those in `neurons`: the film says so. `fps`
-    are frames a second; `progress(done, total)` is called after every one; if it returns true, the film ends with
-    KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it), `frames`, `stride`, `neurons`.
+    ffmpeg is installed, else GIF. Time passes evenly: where the frames of the run do not, as those of adaptive steps,
+    places between them are interpolated linearly; the film has at most `frames` (600) pictures. With `stride` every
+    so-manieth frame of the run is a picture, whatever its time. Of the neurons at most 2,000 places, evenly spread, are
+    shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or "E",
+    a `component` of these signals. `fps` are pictures a second; `progress(done, total)` is called after every one; if
+    it returns true, the film ends with KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it),
+    `frames`, `stride` (None where time is interpolated), `neurons`.
 
     Frames are read, drawn and encoded one after the other, in constant memory; the film appears when it is whole.
     Raises ValueError for what cannot be, FileNotFoundError if ffmpeg is asked for and not installed.
@@ -87,24 +96,29 @@ def animate(
     3
     """
     _expect_options(frames, stride, fps, title, size, progress)
+    as_choice(colour, ("group", "R", "E"), "colour")
+    as_count(component, "component", minimum=0)
     with opened(source, Trajectory, "a film shows places over time") as trajectory:
         if not trajectory.frames:
             raise refusal(trajectory.path, "no frames yet", "some", "run longer")
         output = _output(output, trajectory)
-        shown = _frame_range(trajectory.frames, frames, stride)
+        shown = _pictures(trajectory.time, frames, stride)
         encode = encoder(output.suffix)
-        picture = _Picture(trajectory, neurons, shown, dim, axes, title, (960, 720) if size is None else size)
+        chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies), groups)
+        shown_as = _Colour(trajectory, chosen, colour, component, shown)
+        size = (960, 720) if size is None else size
+        picture = _Picture(trajectory, chosen, groups, shown_as, shown, dim, axes, title, size, fps)
         with replacing(output) as file, encode(file, picture.size, fps) as film:
-            for done, (k, places) in enumerate(_frames(trajectory, picture.which, shown), 1):
-                film.add(picture.draw(k, places))
+            for done, (at, places) in enumerate(_frames(trajectory, picture.which, shown), 1):
+                film.add(picture.draw(at, places))
                 if progress is not None and progress(done, len(shown)):
                     raise KeyboardInterrupt
     return {
         "output": str(output),
         "encoder": film.name,
         "frames": len(shown),
-        "stride": shown.step,
-        "neurons": picture.neurons,
+        "stride": shown.step if isinstance(shown, range) else None,
+        "neurons": len(chosen),
     }
 
 
@@ -130,17 +144,28 @@ def _output(output, trajectory):
     return path
 
 
-def _frame_range(count, frames, stride):
-    """The frames of the film, a range."""
+def _pictures(time, frames, stride):
+    """The frames of the run that the film shows: a range, or an array of places between them where time is uneven.
+
+    >>> _pictures(np.array([0.0, 0.1, 0.4]), 5, None).round(3).tolist()
+    [0.0, 1.0, 1.333, 1.667, 2.0]
+    """
     if frames is not None and stride is not None:
         raise refusal("frames, stride", "both", "one of them")
-    if stride is None:
-        stride = -(-count // (_MOST_FRAMES if frames is None else frames))
-    return range(0, count, stride)
+    most, steps = _MOST_FRAMES if frames is None else frames, np.diff(time)
+    if stride is None and len(time) > 2 and time[-1] > time[0] and np.ptp(steps) > _UNEVEN * steps.mean():
+        count = most if frames is not None else min(most, _MORE * len(time))
+        wanted = np.linspace(time[0], time[-1], max(count, 1))
+        later = np.flatnonzero(np.concatenate([[True], steps > 0]))  # frames at one time are one
+        return np.interp(wanted, time[later], later)
+    return range(0, len(time), -(-len(time) // most) if stride is None else stride)
 
 
 def _frames(trajectory, which, shown):
-    """Pairs of frame number and places (P, d), read a block at a time."""
+    """Pairs of frame number, whole or between two frames, and places (P, d)."""
+    if not isinstance(shown, range):
+        yield from _between(trajectory, which, shown)
+        return
     row = trajectory.neurons * trajectory.copies * trajectory.dimension
     size = max(1, _BLOCK // row)
     for start in range(0, len(shown), size):
@@ -149,33 +174,77 @@ def _frames(trajectory, which, shown):
         yield from zip(part, block, strict=True)
 
 
+def _between(trajectory, which, shown):
+    """The same at places between frames, by linear interpolation; two frames are in memory."""
+    held = {}
+    for at in shown:
+        first, share = int(at), float(at) - int(at)
+        wanted = [first, first + 1] if share else [first]
+        held = {k: held[k] if k in held else trajectory.q[k][which].astype(float) for k in wanted}
+        yield at, held[first] if not share else (1 - share) * held[first] + share * held[first + 1]
+
+
+class _Colour:
+    """What the points are coloured by: their group, or a component of R or E."""
+
+    def __init__(self, trajectory, chosen, name, component, shown):
+        self.data, self.chosen, self.component = None, chosen, component
+        if name == "group":
+            return
+        if trajectory.signals is None:
+            raise refusal("colour", f"{name} of a trajectory without signals", "'group'")
+        component_of(trajectory.signals, component, "signals")
+        self.data = trajectory.R if name == "R" else trajectory.E
+        # Limits hold for the whole film: from frames spread over it, and their largest values.
+        some = [int(shown[int(k)]) for k in evenly(len(shown), _COLOUR_FRAMES)]
+        self.map, self.low, self.high = value_colours(np.stack([self.values(k) for k in some]))
+        self.label = f"${name}$" + (f", component {component}" if trajectory.signals > 1 else "")
+
+    def values(self, at):
+        """The signal (n,) of the chosen neurons, held from the frame before."""
+        return self.data[int(at)][self.chosen][:, self.component].astype(float)
+
+
 class _Picture:
     """The figure whose points move."""
 
-    def __init__(self, trajectory, neurons, shown, dim, axes, title, size):
+    def __init__(self, trajectory, chosen, groups, colour, shown, dim, axes, title, size, fps):
         self.time, self.word = trajectory.time, time_label(trajectory).split(" (")[0]
         self.end, self.last = ending(trajectory), shown[-1]
         self.dim = dimensions(trajectory, dim)
-        chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies))
-        self.which, self.neurons = particle_indices(trajectory, chosen), len(chosen)
+        self.which, self.copies, self.colour = particle_indices(trajectory, chosen), trajectory.copies, colour
         some = [shown[int(k)] for k in evenly(len(shown), _AXES_FRAMES)]
-        sample = np.stack([trajectory.q[k][self.which] for k in some])
+        sample = np.stack([trajectory.q[int(k)][self.which] for k in some])
         self.projection = projection_of(trajectory, self.dim, axes)
         width, height = (2 * (side // 2) for side in size)  # video wants even numbers
         self.figure, self.size = new_figure((width, height)), (width, height)
         self.canvas = FigureCanvasAgg(self.figure)
         self.panel = space(self.figure, self.dim)
         self._limits(in_space(self.projection(sample), self.dim))
-        self._marks(trajectory, np.unique(trajectory.groups[self.which], return_inverse=True))
+        self._marks(trajectory, shown_groups(trajectory, chosen))
         self.clock = self.panel.set_title("")
-        self.title = some_of(len(chosen), trajectory.neurons).capitalize() if title is None else plain(title)
-        frames = thinned(len(shown), trajectory.frames, "frames")
-        frames = f"{frames}, every {shown.step}." if frames else ""
+        subject = of_groups(trajectory, groups) + some_of(len(chosen), trajectory.neurons)
+        subject = subject.capitalize() if groups is None else subject
+        self.title = plain(subject if title is None else title)
         neurons = thinned(len(chosen), trajectory.neurons, "neurons")
-        note(self.figure, frames, neurons, self.projection.note, UNITS)
+        note(self.figure, *self._pace(shown, fps), neurons, self.projection.note, UNITS)
         if self.end is not None:
             mark_below(self.figure, plain(self.end[2]))
         self.tail, self.ground = [], None
+
+    def _pace(self, shown, fps):
+        """Sentences for the note: which frames are shown, and how fast time passes."""
+        if len(shown) < 2:
+            return []
+        if not isinstance(shown, range):
+            pace = (self.time[-1] - self.time[0]) * fps / (len(shown) - 1)
+            return [f"1 second is {self.word} {pace:.3g}", "interpolated between frames"]
+        frames = thinned(len(shown), len(self.time), "frames")
+        return [f"{frames}, every {shown.step}." if frames else ""]
+
+    def _time(self, at):
+        """The time of a frame, or between two."""
+        return float(np.interp(at, np.arange(len(self.time)), self.time))
 
     def _limits(self, seen):
         finite = seen[np.isfinite(seen).all(axis=-1)]
@@ -187,36 +256,48 @@ class _Picture:
         decorate(self.panel, *labels) if self.dim == 2 else decorate_space(self.panel, labels)
         same_scale(self.panel, seen, adjustable="box")
 
-    def _marks(self, trajectory, grouped):
-        """Points and tails for every group."""
-        kinds, self.group = grouped
-        palette, names = colours(len(kinds)), group_names(trajectory)
+    def _marks(self, trajectory, kinds):
+        """Points and tails for every group; or one cloud of points that are coloured by their signal."""
+        palette, marks = group_colours(trajectory), group_marks(trajectory)
+        self.kinds, self.group = kinds, trajectory.groups[self.which]
         area = 6 if len(self.which) <= 200 else 3.5
         missing = np.full((3, 1), np.nan)[: self.dim]
-        self.points, self.tails = [], []
-        for k, colour in enumerate(palette):
-            mark = {"marker": MARKS[k % len(MARKS)], "markersize": area, "linestyle": "none"}
+        self.points, self.tails, self.cloud = [], [], None
+        for kind in kinds:
+            mark = {"marker": marks[kind], "markersize": area, "linestyle": "none"}
+            colour = GREY if self.colour.data is not None else palette[kind]
             self.tails += self.panel.plot(*missing, color=colour, linewidth=0.8, alpha=0.4)
-            self.points += self.panel.plot(*missing, color=colour, markeredgewidth=0, alpha=0.85, **mark)
-        named = evenly(len(kinds), _MOST_NAMED)
-        if len(kinds) > 1:
-            entries = [
-                line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none") for k in named
-            ]
-            legend(self.figure, entries + rest_entry(len(kinds), len(named)))
+            if self.colour.data is None:
+                self.points += self.panel.plot(*missing, color=colour, markeredgewidth=0, alpha=0.85, **mark)
+        if self.colour.data is not None:
+            limits = {"cmap": self.colour.map, "vmin": self.colour.low, "vmax": self.colour.high}
+            edge = {"edgecolors": GREY, "linewidths": 0.4, "s": area**2}
+            some = np.zeros(len(self.which))
+            places = (some, *[some] * (self.dim - 1))
+            depth = {"depthshade": False} if self.dim == 3 else {}
+            self.cloud = self.panel.scatter(*places, c=some, **limits, **edge, **depth)
+            self.figure.colorbar(self.cloud, ax=self.panel, label=self.colour.label, shrink=0.8)
+        elif len(kinds) > 1:
+            legend(self.figure, group_entries(trajectory, kinds, _MOST_NAMED))
 
-    def draw(self, k, places):
-        """The picture (height, width, 4) of frame `k`, bytes."""
+    def draw(self, at, places):
+        """The picture (height, width, 4) of frame `at`, bytes."""
         seen = in_space(self.projection(places), self.dim)
         self.tail = [*self.tail[-_TAIL:], seen]
         # A tail of every place, with a gap behind it: one line a group.
         paths = np.stack([*self.tail, np.full_like(seen, np.nan)], axis=1)
-        for group, (point, tail) in enumerate(zip(self.points, self.tails, strict=True)):
-            here = self.group == group
-            self._move(point, seen[here])
-            self._move(tail, paths[here].reshape(-1, self.dim))
-        self.clock.set_text(f"{self.title}, {self.word} {self.time[k]:.4g}{self._ending(k)}")
-        moving = (*self.tails, *self.points, self.clock)
+        for kind, tail in zip(self.kinds, self.tails, strict=True):
+            self._move(tail, paths[self.group == kind].reshape(-1, self.dim))
+        for kind, point in zip(self.kinds, self.points, strict=False):
+            self._move(point, seen[self.group == kind])
+        if self.cloud is not None:
+            self.cloud.set_array(np.tile(self.colour.values(at), self.copies))
+            if self.dim == 3:
+                self.cloud._offsets3d = tuple(seen.T)
+            else:
+                self.cloud.set_offsets(seen)
+        self.clock.set_text(f"{self.title}, {self.word} {self._time(at):.4g}{self._ending(at)}")
+        moving = (*self.tails, *self.points, *([] if self.cloud is None else [self.cloud]), self.clock)
         if self.ground is None:
             # Axes, legend and layout are those of the first frame: drawn once, and nothing jumps.
             self.figure.draw_without_rendering()
@@ -227,15 +308,17 @@ class _Picture:
             self.ground = self.canvas.copy_from_bbox(self.figure.bbox)
         self.canvas.restore_region(self.ground)
         for artist in moving:
+            if self.dim == 3 and artist is self.cloud:
+                artist.do_3d_projection()
             self.panel.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())
 
-    def _ending(self, k):
+    def _ending(self, at):
         """What stands behind the time of the film's last frame, which may come before the run's."""
-        if self.end is None or k != self.last:
+        if self.end is None or at != self.last:
             return ""
         word, time, _ = self.end
-        return f": {word}" if self.time[k] == time else f": {word} at {time:.4g}"
+        return f": {word}" if self._time(at) == time else f": {word} at {time:.4g}"
 
     def _move(self, artist, places):
         artist.set_data_3d(*places.T) if self.dim == 3 else artist.set_data(*places.T)

@@ -6,11 +6,14 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from dynsim._check import refusal
+from dynsim.layers import Flatten
 
 from ._figure_kinds import figure_kind
-from ._figure_style import GREY, PALETTE, decorate, legend, line, new_figure, note, plain, titled
+from ._figure_style import GREY, PALETTE, SIGNED, decorate, evenly, legend, line, new_figure, note, plain, titled
+from ._selection import some_of
 
 _MOST_PANELS = 6
+_MOST_FILTERS = 70
 _MOST_PIXELS = 1000  # of a side; larger matrices are averaged over blocks
 _PER_COLUMN = 12
 _MOST_LAYERS = 72
@@ -26,14 +29,13 @@ _NAMES = {"places": "places of neurons", "weights": "ordinary weights", "norm": 
     requires="a layer with weights",
 )
 def draw_weights(model, *, layer=None, title=None, size=None):
-    """Every layer's weight matrix [to, from] as its places give it; `layer` picks one, counted in the model.
+    """Every layer's weight matrix [to, from] as its places give it; `layer` picks one, as "conv2" or its number.
 
-    Dark is negative, light positive, on one even scale, so that it reads in grey. A convolution's (n_out, n_in, k, k)
-    is drawn as n_out rows of all its kernels' numbers.
+    Red is positive, blue negative, white 0. A convolution's (n_out, n_in, k, k) is drawn as n_out rows of all its
+    kernels' numbers.
     """
-    found = {k: one for k, one in enumerate(model.layers) if one.weighted}
-    if layer is not None and layer not in found:
-        raise refusal("layer", repr(layer), f"one of {', '.join(map(str, found))}, which have weights")
+    found = _weighted(model)
+    layer = _layer_number(model, layer)
     shown = [layer] if layer is not None else list(found)[:_MOST_PANELS]
     figure = new_figure(size)
     columns = min(3, len(shown)) if len(shown) != 4 else 2
@@ -43,18 +45,91 @@ def draw_weights(model, *, layer=None, title=None, size=None):
         axes = figure.add_subplot(rows, columns, place + 1)
         matrix = weights.reshape(len(weights), -1)
         limit = float(np.quantile(np.abs(matrix), 0.99)) or 1.0
-        image = axes.imshow(_blocks(matrix), cmap="cividis", vmin=-limit, vmax=limit, aspect="auto",
+        image = axes.imshow(_blocks(matrix), cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto",
                             extent=(-0.5, matrix.shape[1] - 0.5, matrix.shape[0] - 0.5, -0.5))  # fmt: skip
         decorate(axes, _column_label(weights), "to neuron" if weights.ndim == 2 else "to channel")
         axes.grid(False)
         shape = " x ".join(map(str, weights.shape))
-        axes.set_title(f"layer {k}, {type(found[k]).__name__}: {shape}", fontsize=10)
+        axes.set_title(f"{model.layer_names[k]}: {shape}", fontsize=10)
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85)
         bar.set_label("weight" if (place + 1) % columns == 0 or place == len(shown) - 1 else "")
     titled(figure, title, "Weights that the places stand for")
     rest = len(found) - len(shown) if layer is None else 0
     note(figure, "colours end where 99 % of the weights are", f"{rest} more layers: choose one" if rest else "")
     return figure
+
+
+def _weighted(model):
+    """{number: layer} of the layers with weights."""
+    return {k: layer for k, layer in enumerate(model.layers) if layer.weighted}
+
+
+def _layer_number(model, layer):
+    """The number of a layer with weights, given by number or name; None stays None."""
+    if layer is None:
+        return None
+    names = {model.layer_names[k]: k for k in _weighted(model)}
+    known = {**names, **{str(k): k for k in names.values()}}
+    if str(layer) not in known:
+        wanted = ", ".join(f"{name} ({k})" for name, k in names.items())
+        raise refusal("layer", repr(layer), f"one of {wanted}, which have weights")
+    return known[str(layer)]
+
+
+@figure_kind(
+    "filters",
+    "the weights of a layer as images, one for every neuron",
+    sources=("model",),
+    needs=lambda model: bool(_image_layers(model)),
+    requires="a convolution, or a first layer that reads images",
+)
+def draw_filters(model, *, layer=None, title=None, size=None):
+    """Weights of a convolution's kernels, or of the first layer's neurons, as images; red positive, blue negative.
+
+    Of a kernel over several channels the first three are shown, beside each other. `layer` is a name, as "conv2", or a
+    number; by default it is the first that has images.
+    """
+    found = _image_layers(model)
+    number = found[0] if layer is None else _layer_number(model, layer)
+    if number not in found:
+        wanted = ", ".join(model.layer_names[k] for k in found)
+        raise refusal("layer", repr(layer), f"one whose weights are images: {wanted}")
+    kernels = _as_images(model, number)
+    total, channels = kernels.shape[:2]
+    shown = evenly(total, _MOST_FILTERS)
+    columns = int(np.ceil(np.sqrt(len(shown) * 1.4)))
+    rows = -(-len(shown) // columns)
+    figure = new_figure(size)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    limit = float(np.quantile(np.abs(kernels), 0.999)) or 1.0
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for axes, k in zip(panels.flat, shown, strict=False):
+        some = kernels[k, :3]
+        # A column without a number between channels keeps them apart.
+        gap = np.full((some.shape[1], 1), np.nan)
+        tiles = [part for channel in some for part in (channel, gap)][:-1]
+        picture = axes.imshow(np.concatenate(tiles, axis=1), cmap=SIGNED, vmin=-limit, vmax=limit)
+        axes.set_title(str(k), fontsize=7, pad=2)
+    figure.colorbar(picture, ax=panels, label="weight", shrink=0.7, extend="both")
+    what = "kernels" if model.layers[number].convolves else "neurons"
+    titled(figure, title, f"Weights of {some_of(len(shown), total, what)} of {model.layer_names[number]}")
+    note(figure, f"the first 3 of {channels} channels" if channels > 3 else "", "white: 0")
+    return figure
+
+
+def _image_layers(model):
+    """Numbers of the layers whose weights are images: convolutions, and a first layer that reads the image itself."""
+    weighted = _weighted(model)
+    first = min(weighted, default=None)
+    reads = first is not None and model._image and all(isinstance(one, Flatten) for one in model.layers[:first])
+    return [k for k, layer in weighted.items() if layer.convolves or (k == first and reads)]
+
+
+def _as_images(model, number):
+    """The weights of a layer as images (n, channels, height, width)."""
+    weights = np.asarray(model.layers[number].materialize(), dtype=float)
+    return weights if weights.ndim == 4 else weights.reshape(-1, *model._image)
 
 
 def _column_label(weights):
@@ -87,7 +162,7 @@ def draw_layers(model, *, title=None, size=None):
     axes.set_ylim(-rows, 0.1)
     place = [(k // _PER_COLUMN, -(k % _PER_COLUMN) - 0.5) for k in range(len(shown))]
     for k, layer in enumerate(shown):
-        _box(axes, *place[k], k, layer)
+        _box(axes, *place[k], k, f"{model.layer_names[k]} ({type(layer).__name__})", layer)
         if k:
             _arrow(axes, place[k - 1], place[k])
     _shared(axes, shown, place)
@@ -111,12 +186,12 @@ def _stored(parameters):
     return sum(parameter.stored for parameter in parameters.values())
 
 
-def _box(axes, x, y, number, layer):
+def _box(axes, x, y, number, name, layer):
     colour = _COLOURS.get(_kind(layer), GREY)
     box = FancyBboxPatch((x + 0.12, y - 0.3), 0.68, 0.6, boxstyle="round,pad=0,rounding_size=0.05", linewidth=1.5,
                          edgecolor=colour, facecolor=(*_rgb(colour), 0.12))  # fmt: skip
     axes.add_patch(box)
-    axes.text(x + 0.14, y + 0.1, f"{number}  {type(layer).__name__}", va="center", fontsize=9, weight="bold")
+    axes.text(x + 0.14, y + 0.1, f"{number}  {name}", va="center", fontsize=9, weight="bold")
     axes.text(x + 0.14, y - 0.14, _describe(layer), va="center", fontsize=7.5)
 
 

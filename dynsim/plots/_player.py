@@ -17,13 +17,13 @@ from dynsim._files import to_json, write_whole
 from dynsim.trajectory import Trajectory
 
 from ._figure import beside, expect_format
-from ._figure_style import colours, ramp
+from ._figure_style import SIGNED, ramp
+from ._groups import group_colours, group_names
 from ._outcome import ending
 from ._projection import projection_of
 from ._selection import (
     chosen_neurons,
     component_of,
-    group_names,
     has_velocities,
     is_training,
     lengths,
@@ -66,6 +66,7 @@ def page(
     source: Any,
     *,
     neurons: npt.ArrayLike | None = None,
+    groups: str | int | list | None = None,
     frames: int | None = None,
     component: int = 0,
     axes: str = "auto",
@@ -87,7 +88,7 @@ def page(
     if title is not None:
         as_instance(title, str, "title")
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
-        return _page(trajectory, neurons, frames, component, axes, title, largest)
+        return _page(trajectory, neurons, groups, frames, component, axes, title, largest)
 
 
 def view(
@@ -95,6 +96,7 @@ def view(
     output: str | Path | None = None,
     *,
     neurons: npt.ArrayLike | None = None,
+    groups: str | int | list | None = None,
     frames: int | None = None,
     component: int = 0,
     axes: str = "auto",
@@ -106,10 +108,11 @@ def view(
     under 20 MB; the page says so. More than three coordinates are seen along principal axes.
 
     `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`; `output` the page, by default one
-    beside the source, where no such file is replaced; `neurons` those to show (default up
-    to 2,000 places, evenly spread) and `frames` how many at most; `component` of R and E; `axes` "auto", "coordinates"
-    or "principal". Returns what was written, a dict of `output`, `bytes`, `neurons`, `frames`, `frame_stride`. Raises
-    ValueError if the source has no frames or what was asked for does not fit, OSError if it cannot be written.
+    beside the source, where no such file is replaced; `neurons` and `groups` (names or numbers) those to show (default
+    up to 2,000 places, evenly spread) and `frames` how many at most; `component` of R and E; `axes` "auto",
+    "coordinates" or "principal". Returns what was written, a dict of `output`, `bytes`, `neurons`, `frames`,
+    `frame_stride`. Raises ValueError if the source has no frames or what was asked for does not fit, OSError if it
+    cannot be written.
 
     >>> import tempfile, os
     >>> from dynsim.trajectory import TrajectoryWriter
@@ -128,13 +131,13 @@ def view(
     with opened(source, Trajectory, "the player shows places over time") as trajectory:
         output = beside(trajectory, ".html") if output is None else output
         expect_format(output, ("html", "htm"), source=trajectory)
-        made = _page(trajectory, neurons, frames, component, axes, title, LARGEST)
+        made = _page(trajectory, neurons, groups, frames, component, axes, title, LARGEST)
     write_whole(output, made.content)
     return {"output": str(output), **made.report}
 
 
-def _page(trajectory, neurons, frames, component, axes, title, largest):
-    header, arrays = _collect(trajectory, neurons, frames, component, axes)
+def _page(trajectory, neurons, groups, frames, component, axes, title, largest):
+    header, arrays = _collect(trajectory, neurons, groups, frames, component, axes)
     header["title"] = str(title or f"dynsim: {trajectory.path.name}")
     content = _fill(header, arrays)
     if len(content) > largest:
@@ -144,11 +147,11 @@ def _page(trajectory, neurons, frames, component, axes, title, largest):
     return Page(content, {**report, "frame_stride": header["stride"]})
 
 
-def _collect(trajectory, neurons, frames, component, axes):
+def _collect(trajectory, neurons, groups, frames, component, axes):
     """The page's header, a dict, and its arrays of 16 bits."""
     if not trajectory.frames:
         raise refusal(trajectory.path, "no frames yet", "some", "run longer")
-    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PARTICLES // trajectory.copies))
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PARTICLES // trajectory.copies), groups)
     which = particle_indices(trajectory, chosen)
     if len(which) > _MOST_INDICES:
         raise refusal("neurons", f"{len(which):,} places a frame", f"at most {_MOST_INDICES:,}", "choose fewer neurons")
@@ -172,6 +175,7 @@ def _collect(trajectory, neurons, frames, component, axes):
         "timeName": _time_name(trajectory),
         "axes": _axes(projection),
         "ramp": ramp(256),
+        "signed": ramp(256, SIGNED),
         **_groups(trajectory, which),
     }
     arrays = {"places": words}
@@ -209,12 +213,12 @@ def _quantised(values, axes):
 
 
 def _groups(trajectory, which):
-    names = group_names(trajectory)
-    numbers = list(names)
+    palette = group_colours(trajectory)
     # A byte numbers a group on the page: beyond 256 they share colours.
-    group = np.searchsorted(numbers, trajectory.groups[which])
-    palette = [to_hex(colour).upper() for colour in colours(min(len(numbers), 256))]
-    return {"group": (group % 256).tolist(), "groupNames": list(names.values())[:256], "palette": palette}
+    group = np.searchsorted(list(palette), trajectory.groups[which])
+    names = list(group_names(trajectory).values())
+    shown = [to_hex(colour).upper() for colour in palette.values()][:256]
+    return {"group": (group % 256).tolist(), "groupNames": names[:256], "palette": shown}
 
 
 def _axes(projection):
@@ -257,6 +261,7 @@ def _notes(trajectory, header, projection):
         notes.append(
             "Speed is the displacement per epoch." if is_training(trajectory) else "Speed |q'| by equation (3)."
         )
+    notes.append("Time passes evenly; between frames places are interpolated.")
     notes.append("Places, signals and times are dimensionless.")
     return notes
 

@@ -7,34 +7,28 @@ import numpy as np
 from dynsim._check import describe, refusal
 from dynsim.engine import velocity
 
+from ._figure_style import evenly
+from ._groups import grouped_neurons
 from ._sources import system_of
 
 _BLOCK = 4_000_000  # numbers of one block of frames
 
 
-def chosen_neurons(trajectory, neurons, most):
-    """Indices of the neurons to draw: those asked for, or at most `most`, spread evenly over all."""
+def chosen_neurons(trajectory, neurons, most, groups=None):
+    """Indices of the neurons to draw: those asked for, and at most `most` of the groups asked for (else of all)."""
     count = trajectory.neurons
+    of_groups = grouped_neurons(trajectory, groups)
+    of_groups = of_groups[evenly(len(of_groups), most)]
     if neurons is None:
-        return evenly(count, most)
+        return of_groups
     chosen = np.asarray(neurons if np.ndim(neurons) else [neurons])
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
         raise refusal("neurons", describe(neurons), f"a list of numbers from 0 to {count - 1}")
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise refusal("neurons", outside[0], f"numbers from 0 to {count - 1}")
-    return np.unique(chosen.astype(np.intp))
-
-
-def evenly(count, most):
-    """At most `most` indices below `count`, evenly spread.
-
-    >>> evenly(10, 3).tolist()
-    [0, 4, 9]
-    """
-    if count <= most:
-        return np.arange(count)
-    return np.unique(np.linspace(0, count - 1, most).astype(np.intp))
+    chosen = chosen.astype(np.intp)
+    return np.unique(chosen if groups is None else np.concatenate([chosen, of_groups]))
 
 
 def frame_stride(trajectory, most):
@@ -126,15 +120,3 @@ def expect_copy(trajectory, copy):
     """Check the number of a copy of the places."""
     if not 0 <= copy < trajectory.copies:
         raise refusal("copy", copy, f"a number from 0 to {trajectory.copies - 1}")
-
-
-def group_names(trajectory):
-    """{group: name} of a trajectory's groups: as its configuration has them, else "group k"."""
-    numbers = np.unique(trajectory.groups).tolist()
-    given = trajectory.parameters.get("group_names")
-    config = trajectory.parameters.get("config")
-    if given is None and isinstance(config, dict) and isinstance(config.get("groups"), list):
-        given = [group.get("name") if isinstance(group, dict) else None for group in config["groups"]]
-    given = given if isinstance(given, list) else []
-    named = {k: str(given[k]) for k in numbers if 0 <= k < len(given) and given[k]}
-    return {k: named.get(k, f"group {k}") for k in numbers}

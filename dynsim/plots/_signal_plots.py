@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from dynsim._check import as_choice, refusal
 
-from ._figure_kinds import figure_kind
+from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
     GREY,
+    SCALES,
     UNITS,
+    colours,
     decorate,
     end_entries,
+    in_units,
+    inside,
     legend,
     line,
     line_styles,
     mark_ends,
     new_figure,
     note,
+    plain,
     rest_entry,
+    scale_axis,
     thinned,
     time_label,
     titled,
+    unit_of,
+    value_colours,
     whole_numbers,
 )
+from ._groups import group_names, grouped_neurons, of_groups, shown_groups
 from ._selection import (
     chosen_neurons,
     component_of,
@@ -39,9 +50,30 @@ from ._selection import (
 _MOST_LINES = 7
 _MOST_NAMED = 16
 _MOST_POINTS = 4000  # of a phase portrait
-_MOST_IN_BAND = 1000
+_MOST_IN_CROWD, _MOST_IN_GROUP = 200, 60  # neurons that are drawn grey, or in the colour of their group
+_MOST_ROWS = 8  # of panels
+_MOST_OF_SEVERAL = 3  # neurons, where several runs are in one figure
+_MOST_ROWS_OF_MAP, _MOST_COLUMNS_OF_MAP = 1000, 2000
+_MOST_TICKS = 11
+_NOTHING = "#bbbbbb"  # of what is not a number
 _MOST_FRAMES = 2000
 _NAMES = {"R": "received signal", "E": "emitted signal"}
+
+
+def _signal_curves(trajectory, *, neurons=None, groups=None, signal="both", component=0):
+    """Curves of a few neurons, for several runs in one figure."""
+    as_choice(signal, ("R", "E", "both"), "signal")
+    component_of(trajectory.signals, component, "signals")
+    chosen, frames = (
+        chosen_neurons(trajectory, neurons, _MOST_OF_SEVERAL, groups),
+        frame_stride(trajectory, _MOST_FRAMES),
+    )
+    found = {}
+    for name in ("R", "E") if signal == "both" else (signal,):
+        values = (trajectory.R if name == "R" else trajectory.E).read(frames, chosen)[:, :, component].T
+        lines = {f"neuron {n}": (trajectory.time[frames], line) for n, line in zip(chosen, values, strict=True)}
+        found[_signal_label(trajectory, name, component)] = lines
+    return found
 
 
 @figure_kind(
@@ -49,40 +81,170 @@ _NAMES = {"R": "received signal", "E": "emitted signal"}
     "received and emitted signals over time",
     needs=lambda trajectory: trajectory.signals is not None,
     requires="signals R and E",
+    curves=_signal_curves,
 )
-def draw_signals(trajectory, *, neurons=None, signal="both", component=0, title=None, size=None):
-    """R and E of some neurons, over the band in which 90 % of all neurons are."""
+def draw_signals(
+    trajectory, *, neurons=None, groups=None, signal="both", component=0, scale="auto", title=None, size=None
+):
+    """R and E over time: of a run with two to eight groups, a row of panels a group; else of some neurons.
+
+    Where no neurons are asked for, up to seven have a colour and up to 200 more are grey.
+    """
     as_choice(signal, ("R", "E", "both"), "signal")
+    as_choice(scale, SCALES, "scale")
     component_of(trajectory.signals, component, "signals")
     shown = ["R", "E"] if signal == "both" else [signal]
-    chosen = chosen_neurons(trajectory, neurons, _MOST_LINES)
+    rows = shown_groups(trajectory, grouped_neurons(trajectory, groups)) if neurons is None else []
+    if 2 <= len(rows) <= _MOST_ROWS:
+        return _signals_by_group(trajectory, rows, of_groups(trajectory, groups), shown, component, scale, title, size)
+    chosen = chosen_neurons(trajectory, neurons, _MOST_LINES, groups)
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time, palette = trajectory.time[frames], line_styles(len(chosen))
-    crowd = evenly(trajectory.neurons, _MOST_IN_BAND) if len(chosen) < trajectory.neurons else None
+    crowd = chosen_neurons(trajectory, None, _MOST_IN_CROWD, groups) if neurons is None else chosen
+    crowd = np.setdiff1d(crowd, chosen)
     figure = new_figure(size)
-    rows = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     marker = "o" if len(time) == 1 else None
-    for axes, name in zip(rows, shown, strict=True):
+    words = []
+    for axes, name in zip(panels, shown, strict=True):
         data = trajectory.R if name == "R" else trajectory.E
-        if crowd is not None:
-            # A frame that is all NaN (a diverged run) has no quantiles, and needs none.
-            values = data.read(frames, crowd)[:, :, component]
-            some = np.isfinite(values).any(axis=1)
-            low, high = np.nanquantile(values[some], [0.05, 0.95], axis=1)
-            axes.fill_between(time[some], low, high, color=GREY, alpha=0.25, linewidth=0)
-        for index, values in enumerate(data.read(frames, chosen)[:, :, component].T):
+        grey, lines = (data.read(frames, some)[:, :, component] for some in (crowd, chosen))
+        words.append(scale_axis(axes, np.concatenate([grey, lines], axis=1), scale))
+        grey, lines = inside(axes, grey), inside(axes, lines)
+        axes.plot(time, grey, color=GREY, alpha=0.35, linewidth=0.5, marker=marker, markersize=2, zorder=1)
+        for index, values in enumerate(lines.T):
             axes.plot(time, values, **palette[index], linewidth=1.4, marker=marker, markersize=4)
-        which = f", component {component}" if trajectory.signals > 1 else ""
-        decorate(axes, time_label(trajectory) if axes is rows[-1] else "", f"{_NAMES[name]} ${name}${which}")
-    whole_numbers(rows[-1], time)
-    titled(rows[0], title, f"Signals of {some_of(len(chosen), trajectory.neurons)}")
+        label = _signal_label(trajectory, name, component)
+        decorate(axes, time_label(trajectory) if axes is panels[-1] else "", label)
+    whole_numbers(panels[-1], time)
+    every = len(grouped_neurons(trajectory, groups)) if neurons is None else trajectory.neurons
+    subject = f"{of_groups(trajectory, groups)}{some_of(len(chosen), every)}"
+    titled(panels[0], title, f"Signals of {plain(subject)}")
     entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     entries += rest_entry(len(chosen), len(chosen[:_MOST_NAMED]))
-    if crowd is not None:
-        entries.append(line("90 % of all", color=GREY, linewidth=6, alpha=0.35))
+    if len(crowd):
+        entries.append(line(f"{len(crowd):,} others", color=GREY, linewidth=1, alpha=0.6))
     legend(figure, entries)
-    note(figure, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    note(figure, *dict.fromkeys(words), thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
+
+
+def _signal_label(trajectory, name, component):
+    which = f", component {component}" if trajectory.signals > 1 else ""
+    return f"{_NAMES[name]} ${name}${which}"
+
+
+def _signals_by_group(trajectory, groups, subject, shown, component, scale, title, size):
+    """A row of panels for every group, a column for every signal; a thin line for every neuron."""
+    frames = frame_stride(trajectory, _MOST_FRAMES)
+    time, names = trajectory.time[frames], group_names(trajectory)
+    palette = dict(zip(names, colours(len(names)), strict=True))
+    figure = new_figure(size)
+    panels = figure.subplots(len(groups), len(shown), sharex=True, squeeze=False)
+    marker, words, thin = "o" if len(time) == 1 else None, [], ""
+    for row, group in zip(panels, groups, strict=True):
+        members = grouped_neurons(trajectory, group)
+        some = members[evenly(len(members), _MOST_IN_GROUP)]
+        thin = thin or (f"at most {_MOST_IN_GROUP} neurons of a group" if len(some) < len(members) else "")
+        for axes, name in zip(row, shown, strict=True):
+            data = trajectory.R if name == "R" else trajectory.E
+            values = data.read(frames, some)[:, :, component]
+            words.append(scale_axis(axes, values, scale))
+            values = inside(axes, values)
+            axes.plot(time, values, color=palette[group], linewidth=0.8, marker=marker, markersize=3)
+            decorate(axes, time_label(trajectory) if group == groups[-1] else "", "")
+        row[0].set_ylabel(textwrap.shorten(names[group], 24, placeholder="..."), parse_math=False)
+    for axes, name in zip(panels[0], shown, strict=True):
+        axes.set_title(_signal_label(trajectory, name, component), fontsize=10)
+    figure.align_ylabels(panels[:, 0])
+    whole_numbers(panels[-1, 0], time)
+    titled(
+        figure, title, f"Signals of {plain(subject) or some_of(trajectory.neurons, trajectory.neurons) + ' by group'}"
+    )
+    note(figure, *dict.fromkeys(words), thin, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    return figure
+
+
+@figure_kind(
+    "activity",
+    "neurons against time, coloured by their signal",
+    needs=lambda trajectory: trajectory.signals is not None and has_motion(trajectory),
+    requires="signals R and E in two frames",
+)
+def draw_activity(
+    trajectory, *, neurons=None, groups=None, signal="E", component=0, order="group", title=None, size=None
+):
+    """Every neuron is a row, coloured by R or E over time; rows are sorted by group, or by the time of their peak.
+
+    Signed values have white at 0, others go from dark to light. A peak is the first time of the largest size.
+    """
+    as_choice(signal, ("R", "E"), "signal")
+    as_choice(order, ("group", "peak", "number"), "order")
+    component_of(trajectory.signals, component, "signals")
+    chosen = chosen_neurons(trajectory, neurons, _MOST_ROWS_OF_MAP, groups)
+    frames = frame_stride(trajectory, _MOST_COLUMNS_OF_MAP)
+    time = trajectory.time[frames]
+    values = (trajectory.R if signal == "R" else trajectory.E).read(frames, chosen)[:, :, component].astype(float).T
+    group = trajectory.groups[: trajectory.neurons][chosen]
+    if order == "group":
+        rank = np.argsort(group, kind="stable")
+    elif order == "peak":
+        rank = np.argsort(np.argmax(np.nan_to_num(np.abs(values), nan=-1.0, posinf=-1.0), axis=1), kind="stable")
+    else:
+        rank = np.arange(len(chosen))
+    values, group = values[rank], group[rank]
+    values[~np.isfinite(values)] = np.nan
+    unit = unit_of(values)
+    colour, low, high = value_colours(values / unit)
+    figure = new_figure(size)
+    axes = figure.add_subplot()
+    ends = _column_ends(time)
+    picture = axes.pcolormesh(
+        ends, np.arange(len(chosen) + 1) - 0.5, values / unit, cmap=colour, vmin=low, vmax=high, rasterized=True
+    )
+    axes.set_facecolor(_NOTHING)
+    decorate(axes, time_label(trajectory), "neuron" if order == "number" else f"neurons, by {order}")
+    axes.grid(False)
+    axes.set_ylim(len(chosen) - 0.5, -0.5)
+    _label_rows(axes, trajectory, group, chosen[rank], order)
+    figure.colorbar(picture, ax=axes, label=in_units(_signal_label(trajectory, signal, component), unit))
+    every = len(grouped_neurons(trajectory, groups)) if neurons is None else trajectory.neurons
+    subject = f"{of_groups(trajectory, groups)}{some_of(len(chosen), every)}"
+    titled(axes, title, f"Activity of {plain(subject)}")
+    missing = "grey: not a number" if np.isnan(values).any() else ""
+    note(figure, missing, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    return figure
+
+
+def _column_ends(time):
+    """Where the columns of a map begin and end: halfway between frames, which need not be evenly spaced.
+
+    >>> _column_ends(np.array([0.0, 1.0, 3.0])).tolist()
+    [-0.5, 0.5, 2.0, 4.0]
+    """
+    middle = (time[1:] + time[:-1]) / 2
+    return np.concatenate([[time[0] - (middle[0] - time[0])], middle, [time[-1] + (time[-1] - middle[-1])]])
+
+
+def _label_rows(axes, trajectory, group, numbers, order):
+    """Names of groups where rows are sorted by them, with lines between; else numbers of some neurons."""
+    if order == "group" and len(np.unique(group)) > 1:
+        starts = np.flatnonzero(np.concatenate([[True], np.diff(group) != 0]))
+        sizes = np.diff(np.append(starts, len(group)))
+        for start in starts[1:]:
+            axes.axhline(start - 0.5, color="white", linewidth=1.0)
+            axes.axhline(start - 0.5, color="black", linewidth=0.4)
+        names = group_names(trajectory)
+        some = evenly(len(starts), _MOST_NAMED)
+        axes.set_yticks(starts[some] + (sizes[some] - 1) / 2)
+        labels = [textwrap.shorten(names[group[start]], 24, placeholder="...") for start in starts[some]]
+        for text, label in zip(axes.set_yticklabels(labels), labels, strict=True):
+            text.set_parse_math(False)
+            text.set_text(label)
+        return
+    some = evenly(len(numbers), _MOST_TICKS)
+    axes.set_yticks(some)
+    axes.set_yticklabels([str(numbers[k]) for k in some])
 
 
 @figure_kind(
@@ -91,7 +253,7 @@ def draw_signals(trajectory, *, neurons=None, signal="both", component=0, title=
     needs=lambda trajectory: len(set(trajectory.time.tolist())) >= 3,
     requires="three frames at different times",
 )
-def draw_phase(trajectory, *, neurons=None, quantity=None, component=0, title=None, size=None):
+def draw_phase(trajectory, *, neurons=None, groups=None, quantity=None, component=0, title=None, size=None):
     """A coordinate or a signal against its derivative in time: of q by equation (3), of signals by differences.
 
     `quantity` is "q" where q' is known, else "R". Of a training the derivative is the displacement per epoch.
@@ -103,7 +265,7 @@ def draw_phase(trajectory, *, neurons=None, quantity=None, component=0, title=No
     width = trajectory.dimension if quantity == "q" else trajectory.signals
     component_of(width, component, "coordinates" if quantity == "q" else "signals")
     copies = trajectory.copies if quantity == "q" else 1
-    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_LINES // copies))
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_LINES // copies), groups)
     if quantity == "q":
         which, frames, origin = particle_indices(trajectory, chosen), frame_stride(trajectory, _MOST_POINTS), ""
         rates = velocities(trajectory, frames, which)[:, :, component]
@@ -125,7 +287,8 @@ def draw_phase(trajectory, *, neurons=None, quantity=None, component=0, title=No
     mark_ends(axes, portrait, [palette[k % len(chosen)]["color"] for k in range(len(which))])
     symbol = quantity + (f"_{{{component}}}" if width > 1 or quantity == "q" else "")
     decorate(axes, f"${symbol}$", rf"$\mathrm{{d}}{symbol}/\mathrm{{d}}t$")
-    titled(axes, title, f"Phase portrait of {some_of(len(chosen), trajectory.neurons)}")
+    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
+    titled(axes, title, f"Phase portrait of {subject}")
     entries = [line(f"neuron {n}", **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     legend(figure, entries + rest_entry(len(chosen), len(chosen[:_MOST_NAMED])) + end_entries())
     note(figure, origin, thinned(len(portrait), trajectory.frames, "frames"), UNITS)

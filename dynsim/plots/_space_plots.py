@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.collections import LineCollection
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from dynsim._check import refusal
 from dynsim.layers import softmax_cross_entropy
+from dynsim.models import load_data_for
 
 from ._figure_kinds import figure_kind
 from ._figure_style import (
-    MARKS,
+    AMOUNTS,
     UNITS,
     colours,
     decorate,
     end_entries,
+    evenly,
     legend,
     line,
     line_styles,
     mark_ends,
     new_figure,
     note,
+    plain,
     rest_entry,
     thinned,
     time_label,
     titled,
 )
+from ._groups import group_colours, group_entries, group_marks, group_names, of_groups, shown_groups
 from ._projection import Projection, decorate_space, dimensions, in_space, projection_of, same_scale, space
 from ._selection import (
     VELOCITIES,
     chosen_neurons,
-    evenly,
     frame_stride,
-    group_names,
     has_velocities,
     is_training,
     particle_indices,
@@ -43,6 +47,8 @@ from ._selection import (
 from ._sources import is_trajectory
 
 _MOST_PATHS = 120
+_MOST_PIECES = 60  # of a path that is coloured by time
+_INK = "#333333"
 _MOST_FRAMES = 1000
 _MOST_NEURONS_NAMED = 7
 _MOST_GROUPS_NAMED = 16
@@ -53,10 +59,10 @@ _IMAGES = 500  # on which the forces of learning are evaluated
 
 
 @figure_kind("trajectories", "paths in two or three dimensions, with start and end")
-def draw_trajectories(trajectory, *, neurons=None, dim=None, axes="auto", title=None, size=None):
+def draw_trajectories(trajectory, *, neurons=None, groups=None, dim=None, axes="auto", title=None, size=None):
     """Paths in two or three dimensions, coloured by group, or by neuron if there is one group."""
     dim = dimensions(trajectory, dim)
-    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PATHS // trajectory.copies))
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PATHS // trajectory.copies), groups)
     which, frames = particle_indices(trajectory, chosen), frame_stride(trajectory, _MOST_FRAMES)
     places = trajectory.places(frames, which)
     projection = projection_of(trajectory, dim, axes)
@@ -67,38 +73,46 @@ def draw_trajectories(trajectory, *, neurons=None, dim=None, axes="auto", title=
     figure = new_figure(size)
     panel = space(figure, dim)
     styles, entries = _path_styles(trajectory, chosen, which)
-    _draw_paths(panel, paths, styles)
-    if len(which) <= _MOST_PATHS:
-        mark_ends(panel, paths, [one["color"] for one in styles])
+    if styles is None and trajectory.dimension > 1 and len(places) > 1:
+        bar = figure.colorbar(
+            _draw_paths_in_time(panel, paths, trajectory.time[frames]), ax=panel, pad=0.1, shrink=0.85
+        )
+        bar.set_label(time_label(trajectory))
+        bar.solids.set_alpha(1.0)
+    styles = [{"color": _INK, "linestyle": "-"}] * len(which) if styles is None else styles
+    if not panel.collections:
+        _draw_paths(panel, paths, styles)
+    mark_ends(panel, paths, [one["color"] for one in styles])
     decorate(panel, *names) if dim == 2 else decorate_space(panel, names)
     if trajectory.dimension > 1:
         same_scale(panel, paths)
-    titled(panel, title, f"Paths of {_neurons_and_copies(trajectory, len(chosen))}")
-    legend(figure, entries + (end_entries() if len(which) <= _MOST_PATHS else []))
+    titled(panel, title, f"Paths of {_subject(trajectory, len(chosen), groups)}")
+    legend(figure, entries + end_entries())
     note(figure, projection.note, thinned(len(places), trajectory.frames, "frames"), UNITS)
     return figure
 
 
-def _neurons_and_copies(trajectory, shown):
-    text = some_of(shown, trajectory.neurons)
+def _subject(trajectory, shown, groups):
+    """The groups that were asked for, how many neurons, and copies."""
+    text = plain(of_groups(trajectory, groups)) + some_of(shown, trajectory.neurons)
     return f"{text}, {trajectory.copies} copies" if trajectory.copies > 1 else text
 
 
 def _path_styles(trajectory, chosen, which):
-    """A style for every path, and a legend of bounded length that explains them."""
+    """A style for every path, and a legend of bounded length that explains them; None where many are of one group."""
     groups = trajectory.groups[which]
-    kinds = np.unique(groups)
-    if len(np.unique(trajectory.groups)) > 1:
-        palette, names = line_styles(len(kinds)), group_names(trajectory)
-        named = evenly(len(kinds), _MOST_GROUPS_NAMED)
-        entries = [line(names[kinds[k]], linewidth=2, **palette[k]) for k in named]
-        entries += rest_entry(len(kinds), len(named))
-        return [palette[k] for k in np.searchsorted(kinds, groups)], entries
+    names = group_names(trajectory)
+    if len(names) > 1:
+        palette = dict(zip(names, line_styles(len(names)), strict=True))
+        kinds = shown_groups(trajectory, chosen)
+        named = [kinds[k] for k in evenly(len(kinds), _MOST_GROUPS_NAMED)]
+        entries = [line(names[k], linewidth=2, **palette[k]) for k in named]
+        return [palette[k] for k in groups.tolist()], entries + rest_entry(len(kinds), len(named))
     if len(chosen) <= _MOST_NEURONS_NAMED:
         palette = line_styles(len(chosen))
         entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen)]
         return [palette[k % len(chosen)] for k in range(len(which))], entries
-    return line_styles(1) * len(which), []
+    return None, []
 
 
 def _draw_paths(axes, paths, styles):
@@ -111,6 +125,24 @@ def _draw_paths(axes, paths, styles):
     }
     many = Line3DCollection if paths.shape[2] == 3 else LineCollection
     axes.add_collection(many(list(np.swapaxes(paths, 0, 1)), **style))
+    _fit(axes, paths)
+
+
+def _draw_paths_in_time(axes, paths, time):
+    """Paths (T, P, 2 or 3) coloured by time, in some pieces each; returns what the colours stand for."""
+    ends = np.unique(np.linspace(0, len(time) - 1, _MOST_PIECES + 1).astype(int))
+    pieces = [paths[a : b + 1, p] for p in range(paths.shape[1]) for a, b in pairwise(ends)]
+    middles = np.tile((time[ends[1:]] + time[ends[:-1]]) / 2, paths.shape[1])
+    many = Line3DCollection if paths.shape[2] == 3 else LineCollection
+    drawn = many(pieces, array=middles, cmap=AMOUNTS, linewidths=0.8)
+    drawn.set_clim(time[0], time[-1])
+    axes.add_collection(drawn)
+    _fit(axes, paths)
+    return drawn
+
+
+def _fit(axes, paths):
+    """Limits of the axes that hold all paths."""
     finite = paths[np.isfinite(paths).all(axis=2)]
     if len(finite):
         axes.auto_scale_xyz(*finite.T) if paths.shape[2] == 3 else axes.update_datalim(finite)
@@ -124,41 +156,39 @@ def _draw_paths(axes, paths, styles):
     needs=lambda trajectory: trajectory.frames > 1,
     requires="two frames",
 )
-def draw_neurons(trajectory, *, neurons=None, dim=None, axes="auto", title=None, size=None):
+def draw_neurons(trajectory, *, neurons=None, groups=None, dim=None, axes="auto", title=None, size=None):
     """Places in the first and in the last frame, side by side on the same axes, coloured by group (layer)."""
     dim = dimensions(trajectory, dim)
-    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies))
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies), groups)
     which = particle_indices(trajectory, chosen)
     ends = [0, trajectory.frames - 1]
     places = np.stack([trajectory.q[k][which] for k in ends]).astype(float)
     projection = projection_of(trajectory, dim, axes)
     seen = in_space(projection(places), dim)
-    groups = trajectory.groups[which]
-    kinds = np.unique(groups)
-    palette, names = colours(len(kinds)), group_names(trajectory)
+    group, kinds = trajectory.groups[which], shown_groups(trajectory, chosen)
+    palette, marks = group_colours(trajectory), group_marks(trajectory)
     figure = new_figure((1500, 800) if size is None else size)
     labels = [*projection.labels, ""][:dim]
     word = time_label(trajectory).split(" (")[0]
     panels = []
     for column, k in enumerate(ends):
         panel = space(figure, dim, 1, 2, column + 1)
-        for number, kind in enumerate(kinds):
-            here = seen[column][groups == kind]
-            mark = MARKS[number % len(MARKS)]
-            panel.scatter(
-                *here.T, s=_mark_area(len(which)), color=palette[number], marker=mark, alpha=0.75, linewidths=0
-            )
+        for kind in kinds:
+            here = seen[column][group == kind]
+            style = {"color": palette[kind], "marker": marks[kind], "alpha": 0.75, "linewidths": 0}
+            panel.scatter(*here.T, s=_mark_area(len(which)), **style)
         decorate(panel, *labels) if dim == 2 else decorate_space(panel, labels)
         panel.set_title(f"{'before' if column == 0 else 'after'}: {word} {trajectory.time[k]:.4g}")
         panels.append(panel)
     _same_limits(panels, seen, dim)
-    titled(figure, title, _neurons_and_copies(trajectory, len(chosen)).capitalize())
-    named = evenly(len(kinds), _MOST_GROUPS_NAMED)
-    entries = [
-        line(names[kinds[k]], color=palette[k], marker=MARKS[k % len(MARKS)], linestyle="none", markersize=6)
-        for k in named
-    ]
-    legend(figure, entries + rest_entry(len(kinds), len(named)))
+    titled(
+        figure,
+        title,
+        _subject(trajectory, len(chosen), groups).capitalize()
+        if groups is None
+        else _subject(trajectory, len(chosen), groups),
+    )
+    legend(figure, group_entries(trajectory, kinds, _MOST_GROUPS_NAMED, markersize=6))
     note(figure, projection.note, UNITS)
     return figure
 
@@ -194,7 +224,17 @@ def _has_forces(source):
     requires=f"{VELOCITIES}; or places of a model's neurons",
 )
 def draw_forces(
-    source, *, neurons=None, frame=-1, data=None, data_dir=None, dim=None, axes="auto", title=None, size=None
+    source,
+    *,
+    neurons=None,
+    groups=None,
+    frame=-1,
+    data=None,
+    data_dir=None,
+    dim=None,
+    axes="auto",
+    title=None,
+    size=None,
 ):
     """Arrows at the places of a frame along q', or of a model along -dL/dq.
 
@@ -203,9 +243,13 @@ def draw_forces(
     of the data set `data`, sent back through all layers.
     """
     if is_trajectory(source):
-        places, arrows, groups, names, words = _rates_of_change(source, neurons, frame)
+        places, arrows, group, words = _rates_of_change(source, neurons, groups, frame)
+        names, palette = group_names(source), group_colours(source)
     else:
-        places, arrows, groups, names, words = _learning_forces(source, neurons, data, data_dir)
+        if neurons is not None or groups is not None:
+            raise refusal("neurons, groups", "some for a model", "none: those shown are spread evenly over all layers")
+        places, arrows, group, names, words = _learning_forces(source, data, data_dir)
+        palette = dict(zip(names, colours(len(names)), strict=True))
     dim = min(3, max(2, places.shape[1])) if dim is None else dim
     if dim not in (2, 3) or (dim == 3 and places.shape[1] < 3):
         raise refusal("dim", f"{dim!r} for places of {places.shape[1]} coordinates", "2 or 3, not above it")
@@ -213,10 +257,9 @@ def draw_forces(
     seen, arrows = in_space(projection(places), dim), in_space(projection.directions(arrows), dim)
     figure = new_figure(size)
     panel = space(figure, dim)
-    kinds = np.unique(groups)
-    palette = dict(zip(kinds.tolist(), colours(len(kinds)), strict=True))
+    kinds = np.unique(group).tolist()
     scale = _arrow_scale(seen, arrows)
-    _draw_arrows(panel, seen, scale * arrows, groups, palette)
+    _draw_arrows(panel, seen, scale * arrows, group, {kind: palette[kind] for kind in kinds})
     labels = [*projection.labels, ""][:dim]
     decorate(panel, *labels) if dim == 2 else decorate_space(panel, labels)
     same_scale(panel, np.concatenate([seen, seen + scale * arrows]))
@@ -228,13 +271,13 @@ def draw_forces(
     return figure
 
 
-def _rates_of_change(trajectory, neurons, frame):
-    """Places, q', groups, their names, and a title, of one frame."""
+def _rates_of_change(trajectory, neurons, groups, frame):
+    """Places, q', their groups, and a title, of one frame."""
     count = trajectory.frames
     if not -count <= frame < count:
         raise refusal("frame", frame, f"a number from 0 to {count - 1}, or from the end, -1 to {-count}")
     frame %= count
-    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_ARROWS // trajectory.copies))
+    chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_ARROWS // trajectory.copies), groups)
     which = particle_indices(trajectory, chosen)
     places = trajectory.q[frame][which].astype(float)
     rate = velocities(trajectory, slice(frame, frame + 1), which)[0]
@@ -242,19 +285,16 @@ def _rates_of_change(trajectory, neurons, frame):
     what = "Displacement per epoch (difference of frames)" if is_training(trajectory) else "Forces q'"
     if not rate.any():
         what = "Nothing moves: q' is 0" if not is_training(trajectory) else "Nothing moved: displacement 0"
-    words = f"{what} on {some_of(len(chosen), trajectory.neurons)} at {word} {trajectory.time[frame]:.4g}"
-    return places, rate, trajectory.groups[which], group_names(trajectory), words
+    subject = plain(of_groups(trajectory, groups)) + some_of(len(chosen), trajectory.neurons)
+    words = f"{what} on {subject} at {word} {trajectory.time[frame]:.4g}"
+    return places, rate, trajectory.groups[which], words
 
 
-def _learning_forces(model, neurons, data, data_dir):
+def _learning_forces(model, data, data_dir):
     """Places of a model's neurons and -dL/dq on them."""
-    if neurons is not None:
-        raise refusal("neurons", "some for a model", "none: those shown are spread evenly over all layers")
     if data is None:
         raise refusal("data", "none for the forces of a model", "a data set, as data='digits' (--data digits)")
-    from dynsim import datasets
-
-    images = datasets.load(data, data_dir)
+    images = load_data_for(model, data, data_dir)
     batch, labels = images.train_images[:_IMAGES], images.train_labels[:_IMAGES]
     for parameter in model.parameters.values():
         parameter.reset()
@@ -272,7 +312,8 @@ def _learning_forces(model, neurons, data, data_dir):
     places, forces = np.concatenate(rows), np.concatenate(forces)
     shown = evenly(len(places), _MOST_ARROWS)
     words = f"Forces -dL/dq on {some_of(len(shown), len(places), 'places')}, loss {loss:.3g}"
-    return places[shown], forces[shown], groups[shown], dict(enumerate(subsystems)), words
+    names = dict(enumerate(model.subsystem_names.values()))
+    return places[shown], forces[shown], groups[shown], names, words
 
 
 def _rows(array, d):

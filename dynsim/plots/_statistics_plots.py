@@ -6,28 +6,42 @@ from itertools import combinations
 
 import numpy as np
 
-from dynsim._check import refusal
+from dynsim._check import as_choice, refusal
 from dynsim.engine import echo_gain
 
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
     GREY,
     PALETTE,
+    SCALES,
     UNITS,
     decorate,
     in_units,
+    inside,
     legend,
     line,
     line_styles,
     new_figure,
     note,
+    plain,
+    scale_axis,
     thinned,
     time_label,
     titled,
     unit_of,
     whole_numbers,
 )
-from ._selection import chosen_neurons, expect_copy, frame_stride, has_velocities, is_training, some_of, velocities
+from ._groups import of_groups
+from ._selection import (
+    chosen_neurons,
+    expect_copy,
+    frame_stride,
+    has_velocities,
+    is_training,
+    lengths,
+    some_of,
+    velocities,
+)
 from ._sources import system_of
 
 _MOST_LINES = 10
@@ -38,15 +52,33 @@ _MOST_ENERGY_FRAMES = 400
 _MOST_GAINS = 25  # each is an eigenvalue problem
 _MOST_GAIN_NEURONS = 400
 _BLOCK = 4_000_000  # numbers read at a time
+_ECHO_GAIN = r"echo gain $\rho(a\Phi)$"
+
+
+def _median_distances(trajectory, *, neurons=None, groups=None, copy=0):
+    """The curve of the median distance, for several runs in one figure."""
+    expect_copy(trajectory, copy)
+    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS, groups)
+    if len(chosen) < 2:
+        raise refusal("neurons", f"{len(chosen)} neuron", "two or more for distances")
+    frames = frame_stride(trajectory, _MOST_FRAMES)
+    places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
+    pairs = np.array(list(combinations(range(len(chosen)), 2)))
+    return {"median distance of pairs": {"": (trajectory.time[frames], _quantiles(places, pairs)[3])}}
 
 
 @figure_kind(
-    "distances", "distances of pairs over time", needs=lambda trajectory: trajectory.neurons > 1, requires="two neurons"
+    "distances",
+    "distances of pairs over time",
+    needs=lambda trajectory: trajectory.neurons > 1,
+    requires="two neurons",
+    curves=_median_distances,
 )
-def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
+def draw_distances(trajectory, *, neurons=None, groups=None, copy=0, scale="auto", title=None, size=None):
     """Euclidean distances in all d coordinates: one line a pair while they are few, quantiles otherwise."""
     expect_copy(trajectory, copy)
-    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS)
+    as_choice(scale, SCALES, "scale")
+    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS, groups)
     if len(chosen) < 2:
         raise refusal("neurons", f"{len(chosen)} neuron", "two or more for distances")
     frames = frame_stride(trajectory, _MOST_FRAMES)
@@ -59,20 +91,24 @@ def draw_distances(trajectory, *, neurons=None, copy=0, title=None, size=None):
     axes = figure.add_subplot()
     marker = "o" if len(time) == 1 else None
     if len(pairs) <= _MOST_LINES:
-        palette, lengths = line_styles(len(pairs)), _lengths(places, pairs)
-        for index, values in enumerate(lengths.T):
+        palette, drawn = line_styles(len(pairs)), _lengths(places, pairs)
+        for index, values in enumerate(drawn.T):
             axes.plot(time, values, **palette[index], linewidth=1.5, marker=marker)
         entries = [line(f"{chosen[i]} to {chosen[j]}", **palette[k]) for k, (i, j) in enumerate(pairs)]
         heading = "neurons"
     else:
-        entries, heading = _bands(axes, time, _quantiles(places, pairs)), f"{len(pairs):,} pairs"
+        drawn = _quantiles(places, pairs).T
+        entries, heading = _bands(axes, time, drawn.T), f"{len(pairs):,} pairs"
     decorate(axes, time_label(trajectory), in_units(r"distance $\|q_j - q_i\|$", unit))
     whole_numbers(axes, time)
-    axes.set_ylim(bottom=0)
+    words = scale_axis(axes, drawn, scale)
+    if not words:
+        axes.set_ylim(bottom=0)
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    titled(axes, title, f"Pair distances of {some_of(len(chosen), trajectory.neurons)}{which}")
+    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
+    titled(axes, title, f"Pair distances of {subject}{which}")
     legend(figure, entries, heading)
-    note(figure, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    note(figure, words, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
 
@@ -112,28 +148,37 @@ def _bands(axes, time, quantiles):
     ]
 
 
+def _entropy_curves(trajectory, *, neurons=None, groups=None, copy=0, bins=32):
+    return {"entropy of distances (bits)": {"": _entropy(trajectory, neurons, groups, copy, bins)[1:]}}
+
+
+def _entropy(trajectory, neurons, groups, copy, bins):
+    """The neurons that are counted, the times, and the entropy in bits."""
+    expect_copy(trajectory, copy)
+    if not 2 <= bins <= 10_000:
+        raise refusal("bins", bins, "2 to 10000")
+    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS, groups)
+    if len(chosen) < 3:
+        raise refusal("neurons", f"{len(chosen)} neurons", "three or more: two have one distance only")
+    frames = frame_stride(trajectory, _MOST_FRAMES)
+    places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
+    return chosen, trajectory.time[frames], entropies(places / unit_of(places), bins)
+
+
 @figure_kind(
     "entropy",
     "entropy of the distribution of distances over time",
     needs=lambda trajectory: trajectory.neurons > 2,
     requires="three neurons",
+    curves=_entropy_curves,
 )
-def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=None):
+def draw_entropy(trajectory, *, neurons=None, groups=None, copy=0, bins=32, title=None, size=None):
     """Shannon entropy (bits) of the histogram of pair distances, frame by frame.
 
     The bins are the same for all frames, from 0 to the largest distance of all, so that a fall means that distances
     became alike. It is 0 where all fall into one bin, log2(bins) where they spread evenly.
     """
-    expect_copy(trajectory, copy)
-    if not 2 <= bins <= 10_000:
-        raise refusal("bins", bins, "2 to 10000")
-    chosen = chosen_neurons(trajectory, neurons, _MOST_NEURONS)
-    if len(chosen) < 3:
-        raise refusal("neurons", f"{len(chosen)} neurons", "three or more: two have one distance only")
-    frames = frame_stride(trajectory, _MOST_FRAMES)
-    time = trajectory.time[frames]
-    places = trajectory.places(frames, chosen + copy * trajectory.neurons).astype(float)
-    bits = entropies(places / unit_of(places), bins)
+    chosen, time, bits = _entropy(trajectory, neurons, groups, copy, bins)
     figure = new_figure(size)
     axes = figure.add_subplot()
     axes.plot(time, bits, color=PALETTE[0], linewidth=1.8, marker="o" if len(time) <= 60 else None, markersize=3.5)
@@ -144,7 +189,8 @@ def draw_entropy(trajectory, *, neurons=None, copy=0, bins=32, title=None, size=
     whole_numbers(axes, time)
     axes.set_ylim(0, 1.04 * np.log2(bins))
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    titled(axes, title, f"Entropy of pair distances, {some_of(len(chosen), trajectory.neurons)}{which}")
+    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
+    titled(axes, title, f"Entropy of pair distances, {subject}{which}")
     note(figure, f"{bins} bins up to the largest distance", thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
@@ -168,46 +214,52 @@ def entropies(places, bins):
     return result
 
 
+def energy_curves(trajectory):
+    """[(label of a panel, times, values)] of the motion, the signals, and the echo gain where something echoes."""
+    frames, found = frame_stride(trajectory, _MOST_ENERGY_FRAMES), []
+    time = trajectory.time[frames]
+    if has_velocities(trajectory):
+        found.append((r"$\sum_i |\dot q_i|^2$", time, _kinetic(trajectory, frames)))
+    for name, data in (("R", trajectory.R), ("E", trajectory.E)):
+        if data is not None:
+            found.append((rf"$|{name}|$", time, _norms(data, frames.step)))
+    gains = _gains(trajectory)
+    return found if gains is None else [*found, (_ECHO_GAIN, *gains)]
+
+
 @figure_kind(
     "energy",
     "sums of |q'|^2, |R| and |E|, and the echo gain, over time",
     needs=lambda trajectory: has_motion(trajectory) and (has_velocities(trajectory) or trajectory.signals is not None),
     requires="two frames at different times",
+    curves=lambda trajectory: {label: {"": (time, values)} for label, time, values in energy_curves(trajectory)},
 )
-def draw_energy(trajectory, *, title=None, size=None):
+def draw_energy(trajectory, *, scale="auto", title=None, size=None):
     """sum |q'|^2, and the norms |R| and |E|, of all neurons; the echo gain where the file says how it was made.
 
     q' is that of equation (3); of a training, the displacement per epoch. Where the file does not say how it was made,
     q' is not known, and left out.
     """
-    frames = frame_stride(trajectory, _MOST_ENERGY_FRAMES)
-    time = trajectory.time
-    panels, known = [], has_velocities(trajectory)
-    if known:
-        panels.append((r"$\sum_i |\dot q_i|^2$", "-", time[frames], _kinetic(trajectory, frames)))
-    for name, data in (("R", trajectory.R), ("E", trajectory.E)):
-        if data is not None:
-            panels.append((rf"$|{name}|$", "-", time[frames], _norms(data, frames.step)))
-    gains = _gains(trajectory)
-    if gains is not None:
-        panels.append((r"echo gain $\rho(a\Phi)$", "o-", *gains))
-    figure = new_figure(size)
+    as_choice(scale, SCALES, "scale")
+    panels = energy_curves(trajectory)
+    figure, words = new_figure(size), []
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, style, x, values), colour in zip(rows, panels, PALETTE, strict=False):
-        axes.plot(x, values, style, color=colour, linewidth=1.6, markersize=3.5)
+    for axes, (label, time, values), colour in zip(rows, panels, PALETTE, strict=False):
+        words.append(scale_axis(axes, values, scale))
+        values = inside(axes, values)
+        axes.plot(time, values, "o-" if label == _ECHO_GAIN else "-", color=colour, linewidth=1.6, markersize=3.5)
         decorate(axes, time_label(trajectory) if axes is rows[-1] else "", label)
-        some = values[np.isfinite(values)]
-        if len(some) and some.min() > 0 and some.max() > 1000 * some.min():
-            axes.set_yscale("log")
-    whole_numbers(rows[-1], time)
-    if gains is not None:
-        rows[-1].axhline(1.0, color=GREY, linestyle="--", linewidth=1)
+        if label == _ECHO_GAIN:
+            axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1)
+    whole_numbers(rows[-1], trajectory.time)
     titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
-    shown = thinned(len(time[frames]), trajectory.frames, "frames")
+    shown = thinned(
+        -(-trajectory.frames // frame_stride(trajectory, _MOST_ENERGY_FRAMES).step), trajectory.frames, "frames"
+    )
     origin = "q' is not known, as the file does not say how it was made"
-    if known:
+    if has_velocities(trajectory):
         origin = "q' is the displacement per epoch, the difference of frames" if is_training(trajectory) else ""
-    note(figure, origin, shown, UNITS)
+    note(figure, origin, *dict.fromkeys(words), shown, UNITS)
     return figure
 
 
@@ -228,7 +280,7 @@ def _norms(data, stride):
     """Euclidean norm over neurons and components of every stride-th frame."""
     rows = max(1, _BLOCK // max(1, int(np.prod(data.shape[1:])))) * stride
     parts = [data[start : start + rows : stride].astype(float) for start in range(0, len(data), rows)]
-    return np.concatenate([np.linalg.norm(part.reshape(len(part), -1), axis=1) for part in parts])
+    return np.concatenate([lengths(part.reshape(len(part), -1)) for part in parts])
 
 
 def _gains(trajectory):

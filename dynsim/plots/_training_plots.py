@@ -10,6 +10,7 @@ from ._comparison import compare
 from ._figure_kinds import figure_kind
 from ._figure_style import (
     GREY,
+    SCALES,
     decorate,
     legend,
     line,
@@ -18,6 +19,8 @@ from ._figure_style import (
     note,
     plain,
     rest_entry,
+    scale_axis,
+    side_by_side,
     time_label,
     titled,
     whole_numbers,
@@ -26,23 +29,33 @@ from ._sources import is_trajectory
 
 _MOST_PANELS = 4
 _MOST_NAMED = 16
+_WIDE = 50.0  # losses that fall so far are drawn on a logarithmic axis
 _FEW_POINTS = 60  # up to here every number gets a mark
 _UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 
 
-def _draw_curves(curves, label, title, size=None):
-    """A figure of curves {name: (x, values)}; train_loss and test_loss, with the same last word, share a panel.
+def _panels(names):
+    """{label of a panel: names in it}: train_loss and test_loss, with the same last word, share one; all, beyond four.
 
-    Values that are not finite were not measured and are left out.
-    Panels beyond four become one. `title` is the user's, or None, and the default.
+    >>> _panels(["train_loss", "validation_loss", "validation_accuracy"])
+    {'loss (nats)': ['train_loss', 'validation_loss'], 'accuracy (%)': ['validation_accuracy']}
     """
     panels = {}
-    for name in curves:
-        panels.setdefault(name.rsplit("_", 1)[-1], []).append(name)
-    if len(panels) > _MOST_PANELS:
-        panels = {"value": list(curves)}
+    for name in names:
+        last = name.rsplit("_", 1)[-1]
+        panels.setdefault(_UNITS.get(last, plain(last)), []).append(name)
+    return panels if len(panels) <= _MOST_PANELS else {"value": list(names)}
+
+
+def _draw_curves(curves, label, title, size=None, scale="auto"):
+    """A figure of curves {name: (x, values)}.
+
+    Values that are not finite were not measured and are left out. `title` is the user's, or None, and the default.
+    """
+    panels = _panels(curves)
     palette = dict(zip(curves, line_styles(len(curves)), strict=True))
-    figure = new_figure(size)
+    as_choice(scale, SCALES, "scale")
+    figure, words = new_figure(size), []
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (kind, members) in zip(rows, panels.items(), strict=True):
         seen = []
@@ -53,14 +66,14 @@ def _draw_curves(curves, label, title, size=None):
             axes.plot(x[some], values[some], linewidth=1.5, marker=marker, markersize=3.5, **palette[name])
             seen.append(values[some])
             whole_numbers(axes, x)
-        decorate(axes, label if axes is rows[-1] else "", _UNITS.get(kind, plain(kind)))
-        every = np.concatenate(seen)
-        if len(every) and every.min() > 0 and every.max() > 50 * every.min():
-            axes.set_yscale("log")
+        decorate(axes, label if axes is rows[-1] else "", kind)
+        words.append(scale_axis(axes, side_by_side(seen), scale, _WIDE))
     titled(rows[0], *title)
     shown = list(curves)[:_MOST_NAMED]
     entries = [line(name, linewidth=2, **palette[name]) for name in shown]
     legend(figure, entries + rest_entry(len(curves), len(shown)))
+    if any(words):
+        note(figure, *dict.fromkeys(words))
     return figure
 
 
@@ -69,18 +82,33 @@ def _draw_curves(curves, label, title, size=None):
     "loss, accuracy and what else was written with every frame",
     needs=lambda trajectory: bool(trajectory.observables),
     requires="observables such as a loss",
+    curves=lambda trajectory, *, names=None, against="time": _by_panel(_observables(trajectory, names, against)),
 )
-def draw_observables(trajectory, *, names=None, against="time", title=None, size=None):
+def draw_observables(trajectory, *, names=None, against="time", scale="auto", title=None, size=None):
     """One panel for every kind of observable: train_loss and test_loss share one."""
+    curves = _observables(trajectory, names, against)
+    label = time_label(trajectory) if against == "time" else "step"
+    return _draw_curves(curves, label, (title, f"Observables over {trajectory.frames:,} frames"), size, scale)
+
+
+def _observables(trajectory, names, against):
     names = (names,) if isinstance(names, str) else tuple(names or trajectory.observables)
     for name in names:
         if name not in trajectory.observables:
             raise refusal("names", f"observable {name!r}", f"some of {', '.join(trajectory.observables)}")
     as_choice(against, ("time", "step"), "against")
     x = trajectory.time if against == "time" else trajectory.step
-    label = time_label(trajectory) if against == "time" else "step"
-    curves = {name: (x, trajectory.observables[name]) for name in names}
-    return _draw_curves(curves, label, (title, f"Observables over {trajectory.frames:,} frames"), size)
+    return {name: (x, trajectory.observables[name]) for name in names}
+
+
+def _by_panel(curves):
+    return {label: {name: curves[name] for name in members} for label, members in _panels(curves).items()}
+
+
+def _learning_curves(source):
+    if is_trajectory(source):
+        return {name: (source.time, source.observables[name]) for name in _learned(source)}
+    return {name: source.numbers(name) for name in _learned(source)}
 
 
 def _learned(source):
@@ -98,16 +126,12 @@ def _learned(source):
     sources=("trajectory", "lines"),
     needs=lambda source: bool(_learned(source)),
     requires="a training's loss or accuracy",
+    curves=lambda source: _by_panel(_learning_curves(source)),
 )
-def draw_learning(source, *, title=None, size=None):
+def draw_learning(source, *, scale="auto", title=None, size=None):
     """Loss and accuracy by epoch, from a training's trajectory or from metrics.jsonl; the best epoch is marked."""
-    if is_trajectory(source):
-        curves = {name: (source.time, source.observables[name]) for name in _learned(source)}
-        label = time_label(source)
-    else:
-        curves = {name: source.numbers(name) for name in _learned(source)}
-        label = "epoch"
-    figure = _draw_curves(curves, label, (title, "Learning"), size)
+    curves, label = _learning_curves(source), time_label(source) if is_trajectory(source) else "epoch"
+    figure = _draw_curves(curves, label, (title, "Learning"), size, scale)
     for name, (epochs, values) in curves.items():
         if name.startswith("validation") and name.endswith("accuracy") and len(values):
             best = max(range(len(values)), key=lambda k: values[k] if values[k] == values[k] else -1.0)

@@ -12,23 +12,25 @@ class Colouring {
       this.fixed = Uint8Array.from(recording.group);
       this.colours = recording.palette;
     } else {
-      this.colours = recording.ramp;
       const values = new Float32Array(frames * particles);
       for (let k = 0; k < frames; k++)
         for (let p = 0; p < particles; p++)
           values[k * particles + p] = name === "speed" ? recording.speedOf(k, p) : recording.signal("E", k, p);
-      this.scaleTo(values, particles);
+      this.scaleTo(values, recording);
     }
   }
 
   // Speeds have rare peaks, so their scale ends where 99 in 100 are below.
-  scaleTo(values, particles) {
+  scaleTo(values, recording) {
     const every = Math.max(1, Math.floor(values.length / 200000));
     const sorted = values.filter((value, i) => i % every === 0 && Number.isFinite(value)).sort();
     this.low = sorted.length ? sorted[0] : 0;
     this.high = sorted.length ? sorted[Math.floor((sorted.length - 1) * (this.name === "speed" ? 0.99 : 1))] : 1;
+    // Signed values have the middle colour at 0, or silence would look like the lowest value.
+    this.colours = this.low < 0 ? recording.signed : recording.ramp;
+    if (this.low < 0) [this.low, this.high] = [-Math.max(-this.low, this.high), Math.max(-this.low, this.high)];
     const span = this.high - this.low || 1;
-    this.bytes = new Uint8Array(values.length + particles); // behind every frame there is a next one
+    this.bytes = new Uint8Array(values.length + recording.particles); // behind every frame there is a next one
     for (let i = 0; i < values.length; i++)
       this.bytes[i] = Math.max(0, Math.min(255, Math.round((255 * (values[i] - this.low)) / span)));
   }

@@ -34,8 +34,10 @@ class Player {
     this.trails = true;
     this.trail = LONGEST_TRAIL;
     this.size = 10;
-    // Twelve seconds for all frames, but no more of them a second than a screen shows, nor fewer than two.
-    this.rate = Math.max(2, Math.min(60, recording.frames / 12));
+    // Twelve seconds for all frames, but no more of them a second than a screen shows, nor fewer than two. Time passes
+    // evenly, whatever the frames' times are; where all are at one time, frame by frame.
+    const rate = Math.max(2, Math.min(60, recording.frames / 12));
+    this.rate = (recording.span || recording.frames - 1) * (rate / Math.max(1, recording.frames - 1));
     this.speed = 1;
     this.drawn = 0;
     this.back = find("back").getContext("2d");
@@ -205,7 +207,7 @@ class Player {
     if (!this.playing) return;
     const passed = this.last === null ? 0 : Math.min(0.25, (now - this.last) / 1000);
     this.last = now;
-    this.at = Math.min(this.recording.frames - 1, this.at + passed * this.rate * this.speed);
+    this.at = this.recording.later(this.at, passed * this.rate * this.speed);
     this.draw();
     const seconds = (now - this.counted.since) / 1000;
     if (seconds > 1) {

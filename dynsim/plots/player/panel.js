@@ -152,8 +152,8 @@ function drawChart(player, accent) {
   const { width, height } = canvas;
   const [left, top, bottom] = [8 * ratio, 20 * ratio, height - 18 * ratio];
   const right = width - left;
-  const names = recording.emitted ? ["R", "E"] : ["|q'|"];
-  const value = (name, k) => (name === "|q'|" ? recording.speed(k, picked) : recording.signal(name, k, picked));
+  const names = recording.emitted ? ["R", "E"] : recording.speed ? [recording.speed.name] : [];
+  const value = (name, k) => (recording.emitted ? recording.signal(name, k, picked) : recording.speedOf(k, picked));
   const curves = names.map((name) => recording.time.map((_, k) => value(name, k)));
   const every = curves.flat().filter(Number.isFinite);
   const [low, high] = every.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);

@@ -66,6 +66,20 @@ class Recording {
     return word === MISSING ? NaN : this.speed.low + (this.speed.range * word) / STEPS;
   }
 
+  get span() {
+    return this.time[this.frames - 1] - this.time[0];
+  }
+
+  // Where one is when some time has passed: between two frames; the last frame at most.
+  later(at, passed) {
+    if (!this.span) return Math.min(this.frames - 1, at + passed);
+    const wanted = this.timeAt(at) + passed;
+    let first = Math.floor(at);
+    while (first + 1 < this.frames && this.time[first + 1] <= wanted) first += 1;
+    if (first + 1 >= this.frames) return this.frames - 1;
+    return first + Math.max(0, wanted - this.time[first]) / (this.time[first + 1] - this.time[first]);
+  }
+
   timeAt(at) {
     const first = Math.floor(at);
     const next = Math.min(first + 1, this.frames - 1);
