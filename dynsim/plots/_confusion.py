@@ -59,7 +59,7 @@ def draw_confusion(model, *, data=None, data_dir=None, title=None, size=None):
     figure.colorbar(picture, ax=axes, label="share of the images of a class", shrink=0.85)
     right = int((answers == labels).sum())
     titled(
-        axes, title, f"{right:,} of {len(labels):,} test images are read rightly ({100 * right / len(labels):.2f} %)"
+        axes, title, f"{right:,} of {len(labels):,} test images are read correctly ({100 * right / len(labels):.2f} %)"
     )
     note(figure, *found.notes, "numbers are images" if classes <= _MOST_WRITTEN else "")
     return figure

@@ -26,7 +26,8 @@ LARGEST_LOGARITHM = 1e250  # the same of logarithmic axes
 _LEFT, _SMALL, _MARGIN = 0.02, 8, 0.1  # of notes: where they begin, points of their letters; inches around all
 _USUAL = (1200, 800)  # pixels
 _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in the usual size
-_MANY_DECADES, _MOST_TICKS = 15, 6
+_SILENT = 1e-12  # in size, of signals
+_MANY_DECADES, _MOST_TICKS = 11, 9
 SCALES = ("auto", "linear", "log")
 
 
@@ -196,29 +197,40 @@ def scale_axis(axes, values, scale, wide=1000.0):
         if not spans:
             return ""
     largest = math.log10(min(some.max(), LARGEST_LOGARITHM))
+    beyond = f", curves end at {LARGEST_LOGARITHM:g}" if some.max() > LARGEST_LOGARITHM else ""
+    rounding = min(_SILENT, some.max() * 1e-6)  # as good as 0
     if not signed:
         axes.set_yscale("log")
-        _tick_decades(axes, math.log10(some.min()), largest)
-        return "logarithmic axis"
-    # Linear up to the calmest frame that is not silent; what is below any signal's rounding is as good as silent.
+        _tick_decades(axes, math.log10(max(some.min(), rounding)), largest)
+        if some.min() >= rounding:
+            return f"logarithmic axis{beyond}"
+        axes.set_ylim(rounding, _above(math.log10(rounding), largest))
+        return f"logarithmic axis down to {rounding:g}{beyond}"
+    # Linear up to the calmest frame that is not silent.
     peaks = sizes.max(axis=1)
-    rounding = min(1e-12, some.max() * 1e-6)
     decade = math.floor(math.log10(max(peaks[peaks > 0].min(), rounding)))
     threshold = float(f"1e{decade}")
     below = bool((np.asarray(values) < 0).any())
     axes.set_yscale("symlog", linthresh=threshold, linscale=max(1.0, (largest - decade) / 12))
     _tick_decades(axes, decade, largest, [0.0], [1.0, -1.0] if below else [1.0])
     if not below:
-        axes.set_ylim(bottom=0)
-    return f"logarithmic axis beyond {threshold:g}"
+        axes.set_ylim(0, _above(decade, largest))
+    return f"logarithmic axis beyond {threshold:g}{beyond}"
+
+
+def _above(least, largest):
+    """The upper end of an axis over these powers of ten, with a margin."""
+    return 10.0 ** (largest + 0.05 * max(1.0, largest - least))
 
 
 def _tick_decades(axes, least, largest, ticks=(), signs=(1.0,)):
     """Ticks at powers of ten where many decades are spanned: Matplotlib's own go beyond what numbers can be."""
     if largest - least < _MANY_DECADES:
         return
-    step = math.ceil((largest - least) / _MOST_TICKS)
-    powers = 10.0 ** np.arange(math.ceil(least), math.floor(largest) + 1, step)
+    rows = axes.get_subplotspec().get_gridspec().nrows
+    step = math.ceil((largest - least) / max(1, _MOST_TICKS // rows))
+    # From above, and none near the lowest: there is 0, or the end of the axis.
+    powers = 10.0 ** np.arange(math.floor(largest), math.ceil(least + step / 2), -step)
     axes.yaxis.set_major_locator(FixedLocator(sorted({*ticks, *(sign * power for sign in signs for power in powers)})))
     axes.yaxis.set_minor_locator(NullLocator())
 

@@ -37,10 +37,10 @@ from ._figure_style import (
     time_label,
     value_colours,
 )
-from ._groups import group_colours, group_entries, group_marks, of_groups, shown_groups
+from ._groups import group_colours, group_entries, group_marks, shown_groups
 from ._outcome import ending
 from ._projection import decorate_space, dimensions, in_space, projection_of, same_scale, space
-from ._selection import chosen_neurons, component_of, particle_indices, some_of
+from ._selection import chosen_neurons, component_of, particle_indices, subject
 from ._sources import opened
 
 _MOST_FRAMES = 600  # twenty seconds
@@ -107,7 +107,7 @@ def animate(
         chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies), groups)
         shown_as = _Colour(trajectory, chosen, colour, component, shown)
         size = (960, 720) if size is None else size
-        picture = _Picture(trajectory, chosen, groups, shown_as, shown, dim, axes, title, size, fps)
+        picture = _Picture(trajectory, chosen, neurons, groups, shown_as, shown, dim, axes, title, size, fps)
         with replacing(output) as file, encode(file, picture.size, fps) as film:
             for done, (at, places) in enumerate(_frames(trajectory, picture.which, shown), 1):
                 film.add(picture.draw(at, places))
@@ -198,7 +198,7 @@ class _Colour:
         # Limits hold for the whole film: from frames spread over it, and their largest values.
         some = [int(shown[int(k)]) for k in evenly(len(shown), _COLOUR_FRAMES)]
         self.map, self.low, self.high = value_colours(np.stack([self.values(k) for k in some]))
-        self.label = f"${name}$" + (f", component {component}" if trajectory.signals > 1 else "")
+        self.label = f"${name}_{{{component}}}$" if trajectory.signals > 1 else f"${name}$"
 
     def values(self, at):
         """The signal (n,) of the chosen neurons, held from the frame before."""
@@ -208,7 +208,7 @@ class _Colour:
 class _Picture:
     """The figure whose points move."""
 
-    def __init__(self, trajectory, chosen, groups, colour, shown, dim, axes, title, size, fps):
+    def __init__(self, trajectory, chosen, neurons, groups, colour, shown, dim, axes, title, size, fps):
         self.time, self.word = trajectory.time, time_label(trajectory).split(" (")[0]
         self.end, self.last = ending(trajectory), shown[-1]
         self.dim = dimensions(trajectory, dim)
@@ -223,11 +223,9 @@ class _Picture:
         self._limits(in_space(self.projection(sample), self.dim))
         self._marks(trajectory, shown_groups(trajectory, chosen))
         self.clock = self.panel.set_title("")
-        subject = of_groups(trajectory, groups) + some_of(len(chosen), trajectory.neurons)
-        subject = subject.capitalize() if groups is None else subject
-        self.title = plain(subject if title is None else title)
-        neurons = thinned(len(chosen), trajectory.neurons, "neurons")
-        note(self.figure, *self._pace(shown, fps), neurons, self.projection.note, UNITS)
+        self.title = subject(trajectory, chosen, neurons, groups) if title is None else plain(title)
+        thin = thinned(len(chosen), trajectory.neurons, "neurons")
+        note(self.figure, *self._pace(shown, fps), thin, self.projection.note, UNITS)
         if self.end is not None:
             mark_below(self.figure, plain(self.end[2]))
         self.tail, self.ground = [], None

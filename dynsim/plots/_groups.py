@@ -49,19 +49,6 @@ def shown_groups(trajectory, neurons):
     return np.unique(trajectory.groups[: trajectory.neurons][neurons]).tolist()
 
 
-def of_groups(trajectory, groups):
-    """Words for a title: the groups that were asked for, as "motor and sensory: "; nothing where none were.
-
-    >>> of_groups(None, None)
-    ''
-    """
-    if groups is None:
-        return ""
-    names = group_names(trajectory)
-    chosen = [names[k] for k in shown_groups(trajectory, grouped_neurons(trajectory, groups))]
-    return (" and ".join(chosen) if len(chosen) < 3 else f"{len(chosen)} groups") + ": "
-
-
 def group_colours(trajectory):
     """{group: colour}, the same in all figures, films and pages of a trajectory, whatever part of it they show."""
     names = group_names(trajectory)

@@ -101,7 +101,7 @@ def draw_filters(model, *, layer=None, title=None, size=None):
     rows = -(-len(shown) // columns)
     figure = new_figure(size)
     panels = figure.subplots(rows, columns, squeeze=False)
-    limit = float(np.quantile(np.abs(kernels), 0.999)) or 1.0
+    limit = float(np.quantile(np.abs(kernels), 0.99)) or 1.0
     for axes in panels.flat:
         axes.set_axis_off()
     for axes, k in zip(panels.flat, shown, strict=False):
@@ -129,7 +129,7 @@ def _image_layers(model):
 def _as_images(model, number):
     """The weights of a layer as images (n, channels, height, width)."""
     weights = np.asarray(model.layers[number].materialize(), dtype=float)
-    return weights if weights.ndim == 4 else weights.reshape(-1, *model._image)
+    return weights if weights.ndim == 4 else weights.reshape(-1, *model.image)
 
 
 def _column_label(weights):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from dynsim._check import as_choice, describe, refusal
 
@@ -142,5 +143,8 @@ def same_scale(axes, places, adjustable="datalim"):
     if extent.min() > 0.1 * extent.max():
         if places.shape[-1] == 3:
             axes.set_aspect("equal")
+            for axis, length in zip((axes.xaxis, axes.yaxis, axes.zaxis), extent, strict=True):
+                # Short sides have few ticks, or their labels would meet.
+                axis.set_major_locator(MaxNLocator(nbins=max(1, round(6 * length / extent.max()))))
         else:
             axes.set_aspect("equal", adjustable=adjustable)

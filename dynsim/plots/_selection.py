@@ -7,20 +7,19 @@ import numpy as np
 from dynsim._check import describe, refusal
 from dynsim.engine import velocity
 
-from ._figure_style import evenly
-from ._groups import grouped_neurons
+from ._figure_style import evenly, plain
+from ._groups import group_names, grouped_neurons, shown_groups
 from ._sources import system_of
 
 _BLOCK = 4_000_000  # numbers of one block of frames
 
 
 def chosen_neurons(trajectory, neurons, most, groups=None):
-    """Indices of the neurons to draw: those asked for, and at most `most` of the groups asked for (else of all)."""
+    """Indices of the neurons to draw: those asked for, with all of the groups that are; else at most `most`, evenly."""
     count = trajectory.neurons
     of_groups = grouped_neurons(trajectory, groups)
-    of_groups = of_groups[evenly(len(of_groups), most)]
     if neurons is None:
-        return of_groups
+        return of_groups[evenly(len(of_groups), most)]
     chosen = np.asarray(neurons if np.ndim(neurons) else [neurons])
     if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu":
         raise refusal("neurons", describe(neurons), f"a list of numbers from 0 to {count - 1}")
@@ -107,6 +106,22 @@ def some_of(shown, count, noun="neurons"):
     if count == 1:
         return f"1 {noun.removesuffix('s')}"
     return f"{count:,} {noun}" if shown == count else f"{shown:,} of {count:,} {noun}"
+
+
+def subject(trajectory, chosen, neurons, groups):
+    """Words for a title: how many neurons, and of which groups where these alone were asked for.
+
+    >>> import dynsim
+    >>> run = dynsim.trajectory.SolutionTrajectory(dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0)))
+    >>> subject(run, [0], [0], None), subject(run, [0, 1], None, "group 0")
+    ('1 of 2 neurons', 'group 0, 2 neurons')
+    """
+    if groups is None or neurons is not None:
+        return some_of(len(chosen), trajectory.neurons)
+    names, members = group_names(trajectory), grouped_neurons(trajectory, groups)
+    named = [names[k] for k in shown_groups(trajectory, members)]
+    words = " and ".join(named) if len(named) < 3 else f"{len(named)} groups"
+    return f"{plain(words)}, {some_of(len(chosen), len(members))}"
 
 
 def component_of(width, component, noun):

@@ -70,8 +70,8 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
     titled(rows[0], title, f"{len(named)} runs: {figure_kinds()[kind].shows}")
     entries = [line(run, color=palette[run], linewidth=2) for run in named]
     legend(figure, entries + [line(name, color=GREY, linestyle=dashes[name]) for name in lines if name])
-    missing = [f"{run} has no {label}" for label in panels for run in named if label not in found[run]]
-    note(figure, *dict.fromkeys(words), *map(plain, missing), UNITS)
+    missing = [f"{plain(run)} has no {label}" for label in panels for run in named if label not in found[run]]
+    note(figure, *dict.fromkeys(words), *missing, UNITS)
     _mark_endings(figure, rows, named, palette)
     return figure
 

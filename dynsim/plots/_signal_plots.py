@@ -24,7 +24,6 @@ from ._figure_style import (
     mark_ends,
     new_figure,
     note,
-    plain,
     rest_entry,
     scale_axis,
     thinned,
@@ -34,7 +33,7 @@ from ._figure_style import (
     value_colours,
     whole_numbers,
 )
-from ._groups import group_names, grouped_neurons, of_groups, shown_groups
+from ._groups import group_names, grouped_neurons, shown_groups
 from ._selection import (
     chosen_neurons,
     component_of,
@@ -43,7 +42,7 @@ from ._selection import (
     has_velocities,
     is_training,
     particle_indices,
-    some_of,
+    subject,
     velocities,
 )
 
@@ -96,7 +95,7 @@ def draw_signals(
     shown = ["R", "E"] if signal == "both" else [signal]
     rows = shown_groups(trajectory, grouped_neurons(trajectory, groups)) if neurons is None else []
     if 2 <= len(rows) <= _MOST_ROWS:
-        return _signals_by_group(trajectory, rows, of_groups(trajectory, groups), shown, component, scale, title, size)
+        return _signals_by_group(trajectory, rows, groups, shown, component, scale, title, size)
     chosen = chosen_neurons(trajectory, neurons, _MOST_LINES, groups)
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time, palette = trajectory.time[frames], line_styles(len(chosen))
@@ -117,9 +116,7 @@ def draw_signals(
         label = _signal_label(trajectory, name, component)
         decorate(axes, time_label(trajectory) if axes is panels[-1] else "", label)
     whole_numbers(panels[-1], time)
-    every = len(grouped_neurons(trajectory, groups)) if neurons is None else trajectory.neurons
-    subject = f"{of_groups(trajectory, groups)}{some_of(len(chosen), every)}"
-    titled(panels[0], title, f"Signals of {plain(subject)}")
+    titled(panels[0], title, f"Signals of {subject(trajectory, chosen, neurons, groups)}")
     entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     entries += rest_entry(len(chosen), len(chosen[:_MOST_NAMED]))
     if len(crowd):
@@ -130,19 +127,19 @@ def draw_signals(
 
 
 def _signal_label(trajectory, name, component):
-    which = f", component {component}" if trajectory.signals > 1 else ""
-    return f"{_NAMES[name]} ${name}${which}"
+    which = f"_{{{component}}}" if trajectory.signals > 1 else ""
+    return f"{_NAMES[name]} ${name}{which}$"
 
 
-def _signals_by_group(trajectory, groups, subject, shown, component, scale, title, size):
+def _signals_by_group(trajectory, rows, groups, shown, component, scale, title, size):
     """A row of panels for every group, a column for every signal; a thin line for every neuron."""
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time, names = trajectory.time[frames], group_names(trajectory)
     palette = dict(zip(names, colours(len(names)), strict=True))
     figure = new_figure(size)
-    panels = figure.subplots(len(groups), len(shown), sharex=True, squeeze=False)
+    panels = figure.subplots(len(rows), len(shown), sharex=True, squeeze=False)
     marker, words, thin = "o" if len(time) == 1 else None, [], ""
-    for row, group in zip(panels, groups, strict=True):
+    for row, group in zip(panels, rows, strict=True):
         members = grouped_neurons(trajectory, group)
         some = members[evenly(len(members), _MOST_IN_GROUP)]
         thin = thin or (f"at most {_MOST_IN_GROUP} neurons of a group" if len(some) < len(members) else "")
@@ -152,15 +149,14 @@ def _signals_by_group(trajectory, groups, subject, shown, component, scale, titl
             words.append(scale_axis(axes, values, scale))
             values = inside(axes, values)
             axes.plot(time, values, color=palette[group], linewidth=0.8, marker=marker, markersize=3)
-            decorate(axes, time_label(trajectory) if group == groups[-1] else "", "")
+            decorate(axes, time_label(trajectory) if group == rows[-1] else "", "")
         row[0].set_ylabel(textwrap.shorten(names[group], 24, placeholder="..."), parse_math=False)
     for axes, name in zip(panels[0], shown, strict=True):
         axes.set_title(_signal_label(trajectory, name, component), fontsize=10)
     figure.align_ylabels(panels[:, 0])
     whole_numbers(panels[-1, 0], time)
-    titled(
-        figure, title, f"Signals of {plain(subject) or some_of(trajectory.neurons, trajectory.neurons) + ' by group'}"
-    )
+    every = grouped_neurons(trajectory, groups)
+    titled(figure, title, f"Signals of {subject(trajectory, every, None, groups)}, by group")
     note(figure, *dict.fromkeys(words), thin, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
@@ -208,9 +204,7 @@ def draw_activity(
     axes.set_ylim(len(chosen) - 0.5, -0.5)
     _label_rows(axes, trajectory, group, chosen[rank], order)
     figure.colorbar(picture, ax=axes, label=in_units(_signal_label(trajectory, signal, component), unit))
-    every = len(grouped_neurons(trajectory, groups)) if neurons is None else trajectory.neurons
-    subject = f"{of_groups(trajectory, groups)}{some_of(len(chosen), every)}"
-    titled(axes, title, f"Activity of {plain(subject)}")
+    titled(axes, title, f"Activity of {subject(trajectory, chosen, neurons, groups)}")
     missing = "grey: not a number" if np.isnan(values).any() else ""
     note(figure, missing, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
@@ -287,8 +281,7 @@ def draw_phase(trajectory, *, neurons=None, groups=None, quantity=None, componen
     mark_ends(axes, portrait, [palette[k % len(chosen)]["color"] for k in range(len(which))])
     symbol = quantity + (f"_{{{component}}}" if width > 1 or quantity == "q" else "")
     decorate(axes, f"${symbol}$", rf"$\mathrm{{d}}{symbol}/\mathrm{{d}}t$")
-    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
-    titled(axes, title, f"Phase portrait of {subject}")
+    titled(axes, title, f"Phase portrait of {subject(trajectory, chosen, neurons, groups)}")
     entries = [line(f"neuron {n}", **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     legend(figure, entries + rest_entry(len(chosen), len(chosen[:_MOST_NAMED])) + end_entries())
     note(figure, origin, thinned(len(portrait), trajectory.frames, "frames"), UNITS)

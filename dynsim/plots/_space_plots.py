@@ -26,13 +26,12 @@ from ._figure_style import (
     mark_ends,
     new_figure,
     note,
-    plain,
     rest_entry,
     thinned,
     time_label,
     titled,
 )
-from ._groups import group_colours, group_entries, group_marks, group_names, of_groups, shown_groups
+from ._groups import group_colours, group_entries, group_marks, group_names, shown_groups
 from ._projection import Projection, decorate_space, dimensions, in_space, projection_of, same_scale, space
 from ._selection import (
     VELOCITIES,
@@ -42,6 +41,7 @@ from ._selection import (
     is_training,
     particle_indices,
     some_of,
+    subject,
     velocities,
 )
 from ._sources import is_trajectory
@@ -86,15 +86,15 @@ def draw_trajectories(trajectory, *, neurons=None, groups=None, dim=None, axes="
     decorate(panel, *names) if dim == 2 else decorate_space(panel, names)
     if trajectory.dimension > 1:
         same_scale(panel, paths)
-    titled(panel, title, f"Paths of {_subject(trajectory, len(chosen), groups)}")
+    titled(panel, title, f"Paths of {_subject(trajectory, chosen, neurons, groups)}")
     legend(figure, entries + end_entries())
     note(figure, projection.note, thinned(len(places), trajectory.frames, "frames"), UNITS)
     return figure
 
 
-def _subject(trajectory, shown, groups):
-    """The groups that were asked for, how many neurons, and copies."""
-    text = plain(of_groups(trajectory, groups)) + some_of(shown, trajectory.neurons)
+def _subject(trajectory, chosen, neurons, groups):
+    """Words for a title, with the number of copies."""
+    text = subject(trajectory, chosen, neurons, groups)
     return f"{text}, {trajectory.copies} copies" if trajectory.copies > 1 else text
 
 
@@ -181,13 +181,7 @@ def draw_neurons(trajectory, *, neurons=None, groups=None, dim=None, axes="auto"
         panel.set_title(f"{'before' if column == 0 else 'after'}: {word} {trajectory.time[k]:.4g}")
         panels.append(panel)
     _same_limits(panels, seen, dim)
-    titled(
-        figure,
-        title,
-        _subject(trajectory, len(chosen), groups).capitalize()
-        if groups is None
-        else _subject(trajectory, len(chosen), groups),
-    )
+    titled(figure, title, _subject(trajectory, chosen, neurons, groups))
     legend(figure, group_entries(trajectory, kinds, _MOST_GROUPS_NAMED, markersize=6))
     note(figure, projection.note, UNITS)
     return figure
@@ -285,8 +279,7 @@ def _rates_of_change(trajectory, neurons, groups, frame):
     what = "Displacement per epoch (difference of frames)" if is_training(trajectory) else "Forces q'"
     if not rate.any():
         what = "Nothing moves: q' is 0" if not is_training(trajectory) else "Nothing moved: displacement 0"
-    subject = plain(of_groups(trajectory, groups)) + some_of(len(chosen), trajectory.neurons)
-    words = f"{what} on {subject} at {word} {trajectory.time[frame]:.4g}"
+    words = f"{what} on {subject(trajectory, chosen, neurons, groups)} at {word} {trajectory.time[frame]:.4g}"
     return places, rate, trajectory.groups[which], words
 
 

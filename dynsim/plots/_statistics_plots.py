@@ -23,7 +23,6 @@ from ._figure_style import (
     line_styles,
     new_figure,
     note,
-    plain,
     scale_axis,
     thinned,
     time_label,
@@ -31,7 +30,6 @@ from ._figure_style import (
     unit_of,
     whole_numbers,
 )
-from ._groups import of_groups
 from ._selection import (
     chosen_neurons,
     expect_copy,
@@ -40,6 +38,7 @@ from ._selection import (
     is_training,
     lengths,
     some_of,
+    subject,
     velocities,
 )
 from ._sources import system_of
@@ -105,8 +104,7 @@ def draw_distances(trajectory, *, neurons=None, groups=None, copy=0, scale="auto
     if not words:
         axes.set_ylim(bottom=0)
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
-    titled(axes, title, f"Pair distances of {subject}{which}")
+    titled(axes, title, f"Pair distances of {subject(trajectory, chosen, neurons, groups)}{which}")
     legend(figure, entries, heading)
     note(figure, words, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
@@ -189,8 +187,7 @@ def draw_entropy(trajectory, *, neurons=None, groups=None, copy=0, bins=32, titl
     whole_numbers(axes, time)
     axes.set_ylim(0, 1.04 * np.log2(bins))
     which = f", copy {copy}" if trajectory.copies > 1 else ""
-    subject = f"{plain(of_groups(trajectory, groups))}{some_of(len(chosen), trajectory.neurons)}"
-    titled(axes, title, f"Entropy of pair distances, {subject}{which}")
+    titled(axes, title, f"Entropy of pair distances, {subject(trajectory, chosen, neurons, groups)}{which}")
     note(figure, f"{bins} bins up to the largest distance", thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
