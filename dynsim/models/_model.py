@@ -88,11 +88,11 @@ class Model(Plotted):
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Names of the layers, numbered from 1 among those of a kind, as conv1, pool1, conv2, fc1.
+        """Names of the layers, numbered from 1 among those of a kind, as conv1, norm1, conv2, fc1.
 
         >>> import dynsim
         >>> dynsim.models.lenet5().layer_names[:5]
-        ('conv1', 'relu1', 'pool1', 'conv2', 'relu2')
+        ('conv1', 'norm1', 'conv2', 'norm2', 'flatten1')
         """
         seen, names = Counter(), []
         for layer in self.layers:

@@ -104,10 +104,11 @@ def animate(
         output = _output(output, trajectory)
         shown = _pictures(trajectory.time, frames, stride)
         encode = encoder(output.suffix)
-        chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies), groups)
-        shown_as = _Colour(trajectory, chosen, colour, component, shown)
         size = (960, 720) if size is None else size
-        picture = _Picture(trajectory, chosen, neurons, groups, shown_as, shown, dim, axes, title, size, fps)
+        picture = _Picture(
+            trajectory, shown, neurons=neurons, groups=groups, colour=colour, component=component, dim=dim, axes=axes,
+            title=title, size=size, fps=fps,
+        )  # fmt: skip
         with replacing(output) as file, encode(file, picture.size, fps) as film:
             for done, (at, places) in enumerate(_frames(trajectory, picture.which, shown), 1):
                 film.add(picture.draw(at, places))
@@ -118,7 +119,7 @@ def animate(
         "encoder": film.name,
         "frames": len(shown),
         "stride": shown.step if isinstance(shown, range) else None,
-        "neurons": len(chosen),
+        "neurons": picture.neurons,
     }
 
 
@@ -208,11 +209,16 @@ class _Colour:
 class _Picture:
     """The figure whose points move."""
 
-    def __init__(self, trajectory, chosen, neurons, groups, colour, shown, dim, axes, title, size, fps):
+    def __init__(
+        self, trajectory, shown, *, neurons=None, groups=None, colour="group", component=0, dim=None, axes="auto",
+        title=None, size=(960, 720), fps=30,
+    ):  # fmt: skip
+        chosen = chosen_neurons(trajectory, neurons, max(1, _MOST_PLACES // trajectory.copies), groups)
         self.time, self.word = trajectory.time, time_label(trajectory).split(" (")[0]
         self.end, self.last = ending(trajectory), shown[-1]
         self.dim = dimensions(trajectory, dim)
-        self.which, self.copies, self.colour = particle_indices(trajectory, chosen), trajectory.copies, colour
+        self.which, self.neurons, self.copies = particle_indices(trajectory, chosen), len(chosen), trajectory.copies
+        self.colour = _Colour(trajectory, chosen, colour, component, shown)
         some = [shown[int(k)] for k in evenly(len(shown), _AXES_FRAMES)]
         sample = np.stack([trajectory.q[int(k)][self.which] for k in some])
         self.projection = projection_of(trajectory, self.dim, axes)

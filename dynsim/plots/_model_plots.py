@@ -109,7 +109,8 @@ def draw_filters(model, *, layer=None, title=None, size=None):
         # A column without a number between channels keeps them apart.
         gap = np.full((some.shape[1], 1), np.nan)
         tiles = [part for channel in some for part in (channel, gap)][:-1]
-        picture = axes.imshow(np.concatenate(tiles, axis=1), cmap=SIGNED, vmin=-limit, vmax=limit)
+        shape = "equal" if some.shape[1] > 1 else "auto"  # a row of numbers is no image: it becomes a bar code
+        picture = axes.imshow(np.concatenate(tiles, axis=1), cmap=SIGNED, vmin=-limit, vmax=limit, aspect=shape)
         axes.set_title(str(k), fontsize=7, pad=2)
     figure.colorbar(picture, ax=panels, label="weight", shrink=0.7, extend="both")
     what = "kernels" if model.layers[number].convolves else "neurons"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
+from matplotlib.collections import LineCollection
 
 from dynsim._check import as_choice, refusal
 
@@ -16,6 +17,8 @@ from ._figure_style import (
     colours,
     decorate,
     end_entries,
+    evenly,
+    expect_drawable,
     in_units,
     inside,
     legend,
@@ -37,11 +40,11 @@ from ._groups import group_names, grouped_neurons, shown_groups
 from ._selection import (
     chosen_neurons,
     component_of,
-    evenly,
     frame_stride,
     has_velocities,
     is_training,
     particle_indices,
+    some_of,
     subject,
     velocities,
 )
@@ -99,8 +102,8 @@ def draw_signals(
     chosen = chosen_neurons(trajectory, neurons, _MOST_LINES, groups)
     frames = frame_stride(trajectory, _MOST_FRAMES)
     time, palette = trajectory.time[frames], line_styles(len(chosen))
-    crowd = chosen_neurons(trajectory, None, _MOST_IN_CROWD, groups) if neurons is None else chosen
-    crowd = np.setdiff1d(crowd, chosen)
+    crowd = np.setdiff1d(grouped_neurons(trajectory, groups), chosen) if neurons is None else chosen[:0]
+    crowd = crowd[evenly(len(crowd), _MOST_IN_CROWD)]
     figure = new_figure(size)
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     marker = "o" if len(time) == 1 else None
@@ -110,7 +113,7 @@ def draw_signals(
         grey, lines = (data.read(frames, some)[:, :, component] for some in (crowd, chosen))
         words.append(scale_axis(axes, np.concatenate([grey, lines], axis=1), scale))
         grey, lines = inside(axes, grey), inside(axes, lines)
-        axes.plot(time, grey, color=GREY, alpha=0.35, linewidth=0.5, marker=marker, markersize=2, zorder=1)
+        _draw_crowd(axes, time, grey)
         for index, values in enumerate(lines.T):
             axes.plot(time, values, **palette[index], linewidth=1.4, marker=marker, markersize=4)
         label = _signal_label(trajectory, name, component)
@@ -120,10 +123,26 @@ def draw_signals(
     entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     entries += rest_entry(len(chosen), len(chosen[:_MOST_NAMED]))
     if len(crowd):
-        entries.append(line(f"{len(crowd):,} others", color=GREY, linewidth=1, alpha=0.6))
+        others = len(grouped_neurons(trajectory, groups)) - len(chosen)
+        entries.append(line(some_of(len(crowd), others, "others"), color=GREY, linewidth=1, alpha=0.6))
     legend(figure, entries)
     note(figure, *dict.fromkeys(words), thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
+
+
+def _draw_crowd(axes, time, values):
+    """Thin grey lines, or points of one frame, behind the others."""
+    if not values.size:
+        return
+    if len(time) == 1:
+        axes.plot(np.broadcast_to(time[:, None], values.shape), values, "o", color=GREY, alpha=0.35, markersize=2)
+        return
+    paths = [np.column_stack([time, one]) for one in values.T]
+    axes.add_collection(LineCollection(paths, colors=GREY, alpha=0.35, linewidths=0.5, zorder=1))
+    finite = np.concatenate([path[np.isfinite(path[:, 1])] for path in paths])
+    if len(finite):
+        axes.update_datalim(finite)
+        axes.autoscale_view()
 
 
 def _signal_label(trajectory, name, component):
@@ -188,6 +207,7 @@ def draw_activity(
         rank = np.argsort(np.argmax(np.nan_to_num(np.abs(values), nan=-1.0, posinf=-1.0), axis=1), kind="stable")
     else:
         rank = np.arange(len(chosen))
+    expect_drawable("time", time)
     values, group = values[rank], group[rank]
     values[~np.isfinite(values)] = np.nan
     unit = unit_of(values)

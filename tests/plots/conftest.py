@@ -1,5 +1,7 @@
 """Trajectories to draw."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,16 @@ def make_file(tmp_path):
                 if diverge and k >= frames - 2:
                     q, pair = q * np.nan, tuple(p * np.nan for p in pair)
                 writer.write(k, t, q, *pair, **dict.fromkeys(observables, np.exp(-5 * t)))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def lines(tmp_path):
+    def make(entries, name="lines.jsonl"):
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
         return path
 
     return make

@@ -38,10 +38,10 @@ def test_figures(make_file, tmp_path, options):
     ("options", "message"),
     [
         (("--kind", "signals", "--dim", "2"), "--dim: got it with --kind signals"),
-        (("--kind", "signals", "--neurons", "a"), "expected numbers such as 0,1,2"),
+        (("--kind", "signals", "--neurons", "a"), "expected numbers and ranges such as 0,3,25-29"),
         (("--kind", "signals", "--size", "9"), "such as 1200x800"),
         (("--kind", "films"), "films"),
-        ((), "--kind"),
+        (("--neurons", "5-3"), "expected numbers and ranges such as 0,3,25-29"),
     ],
 )
 def test_wrong_use(make_file, tmp_path, options, message):

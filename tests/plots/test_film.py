@@ -13,7 +13,7 @@ from PIL import Image
 from dynsim.cli.animate import command
 from dynsim.errors import DataError
 from dynsim.plots import animate
-from dynsim.plots._film import _frame_range, _Picture
+from dynsim.plots._film import _Picture, _pictures
 from dynsim.trajectory import Trajectory
 
 SMALL = {"size": (240, 200)}
@@ -40,7 +40,7 @@ def test_a_gif_is_the_pictures_that_were_drawn(make_file, tmp_path):
     path = make_file(frames=4, groups=[0, 0, 1, 1])
     animate(path, tmp_path / "film.gif", size=(480, 400))
     with Trajectory(path) as read, Image.open(tmp_path / "film.gif") as film:
-        picture = _Picture(read, None, range(4), None, "auto", None, (480, 400))
+        picture = _Picture(read, range(4), size=(480, 400))
         for k in range(4):
             film.seek(k)
             drawn = picture.draw(k, read.q[k])[..., :3].astype(int)
@@ -91,9 +91,10 @@ def test_what_ffmpeg_says_is_passed_on(make_file, tmp_path, monkeypatch):
 
 
 def test_strides_are_on_the_picture(make_file):
-    assert _frame_range(10_000, None, None) == range(0, 10_000, 17) and _frame_range(7, 3, None) == range(0, 7, 3)
+    assert _pictures(np.arange(10_000.0), None, None) == range(0, 10_000, 17)
+    assert _pictures(np.arange(7.0), 3, None) == range(0, 7, 3)
     with Trajectory(make_file(neurons=30, dimension=5, frames=20, copies=100)) as read:
-        picture = _Picture(read, None, range(0, 20, 4), 2, "auto", None, (600, 400))
+        picture = _Picture(read, range(0, 20, 4), dim=2, size=(600, 400))
         words = picture.figure.get_supxlabel()
         assert "5 of 20 frames, every 4." in words and "20 of 30 neurons" in words and "2 of 5 principal axes" in words
         picture.draw(0, read.q[0][picture.which])

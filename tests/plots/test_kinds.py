@@ -23,16 +23,6 @@ def model():
     return dynsim.models.mlp(widths=(64, 12, 10), copies=2, dim=5, seed=3)
 
 
-@pytest.fixture
-def lines(tmp_path):
-    def make(entries, name="lines.jsonl"):
-        path = tmp_path / name
-        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-        return path
-
-    return make
-
-
 def test_principal_axes_are_those_of_the_covariance():
     rng = np.random.default_rng(0)
     spread = np.diag([3.0, 1.0, 0.5, 0.1])
@@ -67,12 +57,13 @@ def test_axes_are_the_same_whatever_is_shown(make_file):
     path = make_file(neurons=9, dimension=6)
     with Trajectory(path) as read:
         expected = projection_of(read, 2, "auto")
-        picture = _Picture(read, [3], range(0, 40, 7), 2, "auto", None, (480, 360))
+        picture = _Picture(read, range(0, 40, 7), neurons=[3], dim=2, size=(480, 360))
         assert np.array_equal(picture.projection.axes, expected.axes)
         for kind, options in (("trajectories", {"neurons": [1, 2]}), ("forces", {"frame": 3, "neurons": [4, 7]}),
                               ("neurons", {"neurons": 5})):  # fmt: skip
             figure = plot(read, kind, dim=2, **options)
-            assert [axes.get_xlabel() for axes in figure.axes] == [expected.labels[0]] * len(figure.axes)
+            panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+            assert [axes.get_xlabel() for axes in panels] == [expected.labels[0]] * len(panels)
             assert expected.note in figure.get_supxlabel()
 
 
@@ -220,10 +211,8 @@ def test_forces_of_a_model_are_minus_the_gradient_of_the_loss(model):
     from dynsim.plots._space_plots import _learning_forces
 
     kept = {name: array.copy() for name, array in model.arrays.items()}
-    places, forces, groups, names, _ = _learning_forces(model, None, "digits", None)
-    assert (
-        len(places) == 2 * (64 + 12 + 10) and next(iter(names.values())) == "1.places_in" and set(groups) == {0, 1, 2}
-    )
+    places, forces, groups, names, _ = _learning_forces(model, "digits", None)
+    assert len(places) == 2 * (64 + 12 + 10) and next(iter(names.values())) == "fc1 in" and set(groups) == {0, 1, 2}
     assert all(np.array_equal(array, kept[name]) for name, array in model.arrays.items())  # norms as before
     data = dynsim.datasets.load("digits")
 
@@ -276,7 +265,7 @@ def test_weights_are_what_the_places_stand_for(model, tmp_path):
         assert np.allclose(image.get_array(), layer.materialize(), rtol=1e-6)
         assert image.norm.vmin == -image.norm.vmax
     assert len([axes for axes in model.plot("weights", layer=3).axes if axes.images]) == 1
-    with pytest.raises(ValueError, match="layer: got 0; expected one of 1, 3"):
+    with pytest.raises(ValueError, match=r"layer: got 0; expected one of fc1 \(1\), fc2 \(3\)"):
         model.plot("weights", layer=0)
     convolutions = dynsim.models.lenet5(copies_fc=1, copies_conv=1, dim=2).plot("weights")
     assert convolutions.axes[0].images[0].get_array().shape == (6, 25)
@@ -285,7 +274,7 @@ def test_weights_are_what_the_places_stand_for(model, tmp_path):
 def test_layers_are_boxes_and_shared_neurons_arcs(model):
     axes = model.plot("layers").axes[0]
     texts = [text.get_text() for text in axes.texts]
-    assert sum(text.endswith(("Flatten", "Full", "BatchNorm")) for text in texts) == 4 and "12 shared" in texts
+    assert sum(text.endswith(("(Flatten)", "(Full)", "(BatchNorm)")) for text in texts) == 4 and "12 shared" in texts
     deep = dynsim.models.mlp(widths=(4,) * 30, copies=1, dim=2)
     figure = deep.plot("layers")
     assert "58 layers" in figure.axes[0].get_title() and "further" not in figure.get_supxlabel()
@@ -354,9 +343,11 @@ def test_numbers_of_any_size_in_frames_are_drawn_or_refused(tmp_path, dimension,
 
 
 def test_wrong_sources(lines, make_file, model, tmp_path):
-    with pytest.raises(ValueError, match=r"expected a model, not trajectory; choose one of distances"):
+    with pytest.raises(ValueError, match=r"expected a model, not trajectory; choose one of activity, distances"):
         plot(make_file(), "weights")
-    with pytest.raises(ValueError, match=r"not model; choose one of forces, layers, weights"):
+    with pytest.raises(
+        ValueError, match=r"not model; choose one of confusion, filters, forces, layers, misread, weights"
+    ):
         plot(model, "signals")
     with pytest.raises(ValueError, match="data='digits'"):
         plot(model, "forces")

@@ -54,8 +54,9 @@ def test_every_figure_says_that_a_run_was_interrupted(tmp_path):
         figure = plot(path, kind)
         (said,) = [text for text in figure.texts if "still running" in text.get_text()]
         assert said.get_color() == "#B00020"
-        over_time = figure.axes[-1].get_xlabel() == "time (dimensionless)"
-        for axes in figure.axes:
+        panels = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+        over_time = panels[-1].get_xlabel() == "time (dimensionless)"
+        for axes in panels:
             marks = [line for line in axes.lines if line.get_color() == "#B00020"]
             assert [line.get_xdata()[0] for line in marks] == ([pytest.approx(0.3)] if over_time else [])
         figure.draw_without_rendering()
@@ -75,7 +76,7 @@ def test_a_diverged_solution_and_its_film(tmp_path):
     word, time, sentence = ending(read)
     assert word in ("diverged", "failed") and time == solution.t[-1] and sentence.lower().startswith(word)
     small = SolutionTrajectory(solution)
-    picture = _Picture(small, None, range(0, small.frames, 2), 2, "coordinates", None, (480, 360))
+    picture = _Picture(small, range(0, small.frames, 2), dim=2, axes="coordinates", size=(480, 360))
     picture.draw(0, np.zeros((2, 1)))
     assert word not in picture.clock.get_text()
     picture.draw(picture.last, np.zeros((2, 1)))

@@ -201,6 +201,29 @@ def test_colours_and_their_legend(browser, page):
     assert errors(browser) == []
 
 
+def test_time_passes_evenly_whatever_the_times_of_the_frames(browser, tmp_path):
+    times = [0.0, 0.1, 0.1, 0.4, 4.0]
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=2) as writer:
+        for k, time in enumerate(times):
+            writer.write(k, time, np.full((2, 2), time))
+    view(tmp_path / "run.h5", tmp_path / "run.html")
+    run = load(browser, tmp_path / "run.html")
+    later = "return player.recording.timeAt(player.recording.later(arguments[0], arguments[1]))"
+    for at, passed, expected in ((0, 0.05, 0.05), (0.5, 0.2, 0.25), (1, 0.15, 0.25), (3.5, 0.4, 2.6), (3, 9.0, 4.0)):
+        assert run(later, at, passed) == pytest.approx(expected, abs=1e-12)
+    # A training has no signals: its chart shows the displacement, and nothing is missing on the page.
+    run("player.pick(0); player.draw();")
+    assert "displacement per epoch" in texts(browser, "#rows th")
+    assert errors(browser) == []
+
+
+def test_signed_values_are_coloured_around_zero(browser, page):
+    run = load(browser, page)
+    low, high = run("player.colour('activation'); return [player.colouring.low, player.colouring.high]")
+    assert low == -high < 0
+    assert run("return player.colouring.colours[0]") == "#053061"
+
+
 def test_controls_have_names(browser, page):
     run = load(browser, page)
     nameless = run("""
