@@ -26,6 +26,10 @@ from ._standard_error import say
 @click.option("--first-step", type=float, help="First step; the same as --set run.first_step=H.")
 @click.option("--seed", type=int, help="Seed of the random places [that of the configuration, else 0].")
 @click.option("--dry-run", is_flag=True, help="Only print the complete configuration, memory, time and echo gain.")
+@click.option(
+    "--print-config", is_flag=True, help="Print the complete configuration as TOML with comments; a file for yourself."
+)
+@click.option("--print-schema", is_flag=True, help="Print the JSON Schema of configurations, for editors.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @click.option(
     "--checkpoint",
@@ -37,8 +41,9 @@ from ._standard_error import say
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(
-    config, name, output, until, settings, max_step, first_step, seed, dry_run, overwrite, checkpoint_seconds, as_json
-):
+    config, name, output, until, settings, max_step, first_step, seed, dry_run, print_config, print_schema, overwrite,
+    checkpoint_seconds, as_json,
+):  # fmt: skip
     """Simulate CONFIG.toml, or a preset, and write the trajectory as H5MD.
 
     \b
@@ -54,14 +59,21 @@ def command(
       dynsim simulate --preset pulse -o pulse.h5
       dynsim plot pulse.h5 --kind signals -o pulse.png
       dynsim simulate --preset pair --set kernel.softening=0.1 --until 10 -o pair.h5
-      dynsim simulate experiments/pulse.toml --dry-run
+      dynsim simulate --preset pulse --print-config > mine.toml
+      dynsim simulate mine.toml --dry-run
     """
-    from dynsim.engine import configure
+    from dynsim.engine import configuration_schema, configure
+    from dynsim.experiments import configuration_text
+
+    if print_schema:
+        return click.echo(to_json(configuration_schema(), indent=2))
 
     run_keys = {"until": until, "max_step": max_step, "first_step": first_step}
     settings = [*settings, *(f"run.{key}={value!r}" for key, value in run_keys.items() if value is not None)]
     chosen = configuration(config, name, settings)
     ready = configure(chosen if seed is None else {**chosen, "seed": seed})
+    if print_config:
+        return click.echo(configuration_text(ready.config), nl=False)
     _say_what_scales(chosen, settings)
     if dry_run:
         return _dry_run(ready, as_json)

@@ -14,8 +14,8 @@ from ._computation import ComputingCommand
 from ._data_options import data_options, load_data, shape_options
 from ._training_folder import expect_training_folder, print_training_costs, train_into
 
-RATE, DYN_RATES = 0.02, {"vit": 0.08}  # default rates: of all, and of models in DyN form that tolerate more
-SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by themselves that a shifted image is the same
+PLAIN = {"batch": 128, "rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "fit_images": 0, "fit_rate": 0.02}
+COPIES = 4  # of an mlp of your own widths
 
 
 @click.command(cls=ComputingCommand)
@@ -29,7 +29,9 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     show_default=True,
     help="Move places by forces, fit them to trained weights, or alternate both epoch by epoch.",
 )
-@click.option("--copies-fc", "copies", type=int, default=None, help="Places per neuron in full layers [2; mlp, vit 4].")
+@click.option(
+    "--copies-fc", "copies", type=int, default=None, help="Places per neuron in full layers [2; mlp 50, vit 4]."
+)
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron in convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
 @click.option("--hidden", help="Hidden neurons: of mlp, layer by layer [1000,1500]; in a block of vit [128].")
@@ -51,18 +53,16 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
 )
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
 @click.option("--weights", is_flag=True, help="Train the ordinary network with weights, for comparison.")
-@click.option("--epochs", type=int, default=3, show_default=True)
-@click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rate", type=float, help="Peak rate of the places [0.02; vit 0.08].")
+@click.option("--epochs", type=int, help="Times that all images are seen [20; mlp 15, vit 10].")
+@click.option("--batch", type=int, help="Images per step [128, mlp 1000; fewer of few images].")
+@click.option("--rate", type=float, help="Peak rate of the places [by model and method, 0.02 to 0.3].")
 @click.option("--motion", default="adam", show_default=True, help="How places move: adam, inertial or overdamped.")
 @click.option(
     "--smoothing",
     type=float,
-    default=0.0,
-    show_default=True,
-    help="Label smoothing: the share of each label spread evenly over all classes.",
+    help="Label smoothing: the share of each label spread evenly over all classes [0.1; vit 0].",
 )
-@click.option("--decay", type=float, default=0.0, show_default=True, help="Weight decay of ordinary weights.")
+@click.option("--decay", type=float, help="Weight decay of ordinary weights [0; before a fit 0.1].")
 @click.option(
     "--train-noise",
     "noise",
@@ -85,11 +85,9 @@ SHIFT = {"vit": 1.0}  # transformers, unlike convolutions, do not learn by thems
     type=click.Path(path_type=Path),
     help="Model file to start from; for fit and alternating, one with weights to fit to.",
 )
-@click.option("--fit-steps", type=int, help="Steps of every fit [1500; alternating 300].")
-@click.option(
-    "--fit-images", type=int, default=0, show_default=True, help="How many training images, without labels, a fit uses."
-)
-@click.option("--fit-rate", type=float, default=0.02, show_default=True, help="Peak rate of a fit.")
+@click.option("--fit-steps", type=int, help="Steps of every fit [3000; alternating 200; mlp, vit 1500 and 300].")
+@click.option("--fit-images", type=int, help="How many training images, without labels, a fit uses [2000; mlp, vit 0].")
+@click.option("--fit-rate", type=float, help="Peak rate of a fit [0.1; mlp, vit 0.02].")
 @click.option(
     "--resume",
     is_flag=True,
@@ -104,17 +102,19 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     """Train MODEL (mlp, lenet5, vit); write model.h5, training.h5, metrics.jsonl and figures into a folder.
 
     \b
-    dynsim train mlp --data digits --hidden 32 --epochs 10 -o out
-    dynsim train lenet5 --data mnist --copies-fc 2 --copies-conv 3 --dim 9 --epochs 3 --seed 0 -o out
-    dynsim train lenet5 --data mnist --epochs 20 --dry-run
-    dynsim train lenet5 --data mnist --kernel l1 --epochs 20 --rate 0.08 -o l1
-    dynsim train lenet5 --data mnist --weights --epochs 20 -o ordinary
-    dynsim train vit --data mnist --epochs 10 -o attention
+    dynsim train lenet5 --data mnist -o out
+    dynsim train lenet5 --data mnist --dry-run
+    dynsim train lenet5 --data mnist --copies-fc 7 --copies-conv 7 --epochs 3 -o larger
+    dynsim train lenet5 --data mnist --kernel l1 -o l1
+    dynsim train lenet5 --data mnist --weights -o ordinary
+    dynsim train mlp --data digits --hidden 32 --epochs 10 -o small
+    dynsim train vit --data mnist -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
     dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
 
-    After every epoch metrics.jsonl has another line, and model.h5 is the best model so far. A training stopped by
-    Ctrl-C continues with --resume after its last finished epoch, bit for bit. `dynsim watch DIR` follows it.
+    What is not given is as in the recipe of the published table (`dynsim experiment list`); --dry-run prints it. After
+    every epoch metrics.jsonl has another line, and model.h5 is the best model so far. A training stopped by Ctrl-C
+    continues with --resume after its last finished epoch, bit for bit. `dynsim watch DIR` follows it.
     """
     if output is None and not dry_run:
         raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)
@@ -122,14 +122,12 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
     data = load_data(name, data_dir, size=size, grey=grey)
-    if options["rate"] is None:
-        options["rate"] = RATE if options["weights"] else DYN_RATES.get(model, RATE)
-    if options["shift"] is None:
-        options["shift"] = SHIFT.get(model, 0.0)
+    usual = _usual(model, data, options)
+    options |= {name: value for name, value in usual.items() if options.get(name) is None}
     network, reference = _begin(model, data, options)
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "noise", "bits", "seed")
     names += ("resume", "fit_steps", "fit_images", "fit_rate")
-    training = {name: options[name] for name in names}
+    training = {name: options[name] for name in (*names, *({"sphere", "rates"} & set(usual)))}
     augment = _augment(options["shift"], options["rotation"])
     if dry_run:
         return print_training_costs(
@@ -147,6 +145,14 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         click.echo(f"{name:18} {value:,}")
     click.echo(f"written            {output}")
     return None
+
+
+def _usual(model, data, options):
+    """What the recipe of the model says, and the plain value of the rest."""
+    from dynsim.experiments import usual_training
+
+    kind = {"weights": options["weights"], "widths": options["hidden"] is None}
+    return {**PLAIN, **usual_training(model, options["method"], images=len(data.train_images), **kind)}
 
 
 def _begin(model, data, options):
@@ -170,6 +176,7 @@ def _augment(shift, rotation):
 
 def _build(model, data, options):
     from dynsim import models
+    from dynsim.experiments import usual_options
     from dynsim.kernels import Kernel
 
     if options["kernel"] == "l1":
@@ -182,8 +189,10 @@ def _build(model, data, options):
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
         common |= {"copies_conv": options["copies_conv"], "classes": data.classes}
         return models.lenet5(copies_fc=copies, dim=dim, **common)
-    copies = 4 if copies is None else copies
-    dim = {"vit": 12, "mlp": 8}[model] if dim is None else dim
+    usual = usual_options(model)
+    if copies is None:
+        copies = usual["copies"] if model == "vit" or options["hidden"] is None else COPIES
+    dim = usual["dim"] if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]
     if model == "vit":
         hidden = _hidden("128" if options["hidden"] is None else options["hidden"], 1)[0]

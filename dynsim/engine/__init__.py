@@ -2,6 +2,7 @@
 
 from . import presets
 from ._configuration import Configured, configure
+from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
@@ -14,7 +15,7 @@ from ._velocity import velocity
 from .integrators import METHODS, Tableau
 
 __all__ = [
-    "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution", "System", "Tableau",
-    "Times", "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve",
-    "velocity",
+    "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution",
+    "System", "Tableau", "Times", "configuration_schema", "configure", "echo_gain", "estimate", "expect_span",
+    "expect_state", "presets", "solve", "velocity",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from dynsim._check import as_array, as_choice, as_count, as_like, as_number, expect_keys, expect_memory, refusal
 from dynsim.kernels import Kernel
 
+from ._configuration_keys import GROUP, RUN, TOP
 from ._echo_gain import echo_gain
 from ._given_signals import SignalsOfParts, waveform
 from ._operators import SHAPES, Operators
@@ -17,10 +18,8 @@ from ._recorder import EvenTimes, EveryStep, Times
 from ._system import System
 from .integrators import METHODS
 
-TOP = ("seed", "dimension", "copies", "signals", "delay", "echo_gain", "kernel", "operators", "groups", "strengths")
-GROUP = ("name", "neurons", "places", "drive", "clamped")
+TABLES = ("kernel", "operators", "groups", "strengths", "run")
 STEPS = ("method", "dt", "rtol", "atol", "max_steps", "max_step", "first_step")
-RUN = ("start", "until", *STEPS, "frames", "every")
 
 PLACES = {"normal": {"center": 0.0, "spread": 1.0}, "uniform": {"low": -1.0, "high": 1.0}}
 
@@ -72,7 +71,7 @@ def configure(config: dict, like: object = None) -> Configured:
     >>> ready.system.neurons, ready.span, ready.config["delay"]
     (5, (0.0, 1.0), 0.0)
     """
-    expect_keys(config, [*TOP, "run"], "configuration")
+    expect_keys(config, [*TOP, *TABLES], "configuration")
     try:
         config = {"seed": 0, "dimension": 3, "copies": 1, "signals": 1, "delay": 0.0, **deepcopy(dict(config))}
     except RecursionError:

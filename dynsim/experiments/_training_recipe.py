@@ -30,7 +30,8 @@ OTHERS = {
     "cifar10": "dynsim.experiments.cifar10",
     "agreement": "dynsim.experiments.agreement",
 }  # kinds of experiments with recipes of their own
-FOLDERS = (Path("experiments"), Path(__file__).parent / "recipes")
+RECIPES = Path(__file__).parent / "recipes"  # of the package
+FOLDERS = (Path("experiments"), RECIPES)
 
 
 @dataclass

@@ -68,9 +68,10 @@ class Model(Plotted):
         return found
 
     @property
-    def image(self) -> tuple[int, int, int]:
-        """(channels, height, width) of the images that it was trained on, else of those that it is made for."""
-        return tuple(self.results.get("image") or self._image)
+    def image(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of the images that it was trained on, or else is made for; None for any."""
+        found = self.results.get("image") or self._image
+        return None if found is None else tuple(found)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -183,6 +183,8 @@ def scale_axis(axes, values, scale, wide=1000.0):
     in the first half of the frames (along the first axis), and than 1, as where a run diverges. An axis of signed
     values is linear around 0. Returns words for the note.
     """
+    if not np.size(values):
+        return ""
     sizes = np.abs(np.asarray(values, dtype=float)).reshape(len(values), -1)
     sizes[~np.isfinite(sizes)] = 0.0
     some = sizes[sizes > 0]

@@ -123,7 +123,7 @@ def _image_layers(model):
     """Numbers of the layers whose weights are images: convolutions, and a first layer that reads the image itself."""
     weighted = _weighted(model)
     first = min(weighted, default=None)
-    reads = first is not None and model._image and all(isinstance(one, Flatten) for one in model.layers[:first])
+    reads = first is not None and model.image and all(isinstance(one, Flatten) for one in model.layers[:first])
     return [k for k, layer in weighted.items() if layer.convolves or (k == first and reads)]
 
 

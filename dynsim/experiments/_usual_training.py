@@ -1,0 +1,65 @@
+"""The usual training of a model: that of its recipe, so that nothing has to be said to reach the published table."""
+
+from __future__ import annotations
+
+from dynsim._check import as_choice, as_count
+
+from ._training_recipe import RECIPES, read_toml
+
+MODELS = ("lenet5", "mlp", "vit")
+_FEWEST_BATCHES, _SMALLEST_BATCH = 50, 32  # in an epoch; of images
+_WIDE = ("batch", "rate", "sphere", "rates")  # of the widths of the recipe, with their many copies
+
+
+def usual_training(
+    model: str, method: str = "forces", *, weights: bool = False, images: int | None = None, widths: bool = True
+) -> dict:
+    """Return the options of a training (see `dynsim.train`, with `shift`) that the recipe of the model says.
+
+    Parameters
+    ----------
+    model : {"lenet5", "mlp", "vit"}
+    method : {"forces", "fit", "alternating"}
+    weights : bool
+        Whether it is the ordinary network that is trained.
+    images : int, optional
+        How many there are to train on: an epoch has 50 batches or more, of 32 images or more.
+    widths : bool
+        Whether the network has the widths of the recipe; those of "mlp" need large batches and places on spheres.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or method.
+
+    Examples
+    --------
+    >>> usual_training("lenet5")
+    {'epochs': 20, 'batch': 128, 'rate': 0.08, 'smoothing': 0.1}
+    >>> usual_training("lenet5", images=1437)["batch"]
+    32
+    """
+    as_choice(model, MODELS, "model")
+    as_choice(method, ("forces", "fit", "alternating"), "method")
+    fitted = method == "fit" and not weights
+    name = "mnist-fit" if fitted and model == "lenet5" else f"mnist-{model}"
+    recipe = read_toml(RECIPES / f"{name}.toml")["training"]
+    # A fit begins with the training of the ordinary network.
+    kinds = ["weights"] if weights else ["weights", "fit"] if fitted else [method]
+    found = {key: value for kind in ("all", *kinds) for key, value in recipe.get(kind, {}).items()}
+    if model == "mlp" and not widths:
+        found = {key: value for key, value in found.items() if key not in _WIDE}
+    if images is not None and "batch" in found:
+        most = as_count(images, "images") // _FEWEST_BATCHES
+        found["batch"] = min(found["batch"], max(_SMALLEST_BATCH, most))
+    return found
+
+
+def usual_options(model: str) -> dict:
+    """Return copies and dimension of the first row of a model's recipe.
+
+    >>> usual_options("mlp")
+    {'widths': [784, 1000, 1500, 10], 'dim': 8, 'copies': 50}
+    """
+    recipe = read_toml(RECIPES / f"mnist-{as_choice(model, MODELS, 'model')}.toml")
+    return {**recipe.get("options", {}), **recipe["rows"][0]["options"]}
