@@ -182,10 +182,12 @@ def _strengths(strengths, names, copies):
         array = np.asarray(strengths, dtype=object)
         return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
     matrix = np.zeros((copies, G, G))
-    arrows = [f"{a}->{b}" for a in names for b in names]
+    # Spaces do not matter, about an arrow or in names.
+    arrows = {"".join(f"{a}->{b}".split()): (i, j) for i, a in enumerate(names) for j, b in enumerate(names)}
     for arrow, value in strengths.items():
-        expect_keys({"".join(arrow.split()): value}, arrows, "strengths")
-        start, end = (names.index(part.strip()) for part in arrow.split("->"))
+        plain = "".join(arrow.split())
+        expect_keys({plain: value}, list(arrows), "strengths")
+        start, end = arrows[plain]
         values = value if isinstance(value, list) else [value]
         if len(values) not in (1, copies):
             raise refusal(f"strengths {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")

@@ -72,8 +72,8 @@ OPERATORS = {
     "activation": ({"enum": list(ACTIVATIONS)}, f"{', '.join(ACTIVATIONS)}", None),
 }
 GROUP = {
-    "name": (_TEXT, "for strengths, figures and --set", None),
-    "neurons": (_COUNT, "n, how many", None),
+    "name": (_TEXT, "for strengths, figures and --set", "input"),
+    "neurons": (_COUNT, "n, how many", 10),
     "places": (_PLACES, "at the start: normal (center, spread), uniform (low, high), or coordinates (n, d)", None),
     "drive": (_SIGNAL, "a signal added to what the neurons receive", {"kind": "sine", "frequency": 1.0}),
     "clamped": (
@@ -84,7 +84,7 @@ GROUP = {
 }
 RUN = {
     "start": (_NUMBER, "beginning of the time span", None),
-    "until": (_NUMBER, "its end", None),
+    "until": (_NUMBER, "its end", 1.0),
     "method": ({"enum": sorted(METHODS)}, "fixed step: euler, heun, rk4; adaptive: bs32, dopri5, tsit5", None),
     "dt": (_POSITIVE, "the step, of methods with a fixed one", 0.01),
     "rtol": (_POSITIVE, "relative tolerance of adaptive methods", 1e-6),

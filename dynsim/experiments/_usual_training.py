@@ -23,7 +23,8 @@ def usual_training(
     weights : bool
         Whether it is the ordinary network that is trained.
     images : int, optional
-        How many there are to train on: an epoch has 50 batches or more, of 32 images or more.
+        How many there are to train on: an epoch has 50 batches or more, of 32 images or more, and a fit uses half of
+        the images at most.
     widths : bool
         Whether the network has the widths of the recipe; those of "mlp" need large batches and places on spheres.
 
@@ -49,9 +50,10 @@ def usual_training(
     found = {key: value for kind in ("all", *kinds) for key, value in recipe.get(kind, {}).items()}
     if model == "mlp" and not widths:
         found = {key: value for key, value in found.items() if key not in _WIDE}
-    if images is not None and "batch" in found:
+    if images is not None:
         most = as_count(images, "images") // _FEWEST_BATCHES
-        found["batch"] = min(found["batch"], max(_SMALLEST_BATCH, most))
+        fewer = {"batch": max(_SMALLEST_BATCH, most), "fit_images": images // 2}
+        found |= {key: min(found[key], fewer[key]) for key in fewer if key in found}
     return found
 
 
