@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import time
 from contextlib import contextmanager
 
 import click
@@ -12,6 +13,8 @@ import click
 from dynsim._files import to_json
 
 from ._standard_error import say
+
+SECONDS = 4.0  # between lines that say how far the compilation is
 
 
 class ComputingCommand(click.Command):
@@ -25,7 +28,7 @@ class ComputingCommand(click.Command):
 
 @contextmanager
 def compilation_messages():
-    """One line on stderr at the first compilation (terminals only), one if there is no folder to keep kernels in."""
+    """Lines on stderr at the first compilation and every few seconds of it (terminals only); one without a cache."""
     from dynsim import kernels
 
     if kernels.TEMPORARY_CACHE is not None:
@@ -43,20 +46,24 @@ def compilation_messages():
 
 
 def _compilation_listener(event):
-    class FirstCompilation(event.Listener):
-        """Prints a line at the first compilation."""
+    class Compilations(event.Listener):
+        """Prints a line at the first compilation, and how far they are every few seconds."""
 
-        printed = False
+        done = begun = said = 0
 
         def on_start(self, _):
-            if not self.printed:
-                self.printed = True
+            if not self.begun:
+                self.begun = self.said = time.monotonic()
                 say("Compiling kernels, once for this machine; the next run finds them ready ...")
 
         def on_end(self, _):
-            """Nothing is printed."""
+            self.done += 1
+            now = time.monotonic()
+            if now - self.said > SECONDS:
+                self.said = now
+                say(f"  {self.done} functions compiled in {now - self.begun:.0f} s ...")
 
-    return FirstCompilation()
+    return Compilations()
 
 
 def same_command(*more):

@@ -14,30 +14,42 @@ from ._computation import ComputingCommand
 from ._standard_error import say
 from ._training_folder import FIGURES, expect_training_folder, train_into
 
-# Simulations of the tour: preset, figures of it, and their captions.
+# Sections of the tour: of every run or training its heading, what is said of it, its player, figures and captions.
 RUNS = {
-    "pulse": {
-        "signals": "Six layers of eight neurons. A pulse given to the first layer reaches every next one a delay of 1 "
-        "later. There are no weights: the distances between layers alone determine how strongly it arrives."
+    "pulse": (
+        "A pulse runs through six layers",
+        "A pulse is given to the first of six layers of eight neurons, and reaches every next one a delay of 1 later. "
+        "There are no weights: the distances between layers alone determine how strongly it arrives.",
+        {
+            "activity": "What every neuron emits over time; a row is a neuron.",
+            "signals": "What the neurons of each layer receive and emit.",
+        },
+    ),
+    "cluster": (
+        "Sixty neurons gather",
+        "The velocity of a neuron follows from its signal, which saturates, and the signal from its place and its "
+        "neighbours. They gather in a few corners.",
+        {
+            "trajectories": "Paths, coloured by time.",
+            "distances": "Distances of all pairs: the smallest go to zero within a cluster, while clusters move apart.",
+        },
+    ),
+    "pair": (
+        "Two neurons find an orbit",
+        "They circle and push each other onto it.",
+        {"phase": "A coordinate against its rate of change winds onto one loop."},
+    ),
+}
+LEARNING = (
+    "A network learns by moving",
+    "Handwritten digits are shown to a network whose weights follow from the places of its neurons. The error becomes "
+    "a force on every neuron, and the neurons move until they tell the digits apart.",
+    {
+        "trajectories": "Paths of the neurons over the epochs.",
+        "observables": "Loss on the training images and accuracy on held-out ones, epoch by epoch.",
     },
-    "cluster": {
-        "trajectories": "Sixty neurons with saturating signals. Each line is a path; they gather in a few corners.",
-        "distances": "Distances of the same sixty, pair by pair: the smallest go to zero within a cluster, while the "
-        "clusters move apart.",
-    },
-    "pair": {"phase": "Two neurons find an orbit: a coordinate against its rate of change winds onto one loop."},
-}
-# Pages that play a run or the training, and what they show.
-PLAYERS = {
-    "cluster.h5": "the sixty neurons gather: turn them with the mouse, click one to see its signals",
-    "pulse.h5": "the pulse runs through the layers, coloured by what every neuron emits",
-    "training/training.h5": "the network's neurons as they learn, epoch by epoch, coloured by layer",
-}
-LEARNING = {
-    "trajectories": "Learning by forces: every neuron of a network moves until its distances to others do what "
-    "weights would. Paths of the neurons over the epochs.",
-    "observables": "Loss on the training images and accuracy on held-out ones, epoch by epoch.",
-}
+)
+CONFUSION = "Which of 360 digits that were not used in training the network takes for what."
 NEXT = (
     ("dynsim simulate --preset pulse --set delay=0.5 --set run.until=5 -o half.h5", "the same pulse, faster"),
     ("dynsim simulate --preset echo -o echo.h5", "an echo gain above 1: why it diverges, in one sentence"),
@@ -70,26 +82,32 @@ def command(output, seed, overwrite, as_json):
 
 def _expect_files(output, overwrite):
     """Refuse a folder in which a file of the tour is, before any is written."""
-    files = [f"{name}.h5" for name in RUNS] + [f"{name}-{kind}.png" for name, kinds in RUNS.items() for kind in kinds]
+    files = [f"{name}.h5" for name in RUNS] + [f"{name}-{kind}.png" for name, run in RUNS.items() for kind in run[2]]
+    pages = [_page_of(Path(f"{name}.h5")) for name in (*RUNS, "training/training")]
     with making_folder(output / "training"):
-        for name in [*files, *(_page_of(Path(file)) for file in PLAYERS), "index.html"]:
+        for name in [*files, *pages, "training/model-confusion.png", "index.html"]:
             expect_output(output / name, overwrite)
         expect_training_folder(output / "training", overwrite=overwrite)
 
 
 def _tour(output, seed, as_json):
     began = time.perf_counter()
-    figures, runs = [], {}
-    for name, kinds in RUNS.items():
+    sections, runs = [], {}
+    for name, (heading, text, kinds) in RUNS.items():
         say(f"simulating {name} ...")
+        file = output / f"{name}.h5"
         runs[name] = _simulate(name, output, seed)
-        figures += [(f"{name}.h5", _draw(output / f"{name}.h5", kind), text) for kind, text in kinds.items()]
+        figures = [(_draw(file, kind), caption) for kind, caption in kinds.items()]
+        sections.append((heading, text, f"{name}.h5", _player(file).name, figures))
     say("training a network without weights on handwritten digits ...")
     report = _train(output / "training", seed)
-    figures += [("training/training.h5", f"training/{FIGURES[kind]}", text) for kind, text in LEARNING.items()]
-    players = [_player(output / file, text) for file, text in PLAYERS.items()]
+    heading, text, kinds = LEARNING
+    figures = [(f"training/{FIGURES[kind]}", caption) for kind, caption in kinds.items()]
+    figures.append((f"training/{_draw(output / 'training' / 'model.h5', 'confusion', data='digits')}", CONFUSION))
+    page = f"training/{_player(output / 'training' / 'training.h5').name}"
+    sections.append((heading, text, "training/training.h5", page, figures))
     index = output / "index.html"
-    write_whole(index, _page(output, figures, players, report, seed))
+    write_whole(index, _page(output, sections, report, seed))
     seconds = time.perf_counter() - began
     if as_json:
         click.echo(to_json({"output": str(output), "index": str(index), "runs": runs, **report, "seconds": seconds}))
@@ -118,11 +136,11 @@ def _simulate(name, output, seed):
     return solution.message
 
 
-def _draw(path, kind):
+def _draw(path, kind, **options):
     from dynsim.plots import plot
 
     figure = path.with_name(f"{path.stem}-{kind}.png")
-    plot(path, kind, output=figure)
+    plot(path, kind, output=figure, **options)
     return figure.name
 
 
@@ -130,13 +148,13 @@ def _page_of(file):
     return file.with_name(f"{file.stem}-player.html")
 
 
-def _player(file, text):
-    """Write the page that plays a file; returns its path within the tour, and what it shows."""
+def _player(file):
+    """Write the page that plays a file; returns its path."""
     from dynsim.plots import view
 
     page = _page_of(file)
     view(file, page, title=f"dynsim: {file.stem}")
-    return file, page, text
+    return page
 
 
 def _train(folder, seed):
@@ -148,17 +166,9 @@ def _train(folder, seed):
     )
 
 
-def _page(output, figures, players, report, seed):
-    """The index: pages that play, figures with their captions, numbers, and what to try."""
-    shown = "\n".join(
-        f'<figure><a href="{figure}"><img src="{figure}" alt="{html.escape(text)}"></a>'
-        f"<figcaption>{html.escape(text)} <code>{file}</code></figcaption></figure>"
-        for file, figure, text in figures
-    )
-    played = "\n".join(
-        f'<li><a href="{page.relative_to(output).as_posix()}">Play {file.stem}</a>: {html.escape(text)}</li>'
-        for file, page, text in players
-    )
+def _page(output, sections, report, seed):
+    """The index: of every run a page that plays it and figures with captions; numbers, and what to try."""
+    shown = "\n".join(_section(*section) for section in sections)
     parameters = report["parameters"]
     rows = {
         "Test accuracy": f"{report['test_accuracy']:.2f} % of 360 digits not used in training",
@@ -171,23 +181,40 @@ def _page(output, figures, players, report, seed):
     tries = "".join(
         f"<li><code>{html.escape(line.format(folder=output))}</code><br>{html.escape(why)}</li>" for line, why in NEXT
     )
-    return PAGE.format(figures=shown, played=played, table=table, tries=tries)
+    return PAGE.format(sections=shown, table=table, tries=tries)
+
+
+def _section(heading, text, file, player, figures):
+    shown = "\n".join(
+        f'<figure><a href="{figure}"><img src="{figure}" alt="{html.escape(caption)}"></a>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for figure, caption in figures
+    )
+    return (
+        f"<section><h2>{html.escape(heading)}</h2>\n<p>{html.escape(text)} <code>{file}</code></p>\n"
+        f'<iframe src="{player}" loading="lazy" title="{html.escape(heading)}: player"></iframe>\n'
+        f'<p class="hint">Press Play; drag to turn, click a neuron to see its signals. '
+        f'<a href="{player}">In a window of its own</a></p>\n<div class="figures">{shown}</div></section>'
+    )
 
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>dynsim: a tour</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1.5rem; }}
-figure {{ margin: 0; }} img {{ width: 100%; border: 1px solid #ddd; }} figcaption {{ font-size: .9rem; color: #444; }}
+body {{ font: 16px/1.55 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+h1 {{ font-size: 2rem; margin-bottom: .3rem; }} h2 {{ margin: 3rem 0 .3rem; }} p {{ max-width: 44rem; }}
+iframe {{ width: 100%; height: 34rem; border: 1px solid #ddd; border-radius: 6px; }}
+.hint {{ margin: .2rem 0 1rem; font-size: .9rem; color: #555; }}
+.figures {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.5rem; }}
+figure {{ margin: 0; max-width: 40rem; }} img {{ width: 100%; border: 1px solid #ddd; border-radius: 6px; }}
+figcaption {{ font-size: .9rem; color: #444; }}
 th {{ text-align: left; padding-right: 1rem; font-weight: 600; }} code {{ background: #f3f3f3; padding: 0 .2em; }}
 </style></head><body>
 <h1>Neurons as particles</h1>
 <p>Each neuron has a place and no weights: the influence of one on another follows from the distance between them. These
 pictures were made just now on this machine; their data lie beside this page as HDF5 files.</p>
-<h2>See them move</h2><ul>{played}</ul>
-<main>{figures}</main>
+{sections}
 <h2>The network that was trained</h2><table>{table}</table>
 <h2>Try next</h2><ul>{tries}</ul>
 </body></html>

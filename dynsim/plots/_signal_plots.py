@@ -57,6 +57,7 @@ _MOST_ROWS = 8  # of panels
 _MOST_OF_SEVERAL = 3  # neurons, where several runs are in one figure
 _MOST_ROWS_OF_MAP, _MOST_COLUMNS_OF_MAP = 1000, 2000
 _MOST_TICKS = 11
+_MOST_TURNS = 30  # of a curve whose dashes are told from its turns
 _NOTHING = "#bbbbbb"  # of what is not a number
 _MOST_FRAMES = 2000
 _NAMES = {"R": "received signal", "E": "emitted signal"}
@@ -114,8 +115,10 @@ def draw_signals(
         words.append(scale_axis(axes, np.concatenate([grey, lines], axis=1), scale))
         grey, lines = inside(axes, grey), inside(axes, lines)
         _draw_crowd(axes, time, grey)
+        fast = _turns(lines) > _MOST_TURNS
         for index, values in enumerate(lines.T):
-            axes.plot(time, values, **palette[index], linewidth=1.4, marker=marker, markersize=4)
+            style = {**palette[index], **({"linestyle": "-"} if fast else {})}
+            axes.plot(time, values, **style, linewidth=1.4, marker=marker, markersize=4)
         label = _signal_label(trajectory, name, component)
         decorate(axes, time_label(trajectory) if axes is panels[-1] else "", label)
     whole_numbers(panels[-1], time)
@@ -128,6 +131,17 @@ def draw_signals(
     legend(figure, entries)
     note(figure, *dict.fromkeys(words), thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
+
+
+def _turns(lines):
+    """How often the liveliest of some curves (T, n) turns.
+
+    >>> _turns(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 2.0]]))
+    2
+    """
+    with np.errstate(invalid="ignore"):
+        steps = np.sign(np.diff(lines, axis=0))
+    return int((steps[1:] * steps[:-1] < 0).sum(axis=0).max(initial=0))
 
 
 def _draw_crowd(axes, time, values):
