@@ -23,7 +23,8 @@ MARKS = "osD^vP*X"
 LARGEST_IN_SPACE = 1e90  # Matplotlib multiplies the lengths of three axes
 LARGEST = 1e140  # in size, of what is drawn: ticks beyond the smallest and largest are finite, and so are squares
 LARGEST_LOGARITHM = 1e250  # the same of logarithmic axes
-_LEFT, _SMALL, _MARGIN = 0.02, 8, 0.1  # of notes: where they begin, points of their letters; inches around all
+_LEFT, _SMALL, _LARGE = 0.02, 8, 12  # where notes begin; points of their letters, and of those of titles
+_MARGIN = 0.1  # inches around all
 _USUAL = (1200, 800)  # pixels
 _DPI = 150  # at this density matplotlib's ordinary 10 points are easy to read in the usual size
 _SILENT = 1e-12  # in size, of signals
@@ -125,9 +126,13 @@ def plain(text):
 
 
 def titled(place, title, default):
-    """Give axes or a figure the user's title, as it was written, or else the default."""
-    name = place.suptitle if isinstance(place, Picture) else place.set_title
-    return name(default) if title is None else name(title, parse_math=False)
+    """Give axes or a figure the user's title, as it was written, or else the default; in lines where it is long."""
+    whole = isinstance(place, Picture)
+    name, figure = (place.suptitle, place) if whole else (place.set_title, place.figure)
+    most = int((0.95 if whole else 0.75) * figure.get_figwidth() * 72 / (0.56 * _LARGE))  # a legend is beside axes
+    text = default if title is None else title
+    lines = "\n".join(textwrap.fill(part, most) for part in text.split("\n")) if len(text) > most else text
+    return name(lines) if title is None else name(lines, parse_math=False)
 
 
 def time_label(trajectory):

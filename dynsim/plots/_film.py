@@ -280,7 +280,7 @@ class _Picture:
             places = (some, *[some] * (self.dim - 1))
             depth = {"depthshade": False} if self.dim == 3 else {}
             self.cloud = self.panel.scatter(*places, c=some, **limits, **edge, **depth)
-            self.figure.colorbar(self.cloud, ax=self.panel, label=self.colour.label, shrink=0.8)
+            self.figure.colorbar(self.cloud, ax=self.panel, label=self.colour.label, shrink=0.8, pad=0.12)
         elif len(kinds) > 1:
             legend(self.figure, group_entries(trajectory, kinds, _MOST_NAMED))
 

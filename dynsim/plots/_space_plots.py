@@ -261,7 +261,9 @@ def draw_forces(
     named = evenly(len(kinds), _MOST_GROUPS_NAMED)
     entries = [line(names[kinds[k]], color=palette[kinds[k]], linewidth=2) for k in named]
     legend(figure, entries + rest_entry(len(kinds), len(named)))
-    note(figure, projection.note, f"arrows are {scale:g} times the force" if arrows.any() else "", UNITS)
+    moved = is_trajectory(source) and is_training(source)
+    length = f"arrows are {scale:g} times the {'difference of two frames' if moved else 'force'}"
+    note(figure, projection.note, length if arrows.any() else "", UNITS)
     return figure
 
 
@@ -276,10 +278,10 @@ def _rates_of_change(trajectory, neurons, groups, frame):
     places = trajectory.q[frame][which].astype(float)
     rate = velocities(trajectory, slice(frame, frame + 1), which)[0]
     word = time_label(trajectory).split(" (")[0]
-    what = "Displacement per epoch (difference of frames)" if is_training(trajectory) else "Forces q'"
+    what = "Displacement per epoch of" if is_training(trajectory) else "Forces q' on"
     if not rate.any():
-        what = "Nothing moves: q' is 0" if not is_training(trajectory) else "Nothing moved: displacement 0"
-    words = f"{what} on {subject(trajectory, chosen, neurons, groups)} at {word} {trajectory.time[frame]:.4g}"
+        what = "Nothing moved: displacement 0 of" if is_training(trajectory) else "Nothing moves: q' is 0 on"
+    words = f"{what} {subject(trajectory, chosen, neurons, groups)} at {word} {trajectory.time[frame]:.4g}"
     return places, rate, trajectory.groups[which], words
 
 

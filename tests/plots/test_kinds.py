@@ -165,7 +165,7 @@ def test_forces_of_a_training_are_displacements(tmp_path):
         for k, t in enumerate([0.0, 1.0, 3.0, 4.0]):
             writer.write(k, t, [[t, 1.0], [0.0, -3 * t**2]])
     figure = plot(path, "forces", frame=2)
-    assert figure.axes[0].get_title() == "Displacement per epoch (difference of frames) on 2 neurons at epoch 3"
+    assert figure.axes[0].get_title() == "Displacement per epoch of 2 neurons at epoch 3"
     arrows = figure.axes[0].collections[0]
     assert np.allclose(np.column_stack([arrows.U, arrows.V]) / arrows.U[0], [[1.0, 0.0], [0.0, -12.0]], rtol=1e-14)
 
