@@ -87,7 +87,7 @@ def command(files, kind, output, names, **options):
     """
     from dynsim.plots import beside, options_of, plot, usual_kind
 
-    kind = usual_kind(files[0]) if kind is None else kind
+    kind = usual_kind(list(files)) if kind is None else kind
     if output is None:
         output = beside(files[0], f".{kind}.png")
     given = {name: value for name, value in options.items() if value is not None}

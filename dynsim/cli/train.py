@@ -12,9 +12,9 @@ from dynsim._files import to_json
 
 from ._computation import ComputingCommand
 from ._data_options import data_options, load_data, shape_options
-from ._training_folder import expect_training_folder, print_training_costs, train_into
+from ._training_folder import CHECKPOINT, expect_training_folder, print_training_costs, train_into
 
-PLAIN = {"batch": 128, "rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "fit_images": 0, "fit_rate": 0.02}
+PLAIN = {"rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "fit_images": 0, "fit_rate": 0.02}
 COPIES = 4  # of an mlp of your own widths
 
 
@@ -30,7 +30,11 @@ COPIES = 4  # of an mlp of your own widths
     help="Move places by forces, fit them to trained weights, or alternate both epoch by epoch.",
 )
 @click.option(
-    "--copies-fc", "copies", type=int, default=None, help="Places per neuron in full layers [2; mlp 50, vit 4]."
+    "--copies-fc",
+    "copies",
+    type=int,
+    default=None,
+    help="Places per neuron in full layers [2; vit 4; mlp 50, of other widths 4].",
 )
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron in convolutions.")
 @click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
@@ -54,7 +58,7 @@ COPIES = 4  # of an mlp of your own widths
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
 @click.option("--weights", is_flag=True, help="Train the ordinary network with weights, for comparison.")
 @click.option("--epochs", type=int, help="Times that all images are seen [20; mlp 15, vit 10].")
-@click.option("--batch", type=int, help="Images per step [128, mlp 1000; fewer of few images].")
+@click.option("--batch", type=int, help="Images per step [128; mlp 1000, with weights 250; fewer of few images].")
 @click.option("--rate", type=float, help="Peak rate of the places [by model and method, 0.02 to 0.3].")
 @click.option("--motion", default="adam", show_default=True, help="How places move: adam, inertial or overdamped.")
 @click.option(
@@ -62,7 +66,7 @@ COPIES = 4  # of an mlp of your own widths
     type=float,
     help="Label smoothing: the share of each label spread evenly over all classes [0.1; vit 0].",
 )
-@click.option("--decay", type=float, help="Weight decay of ordinary weights [0; before a fit 0.1].")
+@click.option("--decay", type=float, help="Weight decay of ordinary weights [0; before a fit of lenet5 0.1].")
 @click.option(
     "--train-noise",
     "noise",
@@ -86,8 +90,10 @@ COPIES = 4  # of an mlp of your own widths
     help="Model file to start from; for fit and alternating, one with weights to fit to.",
 )
 @click.option("--fit-steps", type=int, help="Steps of every fit [3000; alternating 200; mlp, vit 1500 and 300].")
-@click.option("--fit-images", type=int, help="How many training images, without labels, a fit uses [2000; mlp, vit 0].")
-@click.option("--fit-rate", type=float, help="Peak rate of a fit [0.1; mlp, vit 0.02].")
+@click.option(
+    "--fit-images", type=int, help="How many training images, without labels, --method fit uses [2000; mlp, vit 0]."
+)
+@click.option("--fit-rate", type=float, help="Peak rate of --method fit [0.1; mlp, vit 0.02].")
 @click.option(
     "--resume",
     is_flag=True,
@@ -122,9 +128,13 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
     data = load_data(name, data_dir, size=size, grey=grey)
-    usual = _usual(model, data, options)
-    options |= {name: value for name, value in usual.items() if options.get(name) is None}
     network, reference = _begin(model, data, options)
+    usual = _usual(network, data, options)
+    if options["resume"] and not dry_run and (output / CHECKPOINT).exists():
+        from dynsim.trajectory import load_checkpoint
+
+        usual["epochs"] = load_checkpoint(output / CHECKPOINT)["epochs"]  # more of them only where that is said
+    options |= {name: value for name, value in usual.items() if options.get(name) is None}
     names = ("epochs", "batch", "rate", "motion", "smoothing", "decay", "noise", "bits", "seed")
     names += ("resume", "fit_steps", "fit_images", "fit_rate")
     training = {name: options[name] for name in (*names, *({"sphere", "rates"} & set(usual)))}
@@ -147,24 +157,29 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     return None
 
 
-def _usual(model, data, options):
-    """What the recipe of the model says, and the plain value of the rest."""
+def _usual(network, data, options):
+    """What the recipe of the network says, and the plain value of the rest."""
     from dynsim.experiments import usual_training
 
-    kind = {"weights": options["weights"], "widths": options["hidden"] is None}
-    return {**PLAIN, **usual_training(model, options["method"], images=len(data.train_images), **kind)}
+    config, images = network.config, len(data.train_images)
+    kind = {"weights": bool(config.get("weights")), "widths": _as_published(config.get("widths", [])[1:-1])}
+    return {**PLAIN, **usual_training(config["model"], options["method"], images=images, **kind)}
+
+
+def _as_published(hidden):
+    """Whether an mlp has the hidden widths of the recipe, for which its copies and its training are made."""
+    from dynsim.experiments import usual_options
+
+    return list(hidden) == usual_options("mlp")["widths"][1:-1]
 
 
 def _begin(model, data, options):
     """The model, and the ordinary network that `--init` gives to fit and alternating."""
-    network = _build(model, data, options)
-    if options["init"] is None:
-        return network, None
     from dynsim import load_model
 
-    given = load_model(options["init"])
-    if options["method"] != "forces" and given.config.get("weights"):
-        return network, given
+    given = None if options["init"] is None else load_model(options["init"])
+    if given is None or (options["method"] != "forces" and given.config.get("weights")):
+        return _build(model, data, options), given
     return given, None
 
 
@@ -190,8 +205,9 @@ def _build(model, data, options):
         common |= {"copies_conv": options["copies_conv"], "classes": data.classes}
         return models.lenet5(copies_fc=copies, dim=dim, **common)
     usual = usual_options(model)
+    hidden = _hidden("1000,1500" if options["hidden"] is None else options["hidden"]) if model == "mlp" else []
     if copies is None:
-        copies = usual["copies"] if model == "vit" or options["hidden"] is None else COPIES
+        copies = usual["copies"] if model == "vit" or _as_published(hidden) else COPIES
     dim = usual["dim"] if dim is None else dim
     channels, size, _ = data.train_images.shape[1:]
     if model == "vit":
@@ -199,7 +215,6 @@ def _build(model, data, options):
         sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)
-    hidden = _hidden("1000,1500" if options["hidden"] is None else options["hidden"])
     widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
     return models.mlp(widths, copies=copies, dim=dim, **common)
 

@@ -184,6 +184,8 @@ def _strengths(strengths, names, copies):
     matrix = np.zeros((copies, G, G))
     # Spaces do not matter, about an arrow or in names.
     arrows = {"".join(f"{a}->{b}".split()): (i, j) for i, a in enumerate(names) for j, b in enumerate(names)}
+    if len(arrows) < G * G:
+        raise refusal("strengths", "names of groups that differ in spaces only", "names that differ otherwise")
     for arrow, value in strengths.items():
         plain = "".join(arrow.split())
         expect_keys({plain: value}, list(arrows), "strengths")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dynsim._check import as_table, describe, refusal
+from dynsim._check import as_table, describe, expect_keys, refusal
 from dynsim._files import to_json
 from dynsim.engine import CONFIGURATION_KEYS
 
@@ -17,7 +17,8 @@ _STRENGTHS = "lambda[from, to]: a number, a matrix, or a table in which pairs th
 def configuration_text(config: Mapping) -> str:
     """Return a configuration as TOML with comments: what each key means, and those that are not set as examples.
 
-    Read again, it is the same configuration. Raises TypeError for what is no table, or holds what TOML has no form for.
+    Read again, it is the same configuration. Raises ValueError for a key that configurations do not have, TypeError for
+    what is no table, or holds what TOML has no form for.
 
     >>> print(configuration_text({"groups": [{"neurons": 2}], "run": {"until": 1.0}}))  # doctest: +ELLIPSIS
     # A simulation; keys that are not set are comments.
@@ -25,6 +26,11 @@ def configuration_text(config: Mapping) -> str:
     # seed = 0   ...
     """
     config = as_table(config, "configuration")
+    expect_keys(config, [*CONFIGURATION_KEYS[""], *filter(None, CONFIGURATION_KEYS), "strengths"], "configuration")
+    for name in ("kernel", "operators", "run"):
+        expect_keys(as_table(config.get(name), name), CONFIGURATION_KEYS[name], name)
+    for k, group in enumerate(config.get("groups", [])):
+        expect_keys(as_table(group, f"groups[{k}]"), CONFIGURATION_KEYS["groups"], f"groups[{k}]")
     defaults = {"seed": 0, "dimension": 3, "copies": 1, "signals": 1, "delay": 0.0}
     lines = ["# A simulation; keys that are not set are comments.", ""]
     lines += _lines(CONFIGURATION_KEYS[""], config, defaults)
@@ -85,7 +91,15 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+        return (
+            repr(float(value))
+            if math.isfinite(value)
+            else "nan"
+            if math.isnan(value)
+            else "inf"
+            if value > 0
+            else "-inf"
+        )
     if isinstance(value, bool | int | str):
         return to_json(value)
     raise refusal("configuration", describe(value), "numbers, texts, lists and tables", error=TypeError)

@@ -7,6 +7,7 @@ from dynsim._check import as_choice, as_count
 from ._training_recipe import RECIPES, read_toml
 
 MODELS = ("lenet5", "mlp", "vit")
+_BATCH = 128  # where the recipe says none
 _FEWEST_BATCHES, _SMALLEST_BATCH = 50, 32  # in an epoch; of images
 _WIDE = ("batch", "rate", "sphere", "rates")  # of the widths of the recipe, with their many copies
 
@@ -36,7 +37,7 @@ def usual_training(
     Examples
     --------
     >>> usual_training("lenet5")
-    {'epochs': 20, 'batch': 128, 'rate': 0.08, 'smoothing': 0.1}
+    {'batch': 128, 'epochs': 20, 'rate': 0.08, 'smoothing': 0.1}
     >>> usual_training("lenet5", images=1437)["batch"]
     32
     """
@@ -45,15 +46,18 @@ def usual_training(
     fitted = method == "fit" and not weights
     name = "mnist-fit" if fitted and model == "lenet5" else f"mnist-{model}"
     recipe = read_toml(RECIPES / f"{name}.toml")["training"]
-    # A fit begins with the training of the ordinary network.
-    kinds = ["weights"] if weights else ["weights", "fit"] if fitted else [method]
-    found = {key: value for kind in ("all", *kinds) for key, value in recipe.get(kind, {}).items()}
+    # A fit begins with the training of the ordinary network, and so do epochs that alternate with fits.
+    ordinary = weights or (method == "alternating" and method not in recipe)
+    kinds = ["weights"] if ordinary else ["weights", "fit"] if fitted else [method]
+    found = {"batch": _BATCH}
+    found |= {key: value for kind in ("all", *kinds) for key, value in recipe.get(kind, {}).items()}
     if model == "mlp" and not widths:
-        found = {key: value for key, value in found.items() if key not in _WIDE}
+        found = {"batch": _BATCH} | {key: value for key, value in found.items() if key not in _WIDE}
     if images is not None:
         most = as_count(images, "images") // _FEWEST_BATCHES
-        fewer = {"batch": max(_SMALLEST_BATCH, most), "fit_images": images // 2}
-        found |= {key: min(found[key], fewer[key]) for key in fewer if key in found}
+        found["batch"] = min(found["batch"], max(_SMALLEST_BATCH, most))
+        if "fit_images" in found:
+            found["fit_images"] = min(found["fit_images"], images // 2)
     return found
 
 

@@ -85,7 +85,7 @@ class Model(Plotted):
 
         None for images in colour, and for those that were not in [0, 1].
         """
-        return self.results.get("background", 0.0) if self.image[0] == 1 else None
+        return self.results.get("background", 0.0) if self.image is None or self.image[0] == 1 else None
 
     @property
     def layer_names(self) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ def load_data_for(
     """
     if name in datasets.NAMES:
         return datasets.load(name, data_dir, progress=progress)
-    channels, *size = model.image
+    channels, *size = model.image or (None,)
     channels = channels if channels in (1, 3) else None
-    data = datasets.load(name, data_dir, size=tuple(size), channels=channels, progress=progress)
+    data = datasets.load(name, data_dir, size=tuple(size) or None, channels=channels, progress=progress)
     names = model.class_names
     return data.for_model(data.class_names if names is None else names, model.background)

@@ -15,7 +15,7 @@ from ._figure_style import new_figure, note
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST = 100  # images in one figure
+MOST_IMAGES = 100  # images in one figure
 _WIDTH, _MARGIN = 1200, 110  # pixels
 _LETTERS = 22
 
@@ -47,7 +47,7 @@ def answers_figure(
     for name, texts in (("answers", answers), ("names", answers if names is None else names)):
         if not len(images) or len(as_instance(texts, list | tuple, name)) != len(images):
             raise refusal(name, f"{len(texts)} for {len(images)} images", "as many, at least one")
-    shown = min(len(images), _MOST)
+    shown = min(len(images), MOST_IMAGES)
     columns = min(shown, max(4, int(np.ceil(np.sqrt(shown)))))
     rows = -(-shown // columns)
     usual = (_WIDTH, max(300, rows * _WIDTH // max(columns, 4) + _MARGIN))

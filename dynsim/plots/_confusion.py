@@ -10,7 +10,7 @@ from scipy.special import softmax
 from dynsim._check import as_count, refusal
 from dynsim.models import load_data_for
 
-from ._answers import answers_figure
+from ._answers import MOST_IMAGES, answers_figure
 from ._figure_kinds import figure_kind
 from ._figure_style import decorate, evenly, new_figure, note, titled
 
@@ -68,7 +68,8 @@ def draw_confusion(model, *, data=None, data_dir=None, title=None, size=None):
 @figure_kind("misread", "test images that a model misreads, the surest first", sources=("model",))
 def draw_misread(model, *, data=None, data_dir=None, count=25, title=None, size=None):
     """The misread test images that the model is surest of, with their class, its answer and how sure it is."""
-    as_count(count, "count")
+    if as_count(count, "count") > MOST_IMAGES:
+        raise refusal("count", count, f"at most {MOST_IMAGES} images in a figure")
     found, images, labels, scores = _answered(model, data, data_dir)
     sure = softmax(scores, axis=1)
     wrong = np.flatnonzero(scores.argmax(axis=1) != labels)

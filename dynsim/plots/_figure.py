@@ -15,12 +15,14 @@ from dynsim._files import expect_output, replacing
 
 from ._figure_kinds import figure_kinds
 from ._outcome import mark_ending
+from ._selection import is_training
 from ._several_runs import comparable, draw_several, several_options
 from ._sources import is_trajectory, opened, source_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_OF_SEVERAL = ("learning", "signals", "energy", "observables", "distances")  # the usual ones come first
 FORMATS = ("png", "pdf", "svg")
 FILMS = ("mp4", "gif")
 # Without dates the same figure gives the same file.
@@ -80,6 +82,8 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     """
     as_choice(kind, figure_kinds(), "kind")
     several = isinstance(source, list | tuple | dict) and len(source) != 1
+    if several and not source:
+        raise refusal("source", "an empty list", "one source, or several")
     if isinstance(source, list | tuple | dict) and len(source) == 1:
         (source,) = source.values() if isinstance(source, dict) else source
     if several:
@@ -138,7 +142,8 @@ def usual_kind(source: Any) -> str:
     """The kind of figure that a source is shown by where none is asked for.
 
     A run whose neurons move: their paths; one whose neurons stand still: its signals; a training: the neurons before
-    and after; a model: its weights; metrics: learning; lines of `dynsim evaluate`: noise.
+    and after; a model: its weights; metrics: learning; lines of `dynsim evaluate`: noise. Of several in a list:
+    learning, or else the signals, or what else all have.
 
     Raises ValueError where there is nothing to draw yet.
 
@@ -146,11 +151,19 @@ def usual_kind(source: Any) -> str:
     >>> usual_kind(dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0)))
     'signals'
     """
+    if isinstance(source, list | tuple | dict):
+        each = [available(one) for one in (source.values() if isinstance(source, dict) else source)]
+        for kind in _OF_SEVERAL if len(each) > 1 else ():
+            if all(kind in kinds for kinds in each):
+                return kind
+        if len(each) != 1:
+            raise refusal("source", "several that share no kind of figure", f"some with {', '.join(_OF_SEVERAL)}")
+        (source,) = source.values() if isinstance(source, dict) else source
     with opened(source) as found:
         kinds = available(found)
         if is_trajectory(found):
             still = found.frames < 2 or np.array_equal(found.q[0], found.q[-1], equal_nan=True)
-            wanted = ["neurons"] if found.signals is None else ["signals"] if still else []
+            wanted = ["neurons"] if is_training(found) else ["signals"] if still else []
             wanted += ["trajectories"]
         else:
             wanted = ["weights", "layers", "learning", "noise"]

@@ -181,13 +181,22 @@ def in_units(label, unit):
     return label if unit == 1.0 else f"{label} / {unit:g}"
 
 
-def scale_axis(axes, values, scale, wide=1000.0):
+WIDE = 50.0  # losses that fall so far are drawn on a logarithmic axis
+
+
+def scale_of(scale, label):
+    """The scale of a panel: shares of a hundred have a linear one where none was asked for."""
+    return "linear" if scale == "auto" and "%" in label else scale
+
+
+def scale_axis(axes, values, scale, wide=None):
     """Give the vertical axis of a panel the scale that was asked for; "auto" is logarithmic where values span decades.
 
     That is where positive values span a factor `wide`, or signed ones become so many times larger than all that came
     in the first half of the frames (along the first axis), and than 1, as where a run diverges. An axis of signed
     values is linear around 0. Returns words for the note.
     """
+    wide = 1000.0 if wide is None else wide
     if not np.size(values):
         return ""
     sizes = np.abs(np.asarray(values, dtype=float)).reshape(len(values), -1)

@@ -28,6 +28,7 @@ from ._figure_style import (
     UNITS,
     decorate,
     evenly,
+    in_units,
     legend,
     mark_below,
     new_figure,
@@ -35,6 +36,7 @@ from ._figure_style import (
     plain,
     thinned,
     time_label,
+    unit_of,
     value_colours,
 )
 from ._groups import group_colours, group_entries, group_marks, shown_groups
@@ -189,8 +191,10 @@ class _Colour:
     """What the points are coloured by: their group, or a component of R or E."""
 
     def __init__(self, trajectory, chosen, name, component, shown):
-        self.data, self.chosen, self.component = None, chosen, component
+        self.data, self.chosen, self.component, self.unit = None, chosen, component, 1.0
         if name == "group":
+            if component:
+                raise refusal("component", f"{component} where groups have the colours", "colour R or E")
             return
         if trajectory.signals is None:
             raise refusal("colour", f"{name} of a trajectory without signals", "'group'")
@@ -198,12 +202,14 @@ class _Colour:
         self.data = trajectory.R if name == "R" else trajectory.E
         # Limits hold for the whole film: from frames spread over it, and their largest values.
         some = [int(shown[int(k)]) for k in evenly(len(shown), _COLOUR_FRAMES)]
-        self.map, self.low, self.high = value_colours(np.stack([self.values(k) for k in some]))
-        self.label = f"${name}_{{{component}}}$" if trajectory.signals > 1 else f"${name}$"
+        sample = np.stack([self.values(k) for k in some])
+        self.unit = unit_of(sample)
+        self.map, self.low, self.high = value_colours(sample / self.unit)
+        self.label = in_units(f"${name}_{{{component}}}$" if trajectory.signals > 1 else f"${name}$", self.unit)
 
     def values(self, at):
         """The signal (n,) of the chosen neurons, held from the frame before."""
-        return self.data[int(at)][self.chosen][:, self.component].astype(float)
+        return self.data[int(at)][self.chosen][:, self.component].astype(float) / self.unit
 
 
 class _Picture:

@@ -35,9 +35,10 @@ def grouped_neurons(trajectory, groups):
     for one in wanted:
         if not isinstance(one, str | int | np.integer) or isinstance(one, bool):
             raise refusal("groups", describe(one), "the name or the number of a group", error=TypeError)
-        found = [k for k, name in names.items() if name == one or k == one]
-        if not found and isinstance(one, str) and one.isascii() and one.isdigit():
-            found = [k for k in names if k == int(one)]
+        # A name comes first where it is a text, a number where it is one.
+        by_name = [k for k, name in names.items() if name == str(one)]
+        by_number = [k for k in names if str(k) == str(one)]
+        found = (by_name or by_number) if isinstance(one, str) else (by_number or by_name)
         if not found:
             as_choice(str(one), list(names.values()), "groups")
         numbers.update(found)

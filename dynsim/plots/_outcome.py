@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from ._figure_style import BAD, mark_below, plain, time_label
+from ._selection import is_training
 
 _WORDS = {-2: "diverged", -1: "failed"}  # of a run's status
 _INTERRUPTED = "interrupted"
@@ -32,7 +33,7 @@ def ending(trajectory):
     if planned is None and outcome is None:
         return None
     until = "" if planned is None else f" of {planned}"
-    what = "epoch" if trajectory.signals is None else "time"
+    what = "epoch" if is_training(trajectory) else "time"
     return _INTERRUPTED, time, f"Interrupted, or still running: {what} {time:.6g}{until}."
 
 
@@ -47,7 +48,7 @@ def _sentence(word, time, message):
 def _planned(trajectory):
     """The end that was planned, as text; None where the file is none of a run or a training."""
     epochs, span = trajectory.provenance.get("epochs"), trajectory.parameters.get("span")
-    planned = epochs if trajectory.signals is None else span[-1] if isinstance(span, list) and span else None
+    planned = epochs if is_training(trajectory) else span[-1] if isinstance(span, list) and span else None
     return f"{planned:.6g}" if isinstance(planned, int | float) else None
 
 

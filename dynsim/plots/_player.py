@@ -29,6 +29,7 @@ from ._selection import (
     lengths,
     particle_indices,
     some_of,
+    subject,
     velocities,
 )
 from ._sources import opened
@@ -40,6 +41,7 @@ _MOST_FRAMES = 5000
 _MOST_INDICES = 30_000  # what 16 bits can number, for lines between two frames
 _SCRIPTS = ("recording", "colouring", "camera", "webgl", "canvas", "panel", "interface")
 _NO_MATHEMATICS = str.maketrans("", "", "${}_")
+_LARGEST_NUMBER = 8e307  # differences of larger ones overflow
 _MISSING, _STEPS = 65535, 65534
 _HEIGHT = 640  # pixels, in a notebook
 
@@ -171,6 +173,8 @@ def _collect(trajectory, neurons, groups, frames, component, axes):
         "stride": stride,
         "neurons": trajectory.neurons,
         "shown": len(chosen),
+        "subject": subject(trajectory, chosen, neurons, groups).replace("\\$", "$"),
+        "asked": neurons is not None or groups is not None,
         "neuron": np.tile(chosen, trajectory.copies).tolist(),
         "timeName": _time_name(trajectory),
         "axes": _axes(projection),
@@ -201,7 +205,7 @@ def _collect(trajectory, neurons, groups, frames, component, axes):
 
 def _quantised(values, axes):
     """Whole numbers of 16 bits that span every last axis from its least to its largest value; and these ends."""
-    finite = np.isfinite(values).all(axis=-1)
+    finite = (np.abs(values) < _LARGEST_NUMBER).all(axis=-1)  # the others have no differences
     some = values[finite]
     width = values.shape[-1]
     low, high = (some.min(axis=0), some.max(axis=0)) if len(some) else (np.zeros(width), np.zeros(width))
@@ -245,7 +249,7 @@ def _facts(trajectory):
 def _notes(trajectory, header, projection):
     notes = []
     if header["shown"] < trajectory.neurons:
-        notes.append(f"{some_of(header['shown'], trajectory.neurons)}, evenly spread.")
+        notes.append(f"{header['subject']}{'' if header['asked'] else ', evenly spread'}.")
     else:
         notes.append("All neurons." if trajectory.neurons > 1 else "The only neuron.")
     notes.append(

@@ -42,13 +42,15 @@ def particle_indices(trajectory, neurons):
 
 def is_training(trajectory):
     """Whether the frames are those of a training, which has no signals and no equation of motion in time."""
-    return trajectory.signals is None
+    return trajectory.signals is None and trajectory.parameters.get("time_label") == "epoch"
 
 
 def has_velocities(trajectory):
     """Whether q' is known: from the system of a run, or of a training as what it moved between two frames."""
     if is_training(trajectory):
         return trajectory.frames > 1 and float(trajectory.time[-1]) > float(trajectory.time[0])
+    if trajectory.signals is None:
+        return False
     known = getattr(trajectory, "system", None), trajectory.provenance.get("system")
     return isinstance(trajectory.parameters.get("config"), dict) or any(one is not None for one in known)
 

@@ -14,6 +14,7 @@ from ._figure_style import (
     GREY,
     SCALES,
     UNITS,
+    WIDE,
     colours,
     decorate,
     inside,
@@ -24,6 +25,7 @@ from ._figure_style import (
     note,
     plain,
     scale_axis,
+    scale_of,
     side_by_side,
     time_label,
     titled,
@@ -53,13 +55,16 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
     found = {name: figure_kinds()[kind].curves(source, **options) for name, source in named.items()}
     panels = list(dict.fromkeys(label for curves in found.values() for label in curves))
     lines = list(dict.fromkeys(name for curves in found.values() for panel in curves.values() for name in panel))
+    if len(lines) > len(DASHES):
+        raise refusal("neurons", f"{len(lines)} curves of every run", f"at most {len(DASHES)}, told apart by dashes")
     dashes = {name: DASHES[k % len(DASHES)] for k, name in enumerate(lines)}
     palette = dict(zip(named, colours(len(named)), strict=True))
     figure, words = new_figure(size), []
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, label in zip(rows, panels, strict=True):
         drawn = [(run, name, *curve) for run, curves in found.items() for name, curve in curves.get(label, {}).items()]
-        words.append(scale_axis(axes, side_by_side([values for *_, values in drawn]), scale))
+        wide = WIDE if kind in ("learning", "observables") else None
+        words.append(scale_axis(axes, side_by_side([values for *_, values in drawn]), scale_of(scale, label), wide))
         for run, name, x, values in drawn:
             values = inside(axes, values)
             some = np.isfinite(values)
@@ -72,7 +77,7 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
     legend(figure, entries + [line(name, color=GREY, linestyle=dashes[name]) for name in lines if name])
     missing = [f"{plain(run)} has no {label}" for label in panels for run in named if label not in found[run]]
     note(figure, *dict.fromkeys(words), *missing, UNITS)
-    _mark_endings(figure, rows, named, palette)
+    _mark_endings(figure, rows if options.get("against") != "step" else [], named, palette)
     return figure
 
 

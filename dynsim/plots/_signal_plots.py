@@ -278,15 +278,17 @@ def _label_rows(axes, trajectory, group, numbers, order):
 @figure_kind(
     "phase",
     "a coordinate or signal against its rate of change",
-    needs=lambda trajectory: len(set(trajectory.time.tolist())) >= 3,
-    requires="three frames at different times",
+    needs=lambda trajectory: (
+        len(set(trajectory.time.tolist())) >= 3 and (trajectory.signals is not None or has_velocities(trajectory))
+    ),
+    requires="three frames at different times, and signals or q'",
 )
 def draw_phase(trajectory, *, neurons=None, groups=None, quantity=None, component=0, title=None, size=None):
     """A coordinate or a signal against its derivative in time: of q by equation (3), of signals by differences.
 
     `quantity` is "q" where q' is known, else "R". Of a training the derivative is the displacement per epoch.
     """
-    quantity = ("q" if has_velocities(trajectory) or is_training(trajectory) else "R") if quantity is None else quantity
+    quantity = ("q" if has_velocities(trajectory) else "R") if quantity is None else quantity
     as_choice(quantity, ("q", "R", "E"), "quantity")
     if quantity != "q" and trajectory.signals is None:
         raise refusal("quantity", f"{quantity} of a trajectory without signals", "q")

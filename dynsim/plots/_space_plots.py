@@ -222,7 +222,7 @@ def draw_forces(
     *,
     neurons=None,
     groups=None,
-    frame=-1,
+    frame=None,
     data=None,
     data_dir=None,
     dim=None,
@@ -237,11 +237,15 @@ def draw_forces(
     of the data set `data`, sent back through all layers.
     """
     if is_trajectory(source):
-        places, arrows, group, words = _rates_of_change(source, neurons, groups, frame)
+        if data is not None or data_dir is not None:
+            raise refusal("data, data_dir", "some for a trajectory", "none: they are for the forces of a model")
+        places, arrows, group, words = _rates_of_change(source, neurons, groups, -1 if frame is None else frame)
         names, palette = group_names(source), group_colours(source)
     else:
         if neurons is not None or groups is not None:
             raise refusal("neurons, groups", "some for a model", "none: those shown are spread evenly over all layers")
+        if frame is not None:
+            raise refusal("frame", f"{frame} for a model", "none: a model has no frames")
         places, arrows, group, names, words = _learning_forces(source, data, data_dir)
         palette = dict(zip(names, colours(len(names)), strict=True))
     dim = min(3, max(2, places.shape[1])) if dim is None else dim

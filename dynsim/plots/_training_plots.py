@@ -11,6 +11,7 @@ from ._figure_kinds import figure_kind
 from ._figure_style import (
     GREY,
     SCALES,
+    WIDE,
     decorate,
     legend,
     line,
@@ -20,6 +21,7 @@ from ._figure_style import (
     plain,
     rest_entry,
     scale_axis,
+    scale_of,
     side_by_side,
     time_label,
     titled,
@@ -29,7 +31,6 @@ from ._sources import is_trajectory
 
 _MOST_PANELS = 4
 _MOST_NAMED = 16
-_WIDE = 50.0  # losses that fall so far are drawn on a logarithmic axis
 _FEW_POINTS = 60  # up to here every number gets a mark
 _UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
 
@@ -67,7 +68,7 @@ def _draw_curves(curves, label, title, size=None, scale="auto"):
             seen.append(values[some])
             whole_numbers(axes, x)
         decorate(axes, label if axes is rows[-1] else "", kind)
-        words.append(scale_axis(axes, side_by_side(seen), scale, _WIDE))
+        words.append(scale_axis(axes, side_by_side(seen), scale_of(scale, kind), WIDE))
     titled(rows[0], *title)
     shown = list(curves)[:_MOST_NAMED]
     entries = [line(name, linewidth=2, **palette[name]) for name in shown]

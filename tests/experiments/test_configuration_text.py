@@ -100,3 +100,21 @@ def test_a_preset_becomes_ones_own_file(tmp_path, capsys):
     assert run("simulate", tmp_path / "mine.toml", "-o", tmp_path / "mine.h5")[0] == 0
     code, schema = run("simulate", "--print-schema")
     assert code == 0 and '"additionalProperties": false' in schema
+
+
+def test_numbers_of_numpy_are_numbers_and_unknown_keys_are_refused():
+    few = {"groups": [{"neurons": 2}], "run": {"until": np.float64(1.5)}}
+    assert tomllib.loads(configuration_text(few))["run"] == {"until": 1.5}
+    for wrong in ({"dely": 1}, {"kernel": {"profil": "linear"}}, {"groups": [{"neuron": 1}]}):
+        with pytest.raises(ValueError, match="unknown key"):
+            configuration_text({**few, **wrong})
+
+
+def test_names_that_differ_in_spaces_only_are_refused_in_strengths():
+    groups = [{"name": name, "neurons": 1} for name in ("a b", "ab")]
+    config = {"groups": groups, "strengths": {"a b->a b": 5.0}, "run": {"until": 1.0}}
+    with pytest.raises(ValueError, match="names of groups that differ in spaces only"):
+        configure(config)
+    groups[1]["name"] = "c d"
+    strengths = configure({**config, "strengths": {"a b -> c d": 5.0}}).system.strengths
+    assert strengths[0].tolist() == [[0.0, 5.0], [0.0, 0.0]]

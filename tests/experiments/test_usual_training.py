@@ -52,7 +52,10 @@ def test_few_images_make_small_batches():
     ]  # fmt: skip
     assert usual_training("lenet5", "fit", images=1000)["fit_images"] == 500
     narrow = usual_training("mlp", widths=False)
-    assert narrow == {"epochs": 15, "smoothing": 0.1}
+    assert narrow == {"batch": 128, "epochs": 15, "smoothing": 0.1}
+    # Where a recipe does not alternate, the epochs are those of the ordinary network.
+    alternating = usual_training("vit", "alternating")
+    assert alternating == usual_training("vit", weights=True) and alternating["rate"] == 0.03
     for wrong in ({"model": "resnet"}, {"model": "vit", "method": "magic"}):
         with pytest.raises(ValueError, match=r"got '(resnet|magic)'; expected one of"):
             usual_training(**wrong)
@@ -69,5 +72,24 @@ def test_the_command_takes_it_and_options_come_first(run, capsys):
     assert (wide["copies"], wide["widths"], wide["sphere"]) == (50, [64, 1000, 1500, 10], True)
     assert wide["rates"] == {"strengths": 0.01, "bias": 1.0, "norm": 1.0}
     own = settings(run, capsys, "mlp", "--data", "digits", "--hidden", "32")
-    assert (own["copies"], own["rate"], own["batch"], own.get("sphere", False)) == (4, 0.02, 128, False)
+    assert (own["copies"], own["rate"], own["batch"], own.get("sphere", False)) == (4, 0.02, 32, False)
+    said = settings(run, capsys, "mlp", "--data", "digits", "--hidden", "1000,1500")
+    assert said == wide
     assert settings(run, capsys, "vit", "--data", "digits", "--patch", "4")["rate"] == 0.08
+
+
+def test_a_model_to_begin_with_has_the_training_of_its_own_size(run, capsys, tmp_path):
+    import dynsim
+
+    small = dynsim.models.mlp(widths=(64, 32, 10), copies=4, dim=4)
+    small.save(tmp_path / "small.h5")
+    found = settings(run, capsys, "mlp", "--data", "digits", "--init", tmp_path / "small.h5")
+    assert (found["widths"], found["batch"], found.get("sphere", False)) == ([64, 32, 10], 32, False)
+
+
+def test_to_go_on_is_to_the_epochs_that_it_was_begun_with(run, tmp_path, capsys):
+    options = ("train", "mlp", "--data", "digits", "--hidden", "8", "-o", tmp_path / "out")
+    assert run(*options, "--epochs", "2") == 0
+    capsys.readouterr()
+    assert run(*options, "--resume", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["epochs"] == 2

@@ -280,3 +280,61 @@ def test_weights_as_images():
         plot(convolutions, "filters", layer="fc1")
     with pytest.raises(ValueError, match=r"layer: got 'conv9'; expected one of conv1 \(0\)"):
         plot(convolutions, "filters", layer="conv9")
+
+
+def test_places_without_signals_are_no_training(tmp_path):
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=3, dimension=2) as writer:
+        for k in range(4):
+            writer.write(k, 0.5 * k, np.random.default_rng(k).normal(size=(3, 2)))
+    assert usual_kind(tmp_path / "run.h5") == "trajectories"
+    with Trajectory(tmp_path / "run.h5") as read:
+        assert not {"forces", "energy", "phase"} & set(dynsim.plots.available(read))
+
+
+def test_several_are_few_enough_to_be_told_apart(grouped):
+    paths = [grouped("a.h5"), grouped("b.h5")]
+    assert usual_kind(paths) == "signals" and usual_kind(paths[:1]) == "trajectories"
+    with pytest.raises(ValueError, match="10 curves of every run; expected at most 7"):
+        plot(paths, "signals", neurons=range(10))
+    with pytest.raises(ValueError, match="at most 12 in one figure"):
+        plot({str(k): paths[0] for k in range(13)}, "energy")
+    with pytest.raises(ValueError, match="an empty list"):
+        plot([], "energy")
+    with pytest.raises(ValueError, match="share no kind"):
+        usual_kind([paths[0], dynsim.models.mlp(widths=(4, 3))])
+    assert all(not axes.lines[-1].get_linestyle() == ":" for axes in plot(paths, "signals").axes)
+
+
+def test_a_group_may_be_called_by_a_number(grouped):
+    with Trajectory(grouped(groups=["7", "0", "motor"])) as read:
+        assert grouped_neurons(read, "0").tolist() == [1, 4, 7, 10]  # the name
+        assert grouped_neurons(read, 0).tolist() == grouped_neurons(read, 7).tolist() == [0, 3, 6, 9]
+
+
+def test_options_of_another_source_are_refused(grouped, tmp_path):
+    path, model = grouped(), dynsim.models.mlp(widths=(64, 16, 10), copies=2, dim=3)
+    solution = dynsim.solve(dynsim.System(np.eye(2)), (0.0, 1.0))
+    with pytest.raises(ValueError, match="data, data_dir: got some for a trajectory"):
+        plot(solution, "forces", data="digits")
+    with pytest.raises(ValueError, match="frame: got 3 for a model"):
+        plot(model, "forces", data="digits", frame=3)
+    with pytest.raises(ValueError, match="component: got 5 where groups have the colours"):
+        animate(path, tmp_path / "a.gif", component=5)
+    with pytest.raises(ValueError, match="count: got 101"):
+        plot(model, "misread", data="digits", count=101)
+
+
+def test_signals_of_any_size_in_films_and_pages(tmp_path):
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=2, signals=1) as writer:
+        for k in range(3):
+            field = np.array([[1.5e308], [-1.5e308]]) if k == 2 else np.array([[1e306], [-1e306]])
+            writer.write(k, float(k), np.eye(2), field, field)
+    animate(tmp_path / "run.h5", tmp_path / "run.gif", colour="E", size=(240, 200))
+    view(tmp_path / "run.h5", tmp_path / "run.html")
+    assert '"range": null' not in (page := (tmp_path / "run.html").read_text()) and '"range":null' not in page
+
+
+def test_a_model_of_any_images():
+    model = dynsim.models.Model(dynsim.models.mlp(widths=(64, 16, 10), copies=2, dim=3).layers, {"model": "own"})
+    assert model.image is None and model.background == 0.0
+    assert plot(model, "weights").axes and "filters" not in dynsim.plots.available(model)

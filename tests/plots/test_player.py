@@ -124,7 +124,7 @@ def test_it_says_that_a_run_was_interrupted(browser, page, tmp_path):
         writer.record("outcome", {})
     view(tmp_path / "run.h5", tmp_path / "run.html")
     load(browser, tmp_path / "run.html")
-    assert browser.find_element("id", "ended").text == "Interrupted, or still running: epoch 0.5."
+    assert browser.find_element("id", "ended").text == "Interrupted, or still running: time 0.5."
     assert run("return document.getElementById('ended').getAttribute('role')") == "status"
 
 
@@ -203,7 +203,8 @@ def test_colours_and_their_legend(browser, page):
 
 def test_time_passes_evenly_whatever_the_times_of_the_frames(browser, tmp_path):
     times = [0.0, 0.1, 0.1, 0.4, 4.0]
-    with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=2) as writer:
+    epochs = {"time_label": "epoch"}
+    with TrajectoryWriter(tmp_path / "run.h5", neurons=2, dimension=2, parameters=epochs) as writer:
         for k, time in enumerate(times):
             writer.write(k, time, np.full((2, 2), time))
     view(tmp_path / "run.h5", tmp_path / "run.html")

@@ -65,13 +65,13 @@ def test_one_frame_is_enough_where_time_does_not_matter(make_file):
 
 def test_kinds_without_data_name_the_others(make_file):
     training = make_file(signals=None, observables=["loss"])
-    with pytest.raises(ValueError, match="choose one of distances, energy, entropy, forces, learning"):
+    with pytest.raises(ValueError, match="choose one of distances, entropy, learning"):
         plot(training, "signals")
     with pytest.raises(ValueError, match="no frames yet"):
         plot(make_file(frames=0), "trajectories")
     with pytest.raises(ValueError, match="two neurons"):
         plot(make_file(neurons=1), "distances")
-    with pytest.raises(ValueError, match="without signals"):
+    with pytest.raises(ValueError, match="signals or q"):
         plot(training, "phase", quantity="R")
 
 

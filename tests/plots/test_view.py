@@ -57,7 +57,9 @@ def test_speeds_are_those_of_equation_3(make_file, tmp_path):
 
 def test_speeds_that_are_not_known_are_left_out(tmp_path):
     for signals, words in ((1, "Speed |q'| is not known"), (None, "Speed is the displacement per epoch")):
-        with TrajectoryWriter(tmp_path / "run.h5", neurons=1, dimension=2, signals=signals, overwrite=True) as writer:
+        said = {} if signals else {"time_label": "epoch"}
+        path, sizes = tmp_path / "run.h5", {"neurons": 1, "dimension": 2, "signals": signals}
+        with TrajectoryWriter(path, **sizes, parameters=said, overwrite=True) as writer:
             for k in range(3):
                 writer.write(k, 2.0 * k, [[3.0 * k, 4.0 * k]], *([[0.0], [0.0]] if signals else ()))
         view(tmp_path / "run.h5", tmp_path / "run.html")

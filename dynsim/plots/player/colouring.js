@@ -31,8 +31,9 @@ class Colouring {
     if (this.low < 0) [this.low, this.high] = [-Math.max(-this.low, this.high), Math.max(-this.low, this.high)];
     const span = this.high - this.low || 1;
     this.bytes = new Uint8Array(values.length + recording.particles); // behind every frame there is a next one
+    const none = this.low < 0 ? 128 : 0; // what is not a number is as silent
     for (let i = 0; i < values.length; i++)
-      this.bytes[i] = Math.max(0, Math.min(255, Math.round((255 * (values[i] - this.low)) / span)));
+      this.bytes[i] = !Number.isFinite(values[i]) ? none : Math.max(0, Math.min(255, Math.round((255 * (values[i] - this.low)) / span)));
   }
 
   index(frame, particle, particles) {
