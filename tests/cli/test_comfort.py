@@ -106,8 +106,8 @@ def test_a_dry_run_of_a_training_trains_nothing(run, tmp_path, monkeypatch, caps
     assert run(*TINY, "--shift", 1, "--dry-run", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["settings"]["epochs"] == 2 and report["settings"]["augment"] == {"shift": 1.0, "rotation": 0.0}
-    # 1437 images, a tenth of them held out, in batches of 128: 10 an epoch.
-    assert report["steps"] == 20 and report["seconds"] > 0 and report["memory_bytes"] > 1437 * 64 * 4
+    # 1437 images, a tenth of them held out, in batches of 32: 40 an epoch.
+    assert report["steps"] == 80 and report["seconds"] > 0 and report["memory_bytes"] > 1437 * 64 * 4
     assert report["parameters"]["memory"] == 3 * 2 * (64 + 8 + 10) + 2 * 2 + 8 + 10
     assert run(*TINY, "--method", "fit", "--dry-run") == 0
     assert "seconds" in capsys.readouterr().out and not list(tmp_path.iterdir())
