@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
@@ -34,10 +35,12 @@ from .simulate import configuration
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--processes", type=int, default=1, show_default=True, help="Runs at once.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask cluster instead of in this process.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier sweep in the folder.")
 @click.option("--dry-run", is_flag=True, help="List the runs; make none.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(
-    config, name, vary, zipped, seeds, settings, until, observe, output, processes, scheduler, dry_run, as_json
+    config, name, vary, zipped, seeds, settings, until, observe, output, processes, scheduler, overwrite, dry_run,
+    as_json,
 ):  # fmt: skip
     """Simulate CONFIG.toml, or a preset, for every value of one or several keys.
 
@@ -71,6 +74,9 @@ def command(
         return _dry_run(sweep, output, as_json)
     if output is None:
         raise refusal("-o", "none", "the folder for the results, as -o sweep", error=click.UsageError)
+    if overwrite:
+        sweep.check()  # before anything is removed
+        _remove(output)
     try:
         with TaskBars(_time_bar) as bars:
             results = experiments.run(
@@ -80,10 +86,20 @@ def command(
         say(f"Interrupted; what is finished stays. Go on with: {same_command()}")
         raise SystemExit(130) from None
     text = sweep.report(results, output)
+    for key in sweep.without_effect(results):
+        say(f"{key}: all its values gave the same signals and places; nothing here depends on it.")
     click.echo(to_json(read_json(output / "report.json")) if as_json else text)
     if not as_json:
         click.echo(f"written  {output}: sweep.csv, sweep.png, and the trajectories in runs")
     return None
+
+
+def _remove(output):
+    """Remove the runs and tables of an earlier sweep, and nothing else."""
+    for name in ("sweep.csv", "sweep.png", "sweep.parquet", "report.json"):
+        (output / name).unlink(missing_ok=True)
+    for folder in output.glob("runs/run" + 5 * "[0-9]"):
+        shutil.rmtree(folder)
 
 
 def _values(text):

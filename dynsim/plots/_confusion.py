@@ -61,7 +61,8 @@ def draw_confusion(model, *, data=None, data_dir=None, title=None, size=None):
     titled(
         axes, title, f"{right:,} of {len(labels):,} test images are read correctly ({100 * right / len(labels):.2f} %)"
     )
-    note(figure, *found.notes, "numbers: how many images" if classes <= _MOST_WRITTEN else "")
+    counted = "numbers: how many images" if classes <= _MOST_WRITTEN else ""
+    note(figure, *(sentence.rstrip(".") for sentence in found.notes), counted)
     return figure
 
 

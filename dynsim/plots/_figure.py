@@ -45,7 +45,7 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     - "signals": R and E over time, by group where there are two to eight; options `neurons`, `groups`, `signal` ("R",
       "E" or "both"), `component`, `scale`;
     - "activity": a row for every neuron, coloured by R or E over time; options `neurons`, `groups`, `signal`,
-      `component`, `order` ("group", "peak" or "number");
+      `component`, `order` ("group", "peak" or "number"), `scale`;
     - "distances": distances of pairs over time, or their quantiles where pairs are many; options `neurons`, `groups`,
       `copy`, `scale`;
     - "entropy": Shannon entropy in bits of the distribution of distances over time; options `neurons`, `groups`,

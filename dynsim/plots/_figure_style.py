@@ -2,10 +2,11 @@
 
 import math
 import textwrap
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import LogNorm, SymLogNorm, to_hex
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
@@ -113,6 +114,7 @@ def thinned(shown, count, noun):
     return "" if shown == count else f"{shown:,} of {count:,} {noun}"
 
 
+ECHO_GAIN = r"echo gain $\rho(a\Phi)$"
 UNITS = "all quantities dimensionless"
 
 
@@ -189,49 +191,84 @@ def scale_of(scale, label):
     return "linear" if scale == "auto" and "%" in label else scale
 
 
-def scale_axis(axes, values, scale, wide=None):
-    """Give the vertical axis of a panel the scale that was asked for; "auto" is logarithmic where values span decades.
+class Decades(NamedTuple):
+    """How values that span decades are drawn: the scale, where it ends or becomes linear, and words for the note."""
 
-    That is where positive values span a factor `wide`, or signed ones become so many times larger than all that came
-    in the first half of the frames (along the first axis), and than 1, as where a run diverges. An axis of signed
-    values is linear around 0. Returns words for the note.
+    signed: bool  # or with zeros: linear within +-`end`
+    negative: bool
+    end: float
+    least: float  # powers of ten
+    largest: float
+    words: str
+
+    def colours(self, low, high):
+        """The same for colours between two ends."""
+        if self.signed or low <= 0:
+            return SymLogNorm(linthresh=self.end, vmin=low, vmax=high)
+        return LogNorm(vmin=max(low, self.end), vmax=high)
+
+    def ticks(self, low):
+        """Powers of ten for a bar of such colours, with 0 instead of the least where there is one."""
+        powers = [10.0**power for power in np.linspace(self.largest, self.least, 4).round()]
+        if not (self.signed or low <= 0):
+            return sorted(set(powers))
+        above = sorted(set(powers[:-1]))
+        return [*(-power for power in reversed(above) if low < 0), 0.0, *above]
+
+
+def decades_of(values, scale, wide=None, calm=None):
+    """How values (T, ...) are drawn on the scale that was asked for, None for a linear one.
+
+    "auto" is logarithmic where positive values span a factor `wide` (1000), or signed ones become so many times larger
+    than all that came in the first half of the frames, and than 1, as where a run diverges. An axis of signed values
+    is linear around 0, up to `calm` where that is given, else up to the calmest frame that is not silent.
     """
-    wide = 1000.0 if wide is None else wide
-    if not np.size(values):
-        return ""
-    sizes = np.abs(np.asarray(values, dtype=float)).reshape(len(values), -1)
+    wide, values = 1000.0 if wide is None else wide, np.asarray(values, dtype=float)
+    if scale == "linear" or not values.size or len(values) < 2:
+        return None
+    sizes = np.abs(values).reshape(len(values), -1)
     sizes[~np.isfinite(sizes)] = 0.0
     some = sizes[sizes > 0]
-    if scale == "linear" or not len(some) or len(values) < 2:
-        return ""
-    signed = bool((np.asarray(values) < 0).any()) or bool((np.asarray(values) == 0).any())
+    if not len(some):
+        return None
+    negative = bool((values < 0).any())
+    signed = negative or bool((values == 0).any())
     if scale == "auto":
         if signed:
             spans = sizes.max() > wide * max(1.0, sizes[: len(sizes) // 2 + 1].max())
         else:
             spans = some.max() > wide * some.min()
         if not spans:
-            return ""
+            return None
     largest = math.log10(min(some.max(), LARGEST_LOGARITHM))
     beyond = f", curves end at {LARGEST_LOGARITHM:g}" if some.max() > LARGEST_LOGARITHM else ""
     rounding = min(_SILENT, some.max() * 1e-6)  # as good as 0
     if not signed:
-        axes.set_yscale("log")
-        _tick_decades(axes, math.log10(max(some.min(), rounding)), largest)
-        if some.min() >= rounding:
-            return f"logarithmic axis{beyond}"
-        axes.set_ylim(rounding, _above(math.log10(rounding), largest))
-        return f"logarithmic axis down to {rounding:g}{beyond}"
-    # Linear up to the calmest frame that is not silent.
+        least = max(some.min(), rounding)
+        down = f" down to {rounding:g}" if some.min() < rounding else ""
+        return Decades(False, False, float(least), math.log10(least), largest, f"logarithmic axis{down}{beyond}")
     peaks = sizes.max(axis=1)
-    decade = math.floor(math.log10(max(peaks[peaks > 0].min(), rounding)))
-    threshold = float(f"1e{decade}")
-    below = bool((np.asarray(values) < 0).any())
-    axes.set_yscale("symlog", linthresh=threshold, linscale=max(1.0, (largest - decade) / 12))
-    _tick_decades(axes, decade, largest, [0.0], [1.0, -1.0] if below else [1.0])
-    if not below:
-        axes.set_ylim(0, _above(decade, largest))
-    return f"logarithmic axis beyond {threshold:g}{beyond}"
+    decade = math.floor(math.log10(max(peaks[peaks > 0].min() if calm is None else calm, rounding)))
+    end = float(f"1e{decade}")
+    return Decades(True, negative, end, float(decade), largest, f"logarithmic axis beyond {end:g}{beyond}")
+
+
+def scale_axis(axes, values, scale, wide=None, calm=None):
+    """Give the vertical axis of a panel the scale of `decades_of`; returns words for the note."""
+    found = decades_of(values, scale, wide, calm)
+    if found is None:
+        return ""
+    if not found.signed:
+        axes.set_yscale("log")
+        _tick_decades(axes, found.least, found.largest)
+        if "down to" in found.words:
+            axes.set_ylim(found.end, _above(found.least, found.largest))
+        return found.words
+    axes.set_yscale("symlog", linthresh=found.end, linscale=max(1.0, (found.largest - found.least) / 12))
+    _tick_decades(axes, found.least, found.largest, [0.0], [1.0, -1.0] if found.negative else [1.0])
+    if not found.negative:
+        axes.set_ylim(0, _above(found.least, found.largest))
+    return found.words
 
 
 def _above(least, largest):

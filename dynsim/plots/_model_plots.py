@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import MaxNLocator
 
 from dynsim._check import refusal
 from dynsim.layers import Flatten
@@ -45,10 +46,13 @@ def draw_weights(model, *, layer=None, title=None, size=None):
         axes = figure.add_subplot(rows, columns, place + 1)
         matrix = weights.reshape(len(weights), -1)
         limit = float(np.quantile(np.abs(matrix), 0.99)) or 1.0
-        image = axes.imshow(_blocks(matrix), cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto",
-                            extent=(-0.5, matrix.shape[1] - 0.5, matrix.shape[0] - 0.5, -0.5))  # fmt: skip
+        style = {"cmap": SIGNED, "vmin": -limit, "vmax": limit, "aspect": "auto", "interpolation": "nearest"}
+        ends = (-0.5, matrix.shape[1] - 0.5, matrix.shape[0] - 0.5, -0.5)
+        image = axes.imshow(_blocks(matrix), extent=ends, **style)
         decorate(axes, _column_label(weights), "to neuron" if weights.ndim == 2 else "to channel")
         axes.grid(False)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=3, integer=True))
         shape = " x ".join(map(str, weights.shape))
         axes.set_title(f"{model.layer_names[k]}: {shape}", fontsize=10)
         bar = figure.colorbar(image, ax=axes, extend="both", shrink=0.85)

@@ -38,10 +38,12 @@ def ending(trajectory):
 
 
 def _sentence(word, time, message):
-    """The beginning of the outcome's message: what happened, without advice."""
+    """Of the outcome's message what happened, and the echo gain where it names it, without advice."""
     if not isinstance(message, str) or not message.strip():
         return f"The run {word} after time {time:.6g}."
-    first = " ".join(message.split("; ")[0].split()).rstrip(".")
+    clauses = [" ".join(part.split()).rstrip(".") for part in message.split("; ")]
+    why = next((part for part in clauses[1:] if part.startswith("echo gain")), None)
+    first = clauses[0] if why is None else f"{clauses[0]}; {why}"
     return f"{textwrap.shorten(first, _LETTERS, placeholder='...')}."
 
 

@@ -11,12 +11,14 @@ from dynsim._check import as_choice, refusal
 from ._figure_kinds import figure_kinds
 from ._figure_style import (
     DASHES,
+    ECHO_GAIN,
     GREY,
     SCALES,
     UNITS,
     WIDE,
     colours,
     decorate,
+    evenly,
     inside,
     legend,
     line,
@@ -33,6 +35,8 @@ from ._figure_style import (
 from ._outcome import ending
 from ._sources import is_trajectory
 
+_NEURONS = 3  # of every run, where nobody says which
+_APART = 1000.0  # from here on sizes of runs make an axis logarithmic
 _MOST = 12  # runs: beyond, colours are told apart by nobody
 
 
@@ -52,6 +56,8 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
     as_choice(scale, SCALES, "scale")
     if len(named) > _MOST:
         raise refusal("sources", f"{len(named)} of them", f"at most {_MOST} in one figure")
+    if kind == "signals" and options.get("neurons") is None and options.get("groups") is None:
+        options["neurons"] = evenly(min(source.neurons for source in named.values()), _NEURONS)  # that all have
     found = {name: figure_kinds()[kind].curves(source, **options) for name, source in named.items()}
     panels = list(dict.fromkeys(label for curves in found.values() for label in curves))
     lines = list(dict.fromkeys(name for curves in found.values() for panel in curves.values() for name in panel))
@@ -64,7 +70,14 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
     for axes, label in zip(rows, panels, strict=True):
         drawn = [(run, name, *curve) for run, curves in found.items() for name, curve in curves.get(label, {}).items()]
         wide = WIDE if kind in ("learning", "observables") else None
-        words.append(scale_axis(axes, side_by_side([values for *_, values in drawn]), scale_of(scale, label), wide))
+        peaks = [_peak(values) for *_, values in drawn]
+        smallest, largest = min(filter(None, peaks), default=0.0), max(peaks, default=0.0)
+        # Runs of different sizes would be flat lines.
+        asked = "log" if scale == "auto" and largest > _APART * smallest > 0 else scale_of(scale, label)
+        said = scale_axis(axes, side_by_side([values for *_, values in drawn]), asked, wide, smallest or None)
+        words.append(f"{label}: {said}" if said and len(panels) > 1 else said)
+        if label == ECHO_GAIN:
+            axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1)
         for run, name, x, values in drawn:
             values = inside(axes, values)
             some = np.isfinite(values)
@@ -72,13 +85,19 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
             style = {"color": palette[run], "linestyle": dashes[name], "linewidth": 1.4, "marker": marker}
             axes.plot(np.asarray(x)[some], values[some], **style)
         decorate(axes, _time(named, options) if axes is rows[-1] else "", label)
-    titled(rows[0], title, f"{len(named)} runs: {figure_kinds()[kind].shows}")
+    titled(rows[0], title, f"{kind.capitalize()} of {len(named)} runs")
     entries = [line(run, color=palette[run], linewidth=2) for run in named]
     legend(figure, entries + [line(name, color=GREY, linestyle=dashes[name]) for name in lines if name])
     missing = [f"{plain(run)} has no {label}" for label in panels for run in named if label not in found[run]]
     note(figure, *dict.fromkeys(words), *missing, UNITS)
     _mark_endings(figure, rows if options.get("against") != "step" else [], named, palette)
     return figure
+
+
+def _peak(values):
+    """The largest size of a curve, of its finite values."""
+    sizes = np.abs(np.asarray(values, dtype=float))
+    return float(sizes[np.isfinite(sizes)].max(initial=0.0))
 
 
 def _time(named, options):

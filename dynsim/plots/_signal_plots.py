@@ -12,9 +12,11 @@ from dynsim._check import as_choice, refusal
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
     GREY,
+    LARGEST_LOGARITHM,
     SCALES,
     UNITS,
     colours,
+    decades_of,
     decorate,
     end_entries,
     evenly,
@@ -54,9 +56,8 @@ _MOST_NAMED = 16
 _MOST_POINTS = 4000  # of a phase portrait
 _MOST_IN_CROWD, _MOST_IN_GROUP = 200, 60  # neurons that are drawn grey, or in the colour of their group
 _MOST_ROWS = 8  # of panels
-_MOST_OF_SEVERAL = 3  # neurons, where several runs are in one figure
 _MOST_ROWS_OF_MAP, _MOST_COLUMNS_OF_MAP = 1000, 2000
-_MOST_TICKS = 11
+_MOST_ROWS_NAMED = 16
 _MOST_TURNS = 30  # of a curve whose dashes are told from its turns
 _NOTHING = "#bbbbbb"  # of what is not a number
 _MOST_FRAMES = 2000
@@ -67,10 +68,7 @@ def _signal_curves(trajectory, *, neurons=None, groups=None, signal="both", comp
     """Curves of a few neurons, for several runs in one figure."""
     as_choice(signal, ("R", "E", "both"), "signal")
     component_of(trajectory.signals, component, "signals")
-    chosen, frames = (
-        chosen_neurons(trajectory, neurons, _MOST_OF_SEVERAL, groups),
-        frame_stride(trajectory, _MOST_FRAMES),
-    )
+    chosen, frames = (chosen_neurons(trajectory, neurons, _MOST_LINES, groups), frame_stride(trajectory, _MOST_FRAMES))
     found = {}
     for name in ("R", "E") if signal == "both" else (signal,):
         values = (trajectory.R if name == "R" else trajectory.E).read(frames, chosen)[:, :, component].T
@@ -122,7 +120,8 @@ def draw_signals(
         label = _signal_label(trajectory, name, component)
         decorate(axes, time_label(trajectory) if axes is panels[-1] else "", label)
     whole_numbers(panels[-1], time)
-    titled(panels[0], title, f"Signals of {subject(trajectory, chosen, neurons, groups)}")
+    shown = np.union1d(chosen, crowd)
+    titled(panels[0], title, f"Signals of {subject(trajectory, shown, neurons, groups)}")
     entries = [line(f"neuron {n}", linewidth=2, **palette[k]) for k, n in enumerate(chosen[:_MOST_NAMED])]
     entries += rest_entry(len(chosen), len(chosen[:_MOST_NAMED]))
     if len(crowd):
@@ -201,14 +200,16 @@ def _signals_by_group(trajectory, rows, groups, shown, component, scale, title, 
     requires="signals R and E in two frames",
 )
 def draw_activity(
-    trajectory, *, neurons=None, groups=None, signal="E", component=0, order="group", title=None, size=None
-):
+    trajectory, *, neurons=None, groups=None, signal="E", component=0, order="group", scale="auto", title=None,
+    size=None,
+):  # fmt: skip
     """Every neuron is a row, coloured by R or E over time; rows are sorted by group, or by the time of their peak.
 
     Signed values have white at 0, others go from dark to light. A peak is the first time of the largest size.
     """
     as_choice(signal, ("R", "E"), "signal")
     as_choice(order, ("group", "peak", "number"), "order")
+    as_choice(scale, SCALES, "scale")
     component_of(trajectory.signals, component, "signals")
     chosen = chosen_neurons(trajectory, neurons, _MOST_ROWS_OF_MAP, groups)
     frames = frame_stride(trajectory, _MOST_COLUMNS_OF_MAP)
@@ -224,23 +225,30 @@ def draw_activity(
     expect_drawable("time", time)
     values, group = values[rank], group[rank]
     values[~np.isfinite(values)] = np.nan
-    unit = unit_of(values)
+    values[np.abs(values) > LARGEST_LOGARITHM] = np.nan
+    decades = decades_of(values.T, scale)
+    unit = 1.0 if decades is not None else unit_of(values)
     colour, low, high = value_colours(values / unit)
+    limits = {"vmin": low, "vmax": high} if decades is None else {"norm": decades.colours(low, high)}
     figure = new_figure(size)
     axes = figure.add_subplot()
     ends = _column_ends(time)
     picture = axes.pcolormesh(
-        ends, np.arange(len(chosen) + 1) - 0.5, values / unit, cmap=colour, vmin=low, vmax=high, rasterized=True
+        ends, np.arange(len(chosen) + 1) - 0.5, values / unit, cmap=colour, rasterized=True, **limits
     )
     axes.set_facecolor(_NOTHING)
     decorate(axes, time_label(trajectory), "neuron" if order == "number" else f"neurons, by {order}")
     axes.grid(False)
     axes.set_ylim(len(chosen) - 0.5, -0.5)
     _label_rows(axes, trajectory, group, chosen[rank], order)
-    figure.colorbar(picture, ax=axes, label=in_units(_signal_label(trajectory, signal, component), unit))
+    bar = figure.colorbar(picture, ax=axes, label=in_units(_signal_label(trajectory, signal, component), unit))
+    if decades is not None:
+        bar.set_ticks(decades.ticks(low))
+        bar.minorticks_off()
     titled(axes, title, f"Activity of {subject(trajectory, chosen, neurons, groups)}")
-    missing = "grey: not a number" if np.isnan(values).any() else ""
-    note(figure, missing, thinned(len(time), trajectory.frames, "frames"), UNITS)
+    missing = f"grey: not a number, or beyond {LARGEST_LOGARITHM:g}" if np.isnan(values).any() else ""
+    words = "" if decades is None else decades.words.replace("axis", "colours")
+    note(figure, missing, words, thinned(len(time), trajectory.frames, "frames"), UNITS)
     return figure
 
 
@@ -270,7 +278,7 @@ def _label_rows(axes, trajectory, group, numbers, order):
             text.set_parse_math(False)
             text.set_text(label)
         return
-    some = evenly(len(numbers), _MOST_TICKS)
+    some = range(0, len(numbers), -(-len(numbers) // _MOST_ROWS_NAMED))
     axes.set_yticks(some)
     axes.set_yticklabels([str(numbers[k]) for k in some])
 

@@ -11,6 +11,7 @@ from dynsim.engine import echo_gain
 
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
+    ECHO_GAIN,
     GREY,
     PALETTE,
     SCALES,
@@ -51,7 +52,6 @@ _MOST_ENERGY_FRAMES = 400
 _MOST_GAINS = 25  # each is an eigenvalue problem
 _MOST_GAIN_NEURONS = 400
 _BLOCK = 4_000_000  # numbers read at a time
-_ECHO_GAIN = r"echo gain $\rho(a\Phi)$"
 
 
 def _median_distances(trajectory, *, neurons=None, groups=None, copy=0):
@@ -221,12 +221,12 @@ def energy_curves(trajectory):
         if data is not None:
             found.append((rf"$|{name}|$", time, _norms(data, frames.step)))
     gains = _gains(trajectory)
-    return found if gains is None else [*found, (_ECHO_GAIN, *gains)]
+    return found if gains is None else [*found, (ECHO_GAIN, *gains)]
 
 
 @figure_kind(
     "energy",
-    "sums of |q'|^2, |R| and |E|, and the echo gain, over time",
+    "the sum of |q'|^2, the norms of R and E, and the echo gain, over time",
     needs=lambda trajectory: has_motion(trajectory) and (has_velocities(trajectory) or trajectory.signals is not None),
     requires="two frames at different times",
     curves=lambda trajectory: {label: {"": (time, values)} for label, time, values in energy_curves(trajectory)},
@@ -244,9 +244,9 @@ def draw_energy(trajectory, *, scale="auto", title=None, size=None):
     for axes, (label, time, values), colour in zip(rows, panels, PALETTE, strict=False):
         words.append(scale_axis(axes, values, scale))
         values = inside(axes, values)
-        axes.plot(time, values, "o-" if label == _ECHO_GAIN else "-", color=colour, linewidth=1.6, markersize=3.5)
+        axes.plot(time, values, "o-" if label == ECHO_GAIN else "-", color=colour, linewidth=1.6, markersize=3.5)
         decorate(axes, time_label(trajectory) if axes is rows[-1] else "", label)
-        if label == _ECHO_GAIN:
+        if label == ECHO_GAIN:
             axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1)
     whole_numbers(rows[-1], trajectory.time)
     titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from dynsim._check import as_instance, refusal
 
-from ._figure_style import LARGEST, MARKS, colours, decorate, legend, line, new_figure, note
+from ._figure_style import LARGEST_LOGARITHM, MARKS, colours, decorate, legend, line, new_figure, note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,8 +30,8 @@ def sweep_figure(
 ) -> Figure:
     """Draw observables of a sweep's rows against the first key, a line for each combination of the others.
 
-    Repetitions are drawn as mean and standard deviation. Runs that diverged or failed are marked by a cross at the
-    top, and are in no mean. Axes are logarithmic where positive numbers span two decades, which is said.
+    Repetitions are drawn as mean and standard deviation. Runs that diverged or failed are marked by a cross above
+    the panel, and are in no mean. Axes are logarithmic where positive numbers span two decades, which is said.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def sweep_figure(
     marks = zip(shown, colours(len(shown)), MARKS * 2, strict=False)
     entries = [line(name, color=colour, marker=mark) for name, colour, mark in marks if name]
     if failed:
-        entries.append(line("diverged or failed", color=_FAILED, marker="x", linestyle="none"))
+        entries.append(line("diverged or failed: no value", color=_FAILED, marker="x", linestyle="none"))
     legend(figure, entries)
     names = ", ".join(dict.fromkeys(logarithmic))
     left = len(series) - len(shown)
@@ -90,7 +90,7 @@ def sweep_figure(
         figure,
         "bars: standard deviation over seeds" if _has_repetitions(rows, keys) else "",
         f"logarithmic axes: {names}" if names else "",
-        f"not drawn where beyond {LARGEST:g}: {', '.join(lost)}" if lost else "",
+        f"not drawn where beyond {LARGEST_LOGARITHM:g}: {', '.join(lost)}" if lost else "",
         f"{left} more combinations not drawn" if left else "",
     )
     return figure
@@ -108,8 +108,8 @@ def _draw(axes, rows, key, observable, x_of, *, colour, mark):
     axes.errorbar(xs, means, yerr=bars if any(bars) else None, color=colour, marker=mark, markersize=5, capsize=3)
     bad = [row for row in rows if row["outcome"] not in ENDED]
     for row in bad:
-        # At the top: what they came to may be any number.
-        axes.plot(x_of(row[key]), 0.97, "x", color=_FAILED, transform=axes.get_xaxis_transform(), clip_on=False)
+        # Above the panel, where no value is: what they came to may be any number.
+        axes.plot(x_of(row[key]), 1.04, "x", color=_FAILED, transform=axes.get_xaxis_transform(), clip_on=False)
     return bool(bad)
 
 
@@ -127,7 +127,7 @@ def _text(value):
 
 def _is_drawable(value):
     """Whether a value can be drawn."""
-    return isinstance(value, int | float) and abs(value) < LARGEST
+    return isinstance(value, int | float) and abs(value) < LARGEST_LOGARITHM
 
 
 def _spans_decades(numbers):

@@ -129,7 +129,7 @@ def test_a_run_that_diverges_is_a_row(tmp_path):
     from dynsim.plots import sweep_figure
 
     texts = [text.get_text() for text in sweep_figure(sweep.rows(results), ["operators.F"], ["t"]).legends[0].texts]
-    assert texts == ["diverged or failed"]
+    assert texts == ["diverged or failed: no value"]
 
 
 @pytest.mark.slow
@@ -166,3 +166,28 @@ def test_the_command(tmp_path, capsys):
     ):  # fmt: skip
         code, _, err = call(*words)
         assert code in (1, 2) and (message in err or "the folder for the results" in err)
+
+
+def test_another_sweep_in_the_same_folder_is_refused(tmp_path, capsys):
+    from dynsim.cli import main
+
+    def run(*options):
+        with pytest.raises(SystemExit) as stop:
+            main([str(option) for option in options])
+        return stop.value.code
+
+    first = ("sweep", "--preset", "stable", "--vary", "delay=0.2,0.3", "--until", "0.5", "-o", tmp_path / "out")
+    other = ("sweep", "--preset", "stable", "--vary", "kernel.length=0.2,0.3,0.4", "--until", "0.4")
+    assert run(*first) == 0
+    table = (tmp_path / "out" / "sweep.csv").read_bytes()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    capsys.readouterr()
+    assert run(*other, "-o", tmp_path / "out") == 1
+    assert "a run of another sweep" in (said := capsys.readouterr().err) and "--overwrite" in said
+    assert (tmp_path / "out" / "sweep.csv").read_bytes() == table
+    assert run(*first) == 0  # what is finished there is as it was
+    capsys.readouterr()
+    assert run(*other, "-o", tmp_path / "out", "--overwrite") == 0
+    # The kernel of this preset has no length.
+    assert "kernel.length: all its values gave the same signals and places" in capsys.readouterr().err
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 3 and (tmp_path / "out" / "mine.txt").exists()

@@ -23,6 +23,7 @@ from ._sweep_task import COLUMNS, SweepTask
 
 SHOWN = ("E_rms", "R_rms", "spread", "gain")  # in the figure and in what is printed
 MOST = 1_000_000  # runs
+_SIGNS = ("outcome", "t", "R_rms", "E_rms", "R_largest", "E_largest", "spread", "gain")  # of an effect
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Sweep:
     config : dict
         As `dynsim.engine.configure` takes it.
     vary : dict
-        {key: values}; keys as "delay", "kernel.softening", "groups.input.drive.amplitude".
+        {key: values}; keys as "delay", "kernel.softening", "groups.input.drive.height".
     zipped : bool
         The first values of all keys together, then the second, and so on; otherwise every value of one with every
         value of the others.
@@ -124,6 +125,23 @@ class Sweep:
             for task in self.tasks()
             if results.get(task.name) is not None
         ]
+
+    def without_effect(self, results: Mapping[str, dict]) -> list[str]:
+        """Keys whose values made no difference to any signal or place, where all else was the same."""
+        found = []
+        for key, values in self.vary.items():
+            if self.zipped or len({str(value) for value in values}) < 2:
+                continue
+            came = {}
+            for task in self.tasks():
+                if results.get(task.name) is not None:
+                    others = tuple(str(value) for name, value in task.values.items() if name != key)
+                    seen = tuple(str(results[task.name].get(name)) for name in _SIGNS)
+                    came.setdefault((*others, task.seed), []).append(seen)
+            several = [seen for seen in came.values() if len(seen) > 1]
+            if several and all(len(set(seen)) == 1 for seen in several):
+                found.append(key)
+        return found
 
     def report(self, results: Mapping[str, dict], folder: str | Path) -> str:
         """Write sweep.csv, report.json, sweep.png and, where pyarrow is installed, sweep.parquet; returns the table.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class SweepTask(StoredTask):
         """Simulate into run.h5 in its folder, or go on from the last checkpoint there; returns the row of the table.
 
         `progress(t, start, end)` is called after every step; if it returns true, the run stops at a checkpoint and
-        KeyboardInterrupt is raised.
+        KeyboardInterrupt is raised. Raises FileExistsError where there is a run of another configuration.
         """
         path = self.place(folder) / RUN
         ready = engine.configure(self.config)
@@ -58,7 +59,11 @@ class SweepTask(StoredTask):
                 stopped.append(t)
 
         options = {"checkpoint_seconds": CHECKPOINT_SECONDS, "callback": after_step, "stop": lambda: bool(stopped)}
-        if _unfinished(path, ready.config):
+        stored = _stored(path)
+        if stored is not None and stored.config != ready.config:
+            do = "give another folder, or --overwrite to replace that sweep"
+            raise FileExistsError(f"{path} is a run of another sweep, with other values; {do}.")
+        if stored is not None and stored.unfinished:
             # How many steps there were before the interruption is not known any more.
             return self.store(folder, _row(trajectory.resume(path, **options), path) | dict.fromkeys(COUNTED))
         solution = trajectory.run(
@@ -68,13 +73,18 @@ class SweepTask(StoredTask):
         return self.store(folder, _row(solution, path))
 
 
-def _unfinished(path, config):
-    """Whether a run of this configuration was begun there, and can go on."""
+class _Stored(NamedTuple):
+    config: dict
+    unfinished: bool  # it can go on
+
+
+def _stored(path):
+    """The run that is there, or None where there is none that can be read."""
     try:
         with trajectory.Trajectory(path) as file:
-            return file.parameters.get("config") == config and not file.provenance.get("outcome")
+            return _Stored(file.parameters.get("config"), not file.provenance.get("outcome"))
     except (FileNotFoundError, DataError, FileError):
-        return False
+        return None
 
 
 def _row(solution, path):
