@@ -78,9 +78,9 @@ def animate(
     `source` is the path of a trajectory file, an open `Trajectory` or a `Solution`. `output` ends in .mp4 or .gif;
     without an ending (or without an output: beside the source, where no such file is replaced) it becomes mp4 where
     ffmpeg is installed, else GIF. Time passes evenly: where the frames of the run do not, as those of adaptive steps,
-    places between them are interpolated linearly; the film has at most `frames` (600) pictures. With `stride` every
-    so-manieth frame of the run is a picture, whatever its time. Of the neurons at most 2,000 places, evenly spread, are
-    shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or "E",
+    places between them are interpolated linearly; the film has at most `frames` (600) pictures. With `stride`, every
+    `stride`-th frame of the run is a picture, whatever its time. Of the neurons at most 2,000 places, evenly spread,
+    are shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or "E",
     a `component` of these signals. `fps` are pictures a second; `progress(done, total)` is called after every one; if
     it returns true, the film ends with KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it),
     `frames`, `stride` (None where time is interpolated), `neurons`.
