@@ -80,9 +80,9 @@ def animate(
     ffmpeg is installed, else GIF. Time passes evenly: where the frames of the run do not, as those of adaptive steps,
     places between them are interpolated linearly; the film has at most `frames` (600) pictures. With `stride`, every
     `stride`-th frame of the run is a picture, whatever its time. Of the neurons at most 2,000 places, evenly spread,
-    are shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or "E",
-    a `component` of these signals. `fps` are pictures a second; `progress(done, total)` is called after every one; if
-    it returns true, the film ends with KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it),
+    are shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or
+    "E", a `component` of these signals. `fps` are pictures a second; `progress(done, total)` is called after every one;
+    if it returns true, the film ends with KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it),
     `frames`, `stride` (None where time is interpolated), `neurons`.
 
     Frames are read, drawn and encoded one after the other, in constant memory; the film appears when it is whole.
