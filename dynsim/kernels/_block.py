@@ -16,10 +16,12 @@ from numba import njit
 from numba.extending import overload
 
 from ._compilation import MATH
+from ._exponential import exponential
 from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
 from ._kernel import METRICS
 from ._lanes import lane_pull_l1, lane_pull_l1_back, lane_pull_l2, lane_pull_l2_back
 from ._profiles import PROFILES
+from ._reciprocal_root import reciprocal_root
 
 BLOCK = 512
 SPECIALISED = 9
@@ -56,22 +58,23 @@ def row_specialisation(kernel):
 # The functions of expressions on one number.
 
 
-@njit(cache=True, fastmath=MATH)
+@njit(cache=True, fastmath=MATH, error_model="numpy")
 def _sign(x):
     return x - x if x == 0 else x / abs(x)
 
 
-@njit(cache=True, fastmath=MATH)
+@njit(cache=True, fastmath=MATH, error_model="numpy")
 def _minimum(x, y):
     return x if x < y or x != x else y
 
 
-@njit(cache=True, fastmath=MATH)
+@njit(cache=True, fastmath=MATH, error_model="numpy")
 def _maximum(x, y):
     return x if x > y or x != x else y
 
 
-SCALAR = {name: getattr(math, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
+SCALAR = {name: getattr(math, name) for name in ("sqrt", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
+SCALAR |= {"reciprocal_root": reciprocal_root, "exp": exponential}
 SCALAR |= {"arctan": math.atan, "erf": math.erf, "abs": abs, "pow": math.pow}
 SCALAR |= {"sign": _sign, "minimum": _minimum, "maximum": _maximum}
 
@@ -92,16 +95,18 @@ def slope_of(r2, expression, numbers):
 
 
 def _compiled(expression, which):
-    formula = njit(fastmath=MATH, inline="always")(_scalar_functions(expression.literal_value)[which])
+    formula = njit(fastmath=MATH, error_model="numpy", inline="always")(
+        _scalar_functions(expression.literal_value)[which]
+    )
     return lambda r2, expression, numbers: formula(r2, numbers)
 
 
-@overload(value_of, jit_options={"fastmath": MATH}, inline="always", prefer_literal=True)
+@overload(value_of, jit_options={"fastmath": MATH, "error_model": "numpy"}, inline="always", prefer_literal=True)
 def _value_of(r2, expression, numbers):
     return _compiled(expression, 0)
 
 
-@overload(slope_of, jit_options={"fastmath": MATH}, inline="always", prefer_literal=True)
+@overload(slope_of, jit_options={"fastmath": MATH, "error_model": "numpy"}, inline="always", prefer_literal=True)
 def _slope_of(r2, expression, numbers):
     return _compiled(expression, 1)
 
@@ -132,56 +137,39 @@ def _apply_row(out, expressions, number, numbers):
     return lambda out, expressions, number, numbers: apply(out, number, numbers)
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
-def squared_distances(target, sources, start, stop, metric, d, numbers, out):
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def squared_distances(target, sources, start, stop, metric, numbers, out):
     """Fill out[: stop - start] with squared metric distances (not softened) to sources start..stop."""
-    if d > 0:
-        for j in range(start, stop):
-            first = target[0] - sources[0, j]
+    row = out[: stop - start]
+    for j in range(row.shape[0]):
+        row[j] = numbers[ZERO_PLACE]
+    for k in range(target.shape[0]):
+        place, line = target[k], sources[k, start:stop]
+        for j in range(row.shape[0]):
+            difference = place - line[j]
             if metric == L2:
-                total = first * first
-                for k in range(1, d):
-                    difference = target[k] - sources[k, j]
-                    total += difference * difference
-                out[j - start] = total
+                row[j] += difference * difference
             else:
-                total = abs(first)
-                for k in range(1, d):
-                    total += abs(target[k] - sources[k, j])
-                out[j - start] = total * total
-    else:
-        for j in range(stop - start):
-            out[j] = numbers[ZERO_PLACE]
-        for k in range(target.shape[0]):
-            place = target[k]
-            for j in range(start, stop):
-                difference = place - sources[k, j]
-                if metric == L2:
-                    out[j - start] += difference * difference
-                else:
-                    out[j - start] += abs(difference)
-        if metric == L1:
-            for j in range(stop - start):
-                out[j] *= out[j]
+                row[j] += abs(difference)
+    if metric == L1:
+        for j in range(row.shape[0]):
+            row[j] *= row[j]
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
-def squared_distance(target, sources, j, metric, d):
-    """Squared metric distance (not softened) to source j; d at least 1."""
-    first = target[0] - sources[0, j]
-    if metric == L2:
-        total = first * first
-        for k in range(1, d):
-            difference = target[k] - sources[k, j]
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def squared_distance(target, sources, j, metric, numbers):
+    """Squared metric distance (not softened) to source j."""
+    total = numbers[ZERO_PLACE]
+    for k in range(target.shape[0]):
+        difference = target[k] - sources[k, j]
+        if metric == L2:
             total += difference * difference
-        return total
-    total = abs(first)
-    for k in range(1, d):
-        total += abs(target[k] - sources[k, j])
-    return total * total
+        else:
+            total += abs(difference)
+    return total if metric == L2 else total * total
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
 def phi(rho2, expression, soft, numbers):
     """phi at a squared metric distance rho^2, softened here."""
     r2 = rho2
@@ -190,7 +178,7 @@ def phi(rho2, expression, soft, numbers):
     return value_of(r2, expression, numbers)
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
 def slope(rho2, expression, soft, numbers):
     """phi'(r) / r at a squared metric distance; 0 where r = 0, where phi has no gradient.
 
@@ -205,11 +193,10 @@ def slope(rho2, expression, soft, numbers):
     return value if r2 > zero else zero  # chosen afterwards: a branch about the quotient would not vectorise
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
-def add_force(target, sources, start, stop, metric, d, weights, force):
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def add_force(target, sources, start, stop, metric, weights, force):
     """force[k] += sum_j weights_j (target - source_j)_k for l2, or its sign for l1 (weights carry rho)."""
-    axes = d if d > 0 else target.shape[0]
-    for k in range(axes):
+    for k in range(target.shape[0]):
         row = sources[k, start:stop]
         if metric == L2:
             force[k] += lane_pull_l2(weights, row, target[k], stop - start)
@@ -217,7 +204,17 @@ def add_force(target, sources, start, stop, metric, d, weights, force):
             force[k] += lane_pull_l1(weights, row, target[k], stop - start)
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def add_pull(target, sources, j, metric, pull, numbers, force):
+    """As `add_force` of one source, with pull = phi'(r) / r times its signal."""
+    if metric == L1:
+        pull = pull * math.sqrt(squared_distance(target, sources, j, L1, numbers))
+    for k in range(target.shape[0]):
+        difference = target[k] - sources[k, j]
+        force[k] += pull * (difference if metric == L2 else _sign(difference))
+
+
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
 def fill_row(target, sources, expressions, number, metric, numbers, out):
     """out[j] = phi(source_j, target), sources (d, n), for loops that are compiled elsewhere.
 
@@ -225,13 +222,13 @@ def fill_row(target, sources, expressions, number, metric, numbers, out):
     """
     n = sources.shape[1]
     if metric == L2:
-        squared_distances(target, sources, 0, n, L2, 0, numbers, out)
+        squared_distances(target, sources, 0, n, L2, numbers, out)
     else:
-        squared_distances(target, sources, 0, n, L1, 0, numbers, out)
+        squared_distances(target, sources, 0, n, L1, numbers, out)
     apply_row(out, expressions, number, numbers)
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
 def along_direction(target, dtarget, sources, dsources, metric, numbers, out):
     """out_j = sum_k (target - source_j)_k (dtarget - dsource_j)_k for l2; the sign of the difference for l1."""
     for j in range(sources.shape[1]):
@@ -248,11 +245,10 @@ def along_direction(target, dtarget, sources, dsources, metric, numbers, out):
                 out[j] -= move - dsources[k, j]
 
 
-@njit(cache=True, fastmath=MATH, inline="always")
-def add_both_forces(target, sources, start, stop, metric, d, weights, force, back):
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def pull_both(target, sources, start, stop, metric, weights, force, back):
     """Add to the target's force as `add_force`, and the opposite of each pair's part to back[k, j], its source's."""
-    axes = d if d > 0 else target.shape[0]
-    for k in range(axes):
+    for k in range(target.shape[0]):
         row, pulls = sources[k, start:stop], back[k, start:stop]
         if metric == L2:
             force[k] += lane_pull_l2_back(weights, row, pulls, target[k], stop - start)

@@ -84,7 +84,24 @@ def widest_vectors():
     """
 
 
+def apart():
+    """Called in a compiled function: its arrays share no memory, so LLVM writes one version of a loop, not two."""
+
+
 if not numba.config.DISABLE_JIT:
+
+    @intrinsic
+    def apart(typing_context):
+        """As above, compiled."""
+
+        def generate(context, builder, signature, arguments):
+            for argument in builder.function.args:
+                # An array is handed over number by number; the fifth one points to its elements.
+                if argument.name.startswith("arg.") and argument.name.endswith(".4") and argument.type.is_pointer:
+                    argument.add_attribute("noalias")
+            return context.get_dummy_value()
+
+        return types.void(), generate
 
     @intrinsic
     def widest_vectors(typing_context):
@@ -108,7 +125,9 @@ def _keep_own_copies(library):
     would depend on whether its loop had been found in the cache.
     """
     functions = [function for function in library._final_module.functions if not function.is_declaration]
-    if any(function.name.startswith(OURS) for function in functions):
+    # One of ours is what the library was made for; within the body of a parallel loop, a library of its own that is
+    # linked with the loop's later, there are only copies of ours.
+    if any(function.name.startswith(OURS) and function.linkage == Linkage.external for function in functions):
         for function in functions:
             if function.linkage in REPLACEABLE:
                 function.linkage = "internal"

@@ -29,6 +29,7 @@ HELPERS = """
 #define f_arctan atan
 #define f_erf erf
 #define f_pow pow
+__device__ inline real f_reciprocal_root(real x) { return 1 / sqrt(x); }
 __device__ inline real f_abs(real x) { return x < 0 ? -x : x; }
 __device__ inline real f_sign(real x) { return x > 0 ? real(1) : x < 0 ? real(-1) : x; }
 __device__ inline real f_minimum(real x, real y) { return x < y || x != x ? x : y; }

@@ -211,11 +211,14 @@ def depends_on_r(tree):
     return tree == R or any(depends_on_r(part) for part in tree[1:] if isinstance(part, tuple))
 
 
+VECTORS = ("sqrt", "exp", "abs", "sign", "minimum", "maximum")
+
+
 def calls_functions(tree):
-    """Whether a tree contains a function that is no instruction of the processor."""
+    """Whether a tree contains a function of which compiled loops make no vectors."""
     if tree[0] == "product":
         return any(calls_functions(base) for base, _ in tree[2])
-    called = tree[0] == "power" or (tree[0] == "call" and tree[1] not in ("sqrt", "abs", "sign", "minimum", "maximum"))
+    called = tree[0] == "power" or (tree[0] == "call" and tree[1] not in VECTORS)
     return called or any(calls_functions(part) for part in tree[1:] if isinstance(part, tuple))
 
 

@@ -1,7 +1,7 @@
 """Code from expressions, for NumPy, Numba, CUDA C and any library of arrays: all of it is written here.
 
 What does not depend on r is computed once for a kernel, in float64. The code takes it from an array `numbers`: 0, the
-square of the softening, then the kernel's constants. So it works in the precision of this array.
+square of the softening, 1, then the kernel's constants. So it works in the precision of this array.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.special import erf
 
 from ._expression import ONE, R, as_product, depends_on_r, negative, parse, product, slope
 
-ZERO_PLACE, ETA2_PLACE, FIRST_PLACE = 0, 1, 2  # in `numbers`
+ZERO_PLACE, ETA2_PLACE, ONE_PLACE, FIRST_PLACE = range(4)  # in `numbers`
 R2 = product(1.0, [(R, 2)])
 INVERSE_R = product(1.0, [(R, -1)])
 NUMPY = {name: getattr(np, name) for name in ("sqrt", "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
@@ -48,7 +48,7 @@ def numbers_of(kernel):
     names = {"c": kernel.scale, "eta": kernel.softening, "length": kernel.length}
     with np.errstate(all="ignore"):
         constants = [float(evaluate(tree, names)) for tree in write(kernel.expression, "python").constants]
-    return (0.0, kernel.softening**2, *constants)
+    return (0.0, kernel.softening**2, 1.0, *constants)
 
 
 def evaluate(tree, names):
@@ -76,6 +76,7 @@ def python_functions(text, functions):
     They compute with `functions`, the functions of expressions by name and "pow", on what these work on.
     """
     formula, made = write(text, "python"), []
+    functions = {"reciprocal_root": lambda x: 1 / functions["sqrt"](x), **functions}
     for lines, result in formula[:2]:
         # The source consists of what the writer writes and nothing else.
         source = "\n".join(["def formula(r2, numbers):", *(f"    {line}" for line in lines), f"    return {result}"])
@@ -130,6 +131,8 @@ class _Writer:
     def _code(self, tree):
         if tree == R:
             return "f_sqrt(r2)"
+        if tree == INVERSE_R:
+            return "f_reciprocal_root(r2)"
         kind = tree[0]
         if kind == "product":
             return self._product(tree)
@@ -162,7 +165,7 @@ class _Writer:
 
     def _append_power(self, base, n, above, below):
         """Put the factors of base^n above or below the line of a fraction."""
-        if base == R and n < -1 and n % 2:  # one division, which in float32 is the processor's reciprocal root
+        if base == R and n < 0 and n % 2 and R not in self.known:  # the processor estimates it, and divides slowly
             base, n = INVERSE_R, -n
         elif base == R and n not in (1, -1):  # r^2 is known: an even power takes no root
             if n % 2:

@@ -20,8 +20,8 @@ from ._backend import Backend, find_backend
 from ._block import (
     BLOCK,
     L1,
-    SPECIALISED,
     add_force,
+    add_pull,
     constants,
     phi,
     slope,
@@ -29,16 +29,17 @@ from ._block import (
     squared_distance,
     squared_distances,
 )
-from ._compilation import MATH, MATH_OF_A_SUM, launch, widest_vectors
-from ._expression import calls_functions, parse
-from ._formula import ZERO_PLACE
+from ._compilation import MATH, launch
+from ._formula import ONE_PLACE, ZERO_PLACE
 from ._kernel import Kernel
 from ._lanes import lane_dot
 from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
+from ._written_loops import add_forces, add_sums, add_values, forces_text, sums_text, targets_together, values_text
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
-ROWS = 32  # targets that share one buffer; the split does not depend on the number of threads
+ROWS = 32  # targets that share one block in the nearest cache; the split does not depend on the number of threads
+FEW = 4  # signals that are summed side by side in registers
 
 
 METHODS = ("auto", "direct", "sorted")
@@ -107,9 +108,7 @@ def pair_sum(
         return out.reshape(len(targets)) if strengths.ndim == 1 else out
     columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
-    # One signal and a dimension known to the compiler: all sums stay in registers.
-    maker = _one_signal_loop if len(columns) == 1 and sources.shape[1] <= SPECIALISED else _sum_loop
-    loop = maker(*specialisation(kernel, sources.shape[1]))
+    loop = _sum_loop(*specialisation(kernel, d), len(columns) if 0 < len(columns) <= FEW else 0)
     work = n * m * (d + len(columns))
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
          bool(exclude_self), out)  # fmt: skip
@@ -174,7 +173,8 @@ def pair_force(
     columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
     rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
     out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
-    loop = _force_loop(*specialisation(kernel, sources.shape[1]))
+    d = sources.shape[1]
+    loop = _force_loop(*specialisation(kernel, d), len(columns) if 0 < len(columns) <= FEW else 0)
     work = len(sources) * len(targets) * (2 * sources.shape[1] + len(columns))
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, rows,
          constants(kernel, dtype), bool(exclude_self), out)  # fmt: skip
@@ -222,22 +222,64 @@ def _places(kernel, sources, targets, exclude_self):
     return sources, targets
 
 
+@njit(cache=True, nogil=True)
+def _parts(first, together, start, stop, own):
+    """The sources start..stop without those of the targets first.., which are `own`: two ranges, and the own ones."""
+    begin = min(max(first, start), stop) if own else stop
+    end = min(max(first + together, start), stop) if own else stop
+    return begin, end
+
+
 @cache
-def _sum_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+def _sum_loop(expression, metric, soft, d, columns):
+    if not (d and columns):
+        return _buffered_sum_loop(expression, metric, soft, d)
+    text, together = sums_text(expression, metric, soft, d, columns), targets_together(columns, d)
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
+    def loop(sources, targets, strengths, numbers, exclude_self, out):
+        n, m = sources.shape[1], targets.shape[0]
+        for chunk in prange((m + ROWS - 1) // ROWS):
+            sums = np.zeros((ROWS, columns))
+            row = chunk * ROWS
+            for start in range(0, n, LONG_BLOCK):
+                stop = min(n, start + LONG_BLOCK)
+                for first in range(row, min(m, row + ROWS), together):
+                    begin, end = _parts(first, together, start, stop, exclude_self)
+                    some = sums[first - row : first - row + together]
+                    add_sums(text, targets, first, sources, strengths, start, begin, numbers, some)
+                    for i in range(first, min(m, first + together)):
+                        for j in range(begin, end):  # the targets' own neurons, which stand apart
+                            if i != j:
+                                rho2 = squared_distance(targets[i], sources, j, metric, numbers)
+                                value = phi(rho2, expression, soft, numbers)
+                                for column in range(columns):
+                                    some[i - first, column] += value * strengths[column, j]
+                    if end < stop:
+                        add_sums(text, targets, first, sources, strengths, end, stop, numbers, some)
+            for i in range(row, min(m, row + ROWS)):
+                for column in range(columns):
+                    out[i, column] = sums[i - row, column]
+
+    return loop
+
+
+def _buffered_sum_loop(expression, metric, soft, d):
+    """For many signals, or any dimension: the values of a block stand in memory."""
+    text = values_text(expression, metric, soft, d)
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
         for chunk in prange((m + ROWS - 1) // ROWS):
             values = np.empty(BLOCK, sources.dtype)
             sums = np.empty(strengths.shape[0], np.float64)
             for i in range(chunk * ROWS, min(m, (chunk + 1) * ROWS)):
-                target = targets[i]
                 sums[:] = 0.0
                 for start in range(0, n, BLOCK):
                     stop = min(n, start + BLOCK)
-                    squared_distances(target, sources, start, stop, metric, d, numbers, values)
-                    for j in range(stop - start):
-                        values[j] = phi(values[j], expression, soft, numbers)
+                    values[:] = numbers[ZERO_PLACE]
+                    add_values(text, targets[i], sources, start, stop, numbers[ONE_PLACE], numbers, values)
                     if exclude_self and start <= i < stop:
                         values[i - start] = numbers[ZERO_PLACE]
                     for column in range(strengths.shape[0]):
@@ -248,90 +290,71 @@ def _sum_loop(expression, metric, soft, d):
     return loop
 
 
-# A function of the module: a closure over a compiled function would never be found in Numba's cache on the disk.
-@njit(cache=True, fastmath=MATH, inline="always")
-def pair(target, sources, strengths, j, expression, metric, soft, d, numbers):
-    return phi(squared_distance(target, sources, j, metric, d), expression, soft, numbers) * strengths[0, j]
-
-
-@cache
-def _one_signal_loop(expression, metric, soft, d):
-    wide = not calls_functions(parse(expression))  # a function is called for each number, from a vector of any width
-
-    @njit(cache=True, fastmath=MATH_OF_A_SUM, parallel=True, nogil=True)
-    def loop(sources, targets, strengths, numbers, exclude_self, out):
-        n, m = sources.shape[1], targets.shape[0]
-        for group in prange((m + 3) // 4):
-            if wide:
-                widest_vectors()
-            # Four targets share the sources that are in registers; the last ones may be the same target again.
-            first, last = 4 * group, m - 1
-            a, b = targets[first], targets[min(first + 1, last)]
-            c, e = targets[min(first + 2, last)], targets[min(first + 3, last)]
-            own = min(first, n) if exclude_self else n  # the group's own neurons stand apart
-            sums = np.zeros(4)
-            start = 0
-            while start < n:
-                stop = min(start + LONG_BLOCK, own if start < own else n)
-                s = t = u = v = numbers[ZERO_PLACE]
-                if start == own:
-                    stop = min(own + 4, n)
-                    for j in range(start, stop):
-                        if j != first:
-                            s += pair(a, sources, strengths, j, expression, metric, soft, d, numbers)
-                        if j != first + 1:
-                            t += pair(b, sources, strengths, j, expression, metric, soft, d, numbers)
-                        if j != first + 2:
-                            u += pair(c, sources, strengths, j, expression, metric, soft, d, numbers)
-                        if j != first + 3:
-                            v += pair(e, sources, strengths, j, expression, metric, soft, d, numbers)
-                else:
-                    for j in range(start, stop):
-                        s += pair(a, sources, strengths, j, expression, metric, soft, d, numbers)
-                        t += pair(b, sources, strengths, j, expression, metric, soft, d, numbers)
-                        u += pair(c, sources, strengths, j, expression, metric, soft, d, numbers)
-                        v += pair(e, sources, strengths, j, expression, metric, soft, d, numbers)
-                sums[0] += s
-                sums[1] += t
-                sums[2] += u
-                sums[3] += v
-                start = stop
-            for row in range(min(4, m - first)):
-                out[first + row, 0] = sums[row]
-
-    return loop
-
-
 @cache
 def _matrix_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    text = values_text(expression, metric, soft, d)
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, numbers, exclude_self, out):
-        n = sources.shape[1]
         for i in prange(targets.shape[0]):
-            row = out[i]
-            squared_distances(targets[i], sources, 0, n, metric, d, numbers, row)
-            for j in range(n):
-                row[j] = phi(row[j], expression, soft, numbers)
+            out[i] = numbers[ZERO_PLACE]
+            add_values(text, targets[i], sources, 0, sources.shape[1], numbers[ONE_PLACE], numbers, out[i])
             if exclude_self:
-                row[i] = numbers[ZERO_PLACE]
+                out[i, i] = numbers[ZERO_PLACE]
 
     return loop
 
 
 @cache
-def _force_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+def _force_loop(expression, metric, soft, d, columns):
+    if not (d and columns):
+        return _buffered_force_loop(expression, metric, soft)
+    text, together = forces_text(expression, metric, soft, d, columns), targets_together(d, d)
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
+    def loop(sources, targets, given, taken, numbers, exclude_self, out):
+        n, m = sources.shape[1], targets.shape[0]
+        for chunk in prange((m + ROWS - 1) // ROWS):
+            forces = np.zeros((ROWS, d))
+            row = chunk * ROWS
+            for start in range(0, n, LONG_BLOCK):
+                stop = min(n, start + LONG_BLOCK)
+                for first in range(row, min(m, row + ROWS), together):
+                    begin, end = _parts(first, together, start, stop, exclude_self)
+                    some = forces[first - row : first - row + together]
+                    add_forces(text, targets, first, sources, given, start, begin, taken, numbers, some)
+                    for i in range(first, min(m, first + together)):
+                        for j in range(begin, end):
+                            if i != j:
+                                signal = numbers[ZERO_PLACE]
+                                for column in range(columns):
+                                    signal += given[column, j] * taken[i, column]
+                                pull = slope(squared_distance(targets[i], sources, j, metric, numbers), expression,
+                                             soft, numbers) * signal  # fmt: skip
+                                add_pull(targets[i], sources, j, metric, pull, numbers, some[i - first])
+                    if end < stop:
+                        add_forces(text, targets, first, sources, given, end, stop, taken, numbers, some)
+            for i in range(row, min(m, row + ROWS)):
+                for k in range(d):
+                    out[i, k] = forces[i - row, k]
+
+    return loop
+
+
+def _buffered_force_loop(expression, metric, soft):
+    """For many signals, or any dimension."""
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, given, taken, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
         for chunk in prange((m + ROWS - 1) // ROWS):
             values = np.empty(BLOCK, sources.dtype)
             force = np.empty(targets.shape[1], np.float64)
             for i in range(chunk * ROWS, min(m, (chunk + 1) * ROWS)):
-                target = targets[i]
                 force[:] = 0.0
                 for start in range(0, n, BLOCK):
                     stop = min(n, start + BLOCK)
-                    squared_distances(target, sources, start, stop, metric, d, numbers, values)
+                    squared_distances(targets[i], sources, start, stop, metric, numbers, values)
                     for j in range(stop - start):
                         signal = numbers[ZERO_PLACE]
                         for column in range(given.shape[0]):
@@ -343,7 +366,7 @@ def _force_loop(expression, metric, soft, d):
                         values[j] = weight
                     if exclude_self and start <= i < stop:
                         values[i - start] = numbers[ZERO_PLACE]
-                    add_force(target, sources, start, stop, metric, d, values, force)
+                    add_force(targets[i], sources, start, stop, metric, values, force)
                 out[i, :] = force
 
     return loop

@@ -15,15 +15,16 @@ from numba import njit, prange
 
 from dynsim._check import as_array, as_count, as_instance, refusal
 
-from ._block import L1, add_both_forces, along_direction, constants, phi, slope, specialisation, squared_distances
+from ._block import L1, along_direction, constants, phi, pull_both, slope, specialisation, squared_distances
 from ._compilation import MATH, launch
 from ._formula import ZERO_PLACE
 from ._kernel import Kernel
 from ._lanes import lane_dot
 from ._pair_sums import axes_first
+from ._written_loops import add_both_forces, add_values, both_forces_text, targets_together, values_text
 
 ROWS = 16  # targets that share the sources in the cache
-TILE = 256  # sources whose places and forces stay in the nearest cache, 16 KiB in nine dimensions
+TILE = 1024  # sources whose places and forces stay in the second cache, 80 KiB in nine dimensions
 TASKS = 16  # of the forces, at least: what can be shared among threads
 LONGEST_SUM = 512  # targets whose pulls on a source are summed in the working precision
 
@@ -165,7 +166,9 @@ def _subsystems(kernel, sources, targets, strengths):
 
 @cache
 def _relation_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    text = values_text(expression, metric, soft, d)
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, weights):
         sets, copies, _, m = sources.shape
         n = targets.shape[2]
@@ -173,23 +176,55 @@ def _relation_loop(expression, metric, soft, d):
         for block in prange(targets.shape[0] * blocks):
             t, first = block // blocks, block % blocks * ROWS
             last = min(n, first + ROWS)
-            values = np.empty(m, sources.dtype)
             for s in range(sets):
                 weights[t, s, first:last] = numbers[ZERO_PLACE]
                 for h in range(copies):  # the copy's sources stay in the cache for all targets of the block
                     strength = strengths[t, s, h]
                     for o in range(first, last):
-                        out = weights[t, s, o]
-                        squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
-                        for j in range(m):
-                            out[j] += strength * phi(values[j], expression, soft, numbers)
+                        add_values(text, targets[t, h, o], sources[s, h], 0, m, strength, numbers, weights[t, s, o])
 
     return loop
 
 
 @cache
 def _forces_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    if not d:
+        return _buffered_forces_loop(expression, metric, soft)
+    together = min(2, targets_together(d + 1, d))
+    text, text_of_one = (both_forces_text(expression, metric, soft, d, count) for count in (together, 1))
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
+    def loop(sources, targets, strengths, gradient, numbers, on_sources, on_targets, products):
+        sets, copies, _, m = sources.shape
+        n, parts = targets.shape[2], on_sources.shape[0]
+        for task in prange(parts * copies):
+            part, h = task % parts, task // parts
+            for s in range(sets):
+                for start in range(0, m, TILE):  # this many sources stay in the cache for all targets
+                    stop = min(m, start + TILE)
+                    for t in range(targets.shape[0]):
+                        strength, back = strengths[t, s, h], on_sources[part, s, h]
+                        o = part
+                        while o + (together - 1) * parts < n:
+                            add_both_forces(
+                                text, targets[t, h], o, parts, sources[s, h], start, stop, strength, gradient[t, s],
+                                numbers, on_targets[t, h], back, products[t, h, :, s],
+                            )  # fmt: skip
+                            o += together * parts
+                        while o < n:
+                            add_both_forces(
+                                text_of_one, targets[t, h], o, parts, sources[s, h], start, stop, strength,
+                                gradient[t, s], numbers, on_targets[t, h], back, products[t, h, :, s],
+                            )  # fmt: skip
+                            o += parts
+
+    return loop
+
+
+def _buffered_forces_loop(expression, metric, soft):
+    """For any dimension: the values of a tile stand in memory."""
+
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, gradient, numbers, on_sources, on_targets, products):
         sets, copies, _, m = sources.shape
         n, parts = targets.shape[2], on_sources.shape[0]
@@ -197,13 +232,13 @@ def _forces_loop(expression, metric, soft, d):
             part, h = task % parts, task // parts
             values, effects = np.empty(TILE, sources.dtype), np.empty(TILE, sources.dtype)
             for s in range(sets):
-                for start in range(0, m, TILE):  # this many sources stay in the nearest cache for all targets
+                for start in range(0, m, TILE):
                     stop = min(m, start + TILE)
                     for t in range(targets.shape[0]):
                         strength = strengths[t, s, h]
                         for o in range(part, n, parts):
                             target, signal = targets[t, h, o], gradient[t, s, o, start:stop]
-                            squared_distances(target, sources[s, h], start, stop, metric, d, numbers, values)
+                            squared_distances(target, sources[s, h], start, stop, metric, numbers, values)
                             for j in range(stop - start):
                                 effects[j] = phi(values[j], expression, soft, numbers)
                                 weight = slope(values[j], expression, soft, numbers) * signal[j] * strength
@@ -211,8 +246,8 @@ def _forces_loop(expression, metric, soft, d):
                                     weight = weight * math.sqrt(values[j])
                                 values[j] = weight
                             products[t, h, o, s] += lane_dot(effects, signal, stop - start)
-                            add_both_forces(
-                                target, sources[s, h], start, stop, metric, d, values, on_targets[t, h, o],
+                            pull_both(
+                                target, sources[s, h], start, stop, metric, values, on_targets[t, h, o],
                                 on_sources[part, s, h],
                             )  # fmt: skip
 
@@ -221,7 +256,7 @@ def _forces_loop(expression, metric, soft, d):
 
 @cache
 def _tangent_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, dsources, targets, dtargets, strengths, dstrengths, numbers, change):
         sets, copies, _, m = sources.shape
         n = targets.shape[2]
@@ -232,7 +267,7 @@ def _tangent_loop(expression, metric, soft, d):
                 out = change[t, s, o]
                 out[:] = numbers[ZERO_PLACE]
                 for h in range(copies):
-                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, numbers, values)
                     along_direction(targets[t, h, o], dtargets[t, h, o], sources[s, h], dsources[s, h], metric, numbers,
                                   along)  # fmt: skip
                     strength, dstrength = strengths[t, s, h], dstrengths[t, s, h]
@@ -247,7 +282,7 @@ def _tangent_loop(expression, metric, soft, d):
 
 @cache
 def _normal_loop(expression, metric, soft, d):
-    @njit(cache=True, fastmath=MATH, parallel=True, nogil=True)
+    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, normal):
         sets, _, axes, m = sources.shape
         n, groups, size = targets.shape[2], normal.shape[2], normal.shape[3]
@@ -258,7 +293,7 @@ def _normal_loop(expression, metric, soft, d):
             jacobian = np.empty((size, sets * m), sources.dtype)
             for h in range(group * each, (group + 1) * each):
                 for s in range(sets):
-                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, d, numbers, values)
+                    squared_distances(targets[t, h, o], sources[s, h], 0, m, metric, numbers, values)
                     for j in range(m):
                         weight = strengths[t, s, h] * slope(values[j], expression, soft, numbers)
                         if metric == L1:
