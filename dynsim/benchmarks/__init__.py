@@ -51,7 +51,7 @@ def measure(
         Called as progress(done, None) with the number of programs that have run; if it returns true, the
         benchmark stops with KeyboardInterrupt.
     options
-        Of one benchmark: `backend` of pairs.
+        Of one benchmark: `backend` and `native` of pairs.
 
     Raises
     ------

@@ -13,10 +13,11 @@ import numpy as np
 from ._contestants import clock_rate, isolated, ratio, rounds_of
 
 N = 20_000
+WEIGHTS = 2_000  # sources and targets of the relations whose weights are all kept
 
 
-def measure(rounds, full, backend="numba"):
-    """d = 3 and 9; `full` also 2 and 16. `backend` of ours, as for `pair_sum`."""
+def measure(rounds, full, backend="numba", native=False):
+    """d = 3 and 9; `full` also 2 and 16. `backend` of ours, as for `pair_sum`; `native` against loops in C as well."""
     from dynsim.kernels import find_backend
 
     backend, rows = find_backend(backend).name, []
@@ -36,7 +37,25 @@ def measure(rounds, full, backend="numba"):
                 **(_limit(d, N * N / found["ours"]["seconds"]) if backend == "numba" else {}),
             }
         )
-    return {"rows": rows}
+    return {"rows": rows + (_beside_native(rounds, range(1, 10) if full else (1, 3, 9)) if native else [])}
+
+
+def _beside_native(rounds, dimensions):
+    """Ours and the loops in C: sums, forces and weights in both precisions."""
+    rows = []
+    for kind, n in (("sums", N), ("forces", N), ("weights", WEIGHTS)):
+        for dtype in ("float32", "float64"):
+            for d in dimensions:
+                work = {"d": d, "dtype": dtype, "kind": kind, "n": n}
+                contestants = {
+                    "ours": (__name__, "ours", work),
+                    "native": (f"{__package__}.native_loops", "native", work),
+                }
+                found = rounds_of(contestants, rounds)
+                pairs = {f"{name}_pairs_per_second": n * n / one["seconds"] for name, one in found.items()}
+                slower = ratio(found["ours"], found["native"])
+                rows.append({"of": kind, "dtype": dtype, "d": d, "n": n, **found, **pairs, "over_native": slower})
+    return rows
 
 
 def _limit(d, pairs_per_second):
@@ -56,7 +75,7 @@ def operations(d):
         os.environ |= {"NUMBA_CACHE_DIR": folder, "NUMBA_DUMP_ASSEMBLY": "1"}
         from dynsim.kernels import Kernel, pair_sum
 
-        sources, targets, x = (array[:8] for array in _data(d))
+        sources, targets, x = (array[:8] for array in data(d))
         with redirect_stdout(io.StringIO()) as printed:
             pair_sum(Kernel(), sources, targets, x)
         text = printed.getvalue()
@@ -67,23 +86,34 @@ def operations(d):
     return {"operations": found / roots if roots else 0.0, "lanes": 16 if "%zmm" in block else 8}
 
 
-def _data(d):
-    generator = np.random.default_rng(0)
-    return [generator.standard_normal(shape).astype(np.float32) for shape in ((N, d), (N, d), (N,))]
+def data(d, dtype="float32", n=None):
+    """Sources, targets and strengths; on two grids, so that no two neurons meet."""
+    generator, n = np.random.default_rng(0), N if n is None else n
+    grid = 2.0**16
+    sources, targets, x = (generator.standard_normal(shape) for shape in ((n, d), (n, d), (n,)))
+    sources, targets = np.round(sources * grid) / grid, (np.round(targets * grid) + 0.5) / grid
+    return [array.astype(dtype) for array in (sources, targets, x)]
 
 
-def _result(seconds, y):
+def outcome(seconds, y):
+    """The seconds, and a number by which the results of two contestants can be compared."""
     return {"seconds": seconds, "checksum": float(np.sum(y, dtype=np.float64))}
 
 
-def ours(d, backend="numba"):
-    """`pair_sum`; on a card, with the arrays' way there and back."""
-    from dynsim.kernels import Kernel, pair_sum
+def ours(d, backend="numba", dtype="float32", kind="sums", n=None):
+    """`pair_sum`, `pair_force` or `relation`; on a card, with the arrays' way there and back."""
+    from dynsim.kernels import Kernel, pair_force, pair_sum, relation
     from dynsim.layers import median_seconds
 
-    sources, targets, x = _data(d)
-    y = pair_sum(Kernel(), sources, targets, x, backend=backend)
-    return _result(median_seconds(lambda: pair_sum(Kernel(), sources, targets, x, backend=backend), 5), y)
+    sources, targets, x = data(d, dtype, n)
+    ones = np.ones(len(targets), dtype)
+    product = {
+        "sums": lambda: pair_sum(Kernel(), sources, targets, x, backend=backend),
+        "forces": lambda: pair_force(Kernel(), sources, targets, x, ones, backend=backend),
+        "weights": lambda: relation(Kernel(), sources[None, None], targets[None, None], ones[None, None, :1]),
+    }[kind]
+    y = product()
+    return outcome(median_seconds(product, 5), y)
 
 
 def keops(d):
@@ -92,18 +122,18 @@ def keops(d):
 
     from dynsim.layers import median_seconds
 
-    sources, targets, x = _data(d)
+    sources, targets, x = data(d)
     q_i, q_j, x_j = LazyTensor(targets[:, None]), LazyTensor(sources[None]), LazyTensor(x[None, :, None])
     product = (((q_i - q_j) ** 2).sum(-1).rsqrt() * x_j).sum(axis=1, call=False)
     y = product()
-    return _result(median_seconds(product, 2, warm=0), y)
+    return outcome(median_seconds(product, 2, warm=0), y)
 
 
 def matrix(d):
     """NumPy, in slices of targets that fit the cache, with |a - b|^2 = |a|^2 - 2 a b + |b|^2 by BLAS."""
     from dynsim.layers import median_seconds
 
-    sources, targets, x = _data(d)
+    sources, targets, x = data(d)
     squares = (sources**2).sum(axis=1)
 
     def product():
@@ -114,4 +144,4 @@ def matrix(d):
             y[start : start + 250] = (1 / np.sqrt(np.maximum(r2, 1e-12))) @ x
         return y
 
-    return _result(median_seconds(product, 2), product())
+    return outcome(median_seconds(product, 2), product())

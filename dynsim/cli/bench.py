@@ -23,6 +23,7 @@ Programs that are not installed are reported; pip install 'dynsim[bench]' instal
 
 \b
 dynsim bench pairs
+dynsim bench pairs --native
 dynsim bench train --json
 dynsim bench product --full --figure product.png
 dynsim bench growth --full --figure growth.png
@@ -34,17 +35,20 @@ dynsim bench growth --full --figure growth.png
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often every program runs.")
 @click.option("--full", is_flag=True, help="Include the largest sizes.")
 @click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Backend of our pair sums (pairs).")
+@click.option("--native", is_flag=True, help="Pair loops in C beside ours, made by the system's compiler (pairs).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (growth, product).")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(names, rounds, full, backend, figure, as_json):
+def command(names, rounds, full, backend, native, figure, as_json):
     """Run benchmarks; the help is put together above."""
     from dynsim.benchmarks import draw, measure
 
     names = names or tuple(BENCHMARKS)
-    for option, value, owners in (("--backend", backend, ("pairs",)), ("--figure", figure, DRAWN)):
+    given = (("--backend", backend, ("pairs",)), ("--native", native or None, ("pairs",)), ("--figure", figure, DRAWN))
+    for option, value, owners in given:
         if value is not None and (len(names) != 1 or names[0] not in owners):
             named = " or ".join(owners)
-            wanted, do = f"{named} alone", f"as dynsim bench {owners[0]} {option} {value}"
+            shown = "" if value is True else f" {value}"
+            wanted, do = f"{named} alone", f"as dynsim bench {owners[0]} {option}{shown}"
             raise refusal(option, f"it with {', '.join(names)}", wanted, do, error=click.UsageError)
     if figure is not None:
         from dynsim.plots import expect_format
@@ -54,6 +58,7 @@ def command(names, rounds, full, backend, figure, as_json):
         say(f"{name}: {BENCHMARKS[name]} ...")
         with ProgressBar("run", delay=0.0) as bar:
             options = {"backend": backend} if backend else {}
+            options |= {"native": True} if native else {}
             found = measure(name, rounds=rounds, full=full, progress=bar, **options)
         click.echo(to_json(found) if as_json else _text(found))
         if figure is not None:

@@ -1,6 +1,7 @@
 """The contestants do the same work; how fast is not a test's business."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from dynsim import benchmarks
 from dynsim.benchmarks import (
     _contestants,
+    native_loops,
     pair_speed,
     product_speed,
     sharing_quality,
@@ -29,6 +31,15 @@ def test_pair_sums_agree(monkeypatch):
     monkeypatch.setattr(pair_speed, "N", 500)
     # Cancellation in |a|^2 - 2 a b + |b|^2 costs the close pairs some digits in float32.
     assert pair_speed.ours(3)["checksum"] == pytest.approx(pair_speed.matrix(3)["checksum"], rel=1e-3)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs cc, a C compiler")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["sums", "forces", "weights"])
+def test_loops_in_c_do_the_same(kind, dtype):
+    ours, theirs = (f(d=3, dtype=dtype, kind=kind, n=512) for f in (pair_speed.ours, native_loops.native))
+    # A sum of that many terms, most of them of the other sign, loses as many digits as their square root has.
+    assert theirs["checksum"] == pytest.approx(ours["checksum"], rel=1e3 * float(np.finfo(dtype).eps))
 
 
 def test_the_operations_of_a_pair_are_counted():
