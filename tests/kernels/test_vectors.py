@@ -2,18 +2,20 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from llvmlite import binding
 from numba import njit
 
 from dynsim.kernels._exponential import exponential
 from dynsim.kernels._reciprocal_root import reciprocal_root
 
-# Prints, of every loop over pairs, how many gathers its code has, how many vectors of the widest kind, and how many
-# estimates of roots. What comes from a cache has no assembly.
+# Prints, of every loop over pairs, how many gathers stand among its roots of vectors, how many vectors of the widest
+# kind it has, and how many estimates of roots. What comes from a cache has no assembly.
 PROGRAM = """
 import json
 import re
@@ -38,10 +40,13 @@ for dtype in (np.float32, np.float64):
         }
         for name, loop in loops.items():
             text = loop.inspect_asm(loop.signatures[-1])
-            found[f"{name} {dtype.__name__} {d}"] = [
-                len(re.findall(r"\\tv\\w*gather", text)), len(re.findall(r"\\tv\\w+\\t.*%zmm", text)),
-                len(re.findall(r"\\tvrsqrt14p[sd]", text)),
-            ]
+            roots = r"\\tv\\w*sqrt\\w*p[sd]\\t"
+            blocks = [block for block in re.split(r"\\n(?=\\.LBB)", text) if re.search(roots, block)]
+            found[f"{name} {dtype.__name__} {d}"] = {
+                "gathers": sum(len(re.findall(r"\\tv\\w*gather", block)) for block in blocks) if blocks else None,
+                "wide": len(re.findall(r"\\tv\\w+\\t.*%zmm", text)),
+                "estimates": len(re.findall(r"\\tvrsqrt14p[sd]", text)),
+            }
 print(json.dumps(found))
 """
 
@@ -106,14 +111,15 @@ def test_an_exponential_of_any_number(dtype):
     assert np.allclose(out, expected, rtol=2 * limits.eps, atol=2 * limits.smallest_subnormal, equal_nan=True)
 
 
+@pytest.mark.skipif(binding.llvm_version_info[0] < 20, reason="older releases of LLVM make other vectors of some loops")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads the assembly of x86-64")
 def test_loops_over_pairs_load_vectors_and_never_gather(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert len(found) == 20
-    assert {name: gathers for name, (gathers, _, _) in found.items() if gathers} == {}
-    wide = {name: count for name, (_, count, _) in found.items()}
-    if any(wide.values()):  # a processor with AVX-512: all loops use it, and its estimate of roots
-        assert min(wide.values()) > 10
-        assert min(roots for _, _, roots in found.values()) >= 1
+    assert {name: one["gathers"] for name, one in found.items() if one["gathers"] != 0} == {}
+    if any(one["wide"] for one in found.values()):  # a processor with AVX-512: all loops use it, and its estimates
+        assert min(one["wide"] for one in found.values()) > 10
+        assert min(one["estimates"] for one in found.values()) >= 1
