@@ -154,15 +154,19 @@ def native(d: int, dtype: str, kind: str, n: int):
 
     sources, targets, x = data(d, dtype, n)
     sources, taken = np.ascontiguousarray(sources.T), np.ones(n, dtype)
-    out = np.zeros({"sums": n, "forces": (n, d), "weights": (n, n)}[kind], dtype)
     with tempfile.TemporaryDirectory() as folder:
         library = compiled(d, dtype, folder)
         places = [_pointer(array) for array in (sources, targets)]
-        strength = ctypes.c_double(1.0) if out.dtype == np.float64 else ctypes.c_float(1.0)
+        strength = ctypes.c_double(1.0) if np.dtype(dtype) == np.float64 else ctypes.c_float(1.0)
         given = {"sums": [_pointer(x)], "forces": [_pointer(x), _pointer(taken)], "weights": [strength]}[kind]
-        arguments = [*places, *given, _pointer(out), ctypes.c_long(n), ctypes.c_long(n)]
-        loop = getattr(library, kind)
-        return outcome(median_seconds(lambda: loop(*arguments), 5), out)
+        loop, shape = getattr(library, kind), {"sums": n, "forces": (n, d), "weights": (n, n)}[kind]
+
+        def run():
+            out = np.empty(shape, dtype)  # as ours, a new array each time
+            loop(*places, *given, _pointer(out), ctypes.c_long(n), ctypes.c_long(n))
+            return out
+
+        return outcome(median_seconds(run, 5), run())
 
 
 def _pointer(array):

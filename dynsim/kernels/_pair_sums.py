@@ -17,25 +17,14 @@ from dynsim._check import as_array, as_choice, as_count, as_flag, as_instance, r
 
 from . import _cuda
 from ._backend import Backend, find_backend
-from ._block import (
-    BLOCK,
-    L1,
-    add_force,
-    add_pull,
-    constants,
-    phi,
-    slope,
-    specialisation,
-    squared_distance,
-    squared_distances,
-)
+from ._block import BLOCK, L1, add_force, constants, slope, specialisation, squared_distances
 from ._compilation import MATH, launch
 from ._formula import ONE_PLACE, ZERO_PLACE
 from ._kernel import Kernel
 from ._lanes import lane_dot
 from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
-from ._written_loops import add_forces, add_sums, add_values, forces_text, sums_text, targets_together, values_text
+from ._written_loops import add_others, forces_text, pull_others, sums_text, targets_together, values_text, write_values
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one block in the nearest cache; the split does not depend on the number of threads
@@ -222,14 +211,6 @@ def _places(kernel, sources, targets, exclude_self):
     return sources, targets
 
 
-@njit(cache=True, nogil=True)
-def _parts(first, together, start, stop, own):
-    """The sources start..stop without those of the targets first.., which are `own`: two ranges, and the own ones."""
-    begin = min(max(first, start), stop) if own else stop
-    end = min(max(first + together, start), stop) if own else stop
-    return begin, end
-
-
 @cache
 def _sum_loop(expression, metric, soft, d, columns):
     if not (d and columns):
@@ -245,18 +226,9 @@ def _sum_loop(expression, metric, soft, d, columns):
             for start in range(0, n, LONG_BLOCK):
                 stop = min(n, start + LONG_BLOCK)
                 for first in range(row, min(m, row + ROWS), together):
-                    begin, end = _parts(first, together, start, stop, exclude_self)
-                    some = sums[first - row : first - row + together]
-                    add_sums(text, targets, first, sources, strengths, start, begin, numbers, some)
-                    for i in range(first, min(m, first + together)):
-                        for j in range(begin, end):  # the targets' own neurons, which stand apart
-                            if i != j:
-                                rho2 = squared_distance(targets[i], sources, j, metric, numbers)
-                                value = phi(rho2, expression, soft, numbers)
-                                for column in range(columns):
-                                    some[i - first, column] += value * strengths[column, j]
-                    if end < stop:
-                        add_sums(text, targets, first, sources, strengths, end, stop, numbers, some)
+                    upto, some = min(m, first + together), sums[first - row : first - row + together]
+                    add_others(text, expression, metric, soft, targets, first, upto, together, sources, strengths,
+                               start, stop, exclude_self, numbers, some)  # fmt: skip
             for i in range(row, min(m, row + ROWS)):
                 for column in range(columns):
                     out[i, column] = sums[i - row, column]
@@ -278,8 +250,7 @@ def _buffered_sum_loop(expression, metric, soft, d):
                 sums[:] = 0.0
                 for start in range(0, n, BLOCK):
                     stop = min(n, start + BLOCK)
-                    values[:] = numbers[ZERO_PLACE]
-                    add_values(text, targets[i], sources, start, stop, numbers[ONE_PLACE], numbers, values)
+                    write_values(text, targets[i], sources, start, stop, numbers[ONE_PLACE], numbers, values)
                     if exclude_self and start <= i < stop:
                         values[i - start] = numbers[ZERO_PLACE]
                     for column in range(strengths.shape[0]):
@@ -297,8 +268,7 @@ def _matrix_loop(expression, metric, soft, d):
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, numbers, exclude_self, out):
         for i in prange(targets.shape[0]):
-            out[i] = numbers[ZERO_PLACE]
-            add_values(text, targets[i], sources, 0, sources.shape[1], numbers[ONE_PLACE], numbers, out[i])
+            write_values(text, targets[i], sources, 0, sources.shape[1], numbers[ONE_PLACE], numbers, out[i])
             if exclude_self:
                 out[i, i] = numbers[ZERO_PLACE]
 
@@ -320,20 +290,9 @@ def _force_loop(expression, metric, soft, d, columns):
             for start in range(0, n, LONG_BLOCK):
                 stop = min(n, start + LONG_BLOCK)
                 for first in range(row, min(m, row + ROWS), together):
-                    begin, end = _parts(first, together, start, stop, exclude_self)
-                    some = forces[first - row : first - row + together]
-                    add_forces(text, targets, first, sources, given, start, begin, taken, numbers, some)
-                    for i in range(first, min(m, first + together)):
-                        for j in range(begin, end):
-                            if i != j:
-                                signal = numbers[ZERO_PLACE]
-                                for column in range(columns):
-                                    signal += given[column, j] * taken[i, column]
-                                pull = slope(squared_distance(targets[i], sources, j, metric, numbers), expression,
-                                             soft, numbers) * signal  # fmt: skip
-                                add_pull(targets[i], sources, j, metric, pull, numbers, some[i - first])
-                    if end < stop:
-                        add_forces(text, targets, first, sources, given, end, stop, taken, numbers, some)
+                    upto, some = min(m, first + together), forces[first - row : first - row + together]
+                    pull_others(text, expression, metric, soft, targets, first, upto, together, sources, given,
+                                start, stop, taken, exclude_self, numbers, some)  # fmt: skip
             for i in range(row, min(m, row + ROWS)):
                 for k in range(d):
                     out[i, k] = forces[i - row, k]

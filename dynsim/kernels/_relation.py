@@ -21,7 +21,7 @@ from ._formula import ZERO_PLACE
 from ._kernel import Kernel
 from ._lanes import lane_dot
 from ._pair_sums import axes_first
-from ._written_loops import add_both_forces, add_values, both_forces_text, targets_together, values_text
+from ._written_loops import add_both_forces, both_forces_text, targets_together, values_text, write_values
 
 ROWS = 16  # targets that share the sources in the cache
 TILE = 1024  # sources whose places and forces stay in the second cache, 80 KiB in nine dimensions
@@ -58,7 +58,8 @@ def relation(kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, str
     """
     sources, targets, strengths = _subsystems(kernel, sources, targets, strengths)
     dtype = strengths.dtype
-    weights = np.empty((len(targets), len(sources), targets.shape[2], sources.shape[2]), dtype)
+    shape = len(targets), len(sources), targets.shape[2], sources.shape[2]
+    weights = np.empty(shape, dtype) if sources.shape[1] else np.zeros(shape, dtype)
     loop = _relation_loop(*specialisation(kernel, sources.shape[3]))
     work = weights.size * sources.shape[1] * sources.shape[3]
     launch(loop, work, axes_first(sources, dtype), targets, strengths, constants(kernel, dtype), weights)
@@ -166,7 +167,7 @@ def _subsystems(kernel, sources, targets, strengths):
 
 @cache
 def _relation_loop(expression, metric, soft, d):
-    text = values_text(expression, metric, soft, d)
+    first_text, text = (values_text(expression, metric, soft, d, write) for write in ("=", "+="))
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, weights):
@@ -177,11 +178,14 @@ def _relation_loop(expression, metric, soft, d):
             t, first = block // blocks, block % blocks * ROWS
             last = min(n, first + ROWS)
             for s in range(sets):
-                weights[t, s, first:last] = numbers[ZERO_PLACE]
                 for h in range(copies):  # the copy's sources stay in the cache for all targets of the block
                     strength = strengths[t, s, h]
                     for o in range(first, last):
-                        add_values(text, targets[t, h, o], sources[s, h], 0, m, strength, numbers, weights[t, s, o])
+                        target, out = targets[t, h, o], weights[t, s, o]
+                        if h == 0:
+                            write_values(first_text, target, sources[s, h], 0, m, strength, numbers, out)
+                        else:
+                            write_values(text, target, sources[s, h], 0, m, strength, numbers, out)
 
     return loop
 

@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from ._block import L2, SCALAR, squared_distances
-from ._compilation import MATH_OF_A_SUM, apart, widest_vectors
+from ._block import L2, SCALAR, add_pull, phi, slope, squared_distance, squared_distances
+from ._compilation import MATH, MATH_OF_A_SUM, apart, widest_vectors
 from ._expression import calls_functions, parse
 from ._formula import ETA2_PLACE, ZERO_PLACE, write
 
@@ -71,21 +71,24 @@ def forces_text(expression, metric, soft, d, columns):
 
 
 @cache
-def values_text(expression, metric, soft, d):
-    """run(target, sources, start, stop, strength, numbers, out): out[j] += strength phi, j from 0 on; d = 0 is any."""
+def values_text(expression, metric, soft, d, write="="):
+    """run(target, sources, start, stop, strength, numbers, out): out[j] = strength phi, j from 0 on; d = 0 is any.
+
+    With `write` "+=" it is added.
+    """
     if not d:
-        return _values_text_of_any(expression, metric, soft)
-    body = _distance(0, d, metric, soft) + _formula(expression, "value") + ["out[j] += strength * value"]
+        return _values_text_of_any(expression, metric, soft, write)
+    body = _distance(0, d, metric, soft) + _formula(expression, "value") + [f"out[j] {write} strength * value"]
     before = [f"p_0_{k} = target[{k}]" for k in range(d)]
     return _text(expression, "target, sources, start, stop, strength, numbers, out", d, before, {}, body, [])
 
 
-def _values_text_of_any(expression, metric, soft):
+def _values_text_of_any(expression, metric, soft, write):
     softened = f"r2 = rho2[j] + numbers[{ETA2_PLACE}]" if soft else "r2 = rho2[j]"
     lines = ["rho2 = empty_like(out[:stop - start])"]
     lines += [f"squared_distances(target, sources, start, stop, {metric}, numbers, rho2)"]
     lines += ["for j in range(rho2.shape[0]):"]
-    lines += [f"    {line}" for line in (softened, *_formula(expression, "value"), "out[j] += strength * value")]
+    lines += [f"    {line}" for line in (softened, *_formula(expression, "value"), f"out[j] {write} strength * value")]
     return "\n".join(["def run(target, sources, start, stop, strength, numbers, out):", *(f"    {a}" for a in lines)])
 
 
@@ -185,7 +188,7 @@ def add_forces(text, targets, first, sources, given, start, stop, taken, numbers
     _function(text)(targets, first, sources, given, start, stop, taken, numbers, forces)
 
 
-def add_values(text, target, sources, start, stop, strength, numbers, out):
+def write_values(text, target, sources, start, stop, strength, numbers, out):
     """Run a `values_text`."""
     _function(text)(target, sources, start, stop, strength, numbers, out)
 
@@ -197,6 +200,50 @@ def add_both_forces(
     _function(text)(
         targets, first, step, sources, start, stop, strength, signals, numbers, on_targets, on_sources, products
     )
+
+
+@njit(cache=True, nogil=True)
+def _own_sources(first, together, start, stop, own):
+    """The range of the sources start..stop that are the targets first.. themselves, where sources are `own`."""
+    return (min(max(first, start), stop), min(max(first + together, start), stop)) if own else (stop, stop)
+
+
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def add_others(
+    text, expression, metric, soft, targets, first, upto, together, sources, strengths, start, stop, own, numbers, sums
+):
+    """Run a `sums_text` for targets first..upto, without each one itself if these are `own` sources."""
+    begin, end = _own_sources(first, together, start, stop, own)
+    add_sums(text, targets, first, sources, strengths, start, begin, numbers, sums)
+    for i in range(first, upto):
+        for j in range(begin, end):
+            if i != j:
+                value = phi(squared_distance(targets[i], sources, j, metric, numbers), expression, soft, numbers)
+                for column in range(strengths.shape[0]):
+                    sums[i - first, column] += value * strengths[column, j]
+    if end < stop:
+        add_sums(text, targets, first, sources, strengths, end, stop, numbers, sums)
+
+
+@njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")
+def pull_others(
+    text, expression, metric, soft, targets, first, upto, together, sources, given, start, stop, taken, own, numbers,
+    forces,
+):  # fmt: skip
+    """Run a `forces_text`, as `add_others`."""
+    begin, end = _own_sources(first, together, start, stop, own)
+    add_forces(text, targets, first, sources, given, start, begin, taken, numbers, forces)
+    for i in range(first, upto):
+        for j in range(begin, end):
+            if i != j:
+                signal = numbers[ZERO_PLACE]
+                for column in range(given.shape[0]):
+                    signal += given[column, j] * taken[i, column]
+                rho2 = squared_distance(targets[i], sources, j, metric, numbers)
+                pull = slope(rho2, expression, soft, numbers) * signal
+                add_pull(targets[i], sources, j, metric, pull, numbers, forces[i - first])
+    if end < stop:
+        add_forces(text, targets, first, sources, given, end, stop, taken, numbers, forces)
 
 
 @overload(add_sums, prefer_literal=True)
@@ -215,8 +262,8 @@ def _add_forces(text, targets, first, sources, given, start, stop, taken, number
     )
 
 
-@overload(add_values, prefer_literal=True)
-def _add_values(text, target, sources, start, stop, strength, numbers, out):
+@overload(write_values, prefer_literal=True)
+def _write_values(text, target, sources, start, stop, strength, numbers, out):
     run = _compiled(text.literal_value)
     return lambda text, target, sources, start, stop, strength, numbers, out: run(
         target, sources, start, stop, strength, numbers, out
