@@ -64,10 +64,19 @@ def write_json(path, value, **options):
 
 def read_json(path):
     """Return what the JSON file `path` holds; FileNotFoundError if there is none, FileError if it is no JSON."""
+    return from_json(_content(path), path)
+
+
+def read_json_lines(path):
+    """Return what each line of the file `path` holds as JSON; raises as `read_json`."""
+    return [from_json(line, path) for line in _content(path).splitlines() if line.strip()]
+
+
+def _content(path):
     path = expect_input(path)
     if path.stat().st_size > LARGEST_JSON:
         raise FileError(f"{path} has {path.stat().st_size:,} bytes, more than a JSON file of dynsim; write it again.")
-    return from_json(path.read_bytes(), path)
+    return path.read_bytes()
 
 
 def from_json(text, path, **options):

@@ -13,6 +13,9 @@ from typing import Any
 
 from dynsim._check import as_choice, as_count, as_flag
 
+from ._comparison_of_runs import compare_runs
+from ._libraries import blas, holding
+
 BENCHMARKS = {
     "pairs": "pair sums, 1 / r in float32, against KeOps",
     "engine": "RK4 against SciPy's solve_ivp over NumPy; a delay system against jitcdde and ddeint",
@@ -75,4 +78,4 @@ def _module(name):
     return import_module(f"{__name__}.{_MODULES[as_choice(name, BENCHMARKS, 'benchmark')]}")
 
 
-__all__ = ["BENCHMARKS", "DRAWN", "draw", "measure"]
+__all__ = ["BENCHMARKS", "DRAWN", "blas", "compare_runs", "draw", "holding", "measure"]

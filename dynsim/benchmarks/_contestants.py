@@ -14,6 +14,8 @@ from importlib import metadata
 
 from dynsim._files import to_json
 
+from ._libraries import holding
+
 CALL = (
     "import json, sys; from importlib import import_module; name, function, arguments = sys.argv[1:]; "
     "print('\\n' + json.dumps(getattr(import_module(name), function)(**json.loads(arguments))))"
@@ -35,10 +37,13 @@ def reported(progress):
 
 
 def isolated(module, function, **arguments):
-    """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed."""
-    done = subprocess.run(
-        [sys.executable, "-c", CALL, module, function, to_json(arguments)], capture_output=True, text=True, check=False
-    )
+    """Call a function in a process of its own; it returns a dict. {"missing": reason} if its peer is not installed.
+
+    What in the environment would hold a library to slower instructions is left out, for all contestants alike.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in holding()}
+    command = [sys.executable, "-c", CALL, module, function, to_json(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if any([report() for report in _reports]):
         raise KeyboardInterrupt
     if done.returncode:
@@ -50,18 +55,21 @@ def isolated(module, function, **arguments):
 
 
 def rounds_of(contestants, rounds):
-    """Run contestants {name: (module, function, arguments)} in turn: medians of "seconds", the rest as it was last."""
+    """Run contestants {name: (module, function, arguments)} in turn.
+
+    Returns for each its median "seconds", those of all "rounds", and the rest as it was last.
+    """
     results = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, (module, function, arguments) in contestants.items():
             if not results[name] or "missing" not in results[name][-1]:
                 results[name].append(isolated(module, function, **arguments))
-    return {
-        name: {**found[-1], "seconds": statistics.median(one["seconds"] for one in found)}
-        if "missing" not in found[-1]
-        else found[-1]
-        for name, found in results.items()
-    }
+    return {name: found[-1] if "missing" in found[-1] else _median(found) for name, found in results.items()}
+
+
+def _median(found):
+    seconds = [one["seconds"] for one in found]
+    return {**found[-1], "seconds": statistics.median(seconds), "rounds": seconds}
 
 
 def ratio(slow, fast):
@@ -72,8 +80,9 @@ def ratio(slow, fast):
 
 
 def machine():
-    """Processor, cores and versions."""
+    """Processor, cores, versions, NumPy's BLAS as the contestants have it, and what was left out for them."""
     found = {"processor": _processor(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    found |= isolated(f"{__package__}._libraries", "report") | {"left_out": holding()}
     for name in ("dynsim", "numpy", "numba", "scipy", "torch", "pykeops", "jitcdde", "ddeint"):
         try:
             found[name] = metadata.version(name)

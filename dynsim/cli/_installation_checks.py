@@ -127,17 +127,20 @@ def _writable(folder):
 
 def _threads():
     import numba
-    import threadpoolctl
+
+    from dynsim.benchmarks import blas, holding
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = numba.get_num_threads()
     remedy = None if threads >= cores else "Unset NUMBA_NUM_THREADS to use all cores."
     found = f"{threads} of Numba on {cores} cores, threading layer {numba.threading_layer()}"
     yield Finding("compute", "threads", OK, found, remedy)
-    for pool in threadpoolctl.threadpool_info():
-        if pool["user_api"] == "blas":
-            found = f"{pool['internal_api']} {pool['version']}, {pool['num_threads']} threads"
-            yield Finding("compute", "BLAS", OK, found)
+    for one in blas():
+        kernel = f", kernel {one['kernel']}" if one["kernel"] else ""
+        yield Finding("compute", "BLAS", OK, f"{one['library']} {one['version']}{kernel}, {one['threads']} threads")
+    for name, value in holding().items():
+        remedy = f"Unset {name}, unless it is meant: it may hold a library to slower instructions."
+        yield Finding("compute", name, OK, value, remedy)
 
 
 def _extras():

@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from dynsim._check import refusal
-from dynsim._files import to_json
+from dynsim._files import read_json_lines, to_json
 from dynsim.benchmarks import BENCHMARKS, DRAWN
+from dynsim.errors import FileError
 
 from ._progress_bars import ProgressBar
 from ._standard_error import say
 
 _LIST = "\n".join(f"{name:8} {text}" for name, text in BENCHMARKS.items())
-_HELP = f"""Run the benchmarks NAMES, by default all. Every program runs in its own process, one after the other.
+_HELP = f"""Run the benchmarks NAMES, by default all; or compare two reports that --json has written.
+
+Every program runs in its own process, one after the other.
 
 \b
 {_LIST}
@@ -27,22 +30,33 @@ dynsim bench pairs --native
 dynsim bench train --json
 dynsim bench product --full --figure product.png
 dynsim bench growth --full --figure growth.png
+dynsim bench all --json > new.json
+dynsim bench compare old.json new.json --most 1.1
 """
 
 
 @click.command(help=_HELP)
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.argument("names", nargs=-1)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often every program runs.")
 @click.option("--full", is_flag=True, help="Include the largest sizes.")
 @click.option("--backend", type=click.Choice(("numba", "cupy", "auto")), help="Backend of our pair sums (pairs).")
 @click.option("--native", is_flag=True, help="Pair loops in C beside ours, made by the system's compiler (pairs).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (growth, product).")
+@click.option(
+    "--most",
+    type=click.FloatRange(0, min_open=True),
+    default=1.1,
+    show_default=True,
+    help="With compare: how many times longer ours may take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
-def command(names, rounds, full, backend, native, figure, as_json):
+def command(names, rounds, full, backend, native, figure, most, as_json):
     """Run benchmarks; the help is put together above."""
     from dynsim.benchmarks import draw, measure
 
-    names = names or tuple(BENCHMARKS)
+    if names[:1] == ("compare",):
+        return _compare(names[1:], most, as_json)
+    names = _chosen(names)
     given = (("--backend", backend, ("pairs",)), ("--native", native or None, ("pairs",)), ("--figure", figure, DRAWN))
     for option, value, owners in given:
         if value is not None and (len(names) != 1 or names[0] not in owners):
@@ -65,9 +79,62 @@ def command(names, rounds, full, backend, native, figure, as_json):
             draw(found, figure)
             say(f"written {figure}")
 
+    return None
+
+
+def _chosen(names):
+    choice = click.Choice(["all", *BENCHMARKS])
+    names = [choice.convert(name, None, None) for name in names]
+    return tuple(BENCHMARKS) if not names or "all" in names else tuple(names)
+
+
+def _compare(files, most, as_json):
+    """Two files of --json: exit code 1 if ours takes more than `most` times as long in the second."""
+    if len(files) != 2:
+        raise refusal("compare", f"{len(files)} files", "two, written by --json", error=click.UsageError)
+    from dynsim.benchmarks import compare_runs
+
+    rows = compare_runs(*(_reports(Path(file)) for file in files))
+    slower = [row for row in rows if not row["peer"] and row["ratio"] > most]
+    if as_json:
+        click.echo(to_json({"most": most, "slower": len(slower), "rows": rows}))
+    else:
+        width = max((len(f"{row['benchmark']}: {row['case']}") for row in rows), default=0)
+        for row in rows:
+            mark = "  slower" if row in slower else ""
+            case = f"{row['benchmark']}: {row['case']}"
+            times = f"{row['before']:.3g} s -> {row['after']:.3g} s  {row['ratio']:.2f}"
+            click.echo(f"{case:{width}}  {row['contestant']:14} {times}{mark}")
+    if not rows:
+        raise refusal("compare", "no case that both files have", "two reports of the same benchmarks")
+    if slower:
+        say(f"{len(slower)} of {len(rows)} took more than {most:g} times as long.")
+        raise SystemExit(1)
+
+
+def _reports(path):
+    """The reports in a file, a line each."""
+    found = read_json_lines(path)
+    for report in found:
+        if not (isinstance(report, dict) and report.get("benchmark") in BENCHMARKS and _has_rows(report)):
+            raise FileError(f"{path} is no report of dynsim bench: write one with dynsim bench --json > {path.name}.")
+    return found
+
+
+def _has_rows(report):
+    rows = report.get("rows")
+    return isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+
 
 def _text(found):
-    lines = [f"{found['benchmark']} on {found['machine']['processor']}, {found['machine']['cores']} cores"]
+    machine = found["machine"]
+    lines = [f"{found['benchmark']} on {machine['processor']}, {machine['cores']} cores"]
+    for one in machine.get("blas", []):
+        lines.append(
+            f"  NumPy's BLAS: {one['library']} {one['version']}, kernel {one['kernel']}, {one['threads']} threads"
+        )
+    for name, value in machine.get("left_out", {}).items():
+        lines.append(f"  {name} = {value} was left out: it may hold a library to slower instructions")
     for row in found["rows"]:
         lines.append("  " + "  ".join(_entry(key, value) for key, value in row.items()))
     for columns, size in found.get("break_even", {}).items():
@@ -84,5 +151,7 @@ def _entry(key, value):
             for name in ("sorting_seconds", "resorting_seconds", "stated_error", "peak_gib")
             if name in value
         )
-        return f"{key} {value['seconds']:.3g} s{more}"
+        rounds = value.get("rounds", [])
+        spread = f" ({min(rounds):.3g} to {max(rounds):.3g} in {len(rounds)} rounds)" if len(rounds) > 1 else ""
+        return f"{key} {value['seconds']:.3g} s{spread}{more}"
     return f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"

@@ -97,6 +97,65 @@ def test_a_whole_run(monkeypatch, capsys, tmp_path):
         assert stop.value.code == 2 and "alone; as dynsim bench" in capsys.readouterr().err
 
 
+def test_what_holds_a_library_back_is_left_out_and_said(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    assert benchmarks.holding()["OPENBLAS_CORETYPE"] == "Prescott"
+    found = _contestants.isolated("os", "getenv", key="OPENBLAS_CORETYPE")
+    assert found is None
+    machine = _contestants.machine()
+    assert machine["left_out"]["OPENBLAS_CORETYPE"] == "Prescott"
+    assert all(one["library"] and one["threads"] >= 1 and one["kernel"] != "Prescott" for one in machine["blas"])
+
+
+def test_every_round_is_reported():
+    contestant = ("dynsim.benchmarks.pair_speed", "outcome", {"seconds": 2.0, "y": [1.0]})
+    found = _contestants.rounds_of({"ours": contestant}, 3)["ours"]
+    assert found["seconds"] == 2.0 and found["rounds"] == [2.0, 2.0, 2.0]
+
+
+def _report(path, seconds, peer=1.0):
+    row = {"d": 3, "n": 10, "ours": {"seconds": seconds}, "keops": {"seconds": peer}, "matrix": {"missing": "none"}}
+    steps = {"method": "sorted", "n": 10, "seconds": 0.5}
+    lines = [{"benchmark": "pairs", "rows": [row]}, {"benchmark": "growth", "rows": [steps]}]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return str(path)
+
+
+@pytest.mark.parametrize(("seconds", "peer", "code"), [(1.05, 9.0, 0), (0.5, 1.0, 0), (1.2, 1.0, 1)])
+def test_two_reports_are_compared_and_only_ours_decides(tmp_path, capsys, seconds, peer, code):
+    files = [_report(tmp_path / "old.json", 1.0), _report(tmp_path / "new.json", seconds, peer)]
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "compare", *files, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert stop.value.code == code and found["slower"] == code
+    assert {(row["case"], row["contestant"]): row["ratio"] for row in found["rows"]} == {
+        ("d 3 n 10", "ours"): seconds, ("d 3 n 10", "keops"): peer, ("method sorted n 10", "step"): 1.0,
+    }  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "compare", *files, "--most", "1.5"])
+    assert stop.value.code == 0 and f"{seconds:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["speed"], 2, "is not one of"),
+        (["compare", "one.json"], 2, "expected two"),
+        (["compare", "one.json", "none.json"], 1, "none.json"),
+        (["compare", "one.json", "other.json"], 4, "no report of dynsim bench"),
+        (["compare", "one.json", "empty.json"], 1, "no case that both files have"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path, monkeypatch, capsys, arguments, code, said):
+    monkeypatch.chdir(tmp_path)
+    _report(tmp_path / "one.json", 1.0)
+    (tmp_path / "other.json").write_text('{"rows": 3}')
+    (tmp_path / "empty.json").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", *arguments])
+    assert (stop.value.code, said in capsys.readouterr().err) == (code, True)
+
+
 def test_other_kernels_agree_within_their_errors():
     for profile, metric, d, error in product_speed.OTHERS:
         arguments = (300, 200, d, 1, profile, metric)
