@@ -167,7 +167,7 @@ def _subsystems(kernel, sources, targets, strengths):
 
 @cache
 def _relation_loop(expression, metric, soft, d):
-    first_text, text = (values_text(expression, metric, soft, d, write) for write in ("=", "+="))
+    first_text, text = (values_text(expression, metric, soft, d, assign) for assign in ("=", "+="))
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, weights):

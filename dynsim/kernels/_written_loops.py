@@ -71,24 +71,24 @@ def forces_text(expression, metric, soft, d, columns):
 
 
 @cache
-def values_text(expression, metric, soft, d, write="="):
+def values_text(expression, metric, soft, d, assign="="):
     """run(target, sources, start, stop, strength, numbers, out): out[j] = strength phi, j from 0 on; d = 0 is any.
 
-    With `write` "+=" it is added.
+    With `assign` "+=" it is added.
     """
     if not d:
-        return _values_text_of_any(expression, metric, soft, write)
-    body = _distance(0, d, metric, soft) + _formula(expression, "value") + [f"out[j] {write} strength * value"]
+        return _values_text_of_any(expression, metric, soft, assign)
+    body = _distance(0, d, metric, soft) + _formula(expression, "value") + [f"out[j] {assign} strength * value"]
     before = [f"p_0_{k} = target[{k}]" for k in range(d)]
     return _text(expression, "target, sources, start, stop, strength, numbers, out", d, before, {}, body, [])
 
 
-def _values_text_of_any(expression, metric, soft, write):
+def _values_text_of_any(expression, metric, soft, assign):
     softened = f"r2 = rho2[j] + numbers[{ETA2_PLACE}]" if soft else "r2 = rho2[j]"
     lines = ["rho2 = empty_like(out[:stop - start])"]
     lines += [f"squared_distances(target, sources, start, stop, {metric}, numbers, rho2)"]
     lines += ["for j in range(rho2.shape[0]):"]
-    lines += [f"    {line}" for line in (softened, *_formula(expression, "value"), f"out[j] {write} strength * value")]
+    lines += [f"    {line}" for line in (softened, *_formula(expression, "value"), f"out[j] {assign} strength * value")]
     return "\n".join(["def run(target, sources, start, stop, strength, numbers, out):", *(f"    {a}" for a in lines)])
 
 
