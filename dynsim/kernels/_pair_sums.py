@@ -92,10 +92,10 @@ def pair_sum(
         product = (CudaSortedProduct if on_card else SortedProduct)(sources, targets, scale=kernel.scale)
         return product.forward(strengths).astype(dtype, copy=False)
     if on_card:
-        arrays = _as(dtype, sources, targets, strengths.reshape(len(sources), -1))
+        arrays = _as(dtype, sources, targets, _columns(strengths))
         out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
         return out.reshape(len(targets)) if strengths.ndim == 1 else out
-    columns = np.ascontiguousarray(strengths.reshape(len(sources), -1).T, dtype=dtype)
+    columns = np.ascontiguousarray(_columns(strengths).T, dtype=dtype)
     out = np.zeros((len(targets), len(columns)), dtype=dtype)
     loop = _sum_loop(*specialisation(kernel, d), len(columns) if 0 < len(columns) <= FEW else 0)
     work = n * m * (d + len(columns))
@@ -157,10 +157,10 @@ def pair_force(
         raise refusal("strengths", f"shapes {given.shape} and {taken.shape}", expected)
     dtype = np.result_type(sources, targets, given, taken)
     if find_backend(backend, len(sources) * len(targets) * sources.shape[1]).name == "cupy":
-        flat = given.reshape(len(sources), -1), taken.reshape(len(targets), -1)
+        flat = _columns(given), _columns(taken)
         return _cuda.pair_force(kernel, *_as(dtype, sources, targets, *flat), bool(exclude_self))
-    columns = np.ascontiguousarray(given.reshape(len(sources), -1).T, dtype=dtype)
-    rows = np.ascontiguousarray(taken.reshape(len(targets), -1), dtype=dtype)
+    columns = np.ascontiguousarray(_columns(given).T, dtype=dtype)
+    rows = np.ascontiguousarray(_columns(taken), dtype=dtype)
     out = np.zeros((len(targets), sources.shape[1]), dtype=dtype)
     d = sources.shape[1]
     loop = _force_loop(*specialisation(kernel, d), len(columns) if 0 < len(columns) <= FEW else 0)
@@ -179,6 +179,11 @@ def summing_backend(kernel: Kernel, n: int, m: int, d: int, *, method: str = "au
     as_instance(kernel, Kernel, "kernel")
     n, m, d = as_count(n, "n", minimum=0), as_count(m, "m", minimum=0), as_count(d, "d")
     return find_backend(backend, d * (n + m if _sorts(kernel, method, n, m) else n * m))
+
+
+def _columns(signals):
+    """Signals as (n, s)."""
+    return signals if signals.ndim == 2 else signals[:, None]
 
 
 def _as(dtype, *arrays):

@@ -166,3 +166,34 @@ def test_one_signal_about_the_edges_of_groups_and_blocks(n, dtype):
         assert (np.abs(got - expected @ signal) <= bound).all()
     if n == 1:
         assert pair_sum(PAPER, q, q, signal, exclude_self=True) == 0.0
+
+
+def test_any_number_of_neurons_and_of_signals():
+    # Sources fill blocks and vectors or do not; targets go together in fours and twos, or are left over.
+    generator, kernel = np.random.default_rng(3), Kernel(softening=0.1)
+    for n, m, columns in (
+        (0, 3, 2),
+        (3, 0, 2),
+        (3, 3, 0),
+        (1, 1, 2),
+        (2, 5, 5),
+        (33, 66, 2),
+        (2050, 5, 5),
+        (2050, 7, 2),
+    ):
+        sources, targets = generator.normal(size=(n, 3)), generator.normal(size=(m, 3))
+        given_, taken = generator.normal(size=(n, columns)), generator.normal(size=(m, columns))
+        for alone in {False, n == m}:
+            expected = reference(kernel, sources, targets, alone) @ given_
+            got = pair_sum(kernel, sources, targets, given_, exclude_self=alone)
+            # phi is at most 10; some roundings for each term.
+            assert (np.abs(got - expected) <= 10 * 16 * np.finfo(float).eps * np.abs(given_).sum(axis=0)).all()
+            force = pair_force(kernel, sources, targets, given_, taken, exclude_self=alone)
+            distances = targets[:, None] - sources[None]
+            slopes = -(((distances**2).sum(axis=-1) + 0.01) ** -1.5) * (taken @ given_.T)
+            if alone:
+                np.fill_diagonal(slopes, 0.0)
+            size = np.abs(slopes[..., None] * distances).sum(axis=(0, 1), initial=0.0)
+            assert (
+                np.abs(force - (slopes[..., None] * distances).sum(axis=1)) <= 64 * np.finfo(float).eps * size
+            ).all()
