@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-PEERS = ("keops", "matrix", "native", "scipy_numpy", "jitcdde", "ddeint", "blas", "torch")
+PEERS = ("keops", "matrix", "native", "scipy_numpy", "jitcdde", "ddeint", "blas")
+MEASURED = ("lanes",)  # whole numbers that are no part of what was asked for
 
 
 def compare_runs(before: list[dict], after: list[dict]) -> list[dict]:
@@ -30,7 +31,7 @@ def compare_runs(before: list[dict], after: list[dict]) -> list[dict]:
     earlier, later = _seconds(before), _seconds(after)
     return [
         {"benchmark": benchmark, "case": case, "contestant": contestant, "before": earlier[key], "after": seconds,
-         "ratio": seconds / earlier[key], "peer": contestant in PEERS}
+         "ratio": seconds / earlier[key], "peer": contestant in PEERS or contestant.startswith("torch")}
         for key, seconds in later.items()
         if key in earlier
         for benchmark, case, contestant in (key,)
@@ -42,7 +43,7 @@ def _seconds(reports):
     found = {}
     for report in reports:
         for row in report["rows"]:
-            named = {key: value for key, value in row.items() if isinstance(value, str | int)}
+            named = {key: value for key, value in row.items() if isinstance(value, str | int) and key not in MEASURED}
             case = " ".join(str(value) if key == "case" else f"{key} {value}" for key, value in named.items())
             contestants = {key: value for key, value in row.items() if isinstance(value, dict)}
             for contestant, result in {**contestants, "step": row}.items():

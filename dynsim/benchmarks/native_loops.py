@@ -142,7 +142,11 @@ def compiled(d: int, dtype, folder: str):
     named = {"real": "double" if double else "float", "DOUBLE": int(double), "D": d, **together}
     options = ["-O3", "-march=native", "-ffast-math", "-funroll-loops", "-fopenmp", "-shared", "-fPIC"]
     defined = [f"-D{name}={value}" for name, value in named.items()]
-    subprocess.run([compiler, *options, *defined, source, "-o", library, "-lm"], check=True, capture_output=True)
+    command = [compiler, *options, *defined, source, "-o", library, "-lm"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise refusal("--native", f"{compiler}: {last}", "a compiler with OpenMP", "install gcc", error=RuntimeError)
     return ctypes.CDLL(str(library))
 
 
@@ -152,6 +156,8 @@ def native(d: int, dtype: str, kind: str, n: int):
 
     from .pair_speed import data, outcome
 
+    if n % 16:
+        raise refusal("n", n, "a multiple of 16, the numbers in a vector")
     sources, targets, x = data(d, dtype, n)
     sources, taken = np.ascontiguousarray(sources.T), np.ones(n, dtype)
     with tempfile.TemporaryDirectory() as folder:

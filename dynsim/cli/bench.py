@@ -55,6 +55,9 @@ def command(names, rounds, full, backend, native, figure, most, as_json):
     from dynsim.benchmarks import draw, measure
 
     if names[:1] == ("compare",):
+        given = {"--full": full, "--backend": backend, "--native": native, "--figure": figure}
+        for option in (option for option, value in given.items() if value):
+            raise refusal(option, "it with compare", "--most and --json only", error=click.UsageError)
         return _compare(names[1:], most, as_json)
     names = _chosen(names)
     given = (("--backend", backend, ("pairs",)), ("--native", native or None, ("pairs",)), ("--figure", figure, DRAWN))

@@ -1,8 +1,9 @@
 """The pairwise mathematics: distance, phi and its slope between one target and a block of sources.
 
-Everything pairwise in the project is a loop around the functions below. `expression`, `metric`, `soft` and `d` are
-compile-time constants at every call (closures over texts and ints in the loops' makers), so that LLVM drops the
-branches, unrolls the loop over axes and vectorises over the sources, which lie axis by axis: (d, n).
+Loops for any dimension are made around the functions below; those that are written out for one are in `_written_loops`,
+from the same formulas. `expression`, `metric` and `soft` are compile-time constants at every call (closures over texts
+and ints in the loops' makers), so that LLVM drops the branches and vectorises over the sources, which lie axis by axis:
+(d, n).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 from numba import njit
 from numba.extending import overload
 
-from ._compilation import MATH
+from ._compilation import MATH, widest_vectors
 from ._exponential import exponential
+from ._expression import calls_functions, parse
 from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
 from ._kernel import METRICS
 from ._lanes import lane_pull_l1, lane_pull_l1_back, lane_pull_l2, lane_pull_l2_back
@@ -114,14 +116,15 @@ def _slope_of(r2, expression, numbers):
 @cache
 def _rows(expressions):
     """apply(out, number, numbers) writes phi, by expression number `number`, over squared distances; a loop each."""
-    lines = ["def apply(out, number, numbers):"]
+    wide = not any(calls_functions(parse(expression)) for expression in expressions.split("\n"))
+    lines = ["def apply(out, number, numbers):", *(["    widest_vectors()"] if wide else [])]
     for number, expression in enumerate(expressions.split("\n")):
         body, result = write(expression, "python").value
         lines += [f"    if number == {number}:", "        for j in range(len(out)):"]
         body = f"r2 = out[j] + numbers[{ETA2_PLACE}]", *body, f"out[j] = {result}"
         lines += [*(f"            {line}" for line in body), "        return"]
     lines += ["    raise IndexError('no such expression')"]
-    names = {f"f_{name}": function for name, function in SCALAR.items()}
+    names = {"widest_vectors": widest_vectors, **{f"f_{name}": function for name, function in SCALAR.items()}}
     exec(compile("\n".join(lines), "<expressions of kernels>", "exec"), names)
     return names["apply"]
 
@@ -208,10 +211,18 @@ def add_force(target, sources, start, stop, metric, weights, force):
 def add_pull(target, sources, j, metric, pull, numbers, force):
     """As `add_force` of one source, with pull = phi'(r) / r times its signal."""
     if metric == L1:
-        pull = pull * math.sqrt(squared_distance(target, sources, j, L1, numbers))
+        rho = numbers[ZERO_PLACE]
+        for k in range(target.shape[0]):
+            rho += abs(target[k] - sources[k, j])
+        pull = pull * rho
     for k in range(target.shape[0]):
         difference = target[k] - sources[k, j]
-        force[k] += pull * (difference if metric == L2 else _sign(difference))
+        if metric == L2:
+            force[k] += pull * difference
+        elif difference > numbers[ZERO_PLACE]:
+            force[k] += pull
+        elif difference < numbers[ZERO_PLACE]:
+            force[k] -= pull
 
 
 @njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")

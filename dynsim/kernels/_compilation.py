@@ -28,8 +28,8 @@ from numba.extending import intrinsic
 from dynsim._check import refusal
 
 # NaN and infinity keep their meaning, so that a singular pair is seen. Sums keep their order (see `_lanes`), or a loop
-# that is compiled twice, or in two versions, would give two results; only where a sum is all that a loop does, and it
-# stands in registers, may it be taken in the order that the compiler likes.
+# that is compiled twice, or in two versions, would give two results; only where there is one version of a loop for sure
+# (see `apart`) may its sums be taken in the order that the compiler likes.
 MATH = {"contract", "arcp", "afn", "nsz"}
 MATH_OF_A_SUM = MATH | {"reassoc"}
 SMALL = 100_000  # elementary operations, about as long as waking a sleeping thread takes
@@ -76,6 +76,9 @@ _found = PackageLocator.from_function(_digest.__wrapped__, __file__).get_cache_p
 TEMPORARY_CACHE = _found if _temporary_folder.cache_info().currsize else None
 
 
+WIDEST = '"prefer-vector-width"="512"'
+
+
 def widest_vectors():
     """Called in a compiled function: let LLVM use vectors of 512 bits in it where the processor has some.
 
@@ -110,7 +113,7 @@ if not numba.config.DISABLE_JIT:
         def generate(context, builder, signature, arguments):
             if not (numba.config.CPU_NAME or numba.config.CPU_FEATURES):
                 # llvmlite's own `add` takes the attributes that it knows only; any is written out as it is.
-                set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+                set.add(builder.function.attributes, WIDEST)
             return context.get_dummy_value()
 
         return types.void(), generate

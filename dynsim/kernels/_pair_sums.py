@@ -28,6 +28,7 @@ from ._written_loops import add_others, forces_text, pull_others, sums_text, tar
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one block in the nearest cache; the split does not depend on the number of threads
+TASKS = 256  # at least, of few targets: what can be shared among threads
 FEW = 4  # signals that are summed side by side in registers
 
 
@@ -108,6 +109,8 @@ def pair_matrix(
     kernel: Kernel, sources: npt.ArrayLike, targets: npt.ArrayLike, *, exclude_self: bool = False
 ) -> npt.NDArray:
     """Return the matrix phi(sources_j, targets_i), shape (m, n); with exclude_self its diagonal is exactly 0.
+
+    Of one set of places it is symmetric to rounding.
 
     Parameters, precision and errors as `pair_sum`.
 
@@ -225,16 +228,17 @@ def _sum_loop(expression, metric, soft, d, columns):
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, strengths, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
-        for chunk in prange((m + ROWS - 1) // ROWS):
-            sums = np.zeros((ROWS, columns))
-            row = chunk * ROWS
+        rows = max(4, min(ROWS, m // TASKS // 4 * 4))
+        for chunk in prange((m + rows - 1) // rows):
+            sums = np.zeros((rows, columns))
+            row = chunk * rows
             for start in range(0, n, LONG_BLOCK):
                 stop = min(n, start + LONG_BLOCK)
-                for first in range(row, min(m, row + ROWS), together):
+                for first in range(row, min(m, row + rows), together):
                     upto, some = min(m, first + together), sums[first - row : first - row + together]
                     add_others(text, expression, metric, soft, targets, first, upto, together, sources, strengths,
                                start, stop, exclude_self, numbers, some)  # fmt: skip
-            for i in range(row, min(m, row + ROWS)):
+            for i in range(row, min(m, row + rows)):
                 for column in range(columns):
                     out[i, column] = sums[i - row, column]
 
@@ -289,16 +293,17 @@ def _force_loop(expression, metric, soft, d, columns):
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
     def loop(sources, targets, given, taken, numbers, exclude_self, out):
         n, m = sources.shape[1], targets.shape[0]
-        for chunk in prange((m + ROWS - 1) // ROWS):
-            forces = np.zeros((ROWS, d))
-            row = chunk * ROWS
+        rows = max(4, min(ROWS, m // TASKS // 4 * 4))
+        for chunk in prange((m + rows - 1) // rows):
+            forces = np.zeros((rows, d))
+            row = chunk * rows
             for start in range(0, n, LONG_BLOCK):
                 stop = min(n, start + LONG_BLOCK)
-                for first in range(row, min(m, row + ROWS), together):
+                for first in range(row, min(m, row + rows), together):
                     upto, some = min(m, first + together), forces[first - row : first - row + together]
                     pull_others(text, expression, metric, soft, targets, first, upto, together, sources, given,
                                 start, stop, taken, exclude_self, numbers, some)  # fmt: skip
-            for i in range(row, min(m, row + ROWS)):
+            for i in range(row, min(m, row + rows)):
                 for k in range(d):
                     out[i, k] = forces[i - row, k]
 

@@ -1,20 +1,22 @@
 """1 / sqrt(x) of a number in compiled loops: in double precision, vectors of eight by the processor's estimate.
 
 For single precision LLVM itself writes an estimate with a Newton step. For double precision it writes a square root and
-a division, which take a processor with AVX-512 twice as long as everything else that a pair of neurons needs. There the
+a division, which take a processor with AVX-512 twice as long as all else that a pair of neurons needs. There the
 estimate has 14 bits; one step of order four, y + y e (1/2 + 3/8 e + 5/16 e^2) with e = 1 - x y^2, gives all 53.
+This is done in functions that call `widest_vectors`. What a loop has left after its vectors takes a root and a division,
+so a number's last bit depends on its place in a row.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
-import numba
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+
+from ._compilation import WIDEST
 
 LANES = 8
 ONE, EIGHT = "dynsim_reciprocal_root", "dynsim_reciprocal_root_of_eight"
@@ -28,12 +30,10 @@ def reciprocal_root(x):
     return 1.0 / math.sqrt(x) if x else math.inf
 
 
-@cache
-def _estimates():
-    """Whether the code is compiled for a processor that estimates eight roots at once."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:  # whoever has set them is obeyed
-        return "+avx512f" in (numba.config.CPU_FEATURES or "").split(",")
-    return bool(binding.get_host_cpu_features().get("avx512f"))
+def _estimates(context, function):
+    """Whether a function is compiled into vectors of eight, for a processor that estimates as many roots at once."""
+    _, _, features = context.codegen().magic_tuple()
+    return "+avx512f" in features.split(",") and WIDEST in function.attributes
 
 
 def _function(module, name, kind, *attributes):
@@ -95,7 +95,7 @@ def _keep(module, function):
 def _compiled_root(typing_context, x):
     def generate(context, builder, signature, arguments):
         module = builder.module
-        if x != types.float64 or not _estimates():
+        if x != types.float64 or not _estimates(context, builder.function):
             return _quotient(builder, arguments[0])
         if ONE not in module.globals:
             _define_one(module)

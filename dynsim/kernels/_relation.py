@@ -86,7 +86,7 @@ def relation_forces(
     loop = _forces_loop(*specialisation(kernel, sources.shape[3]))
     sets, copies, m, d = sources.shape
     # Targets are dealt out to a number of tasks that depends on shapes alone; each sums its own force on the sources.
-    parts = min(targets.shape[2], max(-(-TASKS // copies), -(-targets.shape[2] // LONGEST_SUM)))
+    parts = min(targets.shape[2], max(-(-TASKS // max(copies, 1)), -(-targets.shape[2] // LONGEST_SUM)))
     on_sources = np.zeros((parts, sets, copies, d, m), dtype)
     on_targets, products = np.zeros_like(targets), np.zeros((*targets.shape[:3], sets), np.float64)
     work = 4 * gradient.size * copies * d

@@ -85,7 +85,8 @@ def values_text(expression, metric, soft, d, assign="="):
 
 def _values_text_of_any(expression, metric, soft, assign):
     softened = f"r2 = rho2[j] + numbers[{ETA2_PLACE}]" if soft else "r2 = rho2[j]"
-    lines = ["rho2 = empty_like(out[:stop - start])"]
+    lines = [] if calls_functions(parse(expression)) else ["widest_vectors()"]
+    lines += ["rho2 = empty_like(out[:stop - start])"]
     lines += [f"squared_distances(target, sources, start, stop, {metric}, numbers, rho2)"]
     lines += ["for j in range(rho2.shape[0]):"]
     lines += [f"    {line}" for line in (softened, *_formula(expression, "value"), f"out[j] {assign} strength * value")]
@@ -174,8 +175,8 @@ def _function(text):
 
 
 @cache
-def _compiled(text):
-    return njit(fastmath=MATH_OF_A_SUM, error_model="numpy", nogil=True)(_function(text))
+def _compiled(text, freedom=frozenset(MATH_OF_A_SUM)):
+    return njit(fastmath=set(freedom), error_model="numpy", nogil=True)(_function(text))
 
 
 def add_sums(text, targets, first, sources, strengths, start, stop, numbers, sums):
@@ -264,7 +265,7 @@ def _add_forces(text, targets, first, sources, given, start, stop, taken, number
 
 @overload(write_values, prefer_literal=True)
 def _write_values(text, target, sources, start, stop, strength, numbers, out):
-    run = _compiled(text.literal_value)
+    run = _compiled(text.literal_value, freedom=frozenset(MATH))
     return lambda text, target, sources, start, stop, strength, numbers, out: run(
         target, sources, start, stop, strength, numbers, out
     )

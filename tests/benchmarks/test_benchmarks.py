@@ -37,9 +37,14 @@ def test_pair_sums_agree(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["sums", "forces", "weights"])
 def test_loops_in_c_do_the_same(kind, dtype):
-    ours, theirs = (f(d=3, dtype=dtype, kind=kind, n=512) for f in (pair_speed.ours, native_loops.native))
-    # A sum of that many terms, most of them of the other sign, loses as many digits as their square root has.
-    assert theirs["checksum"] == pytest.approx(ours["checksum"], rel=1e3 * float(np.finfo(dtype).eps))
+    ours = pair_speed.ours(d=3, dtype=dtype, kind=kind, n=512)
+    try:
+        theirs = native_loops.native(d=3, dtype=dtype, kind=kind, n=512)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    # Terms of both signs: together they are at most 53 times their sum (forces, of these places), and each errs by
+    # about ten roundings.
+    assert theirs["checksum"] == pytest.approx(ours["checksum"], rel=53 * 10 * float(np.finfo(dtype).eps))
 
 
 def test_the_operations_of_a_pair_are_counted():
@@ -114,7 +119,14 @@ def test_every_round_is_reported():
 
 
 def _report(path, seconds, peer=1.0):
-    row = {"d": 3, "n": 10, "ours": {"seconds": seconds}, "keops": {"seconds": peer}, "matrix": {"missing": "none"}}
+    row = {
+        "d": 3,
+        "n": 10,
+        "ours": {"seconds": seconds},
+        "lanes": int(16 / seconds),
+        "torch_of_1": {"seconds": peer},
+        "matrix": {"missing": "none"},
+    }
     steps = {"method": "sorted", "n": 10, "seconds": 0.5}
     lines = [{"benchmark": "pairs", "rows": [row]}, {"benchmark": "growth", "rows": [steps]}]
     path.write_text("\n".join(json.dumps(line) for line in lines))
@@ -129,7 +141,7 @@ def test_two_reports_are_compared_and_only_ours_decides(tmp_path, capsys, second
     found = json.loads(capsys.readouterr().out)
     assert stop.value.code == code and found["slower"] == code
     assert {(row["case"], row["contestant"]): row["ratio"] for row in found["rows"]} == {
-        ("d 3 n 10", "ours"): seconds, ("d 3 n 10", "keops"): peer, ("method sorted n 10", "step"): 1.0,
+        ("d 3 n 10", "ours"): seconds, ("d 3 n 10", "torch_of_1"): peer, ("method sorted n 10", "step"): 1.0,
     }  # fmt: skip
     with pytest.raises(SystemExit) as stop:
         main(["bench", "compare", *files, "--most", "1.5"])

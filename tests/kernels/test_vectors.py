@@ -11,6 +11,7 @@ import pytest
 from llvmlite import binding
 from numba import njit
 
+from dynsim.kernels._compilation import widest_vectors
 from dynsim.kernels._exponential import exponential
 from dynsim.kernels._reciprocal_root import reciprocal_root
 
@@ -40,6 +41,7 @@ for dtype in (np.float32, np.float64):
         }
         for name, loop in loops.items():
             text = loop.inspect_asm(loop.signatures[-1])
+            text = re.sub(r"\\ndynsim_reciprocal_root\\w*:.*?\\.Lfunc_end", "", text, flags=re.DOTALL)
             roots = r"\\tv\\w*sqrt\\w*p[sd]\\t"
             blocks = [block for block in re.split(r"\\n(?=\\.LBB)", text) if re.search(roots, block)]
             found[f"{name} {dtype.__name__} {d}"] = {
@@ -53,6 +55,7 @@ print(json.dumps(found))
 
 @njit(error_model="numpy")
 def roots(x, out):
+    widest_vectors()
     for j in range(len(x)):
         out[j] = reciprocal_root(x[j])
 
@@ -109,6 +112,16 @@ def test_an_exponential_of_any_number(dtype):
     with np.errstate(over="ignore", under="ignore"):
         expected = np.exp(x)
     assert np.allclose(out, expected, rtol=2 * limits.eps, atol=2 * limits.smallest_subnormal, equal_nan=True)
+
+
+def test_without_avx_nothing_is_estimated(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_ENABLE_AVX": "0"}
+    program = "import numpy as np; from dynsim.kernels import *; q = np.arange(30.0).reshape(10, 3); "
+    program += "print(pair_sum(Kernel(), q, q[:1] + 1.0, np.ones(10))[0])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = sum(1 / (3**0.5 * abs(3 * j - 1)) for j in range(10))
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.skipif(binding.llvm_version_info[0] < 20, reason="older releases of LLVM make other vectors of some loops")
