@@ -2,9 +2,9 @@
 
 For single precision LLVM itself writes an estimate with a Newton step. For double precision it writes a square root and
 a division, which take a processor with AVX-512 twice as long as all else that a pair of neurons needs. There the
-estimate has 14 bits; one step of order four, y + y e (1/2 + 3/8 e + 5/16 e^2) with e = 1 - x y^2, gives all 53.
-This is done in functions that call `widest_vectors`. What a loop has left after its vectors takes a root and a division,
-so a number's last bit depends on its place in a row.
+estimate has 14 bits; one step of order four, y + y e (1/2 + 3/8 e + 5/16 e^2) with e = 1 - x y^2, gives all 53. This is
+done in functions that call `widest_vectors`. What a loop has left after its vectors takes a root and a division: the
+last bit of a number depends on its place in a row.
 """
 
 from __future__ import annotations
