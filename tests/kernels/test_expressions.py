@@ -249,7 +249,7 @@ from dynsim.kernels._block import specialisation
 import numpy as np
 kernel, q = Kernel("c/(r**2+eta**2)"), np.eye(3)
 pair_sum(kernel, q, q, q[0], exclude_self=True)
-loop = _pair_sums._one_signal_loop(*specialisation(kernel, 3))
+loop = _pair_sums._sum_loop(*specialisation(kernel, 3), 1)
 print(sum(loop.stats.cache_hits.values()), sum(loop.stats.cache_misses.values()))
 """
 
