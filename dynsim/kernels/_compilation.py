@@ -23,7 +23,7 @@ from llvmlite.binding import Linkage
 from numba import types
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.codegen import CPUCodeLibrary
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from dynsim._check import refusal
 
@@ -94,8 +94,8 @@ def apart():
 if not numba.config.DISABLE_JIT:
 
     @intrinsic
-    def apart(typing_context):
-        """As above, compiled."""
+    def _apart(typing_context):
+        """`apart`, compiled."""
 
         def generate(context, builder, signature, arguments):
             for argument in builder.function.args:
@@ -107,8 +107,8 @@ if not numba.config.DISABLE_JIT:
         return types.void(), generate
 
     @intrinsic
-    def widest_vectors(typing_context):
-        """As above, compiled."""
+    def _widest_vectors(typing_context):
+        """`widest_vectors`, compiled."""
 
         def generate(context, builder, signature, arguments):
             if not (numba.config.CPU_NAME or numba.config.CPU_FEATURES):
@@ -117,6 +117,10 @@ if not numba.config.DISABLE_JIT:
             return context.get_dummy_value()
 
         return types.void(), generate
+
+    # Written into their callers, whose attributes they set; in Python, called as they are, they do nothing.
+    overload(apart, inline="always")(lambda: lambda: _apart())
+    overload(widest_vectors, inline="always")(lambda: lambda: _widest_vectors())
 
 
 def _keep_own_copies(library):
