@@ -63,12 +63,15 @@ def draw(found, output):
 
 
 def _row(arguments, rounds):
-    found = rounds_of({name: (__name__, name, arguments) for name in ("ours", "blas")}, rounds)
+    names = ["ours", "blas"] if "profile" in arguments else ["ours", "layer", "blas"]
+    found = rounds_of({name: (__name__, name, arguments) for name in names}, rounds)
     difference = abs(found["ours"]["norm"] / found["blas"]["norm"] - 1)
+    through = {} if "profile" in arguments else {"times_faster_through_a_layer": ratio(found["blas"], found["layer"])}
     return {
         **arguments,
         **found,
         "times_faster_than_blas": ratio(found["blas"], found["ours"]),
+        **through,
         # 1 / r is infinite in the matrix where two places are one, and left out by ours: there is nothing to compare.
         "relative_difference": difference if math.isfinite(difference) else None,
     }
@@ -109,6 +112,17 @@ def ours(m, n, d, columns, profile="linear", metric="l1", error=None):
     repeats = 50 if m * columns < 10**6 else 5
     seconds = median_seconds(lambda: product.forward(x), repeats, warm=3)
     return _result(seconds, product.forward(x), **more)
+
+
+def layer(m, n, d, columns):
+    """The same through a full layer that was prepared, for signals (batch, m) as they come from elsewhere."""
+    from dynsim.layers import Full, median_seconds
+
+    sources, targets, x = _data(m, n, d, columns)
+    prepared = Full(sources[None], targets[None], [1.0], _kernel("linear", "l1")).prepare("weight-free")
+    signals = np.ascontiguousarray(x.reshape(m, columns).T)
+    repeats = 50 if m * columns < 10**6 else 5
+    return _result(median_seconds(lambda: prepared(signals), repeats, warm=3), prepared(signals))
 
 
 def blas(m, n, d, columns, profile="linear", metric="l1", error=None):

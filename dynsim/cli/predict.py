@@ -56,13 +56,14 @@ def command(model, files, proba, invert, centre, show, as_json):
         raise refusal(model, f"a network for inputs of shape {network.image}", "one for images")
     channels, *size = network.image
     names, seen, scores, inverted = [], [], [], []
+    prepared = network.prepare("dense")
     with ProgressBar("image") as progress:
         for some, images in _parts(files, datasets.Shape(tuple(size), channels)):
             fitted, turned = datasets.fit_images(
                 images, network.image, background=network.background, invert=invert, centre=centre
             )
             names, inverted = names + some, inverted + turned.tolist()
-            scores.append(network.scores(fitted))
+            scores.append(prepared.scores(fitted))
             seen += list(fitted) if show is not None else []
             progress(len(names))
     from scipy.special import softmax

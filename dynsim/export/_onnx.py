@@ -30,8 +30,8 @@ def save_onnx(model, path):
     """
     onnx, helper = _onnx()
     graph, x = Graph(onnx, model.image), "images"
-    if model.prepare is not None:
-        x = as_like(model.prepare, ("to_onnx",), "step with a method to_onnx", "prepare").to_onnx(graph, x)
+    if model.preprocess is not None:
+        x = as_like(model.preprocess, ("to_onnx",), "step with a method to_onnx", "preprocess").to_onnx(graph, x)
     for layer in model.layers:
         x = layer.to_onnx(graph, x)
     graph.nodes.append(helper.make_node("Identity", [x], ["scores"]))

@@ -18,6 +18,7 @@ from ._inference import (
 from ._layer import Layer, Parameter
 from ._layernorm import LayerNorm
 from ._lowrank import LowRankConv, LowRankFull
+from ._prepared import Prepared
 from ._simple import Flatten, MaxPool, ReLU, softmax_cross_entropy
 from ._start import places_on_sphere, random_places, start_strengths
 from ._tokens import Add, ClassToken, FirstToken, Patches, Positions, Skip, TokenMean
@@ -25,7 +26,7 @@ from ._tokens import Add, ClassToken, FirstToken, Patches, Positions, Skip, Toke
 __all__ = [
     "INFERENCE", "SETS", "Add", "Attention", "BatchNorm", "ClassToken", "Conv", "FirstToken", "Flatten", "Full",
     "Layer", "LayerNorm", "LowRankConv", "LowRankFull", "MaxPool", "Parameter", "Patches", "PlainAttention",
-    "PlainConv", "PlainFull", "Positions", "Rates", "ReLU", "Skip", "TokenMean", "cache_file", "calibrate", "choose",
-    "costs", "is_sortable", "machine_rates", "median_seconds", "places_on_sphere", "random_places",
+    "PlainConv", "PlainFull", "Positions", "Prepared", "Rates", "ReLU", "Skip", "TokenMean", "cache_file", "calibrate",
+    "choose", "costs", "is_sortable", "machine_rates", "median_seconds", "places_on_sphere", "random_places",
     "softmax_cross_entropy", "start_strengths",
 ]  # fmt: skip

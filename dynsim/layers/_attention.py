@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,11 +23,11 @@ class SelfAttention(Linear):
 
     word = "attention"
 
-    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
+    def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map tokens (batch, tokens, T) to (batch, tokens, d_v)."""
         if x.ndim != 3:
             raise refusal("x", f"shape {x.shape}", "(batch, tokens, width)")
-        signals = _features_first(super().forward(x, training, inference=inference))
+        signals = _features_first(super().answer(product, x, training))
         queries, keys, values = self._heads(signals)
         scores = queries.swapaxes(2, 3) @ keys  # (batch, heads, tokens, tokens)
         scores -= scores.max(axis=3, keepdims=True)
@@ -36,12 +38,12 @@ class SelfAttention(Linear):
         y = np.empty((heads * size, batch, tokens), signals.dtype)
         np.matmul(values, shares.swapaxes(2, 3), out=_split(y, heads))
         if training:
-            self.mixed = signals, shares
+            self.memory = *self.memory, signals, shares
         return np.moveaxis(y, 0, -1)
 
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Take dL/dy (batch, tokens, d_v), add the parameters' gradients and return dL/dx (batch, tokens, T)."""
-        signals, shares = self.mixed
+        *_, signals, shares = self.memory
         queries, keys, values = self._heads(signals)
         signal = _split(_features_first(dy), self.heads)
         back = np.empty_like(signals)
@@ -158,13 +160,13 @@ class Attention(SelfAttention):
         self.places_value.add(relation.places_out.gradient[:, 2 * self.keys :])
         self.strengths.add(relation.strengths.gradient)
 
-    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
-        """Return x W^T for rows x (batch, T), without bias, as `Full.product`."""
-        return self.relation().product(x, inference)
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the product with [W_Q, W_K, W_V], as `Full.product`."""
+        return self.relation().product(inference)
 
-    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """What the planner asks of this layer for signals (batch, tokens, T), as `Full.sizes`."""
-        return self.relation().sizes(shape)
+    def sizes(self, columns: int) -> dict[str, int]:
+        """What the planner asks of this layer, as `Full.sizes`."""
+        return self.relation().sizes(columns)
 
     def relation(self) -> Full:
         """The full layer from a token's signals to queries, keys and values."""

@@ -8,41 +8,43 @@ thread and is added in a fixed order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_array, as_choice, refusal
-from dynsim.kernels import Kernel, SortedProduct, lane_dot, relation, relation_forces
+from dynsim._check import as_choice, refusal
+from dynsim.kernels import Kernel, lane_dot, relation, relation_forces
 
-from ._inference import choose
-from ._layer import FAST_MATH, Layer, ParameterLike, as_bias, as_kernel, as_parameter
+from ._layer import FAST_MATH, ParameterLike, as_bias, as_kernel, as_parameter
+from ._linear_products import SortedCopies
+from ._weighted import Weighted
 
 SETS = ("half", "full")
 
 
-class Convolution(Layer):
+class Convolution(Weighted):
     """y = W * x + bias (valid, stride 1), W (n_out, n_in, k, k) from `materialize()`; `side` is k."""
 
     word = "conv"
-    weighted = convolves = True
+    convolves = True
     side: int
 
-    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the convolution with the weights: a function of images (n_in, height, width, batch) and bias."""
+        return DenseConvolution(self.materialize())
+
+    def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1)."""
-        if self.placed and not training and inference != "dense":
-            y = self.product(x, inference)
-            return y if self.bias is None else y + self.bias.value[:, None, None]
-        weights = self.materialize()
-        n_out, n_in, k, _ = weights.shape
-        _expect_images(x, n_in, k)
-        images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, weights))
-        bias = np.zeros(n_out, images.dtype) if self.bias is None else self.bias.value.astype(images.dtype, copy=False)
-        y = convolve(images, weights.astype(images.dtype, copy=False), bias)
+        _, n_in, k, _ = product.shape
+        if x.ndim != 4 or x.shape[1] != n_in or min(x.shape[2:]) < k:
+            raise refusal("x", f"shape {x.shape}", f"(batch, {n_in}, at least {k}, at least {k})")
+        images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, product.dtype))
+        y = product(images, None if self.bias is None else self.bias.value)
         if training:
-            self.memory = weights, images
+            self.memory = product.weights, images
         return np.moveaxis(y, -1, 0)
 
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
@@ -62,6 +64,8 @@ class Convolution(Layer):
 
     def columns(self, shape: tuple[int, ...]) -> int:
         """How many windows of images (batch, n_in, height, width) the weights are applied to."""
+        if len(shape) != 4 or min(shape[2:]) < self.side:
+            raise refusal("x", f"shape {shape}", f"(batch, n_in, at least {self.side}, at least {self.side})")
         return shape[0] * (shape[2] - self.side + 1) * (shape[3] - self.side + 1)
 
     def to_onnx(self, graph, x: str) -> str:
@@ -142,44 +146,28 @@ class Conv(Convolution):
             parts = [force[number] for force in forces]
             parameter.add(parts[0] if self.sets == "half" else np.stack(parts))
 
-    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
-        """Return W * x without the bias: dense, tiled (a part of the outputs at a time) or weight-free.
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the convolution with the weights: dense, tiled (which is the same) or weight-free.
 
-        Weight-free, every offset (r, c) of the kernel and every copy is one sorted product over the image shifted by
-        it; neither weights nor patches are made.
-
-        Raises
-        ------
-        ValueError
-            If x does not fit, or weight-free is asked of a kernel that cannot.
+        It is a function of images (n_in, height, width, batch) and a bias, or None. Weight-free, every offset (r, c) of
+        the kernel and every copy is one sorted product over the image shifted by it; neither weights nor patches are
+        made.
         """
-        arrays = [parameter.value for parameter in (self.places_in, self.places_out, self.strengths)]
-        *_, k, _, n_in, _ = arrays[0].shape
-        n_out = arrays[1].shape[-2]
-        x = as_array(x, "x", ("batch", n_in, "height", "width"), dtype=np.result_type(x, arrays[0]))
-        _expect_images(x, n_in, k)
-        images = np.ascontiguousarray(np.moveaxis(x, 0, -1))
-        height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
-        how = choose(inference, self.kernel, **self.sizes(x.shape))
-        if how != "weight-free":  # the weights of a convolution are few: all of them are one tile
-            y = convolve(images, self.materialize().astype(x.dtype, copy=False), np.zeros(n_out, x.dtype))
-            return np.moveaxis(y, -1, 0)
-        y = np.zeros((n_out, height * width * batch), x.dtype)
+        if inference != "weight-free":  # the weights of a convolution are few: all of them are one tile
+            return DenseConvolution(self.materialize())
+        parts = []
         for (sources, targets, strengths), order in self._relations():
-            for t, s, h in np.ndindex(strengths.shape):
+            for t, s in np.ndindex(strengths.shape[:2]):
                 r, c = (t, s) if order[2] == 0 else (s, t)
-                shifted = images[:, r : r + height, c : c + width].reshape(n_in, -1)
-                y += strengths[t, s, h] * SortedProduct(sources[s, h], targets[t, h], scale=self.kernel.scale).forward(
-                    shifted
-                )
-        return np.moveaxis(y.reshape(n_out, height, width, batch), -1, 0)
+                parts.append((r, c, SortedCopies(self.kernel, sources[s], targets[t], strengths[t, s])))
+        return SortedConvolution(self.side, parts, self.places_in.value.dtype)
 
-    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """What the planner (`choose`, `costs`) asks of this layer for images (batch, n_in, height, width)."""
+    def sizes(self, columns: int) -> dict[str, int]:
+        """What the planner (`choose`, `costs`) asks of this layer for so many windows."""
         *_, k, _, n_in, d = self.places_in.value.shape
         copies = self.strengths.value.size // (k * k)
         n_out = self.places_out.value.shape[-2]
-        return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": self.columns(shape), "offsets": k * k}
+        return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": columns, "offsets": k * k}
 
     def _relations(self):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""
@@ -217,9 +205,33 @@ class PlainConv(Convolution):
         self.weights.add(gradient)
 
 
-def _expect_images(x, channels, k):
-    if x.ndim != 4 or x.shape[1] != channels or min(x.shape[2:]) < k:
-        raise refusal("x", f"shape {x.shape}", f"(batch, {channels}, at least {k}, at least {k})")
+class DenseConvolution:
+    """With the weights, which are kept."""
+
+    def __init__(self, weights):
+        self.weights, self.shape, self.dtype = weights, weights.shape, weights.dtype
+
+    def __call__(self, images, bias):
+        bias = np.zeros(self.shape[0], images.dtype) if bias is None else bias.astype(images.dtype, copy=False)
+        return convolve(images, self.weights.astype(images.dtype, copy=False), bias)
+
+
+class SortedConvolution:
+    """Without weights: (r, c, product) of every offset of the kernel, added up."""
+
+    def __init__(self, side, parts, dtype):
+        self._parts, self.dtype = parts, dtype
+        self.shape = (*parts[0][2].shape, side, side)
+
+    def __call__(self, images, bias):
+        n_out, n_in, k, _ = self.shape
+        height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
+        y = np.zeros((n_out, height * width * batch), images.dtype)
+        if bias is not None:
+            y += bias[:, None]
+        for r, c, product in self._parts:
+            y += product(images[:, r : r + height, c : c + width].reshape(n_in, -1), None)
+        return y.reshape(n_out, height, width, batch)
 
 
 def convolve(images, weights, bias):

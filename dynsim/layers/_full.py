@@ -3,58 +3,51 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, refusal
-from dynsim.kernels import Kernel, SortedProduct, relation, relation_forces
+from dynsim._check import refusal
+from dynsim.kernels import Kernel, relation, relation_forces
 
-from ._inference import TILE, choose
-from ._layer import Layer, ParameterLike, as_bias, as_kernel, as_parameter
+from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
+from ._linear_products import DenseProduct, SortedCopies, TiledProduct
+from ._weighted import Weighted
 
 
-class Linear(Layer):
+class Linear(Weighted):
     """y = W x + bias with W (n, m) from `materialize()`; a subclass says where a gradient in W goes.
 
     Signals are (batch, ...) arrays to the outside; in memory the batch lies last, so that rows are long and contiguous.
     """
 
     word = "fc"
-    weighted = True
 
-    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
-        """Map signals (..., m), such as (batch, m) or (batch, tokens, m), to (..., n).
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the product with the weights: a function of signals (m, s) and bias, as `product(signals, None)`."""
+        return DenseProduct(self.materialize())
 
-        Without training, a layer of particles can compute its product in other ways than with its weights.
-        """
-        if x.ndim < 2:
-            raise refusal("x", f"shape {x.shape}", "(batch, m) or (batch, tokens, m)")
+    def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
+        """Map signals (..., m), such as (batch, m) or (batch, tokens, m), to (..., n)."""
+        if x.ndim < 2 or x.shape[-1] != product.shape[1]:
+            m = product.shape[1]
+            raise refusal("x", f"shape {x.shape}", f"(batch, {m}) or (batch, tokens, {m})")
         rows = x.reshape(-1, x.shape[-1])
-        if self.placed and not training and inference != "dense":
-            y = self.product(rows, inference)
-            y = y if self.bias is None else y + self.bias.value
-            return y.reshape(*x.shape[:-1], y.shape[1])
-        weights = self.materialize()
-        if rows.shape[1] != weights.shape[1]:
-            raise refusal("x", f"shape {x.shape}", f"(..., {weights.shape[1]})")
-        y = weights @ rows.T
-        if self.bias is not None:
-            y += self.bias.value[:, None]
+        y = product(rows.T, None if self.bias is None else self.bias.value)
         if training:
-            self.memory = weights, rows
+            self.memory = product.weights, rows
         return y.T.reshape(*x.shape[:-1], len(y))
 
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Take dL/dy (..., n), add the parameters' gradients and return dL/dx (..., m)."""
         self.add_gradients(dy)
-        weights, rows = self.memory
+        weights, rows, *_ = self.memory
         signal = dy.reshape(-1, dy.shape[-1])
         return (weights.T @ signal.T).T.reshape(*dy.shape[:-1], rows.shape[1])
 
     def add_gradients(self, dy: npt.NDArray):
         """Add the gradients of the weights and of the bias."""
-        _, rows = self.memory
+        _, rows, *_ = self.memory
         signal = dy.reshape(-1, dy.shape[-1])
         self.add_weight_gradient(signal.T @ rows)
         if self.bias is not None:
@@ -127,47 +120,28 @@ class Full(Linear):
         self.places_out.add(dtargets[0])
         self.strengths.add(dstrengths[0, 0])
 
-    def product(self, x: npt.ArrayLike, inference: str = "auto") -> npt.NDArray:
-        """Return x W^T for x (batch, m), without bias: dense, tiled (a part of the outputs at a time) or weight-free.
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the product with the weights: dense, tiled (a part of the outputs at a time) or weight-free.
 
-        Raises
-        ------
-        ValueError
-            If x does not fit, or weight-free is asked of a kernel that cannot.
+        It is a function of signals (m, s) and a bias, or None.
 
         Examples
         --------
         >>> import numpy as np
         >>> layer = Full(np.array([[[0.0], [3.0]]]), np.array([[[1.0]]]), [2.0], Kernel("linear", "l1"))
-        >>> layer.product(np.array([[1.0, 1.0]]), "weight-free")
+        >>> layer.product("weight-free")(np.array([[1.0], [1.0]]), None)
         array([[6.]])
         """
-        sources, targets, strengths = self.places_in.value, self.places_out.value, self.strengths.value
-        copies, m, _ = sources.shape
-        n = targets.shape[1]
-        x = as_array(x, "x", ("batch", m), dtype=np.result_type(x, sources))
-        how = choose(inference, self.kernel, **self.sizes(x.shape))
-        if how == "dense":
-            return x @ self.materialize().T
-        if how == "weight-free":
-            y = np.zeros((n, len(x)), x.dtype)
-            for h in range(copies):
-                y += strengths[h] * SortedProduct(sources[h], targets[h], scale=self.kernel.scale).forward(x.T)
-            return y.T
-        y = np.empty((len(x), n), x.dtype)
-        rows = max(1, TILE // m)
-        for start in range(0, n, rows):
-            tile = np.ascontiguousarray(targets[:, start : start + rows])
-            y[:, start : start + rows] = (
-                x @ relation(self.kernel, sources[None], tile[None], strengths[None, None])[0, 0].T
-            )
-        return y
+        if inference == "dense":
+            return DenseProduct(self.materialize())
+        parts = (parameter.value for parameter in (self.places_in, self.places_out, self.strengths))
+        return (SortedCopies if inference == "weight-free" else TiledProduct)(self.kernel, *parts)
 
-    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """What the planner (`choose`, `costs`) asks of this layer for signals of this shape, (..., m)."""
+    def sizes(self, columns: int) -> dict[str, int]:
+        """What the planner (`choose`, `costs`) asks of this layer for so many vectors."""
         copies, m, d = self.places_in.value.shape
         n = self.places_out.value.shape[1]
-        return {"m": m, "n": n, "d": d, "copies": copies, "columns": self.columns(shape)}
+        return {"m": m, "n": n, "d": d, "copies": copies, "columns": columns}
 
     def _subsystems(self):
         return self.places_in.value[None], self.places_out.value[None], self.strengths.value[None, None]

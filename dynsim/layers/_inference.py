@@ -20,7 +20,6 @@ from dynsim.errors import FileError
 from dynsim.kernels import Kernel, SortedProduct, relation
 
 INFERENCE = ("auto", "dense", "tiled", "weight-free")
-TILE = 2**22  # weights of one tile, 16 MiB in float32
 LARGEST = 2**28  # weights that are held at once: 1 GiB in float32
 
 
@@ -60,11 +59,13 @@ def choose(
     copies: int,
     columns: int,
     offsets: int = 1,
+    kept: bool = False,
     rates: Rates | None = None,
 ) -> str:
     """Return dense, tiled or weight-free for a product of (n, m) weights with `columns` vectors.
 
-    A convolution has a matrix for each of k k `offsets`.
+    A convolution has a matrix for each of k k `offsets`. With `kept` the weights, or the order of the places, are there
+    already, as in what `prepare` returns.
 
     Raises
     ------
@@ -90,14 +91,18 @@ def choose(
         raise refusal("inference", f"weight-free with {kernel}", wanted, "use tiled, which holds few weights at a time")
     if inference != "auto":
         return inference
-    found = costs(kernel, m=m, n=n, d=d, copies=copies, columns=columns, offsets=offsets, rates=rates)
+    if not is_sortable(kernel):  # nothing depends on the machine
+        return "dense" if m * n * offsets <= LARGEST else "tiled"
+    sizes = {"m": m, "n": n, "d": d, "copies": copies, "columns": columns, "offsets": offsets}
+    found = costs(kernel, **sizes, kept=kept, rates=rates)
     return min(found, key=found.get)
 
 
 def costs(
-    kernel: Kernel, *, m: int, n: int, d: int, copies: int, columns: int, offsets: int = 1, rates: Rates | None = None
-) -> dict[str, float]:
-    """Seconds that each way takes, by the rates (default: this machine's).
+    kernel: Kernel, *, m: int, n: int, d: int, copies: int, columns: int, offsets: int = 1, kept: bool = False,
+    rates: Rates | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Seconds that each way takes, by the rates (default: this machine's); arguments as of `choose`.
 
     Examples
     --------
@@ -107,12 +112,14 @@ def costs(
     rates = rates or machine_rates()
     weights, neurons = m * n * offsets, (m + n) * d * copies * offsets
     product = weights * columns / (rates.vector if columns == 1 else rates.products)
-    dense = weights * copies * d / rates.pairs + product
+    made = weights * copies * d / rates.pairs
     # A tile at a time costs the same work and a little more; it is chosen where the whole would not fit.
-    found = {"dense": dense if weights <= LARGEST else np.inf, "tiled": 1.05 * dense}
+    found = {"dense": (0 if kept else made) + product, "tiled": 1.05 * (made + product)}
+    if weights > LARGEST:
+        found["dense"] = np.inf
     if is_sortable(kernel):
         passes = neurons / rates.single if columns == 1 else neurons * columns / rates.passes
-        found["weight-free"] = neurons / rates.sorts + passes
+        found["weight-free"] = (0 if kept else neurons / rates.sorts) + passes
     return found
 
 

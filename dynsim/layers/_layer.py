@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_choice, as_instance
+from dynsim._check import as_array, as_choice, as_count, as_instance
 from dynsim.kernels import Kernel
+
+from ._inference import INFERENCE
+from ._prepared import Prepared
 
 KINDS = ("places", "strengths", "weights", "bias", "norm")
 FAST_MATH = {"contract", "nsz"}  # what the layers' compiled loops may do to sums and products: their order is kept
@@ -122,6 +128,9 @@ class Layer:
     bias: Parameter | None = None
     word: str | None = None
 
+    def __getstate__(self):
+        return {**vars(self), "memory": None}  # a copy is not in the middle of a training step
+
     @property
     def parameters(self) -> dict[str, Parameter]:
         """Everything that learning changes, by name."""
@@ -160,12 +169,46 @@ class Layer:
         """Multiply-accumulates beside those with the weights, for signals of this shape."""
         return 0
 
-    def product(self, x: npt.NDArray, inference: str = "auto") -> npt.NDArray:
-        """Return the weights' product with signals, without bias, for weights that follow from places."""
-        raise TypeError(f"{type(self).__name__} has no places.")
+    def prepare(self, inference: str = "auto", *, columns: int = 1) -> Prepared:
+        """Return the layer as it is now, for many calls: `prepared(x)` answers as `forward(x)`.
 
-    def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """What `choose` and `costs` ask of a layer with places, for signals of this shape."""
+        What can be kept between calls is made once: the weights, or the order of the places. Places that are moved
+        afterwards do not change it.
+
+        Parameters
+        ----------
+        inference : {"auto", "dense", "tiled", "weight-free"}
+            How a layer of particles computes its product; auto takes what the planner expects to be the fastest for
+            calls with `columns` vectors each, once all is made. Other layers have one way.
+        columns : int
+            How many vectors a call multiplies by the weights: images, times tokens, times places of a window.
+
+        Raises
+        ------
+        ValueError
+            If `inference` is unknown, or weight-free is asked of a kernel that cannot.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dynsim.layers import PlainFull
+        >>> PlainFull(np.eye(2)).prepare()(np.ones((1, 2)))
+        array([[1., 1.]])
+        """
+        as_choice(inference, INFERENCE, "inference")
+        as_count(columns, "columns", minimum=0)
+        return deepcopy(self).keep(inference, columns)
+
+    def keep(self, inference: str, columns: int) -> Prepared:
+        """`prepare` of a layer that nobody else holds."""
+        return Prepared(self, self.forward)
+
+    def product(self, inference: str = "dense") -> Callable:
+        """Return the product with the weights in one of the ways, as a function of (signals, bias), batch last."""
+        raise TypeError(f"{type(self).__name__} has no weights.")
+
+    def sizes(self, columns: int) -> dict[str, int]:
+        """What `choose` and `costs` ask of a layer with places, for so many vectors."""
         raise TypeError(f"{type(self).__name__} has no places.")
 
     def to_onnx(self, graph, x: str) -> str:

@@ -33,16 +33,17 @@ def accuracy(
     ValueError
         If there are no images, or images and labels differ in number.
     """
-    as_like(model, ("predict", "parameters"), "Model", "model")
+    as_like(model, ("prepare", "parameters"), "Model", "model")
     images = as_array(images, "images", ("n", "channels", "height", "width"))
     labels = as_array(labels, "labels", ("n",))
     as_callable(progress, "progress")
     if not len(images) or len(images) != len(labels):
         raise refusal("images", f"{len(images)} with {len(labels)} labels", "as many, at least one")
     right = done = 0
+    prepared = model.prepare(inference, batch=PART)
     for start in range(0, len(images), PART):
         some = slice(start, start + PART)
-        right += int(np.count_nonzero(model.predict(images[some], inference) == labels[some]))
+        right += int(np.count_nonzero(prepared.predict(images[some]) == labels[some]))
         done += len(labels[some])
         if progress is not None and progress(done, len(images)):
             break
@@ -108,7 +109,7 @@ def evaluate(
     as_flag(relative, "relative")
     as_callable(progress, "progress")
     as_count(seed, "seed", minimum=0)
-    as_like(model, ("predict", "parameters"), "Model", "model")
+    as_like(model, ("prepare", "parameters"), "Model", "model")
     generator = np.random.default_rng(seed)
     repeats = draws if delta > 0 and noise in ("uniform", "gaussian") else 1
     results, stopped = [], False

@@ -17,7 +17,7 @@ DOUBT = 2.0  # times inputs of a neuron / examples, to be added: few examples sh
 
 def signals_of(model, images):
     """The inputs of every layer when images pass through a model, and the scores at the end."""
-    seen = [images if model.prepare is None else model.prepare(images)]
+    seen = [images if model.preprocess is None else model.preprocess(images)]
     for layer in model.layers:
         seen.append(layer.forward(seen[-1]))
     return seen
@@ -41,7 +41,7 @@ def correct_averages(model, reference, images, *, trained):
     reference, changed by the difference that the two networks show on these images, since an average over few images
     is not one over all.
     """
-    seen = [images if model.prepare is None else model.prepare(images)]
+    seen = [images if model.preprocess is None else model.preprocess(images)]
     for number, layer in enumerate(model.layers):
         if layer.placed and layer.bias is not None:
             layer.bias.value += _means(trained[number + 1]) - _means(layer.forward(seen[-1]))

@@ -8,11 +8,12 @@ from ._model import Model
 from ._model_data import load_data_for
 from ._model_file import describe, fill, load_model, save_model, take_results
 from ._parts import Enlarge
+from ._prepared_model import PreparedModel
 from ._size import check_size
 from ._vit import vit
 
 __all__ = [
-    "BUILDERS", "Enlarge", "Model", "build", "check_size", "count", "describe", "describe_converted", "fill",
-    "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "operations", "plan", "save_model",
-    "take_results", "vit",
+    "BUILDERS", "Enlarge", "Model", "PreparedModel", "build", "check_size", "count", "describe", "describe_converted",
+    "fill", "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "operations", "plan",
+    "save_model", "take_results", "vit",
 ]  # fmt: skip

@@ -122,7 +122,7 @@ def lenet5(
     norms = [BatchNorm(channels, dtype=DTYPE, relu=True, pool=True) for channels in (6, 16)]
     layers = [first, norms[0], second, norms[1], Flatten()]
     layers += _full_layers(generator, [400, 120, 84, classes], copies_fc, dim, kernel, weights, rank, random_places)
-    return Model(layers, config, prepare=Enlarge(32), image=(1, 28, 28))
+    return Model(layers, config, preprocess=Enlarge(32), image=(1, 28, 28))
 
 
 BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}

@@ -104,7 +104,7 @@ def layer_operations(layer: Layer, shape: tuple[int, ...]) -> dict[str, int | No
     dense = layer.materialize().size * layer.columns(shape) + other
     if not layer.placed:
         return {"dense": dense, "materialized": dense, "weight_free": dense}
-    sizes = layer.sizes(shape)
+    sizes = layer.sizes(layer.columns(shape))
     m, n, d = (sizes[name] for name in ("m", "n", "d"))
     relations = sizes["copies"] * sizes.get("offsets", 1)  # of single copies
     sweeps = relations * sizes["columns"] * (m * (3 * d + 1) + n * (2 * d + 2) + 2 * d)
@@ -125,7 +125,7 @@ def signals(model: Model) -> Iterator[tuple[int, Layer, tuple[int, ...]]]:
     [(1, 32, 32), (6, 14, 14), (400,), (120,), (84,)]
     """
     signal = np.zeros((1, *model.image), np.float32)
-    signal = signal if model.prepare is None else model.prepare(signal)
+    signal = signal if model.preprocess is None else model.preprocess(signal)
     for number, layer in enumerate(model.layers):
         if layer.weighted:
             yield number, layer, signal.shape[1:]

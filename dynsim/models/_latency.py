@@ -31,7 +31,7 @@ def ways(model: Model) -> list[str]:
 
 
 def latency(model: Model, batches: Sequence[int] = BATCHES, *, repeats: int = 15) -> dict[str, dict[int, float]]:
-    """Median milliseconds of a forward pass, `{inference: {batch: ms}}`, measured now on random images.
+    """Median milliseconds of a prepared model's answer, `{inference: {batch: ms}}`, measured now on random images.
 
     Examples
     --------
@@ -43,16 +43,15 @@ def latency(model: Model, batches: Sequence[int] = BATCHES, *, repeats: int = 15
     generator = np.random.default_rng(0)
     found = {}
     for way in ways(model):
-        found[way] = {}
+        found[way], prepared = {}, model.prepare(way)
         for batch in batches:
             images = generator.random((batch, *model.image)).astype(np.float32)
-            forward = partial(model.forward, images, inference=way)
-            found[way][batch] = 1e3 * median_seconds(forward, repeats)
+            found[way][batch] = 1e3 * median_seconds(partial(prepared, images), repeats)
     return found
 
 
 def plan(model: Model, batches: Sequence[int] = BATCHES) -> list[dict]:
-    """For every layer of particles and batch: what the planner expects (seconds) and chooses.
+    """For every layer of particles and batch: what the planner expects (seconds) and chooses for a prepared model.
 
     Returns a list of dicts with "layer", "batch", "sizes", "seconds" and "choice".
 
@@ -67,9 +66,9 @@ def plan(model: Model, batches: Sequence[int] = BATCHES) -> list[dict]:
     for batch in _batches(model, batches):
         for number, layer, shape in signals(model):
             if layer.placed:
-                sizes = layer.sizes((batch, *shape))
-                seconds = costs(layer.kernel, **sizes)
-                choice = choose("auto", layer.kernel, **sizes)
+                sizes = layer.sizes(layer.columns((batch, *shape)))
+                seconds = costs(layer.kernel, **sizes, kept=True)
+                choice = choose("auto", layer.kernel, **sizes, kept=True)
                 rows.append({"layer": number, "batch": batch, "sizes": sizes, "seconds": seconds, "choice": choice})
     return rows
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_callable, as_choice, as_count, as_instance, describe, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_instance, describe, refusal
 from dynsim._plotted import Plotted
 from dynsim.layers import INFERENCE, Layer, Parameter
+
+from ._prepared_model import IMAGES, PreparedModel
 
 
 class Model(Plotted):
@@ -23,7 +26,7 @@ class Model(Plotted):
         Layers of `dynsim.layers`.
     config : dict
         What built it: `{"model": name, ...}`, plain numbers and strings; `dynsim.models.build` takes it back.
-    prepare : callable, optional
+    preprocess : callable, optional
         Turns images (batch, channels, height, width) into the first layer's signals.
     image : tuple of int, optional
         (channels, height, width) of the images that it is made for.
@@ -44,12 +47,12 @@ class Model(Plotted):
         layers: Sequence[Layer],
         config: dict,
         *,
-        prepare: Callable | None = None,
+        preprocess: Callable | None = None,
         image: tuple[int, int, int] | None = None,
     ):
         self.layers = [as_instance(layer, Layer, "layers") for layer in as_instance(layers, list | tuple, "layers")]
         self.config = as_instance(config, dict, "config")
-        self.prepare = as_callable(prepare, "prepare")
+        self.preprocess = as_callable(preprocess, "preprocess")
         if image is not None and not (isinstance(image, list | tuple) and len(image) == 3):
             raise refusal("image", describe(image), "(channels, height, width)", error=TypeError)
         self._image = image and tuple(as_count(size, "image") for size in image)
@@ -140,7 +143,7 @@ class Model(Plotted):
         auto. Ordinary layers use their weights.
         """
         as_choice(inference, INFERENCE, "inference")
-        signals = images if self.prepare is None else self.prepare(images)
+        signals = images if self.preprocess is None else self.preprocess(images)
         for layer in self.layers:
             options = {"inference": inference} if layer.placed else {}
             signals = layer.forward(signals, training, **options)
@@ -152,24 +155,62 @@ class Model(Plotted):
             gradient = layer.backward(gradient)
         self.layers[0].add_gradients(gradient)
 
-    def scores(self, images: npt.ArrayLike, batch: int = 500, *, inference: str = "dense") -> npt.NDArray:
-        """Return scores in batches, without keeping what training needs.
+    def prepare(self, inference: str = "auto", *, batch: int = 1) -> PreparedModel:
+        """Return the network as it is now, for many calls: `prepared(images)` answers as `forward(images)`.
+
+        Weights are made once, or none, as `Layer.prepare`; later changes of the model do not change what is returned.
+
+        Parameters
+        ----------
+        inference : {"auto", "dense", "tiled", "weight-free"}
+            How layers of particles compute their products; auto takes for each what is expected to be the fastest.
+        batch : int
+            How many images a call will have, for auto.
+
+        Raises
+        ------
+        ValueError
+            If `inference` is unknown, or weight-free is asked of a kernel that cannot.
+
+        Examples
+        --------
+        >>> import dynsim
+        >>> from dynsim.kernels import Kernel
+        >>> model = dynsim.models.mlp(widths=(64, 10), copies=2, dim=2, kernel=Kernel("linear", "l1"))
+        >>> model.prepare("weight-free")
+        PreparedModel(Prepared(Flatten), Prepared(Full, weight-free))
+        """
+        as_choice(inference, INFERENCE, "inference")
+        batch = as_count(batch, "batch")
+        signals = np.zeros((1, *self.image), self._dtype) if inference == "auto" and self.image else None
+        if signals is not None and self.preprocess is not None:
+            signals = self.preprocess(signals)
+        layers = []
+        for layer in deepcopy(self.layers):  # together: the end of a bypass knows where it begins
+            columns = batch
+            if layer.weighted and signals is not None:
+                columns = layer.columns((batch, *signals.shape[1:]))
+            layers.append(layer.keep(inference, columns))
+            signals = None if signals is None else layers[-1](signals)
+        return PreparedModel(layers, deepcopy(self.preprocess), self._dtype)
+
+    def scores(self, images: npt.ArrayLike, batch: int = IMAGES, *, inference: str = "dense") -> npt.NDArray:
+        """Return scores (n, classes) of images, computed in batches; the network is prepared once for all of them.
 
         Raises
         ------
         ValueError
             If the images do not fit.
         """
-        dtype = next(iter(self.parameters.values())).value.dtype
-        images = as_array(images, "images", ("n", "channels", "height", "width"), dtype=dtype)
-        parts = [
-            self.forward(images[start : start + batch], inference=inference) for start in range(0, len(images), batch)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, 0), dtype)
+        return self.prepare(inference, batch=batch).scores(images, batch)
 
     def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Return the most likely class of every image."""
         return self.scores(images, inference=inference).argmax(axis=1)
+
+    @property
+    def _dtype(self):
+        return next(iter(self.parameters.values())).value.dtype
 
     def save(self, path: str | os.PathLike):
         """Write the model to one HDF5 file, as `save_model`."""

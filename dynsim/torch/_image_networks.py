@@ -94,18 +94,29 @@ class ImageNetwork:
             found[number.kind] = found.get(number.kind, 0) + number.value.size
         return {**found, "total": sum(found.values())}
 
-    def scores(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
-        """Scores (n, classes) of images (n, channels, height, width).
+    def scores(self, images: npt.ArrayLike, inference: str | None = None) -> npt.NDArray:
+        """Scores (n, classes) of images (n, channels, height, width); by the inference that it has, or another.
 
         Raises
         ------
         DataError
             If the images do not fit the network.
         """
-        if inference != self.inference:
-            self._choose(inference)
+        self.prepare(inference or self.inference)
         with torch.no_grad():
             return self.in_parts(images, lambda part: scores_of(self.module(torch.from_numpy(part))).double().numpy())
+
+    def prepare(self, inference: str = "dense", batch: int = PART) -> ImageNetwork:
+        """This network with that inference; its layers keep what they made until their parts change.
+
+        Raises
+        ------
+        DataError
+            If there is nothing that could compute so.
+        """
+        if inference != self.inference:
+            self._choose(inference)
+        return self
 
     def in_parts(self, images: npt.ArrayLike, answer: Callable) -> npt.NDArray:
         """Scores (n, classes) that `answer` gives for parts of images, each as many as a program takes at once."""
@@ -121,7 +132,7 @@ class ImageNetwork:
             found.append(scores[:count, -1])
         return np.concatenate(found)
 
-    def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
+    def predict(self, images: npt.ArrayLike, inference: str | None = None) -> npt.NDArray:
         """Classes (n,) of images."""
         return self.scores(images, inference).argmax(axis=1)
 

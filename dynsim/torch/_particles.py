@@ -14,10 +14,10 @@ from torch.autograd.function import once_differentiable
 
 from dynsim._check import as_choice, as_count, as_instance, refusal
 from dynsim.kernels import Kernel
-from dynsim.layers import SETS, random_places, start_strengths
+from dynsim.layers import SETS, choose, random_places, start_strengths
 from dynsim.learning import FittedWeights, Target, Targets
 
-from ._torch_relation import are_plain, as_stored, relation, relation_gradients
+from ._torch_relation import are_plain, as_stored, full_layer, relation, relation_gradients
 from ._weight_layout import WeightLayout
 
 PARTS = ("places_in", "places_out", "strengths", "left", "right")
@@ -116,7 +116,8 @@ class Particles(DerivedWeights):
         return self
 
     def _hold(self, layout, kernel, parts, sets, padding, like, row=None, learns=True):
-        self.layout, self.kernel, self.sets, self.padding, self.made = layout, kernel, sets, padding, None
+        self.layout, self.kernel, self.sets, self.padding = layout, kernel, sets, padding
+        self.made = self.kept = None
         for name, part in zip(PARTS, parts, strict=True):
             held = None if part is None else nn.Parameter(torch.as_tensor(part).to(**like).clone(), learns)
             self.register_parameter(name, held)
@@ -179,6 +180,18 @@ class Particles(DerivedWeights):
         other = torch.zeros_like(found[:1]) if self.row is None else self.row
         return torch.where((numbers == self.padding)[:, None], other, found)
 
+    def product(self, inference: str, columns: int):
+        """Of a full layer, the product of the particles with signals (m, s), as `dynsim.layers.Full.product`.
+
+        Made without the low-rank part, and kept until a part has changed or, with auto, `columns` ask for another.
+        """
+        (_, copies, m, d), n = self.places_in.shape, self.places_out.shape[2]
+        way = choose(inference, self.kernel, m=m, n=n, d=d, copies=copies, columns=columns, kept=True)
+        parts = [self.places_in, self.places_out, self.strengths]
+        if self.kept is None or self.kept[0] != way or not all(map(_same, parts, self.kept[2])):
+            self.kept = way, full_layer(self).product(way), [part.detach().clone() for part in parts]
+        return self.kept[1]
+
     def _is_current(self, parts):
         """Whether the weight that was made last is that of the parts, and nobody has written to it."""
         if self.made is None:
@@ -204,7 +217,7 @@ class Particles(DerivedWeights):
         return first + second.transpose(0, 1)
 
     def __getstate__(self):
-        return {**self.__dict__, "made": None}  # what is copied or sent elsewhere makes it anew
+        return {**self.__dict__, "made": None, "kept": None}  # what is copied or sent elsewhere makes it anew
 
     def extra_repr(self):
         """The sizes that `print(module)` shows."""

@@ -192,13 +192,18 @@ def product_without_weights(particles, x, bias, inference):
     elif trained:
         return functional.linear(x, particles(), bias)  # a gradient of tiles needs all of them
     else:
-        core = Full(*_arrays(particles.places_in[0], particles.places_out[0], strengths[0, 0]), kernel)
-        y = torch.from_numpy(np.ascontiguousarray(core.product(rows.detach().numpy(), inference)))
+        product = particles.product(inference, len(rows))
+        y = torch.from_numpy(np.ascontiguousarray(product(rows.detach().numpy().T, None).T))
     if particles.left is not None:
         y = y + (rows @ particles.right[:, 0].T) @ particles.left[0].T
     if bias is not None:
         y = y + bias
     return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+def full_layer(particles):
+    """The particles of a full layer as a layer of `dynsim.layers` that holds copies of them."""
+    return Full(*_arrays(particles.places_in[0], particles.places_out[0], particles.strengths[0, 0]), particles.kernel)
 
 
 class _SortedProduct(torch.autograd.Function):

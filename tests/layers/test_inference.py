@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dynsim.kernels import Kernel
-from dynsim.layers import Conv, Full, Rates, _inference, choose, costs
-from dynsim.models import lenet5, mlp
+from dynsim.layers import Add, Conv, Full, Rates, Skip, _inference, choose, costs
+from dynsim.models import lenet5, mlp, vit
 
 L1 = Kernel("linear", "l1", scale=0.7)
 
@@ -16,7 +16,7 @@ L1 = Kernel("linear", "l1", scale=0.7)
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 7, 5, 3), (3, 40, 60, 9)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_full_layers(kernel, shape, dtype, monkeypatch):
-    monkeypatch.setattr("dynsim.layers._full.TILE", 100)  # many tiles
+    monkeypatch.setattr("dynsim.layers._linear_products.TILE", 100)  # many tiles
     H, m, n, d = shape
     g = np.random.default_rng(0)
     arrays = [g.normal(size=s).astype(dtype) for s in ((H, m, d), (H, n, d), (H,), (n,))]
@@ -42,7 +42,7 @@ def test_convolutions(sets):
     for inference in ("weight-free", "tiled", "auto"):
         np.testing.assert_allclose(layer.forward(x, inference=inference), layer.forward(x), atol=1e-11)
     with pytest.raises(ValueError, match="at least 3"):
-        layer.product(np.zeros((1, 4, 2, 7)))
+        layer.forward(np.zeros((1, 4, 2, 7)), inference="auto")
 
 
 def test_whole_models_answer_the_same():
@@ -87,3 +87,71 @@ def test_rates_are_measured_once(tmp_path, monkeypatch):
         (tmp_path / "dynsim/rates.json").write_text(damaged)
         monkeypatch.setattr(_inference, "_RATES", None)
         assert _inference.machine_rates() == Rates()
+
+
+def layers_of_all_kinds():
+    """(layer, signals) of everything that is built, with places, with weights and with neither."""
+    g = np.random.default_rng(3)
+    for model, image in (
+        (lenet5(kernel=L1), (1, 28, 28)),
+        (lenet5(weights=True), (1, 28, 28)),
+        (lenet5(weights=True, rank=3), (1, 28, 28)),
+        (vit(image=8, patch=4, width=8, depth=1, heads=2, kernel=L1), (1, 8, 8)),
+    ):
+        signals = g.random((3, *image)).astype(np.float32)
+        signals = signals if model.preprocess is None else model.preprocess(signals)
+        for layer in model.layers:
+            yield layer, signals
+            signals = layer.forward(signals)
+
+
+def test_a_prepared_layer_answers_as_the_layer_did():
+    for layer, signals in layers_of_all_kinds():
+        if isinstance(layer, Skip | Add):  # of two layers that know each other: prepared with the model
+            continue
+        before = layer.forward(signals)
+        prepared = layer.prepare("dense")
+        assert prepared.inference == ("dense" if layer.weighted else None)
+        others = [layer.prepare(way) for way in ("weight-free", "tiled")] if layer.placed else []
+        for parameter in layer.parameters.values():
+            parameter.value += 1
+        for buffer in layer.buffers.values():
+            buffer += 1
+        np.testing.assert_array_equal(prepared(signals), before)
+        for other in others:
+            np.testing.assert_allclose(other(signals), before, rtol=0, atol=1e-4 * np.abs(before).max())
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_a_prepared_model_is_frozen(batch):
+    images = np.random.default_rng(4).random((batch, 1, 8, 8)).astype(np.float32)
+    for model in (mlp((64, 10), copies=2, dim=2), vit(image=8, patch=4, width=8, depth=2, heads=2)):
+        before = model.forward(images)
+        prepared = [model.prepare("dense"), model.prepare(batch=batch)]
+        for parameter in model.parameters.values():
+            parameter.value += 1
+        assert not np.array_equal(model.forward(images), before)
+        for one in prepared:  # the planner takes the weights where they are few and the kernel does not sort
+            np.testing.assert_array_equal(one(images), before)
+            np.testing.assert_array_equal(one.scores(images, batch=2).argmax(axis=1), one.predict(images))
+
+
+def test_what_is_kept_is_not_paid_for():
+    sizes = {"m": 3000, "n": 2000, "d": 3, "copies": 1, "columns": 1}
+    rates = Rates(vector=1e9, pairs=1e8, single=1e7, sorts=1e4)
+    assert choose("auto", L1, **sizes, rates=rates) == "dense"
+    assert choose("auto", L1, **sizes, rates=rates, kept=True) == "weight-free"
+    assert costs(L1, **sizes, rates=rates, kept=True)["weight-free"] == pytest.approx(5000 * 3 / 1e7)
+    assert costs(L1, **sizes, rates=rates, kept=True)["dense"] == pytest.approx(6e6 / 1e9)
+
+
+def test_preparing_refuses_before_it_works():
+    layer = Full(np.zeros((1, 3, 1)), np.zeros((1, 2, 1)), [1.0], Kernel())
+    with pytest.raises(ValueError, match="expected one of auto"):
+        layer.prepare("fast")
+    with pytest.raises(ValueError, match="weight-free with"):
+        layer.prepare("weight-free")
+    with pytest.raises(ValueError, match="columns"):
+        layer.prepare(columns=-1)
+    with pytest.raises(ValueError, match=r"expected \(batch, 3\)"):
+        layer.prepare("tiled")(np.zeros((2, 4)))

@@ -214,3 +214,17 @@ def test_a_state_dict_goes_there_and_back_and_neighbours_share():
 def test_nonsense_is_refused_at_the_door(make, words):
     with pytest.raises((ValueError, TypeError), match=words):
         make()
+
+
+@pytest.mark.parametrize("inference", ["weight-free", "tiled", "auto"])
+def test_what_a_layer_multiplies_by_is_kept_until_its_neurons_move(inference, monkeypatch):
+    made, product = [], layers.Full.product
+    monkeypatch.setattr(layers.Full, "product", lambda self, way: made.append(way) or product(self, way))
+    layer = DynLinear(9, 7, copies=2, dim=3, kernel=Kernel("linear", "l1"), inference=inference).eval()
+    x = torch.randn(4, 9)
+    with torch.no_grad():
+        first, again = layer(x), layer(x)
+        assert len(made) == 1 and torch.equal(first, again)
+        layer.particles.places_out += 1
+        torch.testing.assert_close(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+    assert len(made) == 2

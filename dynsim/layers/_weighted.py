@@ -1,0 +1,40 @@
+"""Layers with weights: signals are multiplied by them in one of several ways, made for one call or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy.typing as npt
+
+from ._inference import choose
+from ._layer import Layer
+from ._prepared import Prepared
+
+
+class Weighted(Layer):
+    """A layer whose answer is its weights' `product` with signals, and what follows from it."""
+
+    weighted = True
+
+    def forward(self, x: npt.NDArray, training: bool = False, *, inference: str = "dense") -> npt.NDArray:
+        """Map signals by the weights, which are made for this call, or in another of the ways, as `choose` has them.
+
+        In training, and in layers without places, it is always by the weights.
+        """
+        way = "dense" if training else self._way(inference, x.shape)
+        return self.answer(self.product(way), x, training)
+
+    def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
+        """Map signals by one of the layer's products."""
+        raise NotImplementedError(f"{type(self).__name__} has no answer.")
+
+    def keep(self, inference: str, columns: int) -> Prepared:
+        """`prepare` of a layer that nobody else holds."""
+        way = choose(inference, self.kernel, **self.sizes(columns), kept=True) if self.placed else "dense"
+        product = self.product(way)
+        return Prepared(self, lambda x: self.answer(product, x), way)
+
+    def _way(self, inference, shape):
+        if inference == "dense" or not self.placed:
+            return "dense"
+        return choose(inference, self.kernel, **self.sizes(self.columns(shape)))
