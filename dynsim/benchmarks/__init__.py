@@ -19,7 +19,7 @@ from ._libraries import blas, holding
 BENCHMARKS = {
     "pairs": "pair sums, 1 / r in float32, against KeOps",
     "engine": "RK4 against SciPy's solve_ivp over NumPy; a delay system against jitcdde and ddeint",
-    "growth": "time of a step against the number of neurons, direct and sorted",
+    "growth": "time of an evaluation against the number of neurons: every pair, trees, sorted",
     "product": "weight-free products with l1 distances against BLAS on the full matrix",
     "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
     "sharing": "errors of layers that share neurons, and of layers fitted separately, with equally many numbers",

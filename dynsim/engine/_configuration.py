@@ -46,8 +46,9 @@ def configure(config: dict, like: object = None) -> Configured:
     ----------
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
-        `delay` 0; `echo_gain`, to which the strengths are then scaled; the tables `kernel` (as `Kernel`) and
-        `operators` (as `Operators`); `groups`, a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`;
+        `delay` 0; `accuracy` of pair sums (as `System`); `echo_gain`, to which the strengths are then scaled; the
+        tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`, a list of tables with `neurons`,
+        `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
         is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`,
         `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
@@ -103,6 +104,7 @@ def configure(config: dict, like: object = None) -> Configured:
             if "clamped" in group
         },
         "signals": signals,
+        "accuracy": config.get("accuracy"),
     }
     kernel, operators = Kernel.from_dict(config["kernel"]), Operators(**config["operators"])
     start = q[0] if copies == 1 else q

@@ -53,6 +53,11 @@ TOP = {
     "copies": (_COUNT, "H, places of every neuron", None),
     "signals": (_COUNT, "s, components of R and E", None),
     "delay": ({"type": "number", "minimum": 0}, "eps, in units of time; one number for all pairs", None),
+    "accuracy": (
+        {"type": "number", "minimum": 1e-12, "exclusiveMaximum": 1},
+        "relative error that pair sums may have, by trees where systems are large; otherwise they are exact",
+        1e-8,
+    ),
     "echo_gain": (_POSITIVE, "all strengths are scaled so that rho(a Phi) has this value at the start", 0.8),
 }
 KERNEL = {

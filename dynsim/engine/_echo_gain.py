@@ -32,7 +32,8 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
     Returns
     -------
     float
-        0 if a = 0. All eigenvalues for N s <= 1000, else Arnoldi iteration with pair sums (a tolerance of 1e-6).
+        0 if a = 0. All eigenvalues for N s <= 1000, else Arnoldi iteration with pair sums (a tolerance of 1e-6,
+        or the accuracy of the sums).
 
     Examples
     --------
@@ -61,7 +62,8 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
     # A fixed start makes the result the same in every run.
     start = np.random.default_rng(0).standard_normal(size)
     try:
-        values = eigs(LinearOperator((size, size), matvec=apply, dtype=float), 1, v0=start, tol=1e-6,
+        values = eigs(LinearOperator((size, size), matvec=apply, dtype=float), 1, v0=start,
+                      tol=max(1e-6, system.accuracy or 0.0),
                       return_eigenvectors=False)  # fmt: skip
     except NotFinite:
         return float("inf")

@@ -115,11 +115,11 @@ class Coupling:
     """Phi of (1'): Phi_ij = sum_h lambda_h[g(j), g(i)] phi(q_j^h, q_i^h), its diagonal exactly zero.
 
     Sources may be places at an earlier time than targets. Only blocks of groups with a strength other than 0 are
-    summed; one call where all strengths of a copy agree.
+    summed; one call where all strengths of a copy agree. With an accuracy, trees are taken where they can.
     """
 
-    def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend):
-        self.kernel = kernel
+    def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend, accuracy=None):
+        self.kernel, self.accuracy = kernel, accuracy
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
         self.blocks = []
         for h, table in enumerate(strengths):
@@ -138,19 +138,19 @@ class Coupling:
         if strength != 0.0 and not (_empty(source) or _empty(target)):
             self.blocks.append((copy, source, target, float(strength), same))
 
-    def received(self, sources, targets, E):
-        """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s)."""
+    def received(self, sources, targets, E, *, exact=False):
+        """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s), to the accuracy or exact."""
         if not np.isfinite(E).all():
             raise NotFinite(targets, E)
-        R, backend = None, self.backend.name
+        R, how = None, {"backend": self.backend.name, "accuracy": None if exact else self.accuracy}
         for copy, source, target, strength, same in self.blocks:
             if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, backend=backend)
+                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, **how)
                 R = _accumulate(R, part, strength)
                 continue
             R = np.zeros_like(E) if R is None else R
             places = sources[copy][source], targets[copy][target]
-            R[target] += strength * pair_sum(self.kernel, *places, E[source], exclude_self=same, backend=backend)
+            R[target] += strength * pair_sum(self.kernel, *places, E[source], exclude_self=same, **how)
         return np.zeros_like(E) if R is None else R
 
     def matrix(self, places):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_array, as_count, as_instance, as_number, describe, expect_keys, refusal
 from dynsim._described import Described
-from dynsim.kernels import Kernel
+from dynsim.kernels import Kernel, expect_accuracy
 
 from ._given_signals import Given, implied_signals, own_signal
 from ._operators import Operators, Resolved
@@ -55,10 +55,14 @@ class System(Described):
         s; default what the operators' matrices, the drive or the clamps imply, else 1.
     backend : {"auto", "numba", "cupy"}
         What computes the pair sums, see `dynsim.kernels.find_backend`; "auto" takes a CUDA card for large systems only.
+    accuracy : float, optional
+        Relative error that the sums of (1') may have, as `dynsim.kernels.TreeProduct` estimates it: large systems are
+        then summed by trees where the kernel and the dimension allow it and it pays. It should be well below the
+        tolerance of an adaptive method. Without it, sums are exact to rounding.
 
     Attributes
     ----------
-    q, kernel, operators, delay, groups, strengths, drive, clamped, signals
+    q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy
         As given, arrays as float64, not writeable; strengths always (H, G, G).
     neurons, dimension, copies : int
         N, d and H.
@@ -92,6 +96,7 @@ class System(Described):
         clamped: dict | None = None,
         signals: int | None = None,
         backend: str = "auto",
+        accuracy: float | None = None,
     ) -> None:
         q = as_array(q, "q", dtype=np.float64)
         if q.ndim not in (2, 3) or 0 in q.shape:
@@ -108,9 +113,16 @@ class System(Described):
         self.drive = own_signal(drive, "drive")
         self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
         self.signals = self._signals(signals)
+        self.accuracy = None if accuracy is None else expect_accuracy(accuracy)
         self._equations = Resolved(self.operators, self.neurons, self.copies, self.signals, self.dimension)
         self._coupling = Coupling(
-            self.kernel, self.groups, self.strengths, neurons=self.neurons, dimension=self.dimension, backend=backend
+            self.kernel,
+            self.groups,
+            self.strengths,
+            neurons=self.neurons,
+            dimension=self.dimension,
+            backend=backend,
+            accuracy=self.accuracy,
         )
         self.backend = self._coupling.backend
         self._drive = None if drive is None else Given(self.drive, "drive", self.neurons, self.signals)
@@ -124,6 +136,7 @@ class System(Described):
             "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": self.delay,
             "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
             "clamped": dict(self.clamped), "signals": signals, "backend": backend,
+            "accuracy": self.accuracy,
         }  # fmt: skip
 
     def replace(self, **changes) -> System:
@@ -186,7 +199,7 @@ class System(Described):
             "delay": f"{self.delay:g}",
             "kernel": self.kernel,
             "backend": self.backend.name,
-        }
+        } | ({} if self.accuracy is None else {"accuracy": f"{self.accuracy:g}"})
 
     def _signals(self, signals):
         implied = self.operators.signals

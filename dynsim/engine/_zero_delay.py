@@ -45,7 +45,8 @@ class ZeroDelaySolver:
             Phi = None
 
             def act(E):
-                return self.system._coupling.received(q, q, E)
+                # What is solved by iteration must be linear in E, which trees are to their accuracy only.
+                return self.system._coupling.received(q, q, E, exact=self.echoes)
 
         def emitted(R):
             E = np.empty(self.size)

@@ -13,11 +13,13 @@ from ._pair_sums import pair_force, pair_matrix, pair_sum, summing_backend
 from ._profiles import PROFILES
 from ._relation import relation, relation_forces, relation_normal, relation_tangent
 from ._sorted_sums import SortedProduct
+from ._tree_sums import TreeProduct, TreeReport, expect_accuracy, has_tree
 from ._weight_free import SlicedProduct, weight_free
 
 __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
-    "SlicedProduct", "SortedProduct", "array_functions", "constants", "fill_row", "find_backend", "lane_dot",
-    "lane_sum", "launch", "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal",
-    "relation_tangent", "row_specialisation", "summing_backend", "weight_free",
+    "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants", "expect_accuracy",
+    "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "pair_force", "pair_matrix", "pair_sum",
+    "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "summing_backend",
+    "weight_free",
 ]  # fmt: skip

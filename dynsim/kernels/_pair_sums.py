@@ -24,6 +24,7 @@ from ._kernel import Kernel
 from ._lanes import lane_dot
 from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
+from ._tree_sums import TreeProduct, expect_accuracy, has_tree
 from ._written_loops import add_others, forces_text, pull_others, sums_text, targets_together, values_text, write_values
 
 LONG_BLOCK = 2048  # sources that are summed in the working precision
@@ -32,7 +33,7 @@ TASKS = 256  # at least, of few targets: what can be shared among threads
 FEW = 4  # signals that are summed side by side in registers
 
 
-METHODS = ("auto", "direct", "sorted")
+METHODS = ("auto", "direct", "sorted", "tree")
 # Pairs a second of the direct sum against neurons a second sorted and passed: where the lines cross, roughly.
 PAIRS_PER_NEURON = 600
 
@@ -46,6 +47,7 @@ def pair_sum(
     exclude_self: bool = False,
     method: str = "auto",
     backend: str = "auto",
+    accuracy: float | None = None,
 ) -> npt.NDArray:
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
@@ -58,12 +60,16 @@ def pair_sum(
         Emitted signals of the sources.
     exclude_self : bool
         Leave out pairs i == j exactly, by index; needs m == n.
-    method : {"auto", "direct", "sorted"}
+    method : {"auto", "direct", "sorted", "tree"}
         Every pair; or, for the linear kernel of l1 distances without softening, sums along sorted axes in
-        O((m + n) log(m + n)). "auto" sorts where it can and pays.
+        O((m + n) log(m + n)); or `TreeProduct`, for l2 distances in up to three dimensions, which needs `accuracy`.
+        "auto" sorts where it can and pays, and takes a tree where it can, pays and an accuracy was given.
     backend : {"auto", "numba", "cupy"}
         Numba on the processor, or CuPy on a CUDA card. "auto" uses a card, if there is one, for large sums
         (`find_backend` gives the reason).
+    accuracy : float, optional
+        Relative error that is allowed, as `TreeProduct` estimates it; without it, only sums that are exact to rounding
+        are taken.
 
     Returns
     -------
@@ -92,6 +98,9 @@ def pair_sum(
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
         product = (CudaSortedProduct if on_card else SortedProduct)(sources, targets, scale=kernel.scale)
         return product.forward(strengths).astype(dtype, copy=False)
+    if takes_tree(kernel, d, method, accuracy, on_card):
+        product = TreeProduct(kernel, sources, targets, accuracy=accuracy, exclude_self=exclude_self)
+        return product.forward(strengths)
     if on_card:
         arrays = _as(dtype, sources, targets, _columns(strengths))
         out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
@@ -138,13 +147,15 @@ def pair_force(
     target_strengths: npt.ArrayLike,
     *,
     exclude_self: bool = False,
+    method: str = "auto",
     backend: str = "auto",
+    accuracy: float | None = None,
 ) -> npt.NDArray:
     """Gradient of sum_ij target_strengths_i . source_strengths_j phi(sources_j, targets_i) in the targets' places.
 
     Strengths are (n,) and (m,), or (n, s) and (m, s). Returns (m, d). The gradient in the sources' places is the same
     function with the roles swapped. Where two neurons meet without softening the gradient is taken as 0.
-    `backend` as for `pair_sum`.
+    `method` ("auto", "direct" or "tree"), `backend` and `accuracy` as for `pair_sum`.
 
     Examples
     --------
@@ -159,7 +170,13 @@ def pair_force(
         expected = f"({len(sources)}, s) and ({len(targets)}, s), or both without s"
         raise refusal("strengths", f"shapes {given.shape} and {taken.shape}", expected)
     dtype = np.result_type(sources, targets, given, taken)
-    if find_backend(backend, len(sources) * len(targets) * sources.shape[1]).name == "cupy":
+    if as_choice(method, METHODS, "method") == "sorted":
+        raise refusal("method", "'sorted' for forces", "auto, direct or tree", "SortedProduct.forces sorts")
+    on_card = find_backend(backend, len(sources) * len(targets) * sources.shape[1]).name == "cupy"
+    if takes_tree(kernel, sources.shape[1], method, accuracy, on_card):
+        product = TreeProduct(kernel, sources, targets, accuracy=accuracy, exclude_self=exclude_self)
+        return product.forces(given, taken)
+    if on_card:
         flat = _columns(given), _columns(taken)
         return _cuda.pair_force(kernel, *_as(dtype, sources, targets, *flat), bool(exclude_self))
     columns = np.ascontiguousarray(_columns(given).T, dtype=dtype)
@@ -182,6 +199,20 @@ def summing_backend(kernel: Kernel, n: int, m: int, d: int, *, method: str = "au
     as_instance(kernel, Kernel, "kernel")
     n, m, d = as_count(n, "n", minimum=0), as_count(m, "m", minimum=0), as_count(d, "d")
     return find_backend(backend, d * (n + m if _sorts(kernel, method, n, m) else n * m))
+
+
+def takes_tree(kernel, d, method, accuracy, on_card):
+    """Whether sums in d dimensions are taken by a tree, and what is asked for can be done."""
+    if method == "tree":
+        if accuracy is None:
+            raise refusal("accuracy", "none", "the relative error that is allowed, since trees are approximate")
+        if on_card:
+            raise refusal("method", "'tree' on a card", "the processor", "use backend='numba'")
+        return True
+    if accuracy is None:
+        return False
+    expect_accuracy(accuracy)
+    return method == "auto" and not on_card and has_tree(kernel, d)
 
 
 def _columns(signals):

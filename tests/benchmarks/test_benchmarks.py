@@ -73,6 +73,8 @@ def test_shared_and_own_places_have_as_many_numbers_and_fit():
 def test_growth_and_overhead_are_measured():
     for method in ("direct", "sorted"):
         assert simulation_growth.ours(500, method)["seconds"] > 0
+    found = simulation_growth.ours(3_000, "tree")
+    assert found["seconds"] > 0 and found["error"] <= simulation_growth.ACCURACY
     for case in simulation_speed.OVERHEAD:
         assert 0 < simulation_speed.overhead(case)["seconds"] < 1
     assert simulation_speed.ours_delay(1e-3)["error"] <= 1e-3
@@ -89,12 +91,11 @@ def test_a_missing_peer_is_said_so_and_a_failure_is_an_error():
 
 
 def test_a_whole_run(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(simulation_growth, "DIRECT", (100, 200, 400))
-    monkeypatch.setattr(simulation_growth, "SORTED", (100, 200, 400))
+    monkeypatch.setattr(simulation_growth, "SIZES", dict.fromkeys(simulation_growth.SIZES, (100, 200, 400)))
     with pytest.raises(SystemExit) as stop:
         main(["bench", "growth", "--json", "--rounds", "1", "--figure", str(tmp_path / "growth.png")])
     found = json.loads(capsys.readouterr().out)
-    assert stop.value.code == 0 and len(found["rows"]) == 6 and found["machine"]["cores"] >= 1
+    assert stop.value.code == 0 and len(found["rows"]) == 9 and found["machine"]["cores"] >= 1
     assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
     for arguments in (["bench", "pairs", "--figure", "a.png"], ["bench", "growth", "--backend", "cupy"]):
         with pytest.raises(SystemExit) as stop:
