@@ -15,11 +15,12 @@ from ._relation import relation, relation_forces, relation_normal, relation_tang
 from ._sorted_sums import SortedProduct
 from ._tree_sums import TreeProduct, TreeReport, expect_accuracy, has_tree
 from ._weight_free import SlicedProduct, weight_free
+from ._written_text import run_text
 
 __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
     "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants", "expect_accuracy",
     "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "pair_force", "pair_matrix", "pair_sum",
-    "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "summing_backend",
-    "weight_free",
+    "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
+    "summing_backend", "weight_free",
 ]  # fmt: skip

@@ -119,7 +119,7 @@ class TreeProduct:
         """Return y, (m,) or (m, s), for x (n,) or (n, s)."""
         x = as_signals(x, "x", len(self.sources))
         dtype = np.result_type(self.dtype, x)
-        columns, self.report = x.reshape(len(x), -1).astype(np.float64), None
+        columns, self.report = _columns(x), None
         parts = [self._sum(columns[:, start : start + FEW], None, dtype) for start in range(0, columns.shape[1], FEW)]
         out = np.concatenate(parts, axis=1) if parts else np.zeros((len(self.targets), 0), dtype)
         return out.reshape(len(out), *x.shape[1:])
@@ -129,7 +129,7 @@ class TreeProduct:
         x = as_signals(x, "x", len(self.sources))
         y = as_signals(y, "y", len(self.targets), x.shape[1:])
         dtype = np.result_type(self.dtype, x, y)
-        given, taken = x.reshape(len(x), -1).astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
+        given, taken = _columns(x), _columns(y)
         self.report = None
         if 0 < given.shape[1] <= FEW:
             return self._sum(given, taken, dtype)
@@ -221,6 +221,11 @@ class TreeProduct:
         others = np.ones(len(self.sources), bool)
         others[sample] = False
         return sums(sample, exclude_self=True) + sums(np.flatnonzero(others))
+
+
+def _columns(signals):
+    """Signals as (n, s), in float64."""
+    return signals.reshape(len(signals), math.prod(signals.shape[1:])).astype(np.float64)
 
 
 def first_degree(accuracy):

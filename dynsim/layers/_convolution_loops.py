@@ -1,0 +1,142 @@
+"""Convolutions and their gradients as compiled loops over rows.
+
+Images are (channels, height, width, batch): a shift by one column is a shift by `batch` numbers in a row, the inner
+loops run along rows, and no patches are copied. A row of the kernel at a time, up to four outputs share what is loaded,
+and all their sums and weights stand in registers. Each output row, and each slice of a gradient, belongs to one thread.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import njit, prange
+
+from dynsim.kernels import run_text
+
+TOGETHER = (4, 2, 1)  # outputs that share what is loaded
+PART = 2048  # numbers of a row whose sums stay in the nearest cache
+
+
+def convolve(images, weights, bias):
+    """y[o, r, c] = bias_o + sum_{i, a, b} W[o, i, a, b] x[i, r + a, c + b], images (n_in, height, width, batch)."""
+    return _convolved(images, weights, bias, 0)
+
+
+def convolve_input(signal, weights):
+    """dL/dx of `convolve` from dL/dy (n_out, rows, columns, batch): the same with the kernel turned, over a margin."""
+    n_out, rows, columns, batch = signal.shape
+    _, n_in, k, _ = weights.shape
+    wide = np.zeros((n_out, rows, columns + 2 * (k - 1), batch), signal.dtype)
+    wide[:, :, k - 1 : k - 1 + columns] = signal
+    turned = np.ascontiguousarray(weights[:, :, ::-1, ::-1].swapaxes(0, 1))
+    return _convolved(wide, turned, np.zeros(n_in, signal.dtype), k - 1)
+
+
+def _convolved(images, weights, bias, margin):
+    """`convolve` of images with so many rows of zeros above and below, which are not there."""
+    _, height, width, batch = images.shape
+    n_out, _, k, _ = weights.shape
+    out = np.empty((n_out, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
+    _forward(k)(_rows(images), weights, bias, batch, margin, _rows(out))
+    return out
+
+
+def convolve_weights(images, signal, k):
+    """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy; rows are summed in float64."""
+    out = np.empty((len(signal), len(images), k, k), images.dtype)
+    _weights(k)(_rows(images), _rows(signal), images.shape[3], out)
+    return out
+
+
+def _rows(array):
+    return array.reshape(*array.shape[:2], -1)
+
+
+def taps_text(k, together):
+    """run(out, first, r, start, stop, weights, i, a, row, batch): add row a of the kernel to outputs first... of row r.
+
+    Of the output rows numbers start to stop are meant.
+    """
+    outputs = range(together)
+    lines = ["apart()", "widest_vectors()"]
+    lines += [f"w_{o}_{c} = weights[first + {o}, i, a, {c}]" for o in outputs for c in range(k)]
+    lines += [f"y_{o} = out[first + {o}, r, start:stop]" for o in outputs]
+    lines += [f"x_{c} = row[{c} * batch + start : {c} * batch + stop]" for c in range(k)]
+    lines += ["for j in range(y_0.shape[0]):"]
+    for o in outputs:
+        lines += [f"    y_{o}[j] = y_{o}[j] + {' + '.join(f'w_{o}_{c} * x_{c}[j]' for c in range(k))}"]
+    return _text("out, first, r, start, stop, weights, i, a, row, batch", lines)
+
+
+def slopes_text(k, together):
+    """run(total, signal, first, r, row, batch): total[o, c] += sum_j dL/dy[first + o, r, j] x[c batch + j]."""
+    outputs, sums = range(together), [(o, c) for o in range(together) for c in range(k)]
+    lines = ["apart()", "widest_vectors()", f"length = row.shape[0] - {k - 1} * batch"]
+    lines += [f"y_{o} = signal[first + {o}, r]" for o in outputs]
+    lines += [f"x_{c} = row[{c} * batch : {c} * batch + length]" for c in range(k)]
+    lines += [f"s_{o}_{c} = row.dtype.type(0)" for o, c in sums]
+    lines += ["for j in range(y_0.shape[0]):", *(f"    s_{o}_{c} += y_{o}[j] * x_{c}[j]" for o, c in sums)]
+    lines += [f"total[{o}, {c}] += s_{o}_{c}" for o, c in sums]
+    return _text("total, signal, first, r, row, batch", lines)
+
+
+def _text(arguments, lines):
+    return "\n".join([f"def run({arguments}):", *(f"    {line}" for line in lines)])
+
+
+@cache
+def _forward(k):
+    four, two, one = (taps_text(k, together) for together in TOGETHER)
+
+    @njit(cache=True, parallel=True, nogil=True)
+    def loop(images, weights, bias, batch, margin, out):
+        n_out, rows, length = out.shape
+        for task in prange((n_out + 3) // 4 * rows):
+            first, r = task // rows * 4, task % rows
+            last = min(first + 4, n_out)
+            for start in range(0, length, PART):
+                stop = min(length, start + PART)
+                for o in range(first, last):
+                    out[o, r, start:stop] = bias[o]
+                for i in range(images.shape[0]):
+                    for a in range(max(0, margin - r), min(k, images.shape[1] + margin - r)):
+                        row, o = images[i, r + a - margin], first
+                        if o + 4 <= last:
+                            run_text(four, out, o, r, start, stop, weights, i, a, row, batch)
+                            o += 4
+                        if o + 2 <= last:
+                            run_text(two, out, o, r, start, stop, weights, i, a, row, batch)
+                            o += 2
+                        if o < last:
+                            run_text(one, out, o, r, start, stop, weights, i, a, row, batch)
+
+    return loop
+
+
+@cache
+def _weights(k):
+    four, two, one = (slopes_text(k, together) for together in TOGETHER)
+
+    @njit(cache=True, parallel=True, nogil=True)
+    def loop(images, signal, batch, out):
+        n_out, rows, _ = signal.shape
+        n_in = images.shape[0]
+        for task in prange((n_out + 3) // 4 * n_in * k):
+            first, i, a = task // (n_in * k) * 4, task // k % n_in, task % k
+            last = min(first + 4, n_out)
+            total = np.zeros((4, k))
+            for r in range(rows):
+                row, o = images[i, r + a], first
+                if o + 4 <= last:
+                    run_text(four, total, signal, o, r, row, batch)
+                    o += 4
+                if o + 2 <= last:
+                    run_text(two, total[o - first :], signal, o, r, row, batch)
+                    o += 2
+                if o < last:
+                    run_text(one, total[o - first :], signal, o, r, row, batch)
+            for o in range(first, last):
+                out[o, i, a] = total[o - first]
+
+    return loop
