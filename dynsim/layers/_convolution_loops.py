@@ -1,8 +1,8 @@
 """Convolutions and their gradients as compiled loops over rows.
 
 Images are (channels, height, width, batch): a shift by one column is a shift by `batch` numbers in a row, the inner
-loops run along rows, and no patches are copied. A row of the kernel at a time, up to four outputs share what is loaded,
-and all their sums and weights stand in registers. Each output row, and each slice of a gradient, belongs to one thread.
+loops run along rows, and no patches are copied. A row of the kernel at a time, two outputs share what is loaded, and
+their sums and weights stand in registers. Each output row, and each slice of a gradient, belongs to one thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from numba import njit, prange
 
 from dynsim.kernels import run_text
 
-TOGETHER = (4, 2, 1)  # outputs that share what is loaded
+OUTPUTS = 2  # of one task, which share what is loaded
+MOST_TAPS = 6  # with which the weights of two outputs stand in registers, once more for what a row has left
 PART = 2048  # numbers of a row whose sums stay in the nearest cache
 
 
@@ -87,28 +88,26 @@ def _text(arguments, lines):
 
 @cache
 def _forward(k):
-    four, two, one = (taps_text(k, together) for together in TOGETHER)
+    together = OUTPUTS if k <= MOST_TAPS else 1
+    some, one = taps_text(k, together), taps_text(k, 1)
 
     @njit(cache=True, parallel=True, nogil=True)
     def loop(images, weights, bias, batch, margin, out):
         n_out, rows, length = out.shape
-        for task in prange((n_out + 3) // 4 * rows):
-            first, r = task // rows * 4, task % rows
-            last = min(first + 4, n_out)
+        for task in prange((n_out + OUTPUTS - 1) // OUTPUTS * rows):
+            begin, r = task // rows * OUTPUTS, task % rows
+            end = min(begin + OUTPUTS, n_out)
             for start in range(0, length, PART):
                 stop = min(length, start + PART)
-                for o in range(first, last):
+                for o in range(begin, end):
                     out[o, r, start:stop] = bias[o]
                 for i in range(images.shape[0]):
                     for a in range(max(0, margin - r), min(k, images.shape[1] + margin - r)):
-                        row, o = images[i, r + a - margin], first
-                        if o + 4 <= last:
-                            run_text(four, out, o, r, start, stop, weights, i, a, row, batch)
-                            o += 4
-                        if o + 2 <= last:
-                            run_text(two, out, o, r, start, stop, weights, i, a, row, batch)
-                            o += 2
-                        if o < last:
+                        row, o = images[i, r + a - margin], begin
+                        while o + together <= end:
+                            run_text(some, out, o, r, start, stop, weights, i, a, row, batch)
+                            o += together
+                        if o < end:
                             run_text(one, out, o, r, start, stop, weights, i, a, row, batch)
 
     return loop
@@ -116,27 +115,24 @@ def _forward(k):
 
 @cache
 def _weights(k):
-    four, two, one = (slopes_text(k, together) for together in TOGETHER)
+    two, one = slopes_text(k, OUTPUTS), slopes_text(k, 1)
 
     @njit(cache=True, parallel=True, nogil=True)
     def loop(images, signal, batch, out):
         n_out, rows, _ = signal.shape
         n_in = images.shape[0]
-        for task in prange((n_out + 3) // 4 * n_in * k):
-            first, i, a = task // (n_in * k) * 4, task // k % n_in, task % k
-            last = min(first + 4, n_out)
-            total = np.zeros((4, k))
+        for task in prange((n_out + OUTPUTS - 1) // OUTPUTS * n_in):
+            begin, i = task // n_in * OUTPUTS, task % n_in
+            end = min(begin + OUTPUTS, n_out)
+            total = np.zeros((k, OUTPUTS, k))
             for r in range(rows):
-                row, o = images[i, r + a], first
-                if o + 4 <= last:
-                    run_text(four, total, signal, o, r, row, batch)
-                    o += 4
-                if o + 2 <= last:
-                    run_text(two, total[o - first :], signal, o, r, row, batch)
-                    o += 2
-                if o < last:
-                    run_text(one, total[o - first :], signal, o, r, row, batch)
-            for o in range(first, last):
-                out[o, i, a] = total[o - first]
+                for a in range(k):
+                    row = images[i, r + a]
+                    if begin + OUTPUTS == end:
+                        run_text(two, total[a], signal, begin, r, row, batch)
+                    else:
+                        run_text(one, total[a], signal, begin, r, row, batch)
+            for o in range(begin, end):
+                out[o, i] = total[:, o - begin]
 
     return loop
