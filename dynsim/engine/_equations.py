@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from dynsim.kernels import on_its_own
+
 from ._delay_memory import fill, recall
 
 OK, NOT_FINITE, UNSOLVED = 0, 1, 2
@@ -173,6 +175,7 @@ def right_hand_side(receive, build):
     @build
     def evaluate(t, q, pairs, operators, given, memory, R, E, f):
         # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or UNSOLVED.
+        on_its_own()
         past_q, past_E, Q = q, E, np.zeros(q.shape[1:])
         delayed = len(memory[6]) > 0
         if delayed:

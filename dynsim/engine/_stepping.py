@@ -81,10 +81,14 @@ def interpolation_error(E_nodes, defect, rtol, atol):
     return scaled_norm(missed, largest, largest, rtol, atol)
 
 
-def machine(evaluate, build):
-    """Return the loop over steps with an evaluation of the right-hand side; `build` is njit where that is compiled."""
+def machine(evaluate, write_into):
+    """Return the loop over steps with an evaluation of the right-hand side, not compiled as yet.
 
-    @build
+    `write_into` is what makes a function part of its caller where that is compiled: the evaluation is then called by
+    one function only, and compiled and optimised once.
+    """
+
+    @write_into
     def emit_nodes(t, h, parameters, tableau, q, E, trial, counts):
         # q and E at the Lobatto nodes of the step; returns a code and how badly E is interpolated.
         pairs, operators, given, memory = parameters
@@ -113,7 +117,7 @@ def machine(evaluate, build):
         # The node left out lowers the order by one, h^(n - 1); the controller expects h^(error order + 1).
         return OK, error ** (numbers[3] / (len(x) - 1)) if math.isfinite(error) else error
 
-    @build
+    @write_into
     def attempt(t, end, parameters, tableau, q, f, E, trial, counts):
         # One step; returns a code and the error norm. Leaves the new state in `trial`.
         pairs, operators, given, memory = parameters
@@ -152,7 +156,6 @@ def machine(evaluate, build):
                 error = max(error, missed)
         return (OK, error) if all_finite(new_q) and math.isfinite(error) else (NOT_FINITE, math.inf)
 
-    @build
     def loop(arguments):
         # Goes on until `steps` steps are finished, `tries` are made, or a step that reaches `pause_at` is accepted,
         # which is then PENDING until the next call. With no steps to take only R, E and q' of the state are computed.
@@ -241,13 +244,15 @@ def run_machine(expressions, activations, arguments):
     return _machine(expressions)(arguments)
 
 
-@overload(run_machine, prefer_literal=True)
+@overload(run_machine, prefer_literal=True, jit_options={"error_model": "numpy", "no_cfunc_wrapper": True})
 def _run_machine(expressions, activations, arguments):
-    loop = _machine(expressions.literal_value)
+    loop = njit(nogil=True, error_model="numpy", inline="always")(_machine(expressions.literal_value))
     return lambda expressions, activations, arguments: loop(arguments)
 
 
 @cache
 def _machine(expressions):
-    build = njit(nogil=True, error_model="numpy")
-    return machine(right_hand_side(receive_directly(expressions), build), build)
+    # Called from the loop only: without the functions by which Python and C would call it.
+    build = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    within = njit(nogil=True, error_model="numpy", inline="always")
+    return machine(right_hand_side(receive_directly(expressions), build), within)

@@ -1,6 +1,6 @@
 """The coupling phi of two neurons and everything pairwise: arrays in, arrays out."""
 
-from ._compilation import TEMPORARY_CACHE, launch  # first: no function can be declared before
+from ._compilation import TEMPORARY_CACHE, launch, on_its_own  # first: no function can be declared before
 
 # isort: split
 from ._backend import BACKENDS, find_backend
@@ -20,7 +20,7 @@ from ._written_text import run_text
 __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
     "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants", "expect_accuracy",
-    "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "pair_force", "pair_matrix", "pair_sum",
-    "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
+    "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "on_its_own", "pair_force", "pair_matrix",
+    "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
     "summing_backend", "weight_free",
 ]  # fmt: skip

@@ -91,7 +91,24 @@ def apart():
     """Called in a compiled function: its arrays share no memory, so LLVM writes one version of a loop, not two."""
 
 
+def on_its_own():
+    """Called in a compiled function: it is called where it is used, not written into each of its callers.
+
+    A function that is used in several places is then compiled once.
+    """
+
+
 if not numba.config.DISABLE_JIT:
+
+    @intrinsic
+    def _on_its_own(typing_context):
+        """`on_its_own`, compiled."""
+
+        def generate(context, builder, signature, arguments):
+            builder.function.attributes.add("noinline")
+            return context.get_dummy_value()
+
+        return types.void(), generate
 
     @intrinsic
     def _apart(typing_context):
@@ -119,6 +136,7 @@ if not numba.config.DISABLE_JIT:
         return types.void(), generate
 
     # Written into their callers, whose attributes they set; in Python, called as they are, they do nothing.
+    overload(on_its_own, inline="always")(lambda: lambda: _on_its_own())
     overload(apart, inline="always")(lambda: lambda: _apart())
     overload(widest_vectors, inline="always")(lambda: lambda: _widest_vectors())
 
