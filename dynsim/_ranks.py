@@ -191,7 +191,8 @@ class Ranks:
                 self._meet(LEFT)
             self.error = None
         elif self.depth == 1:  # what is open has been closed
-            self.abort(130 if isinstance(error, KeyboardInterrupt) else 1)
+            code = error.code if isinstance(error, SystemExit) else 130 if isinstance(error, KeyboardInterrupt) else 1
+            self.abort(code if isinstance(code, int) else 1)
 
     def abort(self, code):
         """End all processes at once with an exit code."""

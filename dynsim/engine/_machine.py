@@ -20,14 +20,14 @@ LARGEST_WORK = 100_000
 LARGEST_ECHO = 64  # N s up to which Gaussian elimination without blocks is as fast as LAPACK
 
 
-def is_small(system, history=None):
+def is_small(system, memory=None):
     """Whether the loop can be compiled: few pairs, no function of Python in the equations, no iterations at delay 0."""
     work = system.copies * system.neurons**2 * (system.dimension + system.signals)
     equations = system._equations
     direct = system.delay or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    constant = history is None and GivenSignals(system).constant
+    constant = (memory is None or memory.history is None) and GivenSignals(system).constant
     return bool(work <= LARGEST_WORK and constant and direct and system.backend.name != "cupy")
 
 
@@ -53,7 +53,7 @@ class Machine:
         expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
         self.solver = None
-        if is_small(system, memory.history):
+        if is_small(system, memory):
             self.loop = compiled_machine(expressions)
         else:
             self.solver = None if system.delay else ZeroDelaySolver(system, ranks)

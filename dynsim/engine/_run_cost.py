@@ -33,7 +33,7 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     -------
     dict
         `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`; under
-        `mpiexec`, where every rank calls it, `ranks`, `threads` (of each) and `gathered_bytes` (received by each in a
+        `mpiexec`, where every rank calls it, `ranks`, `threads` (of each) and `gather_bytes` (received by each in a
         sum over all pairs; 0 where these are not divided), and the memory is that of each rank; and
         `status` and `message` of the trial if it failed, else 0 and "". The numbers are then those of the part before.
 
@@ -82,9 +82,9 @@ def _shared(system, options):
     ranks = world()
     if ranks.size == 1:
         return {}
-    divided = not is_small(system, options.get("history")) and (system.delay or not ZeroDelaySolver(system).factorises)
+    divided = not is_small(system) and (system.delay or not ZeroDelaySolver(system).factorises)
     gathered = system._coupling.gathered(system.signals) if divided else 0
-    return {"ranks": ranks.size, "threads": ranks.threads, "gathered_bytes": gathered}
+    return {"ranks": ranks.size, "threads": ranks.threads, "gather_bytes": gathered}
 
 
 def _frames(record, steps):

@@ -53,8 +53,9 @@ class ProgressWriter:
     """Appends a line at most every `seconds`, and one when the run ends.
 
     The first line says what runs (span, neurons, process); the others the time t, `received`, `emitted` and `speed`,
-    the root mean squares over neurons of |R|, |E| and |q'|, `echo_gain`, `frames` and the seconds passed. Of several ranks, each has a
-    writer, since all compute the echo gain; that of rank 0 looks at the clock and writes. If the file cannot be written, a warning says so and the run goes on without it.
+    the root mean squares over neurons of |R|, |E| and |q'|, `echo_gain`, `frames` and the seconds passed. If the file
+    cannot be written, a warning says so and the run goes on without it. Of several ranks each has a writer, since all
+    compute the echo gain; that of rank 0 looks at the clock and writes.
     """
 
     def __init__(self, path, system, span, seconds, again=False):
