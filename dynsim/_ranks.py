@@ -28,7 +28,7 @@ RANKS = ("OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 SIZES = ("OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE")
 P, T = ParamSpec("P"), TypeVar("T")
 OFF = "DYNSIM_MPI"  # an environment variable: with the value 0 every process is alone, whoever started it
-LEFT, DONE, TOLD = -1, -2, -3  # meetings that are no sum, whose number is a checksum from 0 on
+LEFT, DONE, TOLD, ASKED = -1, -2, -3, -4  # meetings that are no sum, whose number is a checksum from 0 on
 
 
 class Ranks:
@@ -115,28 +115,31 @@ class Ranks:
         return whole
 
     def told(self, make):
-        """Return what `make()` gives on rank 0, on all ranks; what it raises there is raised on all.
+        """Return what `make()` gives on rank 0, on all ranks; it must be possible to pickle it.
 
-        It must be possible to pickle it.
+        What it raises there ends the block of `together` on all.
 
-        >>> Ranks().told(lambda: 5)
+        >>> Ranks().told(lambda: "five")
+        'five'
+        """
+        made = make() if self.first else None
+        if self.size > 1:
+            self._meet(TOLD)
+            made = self.comm.bcast(made, root=0)
+            self.busy = False
+        return made
+
+    def asked(self, count):
+        """Return the whole number that `count()` gives on rank 0, on all ranks; as `told`, and quicker.
+
+        >>> Ranks().asked(lambda: 5)
         5
         """
-        if self.size == 1:
-            return make()
-        self._meet(TOLD)
-        made, error = None, None
-        if self.first:
-            try:
-                made = make()
-            except BaseException as trouble:  # also Ctrl-C, which is heard by rank 0 only
-                error = trouble
-        told, theirs = self.comm.bcast((made, _portable(error)), root=0)
-        self.busy = False
-        if theirs is not None:
-            self.over = True
-            raise theirs if error is None else error
-        return made if self.first else told
+        number = int(count()) if self.first else 0
+        if self.size > 1:
+            number = self._meet(ASKED, number)
+            self.busy = False
+        return number
 
     @contextmanager
     def together(self):
@@ -162,11 +165,12 @@ class Ranks:
         finally:
             self.depth -= 1
 
-    def _meet(self, code):
-        """Exchange a number; what follows the meeting ends with `busy` set to False."""
+    def _meet(self, code, number=0):
+        """Exchange codes, and return the number of rank 0; what follows the meeting ends with `busy` set to False."""
         self.busy = True
-        codes = np.empty(self.size, np.int64)
-        self.comm.Allgather(np.array([code], np.int64), codes)
+        every = np.empty((self.size, 2), np.int64)
+        self.comm.Allgather(np.array([code, number], np.int64), every)
+        codes = every[:, 0]
         left = np.flatnonzero(codes == LEFT)
         if len(left):
             error = self.comm.bcast(_portable(self.error), root=int(left[0]))
@@ -180,6 +184,7 @@ class Ranks:
                 f"set {OFF}=0 where every process is to run by itself", error=RuntimeError,
             )  # fmt: skip
         self.over = False
+        return int(every[0, 1])
 
     def _leave(self, error):
         """Tell the others of an exception; where they cannot hear, because it broke a meeting, end all processes."""

@@ -22,6 +22,7 @@ from dynsim.errors import DataError, FileError
 
 LARGEST = 64 * 2**20  # bytes of a file that is read
 _SHARE = 1000  # a line at most every thousandth of the time passed: a long run's file stays small
+_WITHOUT_GAIN, _WITH_GAIN = 1, 2  # kinds of lines
 _GAIN_SHARE = 50  # an echo gain at most every fifty times what the last one took
 
 
@@ -69,17 +70,17 @@ class ProgressWriter:
 
     def step(self, t, state, frames):
         """After every step; `state()` gives q, velocity, R and E and is called only when a line is due."""
-        line, gain = self.ranks.told(self._due)
-        if line:
-            self._line(t, state(), frames, gain)
+        due = self.ranks.asked(self._due)
+        if due:
+            self._line(t, state(), frames, due == _WITH_GAIN)
 
     def _due(self):
-        """Whether a line is due, and whether it has a new echo gain."""
+        """0, or what kind of line is due."""
         now = clock.monotonic()
-        due = now - self.last >= max(self.seconds, (now - self.began) / _SHARE)
-        if due:
-            self.last = now
-        return due, due and now >= self.gain_due
+        if now - self.last < max(self.seconds, (now - self.began) / _SHARE):
+            return 0
+        self.last = now
+        return _WITH_GAIN if now >= self.gain_due else _WITHOUT_GAIN
 
     def _line(self, t, state, frames, gain):
         if gain:
