@@ -144,7 +144,7 @@ def test_what_is_refused_is_said_once(config, tmp_path):
     for words, code, said in [
         (("simulate", config, "-o", tmp_path / "run.h5"), 1, "run.h5 exists"),
         (("simulate", tmp_path / "none.toml", "-o", tmp_path / "new.h5"), 1, "none.toml does not exist"),
-        (("resume", tmp_path / "run.h5"), 4, "run.h5"),
+        (("resume", tmp_path / "run.h5"), 1, "run.h5 is not an HDF5 file"),
         (("train", "mlp"), 2, "mpiexec: got 2 processes of dynsim train; expected dynsim simulate or dynsim resume"),
         (("simulate", config, "--set", "kernel.soft=1", "-o", tmp_path / "new.h5"), 1, "did you mean 'softening'"),
     ]:
@@ -204,16 +204,17 @@ def callback(t, q):
     if sys.argv[1] == "fail" and rank == 1:
         raise LookupError("only here")
 
-if sys.argv[1] == "early" and rank == 1:
+operators = dynsim.Operators(B=[[1.0, 0.0, 0.0]], D=[[0.1], [0.0], [0.0]])
+system = dynsim.System(places, delay=0.5, operators=operators)
+if sys.argv[1] == "before" and rank == 1:
     raise LookupError("only here")
-dynsim.solve(dynsim.System(places, delay=0.5, operators=dynsim.Operators(B=[[1.0, 0.0, 0.0]], D=[[0.1], [0.0], [0.0]])),
-             (0.0, 2.0), path="run.h5", callback=callback)
+dynsim.solve(system, (0.0, 2.0), path="run.h5", callback=callback)
 """
 
 
 @pytest.mark.parametrize(
     ("how", "said"),
-    [("fail", "only here"), ("early", "only here"), ("differ", "ranks 0 and 1 that do not compute the same")],
+    [("fail", "only here"), ("before", "only here"), ("differ", "ranks 0 and 1 that do not compute the same")],
 )
 def test_no_rank_waits_for_one_that_has_failed(tmp_path, how, said):
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Ranks divide pair sums without a change of bits, meet without waiting for one that has left, and need no MPI alone."""
+"""Ranks divide pair sums without a change of bits, and none of them waits for one that has left."""
 
 import os
 import subprocess
@@ -141,7 +141,7 @@ def test_a_part_begins_with_a_whole_group():
     assert np.array_equal(pair_sum(Kernel(), q, q, q[0], exclude_self=True, part=(4, 7)), whole[4:7])
     assert pair_sum(Kernel(), q, q, q[0], exclude_self=True, part=(9, 9)).shape == (0,)
     for part in [(2, 9), (4, 10), (8, 4)]:
-        with pytest.raises(ValueError, match="part: got .* a multiple of 4 or 9"):
+        with pytest.raises(ValueError, match=r"part: got .* a multiple of 4 or 9"):
             pair_sum(Kernel(), q, q, q[0], exclude_self=True, part=part)
 
 
