@@ -39,7 +39,8 @@ class Ranks:
     comm : mpi4py.MPI.Comm, optional
         What they speak through; default none, a process alone.
     threads : int, optional
-        Threads of this rank; default None, as many as Numba takes.
+        Threads of this rank; default None: alone as many as Numba takes, otherwise its share of the machine, which the
+        ranks settle when they first are `together`.
 
     Examples
     --------
@@ -96,13 +97,13 @@ class Ranks:
         """
         if self.size == 1:
             return pieces
-        self._meet(_checksum(state))
         columns = pieces[0].shape[1]
         own = np.concatenate([piece.reshape(-1) for piece in pieces])
         parts = [[self.part(n, multiple, rank) for n in sizes] for rank in range(self.size)]
         counts = [columns * sum(end - begin for begin, end in part) for part in parts]
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         every = np.empty(sum(counts))
+        self._meet(_checksum(state))
         self.comm.Allgatherv(own, [every, (counts, starts.tolist())])
         self.busy = False
         whole = [np.empty((n, columns)) for n in sizes]
@@ -151,6 +152,9 @@ class Ranks:
         if self.size == 1:
             yield
             return
+        if self.threads is None:
+            self.threads = _threads(self.comm)
+            _use_threads(self.threads)
         if not self.depth:
             self.over = False
         self.depth += 1
@@ -241,11 +245,9 @@ def world():
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # the latter where mpi4py finds no library of MPI
-        if size is None:  # Slurm also starts single processes so
-            return ALONE
         raise refusal(
-            "mpiexec", f"{size} processes, but no MPI in Python ({error})", "mpi4py and its library",
-            "pip install 'dynsim[mpi]'", error=ImportError,
+            "mpiexec", f"{size or 'several'} processes, but no MPI in Python ({error})", "mpi4py and its library",
+            f"pip install 'dynsim[mpi]', or set {OFF}=0 where every process is to run by itself", error=ImportError,
         ) from None  # fmt: skip
     comm = MPI.COMM_WORLD
     if size is not None and comm.size != size:
@@ -255,8 +257,7 @@ def world():
         )  # fmt: skip
     if comm.size == 1:
         return ALONE
-    ranks = Ranks(comm, _threads(comm.Split_type(MPI.COMM_TYPE_SHARED)))
-    _use_threads(ranks.threads)
+    ranks = Ranks(comm)
     sys.excepthook = _ending_all(ranks, sys.excepthook)
     if not ranks.first and threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 hears them, closes its files and tells the others
@@ -279,8 +280,11 @@ def by_all_ranks(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def _threads(machine):
+def _threads(comm):
     """Threads of this rank: the cores that the ranks of one machine may use, divided among them."""
+    from mpi4py import MPI
+
+    machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
     given = os.environ.get("NUMBA_NUM_THREADS")
     if given is not None:
         return int(given)

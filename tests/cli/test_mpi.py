@@ -14,6 +14,7 @@ import pytest
 from dynsim.trajectory import Trajectory
 
 BESIDE = str(Path(sys.executable).parent)
+PATIENCE = 600.0  # seconds; only ranks that wait for each other for ever let them pass
 MPIEXEC = shutil.which("mpiexec", path=BESIDE) or shutil.which("mpiexec")
 pytestmark = pytest.mark.skipif(
     not (MPIEXEC and find_spec("mpi4py")), reason="needs mpi4py and mpiexec: pip install 'dynsim[mpi]' mpich"
@@ -79,9 +80,9 @@ def on(ranks, *words):
     return [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, words)]
 
 
-def dynsim(*words, ranks=1, **options):
+def dynsim(*words, ranks=1):
     command = [*(on(ranks) if ranks > 1 else [sys.executable]), "-m", "dynsim", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=PATIENCE)
 
 
 def frames(path):
@@ -110,7 +111,13 @@ def by_one_process(tmp_path_factory):
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_any_number_of_ranks_gives_the_same_bits(by_one_process, ranks):
     done = subprocess.run(
-        on(ranks, "-c", CASES, ranks), cwd=by_one_process, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        on(ranks, "-c", CASES, ranks),
+        cwd=by_one_process,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     for name in NAMES:
@@ -218,6 +225,12 @@ dynsim.solve(system, (0.0, 2.0), path="run.h5", callback=callback)
 )
 def test_no_rank_waits_for_one_that_has_failed(tmp_path, how, said):
     done = subprocess.run(
-        on(2, "-c", ENDS, how), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        on(2, "-c", ENDS, how),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert done.returncode == 1 and said in done.stderr
