@@ -70,7 +70,8 @@ cases = {
 for name, (system, options) in cases.items():
     solution = run(system, (0.0, 1.0), path=f"{sys.argv[1]} {name}.h5", **options)
     assert solution.success and len(solution.q) == len(solution.t), solution.message
-    assert solution.echo_gain == dynsim.engine.echo_gain(system, solution.q[-1], R=solution.R[-1])
+    if len(system.q) < 1000:
+        assert solution.echo_gain == dynsim.engine.echo_gain(system, solution.q[-1], R=solution.R[-1])
 """
 NAMES = ("adaptive", "fixed", "groups", "at once", "activation", "small")
 
