@@ -398,7 +398,7 @@ class _Stream:
         self.begin()
         if self.progress is not None:
             self.progress.step(t, state, self._frames())
-        stopping = self.stop is not None and bool(self.ranks.asked(self.stop))
+        stopping = self.stop is not None and self.ranks.asked(lambda: bool(self.stop())) > 0
         last_free = bound and not self.bound
         due = self.seconds is not None and (last_free or clock.monotonic() - self.last >= self.seconds)
         if self.ranks.first and (due or stopping):
