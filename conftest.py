@@ -83,12 +83,15 @@ class Program(subprocess.Popen):
 
 @pytest.fixture
 def start():
-    """Start `dynsim ARGUMENTS`; `halt=(name, count)` halts it before the count-th time a file gets that name."""
+    """Start `dynsim ARGUMENTS`; `halt=(name, count)` halts it before the count-th time a file gets that name.
+
+    `before` are the words that start it, as those of a launcher.
+    """
     started = []
 
-    def call(*arguments, halt=("", 0), command=None, **options):
+    def call(*arguments, halt=("", 0), command=None, before=(), **options):
         if command is None:
-            command = [sys.executable, "-c", HALTING, *map(str, halt), *map(str, arguments)]
+            command = [*before, sys.executable, "-c", HALTING, *map(str, halt), *map(str, arguments)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(Program(command, **{**pipes, **options}))
         return started[-1]

@@ -16,6 +16,7 @@ SHARED = {
     "dynsim._described",
     "dynsim._files",
     "dynsim._plotted",
+    "dynsim._ranks",
 }  # private, and for the whole package
 LINES = 450
 OF_PYTORCH = {"_parameters", "_buffers", "_version"}  # of its modules and tensors, and names of ours elsewhere

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import click
 
 from dynsim._files import to_json
+from dynsim._ranks import world
 
 from ._standard_error import say
 
@@ -121,6 +122,12 @@ def resumable_simulation(file):
 
 def report_simulation(file, solution, as_json, config):
     """Print what a simulation came to; exit code 3 if it diverged, 1 if it failed."""
+    if world().first:
+        click.echo(_report(file, solution, as_json))
+    expect_success(solution.status, solution.message, config)
+
+
+def _report(file, solution, as_json):
     from dynsim.trajectory import Trajectory
 
     with Trajectory(file) as trajectory:
@@ -137,8 +144,7 @@ def report_simulation(file, solution, as_json, config):
             "seconds": round(solution.wall_time, 3),
             "output": str(file),
         }
-    click.echo(to_json(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items()))
-    expect_success(solution.status, solution.message, config)
+    return to_json(report) if as_json else "\n".join(f"{key:10} {value}" for key, value in report.items())
 
 
 def expect_success(status, message, config):

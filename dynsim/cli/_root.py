@@ -19,8 +19,12 @@ from traceback import walk_tb
 
 import click
 
+from dynsim._check import refusal
+from dynsim._ranks import started_as, world
+
 from ._standard_error import say, telling, to_nowhere
 
+DIVIDED = ("simulate", "resume")  # commands whose work the ranks of mpiexec share
 FOLDER = Path(__file__).parent
 
 
@@ -57,14 +61,19 @@ class RootGroup(click.Group):
         return command
 
     def resolve_command(self, context, args):
-        """Find the command; an error names the nearest one."""
+        """Find the command; an error names the nearest one. Several ranks share the work of some only."""
         try:
-            return super().resolve_command(context, args)
+            found = super().resolve_command(context, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], command_names(), 1)
             if near and near[0] not in error.message:
                 error.message += f" Did you mean {near[0]}?"
             raise
+        if found[0] not in DIVIDED and world().size > 1:
+            do = f"start dynsim {found[0]} without it, since all would do the same"
+            got = f"{world().size} processes of dynsim {found[0]}"
+            raise refusal("mpiexec", got, " or ".join(f"dynsim {name}" for name in DIVIDED), do, error=click.UsageError)
+        return found
 
     def invoke(self, context):
         """Run the command; an error that names an argument of Python names the option that was given for it."""
@@ -143,19 +152,27 @@ def _of_stdout(error):
     return unwritable("standard output cannot be written", error)
 
 
+def _call(arguments):
+    with world().together():
+        return root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0
+
+
 def main(arguments=None):
     """Run the command line; exit codes 0 done, 1 error, 2 usage, 3 diverged, 4 unreadable file, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     _open_standard_streams()
+    if started_as()[0]:  # rank 0 speaks
+        to_nowhere(sys.stdout)
+        to_nowhere(sys.stderr)
     os.environ["MPLBACKEND"] = "agg"  # figures are files; a notebook's backend may not be installed here
     warnings.showwarning = _show_warning
     heard = signal.getsignal(signal.SIGTERM) != signal.SIG_IGN  # the parent may have asked to ignore it
     if threading.current_thread() is threading.main_thread() and heard:
         signal.signal(signal.SIGTERM, _terminate)  # ends as Ctrl-C does: files are closed, what was done is kept
     if "--debug" in arguments:
-        sys.exit(root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0)
+        sys.exit(_call(arguments))
     try:
-        code = root.main(arguments, prog_name="dynsim", standalone_mode=False, obj=arguments) or 0
+        code = _call(arguments)
     except click.ClickException as error:
         with telling():
             error.show()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from dynsim._ranks import world
+
 from ._computation import ComputingCommand, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
 
@@ -31,7 +33,7 @@ def command(file, until, checkpoint_seconds, as_json):
     """
     from dynsim.trajectory import resume, stored_run
 
-    config = stored_run(file)["parameters"].get("config")
+    config = world().told(lambda: stored_run(file)["parameters"]).get("config")
     start, end = _span(config, until)
     with SimulationBar(start, end) as bar, resumable_simulation(file) as stop:
         times = {"checkpoint_seconds": checkpoint_seconds, "progress_seconds": 1.0}

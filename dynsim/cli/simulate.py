@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from dynsim._check import refusal
 from dynsim._files import to_json
+from dynsim._ranks import world
 
 from ._computation import ComputingCommand, expect_success, report_simulation, resumable_simulation
 from ._progress_bars import SimulationBar
 from ._standard_error import say
+
+EXACT = ("frames", "ranks", "threads", "gather_bytes")  # numbers of a dry run that are no estimates
 
 
 @click.command(cls=ComputingCommand)
@@ -61,6 +65,7 @@ def command(
       dynsim simulate --preset pair --set kernel.softening=0.1 --until 10 -o pair.h5
       dynsim simulate --preset pulse --print-config > mine.toml
       dynsim simulate mine.toml --dry-run
+      mpiexec -n 4 dynsim simulate mine.toml -o run.h5
     """
     from dynsim.engine import configuration_schema, configure
     from dynsim.experiments import configuration_text
@@ -70,8 +75,8 @@ def command(
 
     run_keys = {"until": until, "max_step": max_step, "first_step": first_step}
     settings = [*settings, *(f"run.{key}={value!r}" for key, value in run_keys.items() if value is not None)]
-    chosen = configuration(config, name, settings)
-    ready = configure(chosen if seed is None else {**chosen, "seed": seed})
+    chosen = world().told(partial(configuration, config, name, settings))
+    ready = world().told(partial(configure, chosen if seed is None else {**chosen, "seed": seed}))
     if print_config:
         return click.echo(configuration_text(ready.config), nl=False)
     _say_what_scales(chosen, settings)
@@ -139,7 +144,7 @@ def _print_costs(ready, costs):
     del costs["status"], costs["message"]
     for key, value in costs.items():
         text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
-        click.echo(f"{key:13} {'about ' if key != 'frames' else ''}{text}")
+        click.echo(f"{key:13} {'' if key in EXACT else 'about '}{text}")
     click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({_growth(gain)})" if ready.system.delay else ""))
 
 

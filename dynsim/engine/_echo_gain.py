@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigs
 
-from dynsim._check import as_array, as_instance
+from dynsim._check import as_array, as_flag, as_instance
+from dynsim._ranks import ALONE, world
 
 from ._failure import NotFinite
 from ._system import System
@@ -15,7 +16,9 @@ from ._zero_delay import ZeroDelaySolver
 EIGENVALUES_LIMIT = 1000  # N * s up to which all eigenvalues are computed
 
 
-def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLike | None = None) -> float:
+def echo_gain(
+    system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLike | None = None, together: bool = False
+) -> float:
     """Spectral radius rho(a Phi) of what a system's own signals come back as.
 
     E(t) = a Phi E(t - eps) + ...: with a delay, a gain above 1 makes the field grow geometrically, whatever the
@@ -28,6 +31,8 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
         Places, shaped as system.q; default system.q.
     R : array_like, (N, s), optional
         Received signals at which an activation is linearised; default its steepest slope.
+    together : bool
+        Divide pair sums among the ranks of `mpiexec`, all of which have to call it then.
 
     Returns
     -------
@@ -46,7 +51,8 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
     as_instance(system, System, "system")
     q = system.q.copy() if q is None else as_array(q, "q", system.q.shape, np.float64)
     R = None if R is None else as_array(R, "R", (system.neurons, system.signals), np.float64)
-    solver = ZeroDelaySolver(system)
+    ranks = world() if as_flag(together, "together") else ALONE
+    solver = ZeroDelaySolver(system, ranks)
     if not solver.echoes:
         return 0.0
     q = system._places(q)
@@ -57,7 +63,7 @@ def echo_gain(system: System, q: npt.ArrayLike | None = None, *, R: npt.ArrayLik
         return float(np.abs(np.linalg.eigvals(echo)).max()) if np.isfinite(echo).all() else float("inf")
 
     def apply(E):
-        return system._coupling.received(q, q, solver._free(slope.apply(E.reshape(solver.size)))).reshape(-1)
+        return system._coupling.received(q, q, solver._free(slope.apply(E.reshape(solver.size))), ranks).reshape(-1)
 
     # A fixed start makes the result the same in every run.
     start = np.random.default_rng(0).standard_normal(size)

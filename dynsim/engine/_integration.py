@@ -8,6 +8,8 @@ from functools import partial
 
 import numpy as np
 
+from dynsim._ranks import world
+
 from ._breaking_points import breaking_points, longest_seen
 from ._delay_memory import DelayMemory
 from ._echo_gain import echo_gain
@@ -34,7 +36,7 @@ class Integration:
         self.breaks.passed = [] if options.dense_output else None
         self.memory = DelayMemory(system, self.breaks, self.tableau.nodes, options.history)
         self.machine = Machine(system, self.memory, self.tableau, t=options.t0, t1=options.t1, rtol=options.rtol,
-                               atol=options.atol)  # fmt: skip
+                               atol=options.atol, ranks=world())  # fmt: skip
         self.recorder = Recorder(options.record, system, options.sink, options.keep)
         self.steps = []  # of the dense output
         self.control = None
@@ -217,7 +219,8 @@ class Integration:
 
     def _gain(self):
         machine = self.machine
-        return echo_gain(self.system, machine.q.reshape(self.system.q.shape), R=machine.R if self.started else None)
+        R = machine.R if self.started else None
+        return echo_gain(self.system, machine.q.reshape(self.system.q.shape), R=R, together=True)
 
     def state(self):
         """Everything that the rest of the run depends on, as a dict of numbers, arrays and such dicts."""
@@ -269,7 +272,7 @@ class Integration:
             breaks = self.breaks.until(machine.t)
             dense = DenseOutput(self.system.q.shape, signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()
-        return Solution(
+        solution = Solution(
             *self.recorder.arrays(self.system.neurons, self.system.signals),
             status=status,
             message=message,
@@ -284,3 +287,6 @@ class Integration:
             state=self.left or (None if self.control is None else self.state()),
             _last=(self.system, machine.q.reshape(self.system.q.shape), machine.R if self.started else None),
         )
+        if machine.ranks.size > 1:
+            solution.echo_gain = self._gain()  # now, by all: later one of them may read it alone
+        return solution

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dynsim._ranks import ALONE
+
 from ._breaking_points import breaking_points
 from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
@@ -18,24 +20,25 @@ LARGEST_WORK = 100_000
 LARGEST_ECHO = 64  # N s up to which Gaussian elimination without blocks is as fast as LAPACK
 
 
-def is_small(system, memory):
+def is_small(system, memory=None):
     """Whether the loop can be compiled: few pairs, no function of Python in the equations, no iterations at delay 0."""
     work = system.copies * system.neurons**2 * (system.dimension + system.signals)
     equations = system._equations
     direct = system.delay or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    constant = memory.history is None and GivenSignals(system).constant
+    constant = (memory is None or memory.history is None) and GivenSignals(system).constant
     return bool(work <= LARGEST_WORK and constant and direct and system.backend.name != "cupy")
 
 
 class Machine:
     """The state of a run, q (H, N, d), velocities f, R and E (N, s) at time t, and what moves it on.
 
-    All arrays keep their place: the loop works on them.
+    All arrays keep their place: the loop works on them. With `ranks`, each of them has a machine, and all do the same.
     """
 
-    def __init__(self, system, memory, tableau, *, t, t1, rtol, atol):
+    def __init__(self, system, memory, tableau, *, t, t1, rtol, atol, ranks=ALONE):
+        self.ranks = ranks
         self.system, self.memory, self.trouble, self.within = system, memory, None, None
         H, N, d, s, S = system.copies, system.neurons, system.dimension, system.signals, tableau.stages
         self.clock, self.counts, self.control = np.zeros(5), np.zeros(5, np.int64), np.zeros(4)
@@ -53,7 +56,7 @@ class Machine:
         if is_small(system, memory):
             self.loop = compiled_machine(expressions)
         else:
-            self.solver = None if system.delay else ZeroDelaySolver(system)
+            self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
             self.equations = right_hand_side(self._receive, _as_it_is)
             self.loop = machine(self._evaluate, _as_it_is)
         self.bind()
@@ -77,7 +80,7 @@ class Machine:
         """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
         try:
             if delayed:
-                R[...] = self.system._coupling.received(past_q, q, past_E)
+                R[...] = self.system._coupling.received(past_q, q, past_E, self.ranks)
                 add_signal(t, given[0], given[1], R)
             else:
                 R[...] = self.solver.solve(t, q, Q, operators, given)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import zlib
 from functools import cache
 
 import numpy as np
 from numba import njit
 
-from dynsim.kernels import constants, fill_row, pair_matrix, pair_sum, row_specialisation, summing_backend
+from dynsim._check import refusal
+from dynsim._ranks import ALONE, world
+from dynsim.kernels import SIDE_BY_SIDE, constants, fill_row, pair_matrix, pair_sum, row_specialisation, summing_backend
 
 from ._equations import ECHOES, NOT_FINITE, OK, UNSOLVED, all_finite, clear, emit
 from ._failure import NotFinite
@@ -115,43 +118,70 @@ class Coupling:
     """Phi of (1'): Phi_ij = sum_h lambda_h[g(j), g(i)] phi(q_j^h, q_i^h), its diagonal exactly zero.
 
     Sources may be places at an earlier time than targets. Only blocks of groups with a strength other than 0 are
-    summed; one call where all strengths of a copy agree. With an accuracy, trees are taken where they can.
+    summed; one call where all strengths of a copy agree. With an accuracy, trees are taken where they can. Ranks divide
+    the targets of every block among them.
     """
 
     def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend, accuracy=None):
         self.kernel, self.accuracy = kernel, accuracy
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
-        self.blocks = []
+        self.blocks, self.heard = [], {}  # all blocks, and by their targets, which are (members, number, blocks)
+        self.neurons = neurons
         for h, table in enumerate(strengths):
             if np.all(table == table.flat[0]):
                 self._add(h, None, None, table.flat[0])
                 continue
             for source, target in np.argwhere(table != 0.0):
-                self._add(h, members[source], members[target], table[source, target], source == target)
+                self._add(h, members[source], members[target], table[source, target], source == target, int(target))
         # One backend for all sums: that of the largest.
         every = np.arange(neurons)
         sizes = [(len(every[s]), len(every[t])) if s is not None else (neurons, neurons) for _, s, t, *_ in self.blocks]
         largest = max(sizes, key=math.prod, default=(0, 0))
-        self.backend = summing_backend(kernel, *largest, dimension, backend=backend)
+        self.backend = summing_backend(kernel, *largest, dimension, backend=_of_ranks(backend))
+        self.code = np.array([zlib.crc32(repr((kernel, accuracy)).encode() + strengths.tobytes())])
 
-    def _add(self, copy, source, target, strength, same=True):
+    def _add(self, copy, source, target, strength, same=True, group=None):
         if strength != 0.0 and not (_empty(source) or _empty(target)):
             self.blocks.append((copy, source, target, float(strength), same))
+            members = _every(target)
+            number = len(np.arange(self.neurons)[members])
+            self.heard.setdefault(group, (members, number, []))[2].append(self.blocks[-1])
 
-    def received(self, sources, targets, E, *, exact=False):
-        """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s), to the accuracy or exact."""
+    def received(self, sources, targets, E, ranks=ALONE, *, exact=False):
+        """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s), to the accuracy or exact.
+
+        With `ranks`, all of them call it.
+        """
         if not np.isfinite(E).all():
             raise NotFinite(targets, E)
-        R, how = None, {"backend": self.backend.name, "accuracy": None if exact else self.accuracy}
-        for copy, source, target, strength, same in self.blocks:
-            if source is None:
-                part = pair_sum(self.kernel, sources[copy], targets[copy], E, exclude_self=True, **how)
-                R = _accumulate(R, part, strength)
-                continue
-            R = np.zeros_like(E) if R is None else R
+        numbers = [number for _, number, _ in self.heard.values()]
+        how = {"backend": self.backend.name, "accuracy": None if exact else self.accuracy}
+        pieces = [
+            self._sums(blocks, sources, targets, E, part=ranks.part(number, SIDE_BY_SIDE), **how)
+            for _, number, blocks in self.heard.values()
+        ]
+        R = np.zeros_like(E)
+        if pieces:
+            sums = ranks.gather(pieces, numbers, (self.code, sources, targets, E), SIDE_BY_SIDE)
+            for (members, *_), part in zip(self.heard.values(), sums, strict=True):
+                R[members] += part
+        return R
+
+    def _sums(self, blocks, sources, targets, E, **how):
+        """Of blocks with the same targets, for a part of these."""
+        sums = None
+        for copy, source, target, strength, same in blocks:
+            source, target = _every(source), _every(target)
             places = sources[copy][source], targets[copy][target]
-            R[target] += strength * pair_sum(self.kernel, *places, E[source], exclude_self=same, **how)
-        return np.zeros_like(E) if R is None else R
+            one = pair_sum(self.kernel, *places, E[source], exclude_self=same, **how)
+            if strength != 1.0:
+                one *= strength
+            sums = one if sums is None else np.add(sums, one, out=sums)
+        return sums
+
+    def gathered(self, signals):
+        """Bytes that ranks gather for one `received`, of so many signals."""
+        return 8 * signals * sum(number for _, number, _ in self.heard.values())
 
     def matrix(self, places):
         """Phi as a dense (N, N) array, [to, from]."""
@@ -168,10 +198,16 @@ class Coupling:
         return Phi
 
 
-def _accumulate(R, part, strength):
-    if strength != 1.0:
-        part *= strength
-    return part if R is None else np.add(R, part, out=R)
+def _of_ranks(backend):
+    """The backend of processes that share sums: which one is taken cannot depend on the cards of a machine."""
+    if world().size > 1 and backend == "cupy":
+        expected = "'auto' or 'numba', as the ranks of mpiexec divide sums among processors"
+        raise refusal("backend", "'cupy' with several ranks", expected)
+    return "numba" if world().size > 1 and backend == "auto" else backend
+
+
+def _every(members):
+    return slice(None) if members is None else members
 
 
 def _members(groups, g):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 
+from dynsim._ranks import by_all_ranks, world
+
 from ._echo_gain import echo_gain
+from ._machine import is_small
 from ._recorder import EveryStep, LastOnly, Times
 from ._solve import solve
 from ._system import System
+from ._zero_delay import ZeroDelaySolver
 from .integrators import METHODS
 
 TRIAL_STEPS = 30
 MOST_STEPS = 2.0**62  # more are counted as these
 
 
+@by_all_ranks
 def estimate(system: System, span: tuple[float, float], **options) -> dict:
     """Return steps, seconds, memory, file size and echo gain of a run that has not begun, as a dict.
 
@@ -27,7 +32,9 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     Returns
     -------
     dict
-        `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`; and
+        `steps`, `frames`, `seconds`, `memory_bytes` (state, stages and delay memory), `file_bytes`, `echo_gain`; under
+        `mpiexec`, where every rank calls it, `ranks`, `threads` (of each) and `gather_bytes` (received by each in a
+        sum over all pairs; 0 where these are not divided), and the memory is that of each rank; and
         `status` and `message` of the trial if it failed, else 0 and "". The numbers are then those of the part before.
 
     Examples
@@ -63,10 +70,21 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
         "seconds": solution.wall_time * share,
         "memory_bytes": 8 * numbers,
         "file_bytes": 8 * frames * (places + view + 2 * signals),
-        "echo_gain": echo_gain(system),
+        "echo_gain": echo_gain(system, together=True),
+        **_shared(system, options),
         "status": solution.status if failed else 0,
         "message": solution.message if failed else "",
     }
+
+
+def _shared(system, options):
+    """What several ranks have in common."""
+    ranks = world()
+    if ranks.size == 1:
+        return {}
+    divided = not is_small(system) and (system.delay or not ZeroDelaySolver(system).factorises)
+    gathered = system._coupling.gathered(system.signals) if divided else 0
+    return {"ranks": ranks.size, "threads": ranks.threads, "gather_bytes": gathered}
 
 
 def _frames(record, steps):

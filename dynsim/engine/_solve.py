@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_callable, as_choice, as_count, as_flag, as_instance, as_number, describe, refusal
+from dynsim._ranks import by_all_ranks
 
 from ._events import Events
 from ._failure import Misbehaved
@@ -46,6 +47,7 @@ class Options:
     resume: dict | None
 
 
+@by_all_ranks
 def solve(
     system: System,
     span: tuple[float, float],
@@ -78,6 +80,9 @@ def solve(
     Steps also land on every known jump and kink of a drive, a clamp or a history (the samples of a sampled one), and on
     their echoes one delay later, two, ...: as many as the method's order feels, all of them if the equation is neutral
     (a != 0). What is given by a function cannot be looked into: it may be stepped over, unless max_step is given.
+
+    Under `mpiexec` every rank calls it with the same arguments, sums a part of the targets of all pair sums, and
+    returns the same Solution, with the bits that one process gives.
 
     Parameters
     ----------

@@ -6,6 +6,8 @@ import numpy as np
 from scipy.linalg.lapack import dgesv
 from scipy.sparse.linalg import LinearOperator, gmres
 
+from dynsim._ranks import ALONE
+
 from ._equations import emit
 from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
 from ._given_signals import add_signal
@@ -21,9 +23,11 @@ class ZeroDelaySolver:
 
     Linear activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
     Newton's method on f(R) = R - I - Phi E(R), whose Jacobian is I - Phi dE/dR, started from the last solution.
+    With `ranks`, each of them has a solver, and all do the same.
     """
 
-    def __init__(self, system):
+    def __init__(self, system, ranks=ALONE):
+        self.ranks = ranks
         self.system, self.equations = system, system._equations
         self.size = (system.neurons, system.signals)
         self.free = np.ones(system.neurons, bool)
@@ -34,11 +38,16 @@ class ZeroDelaySolver:
         self.R = None  # the last solution, where the iterations start
         self.signs = np.random.default_rng(0).choice([-1.0, 1.0], self.size)
 
+    @property
+    def factorises(self):
+        """Whether Phi is formed as a matrix, and no pair sums are needed."""
+        return self.dense and self.echoes
+
     def solve(self, t, q, Q, operators, given):
         """R (N, s)."""
         drive = np.zeros(self.size)
         add_signal(t, given[0], given[1], drive)
-        if self.dense and self.echoes:
+        if self.factorises:
             Phi = self.system._coupling.matrix(q)
             act = Phi.__matmul__
         else:
@@ -46,7 +55,7 @@ class ZeroDelaySolver:
 
             def act(E):
                 # What is solved by iteration must be linear in E, which trees are to their accuracy only.
-                return self.system._coupling.received(q, q, E, exact=self.echoes)
+                return self.system._coupling.received(q, q, E, self.ranks, exact=self.echoes)
 
         def emitted(R):
             E = np.empty(self.size)

@@ -9,7 +9,7 @@ from ._exponential_sums import ExponentialProduct, InverseProduct
 from ._formula import array_functions
 from ._kernel import METRICS, Kernel
 from ._lanes import lane_dot, lane_sum
-from ._pair_sums import pair_force, pair_matrix, pair_sum, summing_backend
+from ._pair_sums import SIDE_BY_SIDE, pair_force, pair_matrix, pair_sum, summing_backend
 from ._profiles import PROFILES
 from ._relation import relation, relation_forces, relation_normal, relation_tangent
 from ._sorted_sums import SortedProduct
@@ -18,9 +18,9 @@ from ._weight_free import SlicedProduct, weight_free
 from ._written_text import run_text
 
 __all__ = [
-    "BACKENDS", "METRICS", "PROFILES", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct", "Kernel",
-    "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants", "expect_accuracy",
-    "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "on_its_own", "pair_force", "pair_matrix",
-    "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
-    "summing_backend", "weight_free",
+    "BACKENDS", "METRICS", "PROFILES", "SIDE_BY_SIDE", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct",
+    "Kernel", "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants",
+    "expect_accuracy", "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "on_its_own",
+    "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent",
+    "row_specialisation", "run_text", "summing_backend", "weight_free",
 ]  # fmt: skip

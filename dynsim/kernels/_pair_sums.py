@@ -31,6 +31,7 @@ LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one block in the nearest cache; the split does not depend on the number of threads
 TASKS = 256  # at least, of few targets: what can be shared among threads
 FEW = 4  # signals that are summed side by side in registers
+SIDE_BY_SIDE = 4  # targets that are summed together, at most (`targets_together`)
 
 
 METHODS = ("auto", "direct", "sorted", "tree")
@@ -48,6 +49,7 @@ def pair_sum(
     method: str = "auto",
     backend: str = "auto",
     accuracy: float | None = None,
+    part: tuple[int, int] | None = None,
 ) -> npt.NDArray:
     """Sum the sources' effect on every target: y_i = sum_j strengths_j phi(sources_j, targets_i).
 
@@ -70,10 +72,13 @@ def pair_sum(
     accuracy : float, optional
         Relative error that is allowed, as `TreeProduct` estimates it; without it, only sums that are exact to rounding
         are taken.
+    part : (int, int), optional
+        Only the sums of targets[begin:end], with the bits that they have among all of them. `begin` is a multiple of 4
+        or m, since targets are summed in groups of four. On a card, along sorted axes and by trees all are computed.
 
     Returns
     -------
-    numpy.ndarray, (m,) or (m, s)
+    numpy.ndarray, (m,) or (m, s), with a part (end - begin,) or (end - begin, s)
         float32 if all three arrays are float32, else float64.
 
     Raises
@@ -91,27 +96,28 @@ def pair_sum(
     strengths = as_array(strengths, "strengths")
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise refusal("strengths", f"shape {strengths.shape}", f"({len(sources)},) or ({len(sources)}, s)")
+    begin, end = _part(part, len(targets))
     dtype = np.result_type(sources, targets, strengths)
     n, m, d = len(sources), len(targets), sources.shape[1]
     on_card = summing_backend(kernel, n, m, d, method=method, backend=backend).name == "cupy"
     if _sorts(kernel, method, n, m):
         # A neuron's own term is |q_i - q_i| = 0: nothing is to be excluded.
         product = (CudaSortedProduct if on_card else SortedProduct)(sources, targets, scale=kernel.scale)
-        return product.forward(strengths).astype(dtype, copy=False)
+        return product.forward(strengths).astype(dtype, copy=False)[begin:end]
     if takes_tree(kernel, d, method, accuracy, on_card):
         product = TreeProduct(kernel, sources, targets, accuracy=accuracy, exclude_self=exclude_self)
-        return product.forward(strengths)
+        return product.forward(strengths)[begin:end]
     if on_card:
         arrays = _as(dtype, sources, targets, _columns(strengths))
         out = _cuda.pair_sum(kernel, *arrays, bool(exclude_self))
-        return out.reshape(len(targets)) if strengths.ndim == 1 else out
+        return (out.reshape(len(targets)) if strengths.ndim == 1 else out)[begin:end]
     columns = np.ascontiguousarray(_columns(strengths).T, dtype=dtype)
-    out = np.zeros((len(targets), len(columns)), dtype=dtype)
+    out = np.zeros((end - begin, len(columns)), dtype=dtype)
     loop = _sum_loop(*specialisation(kernel, d), len(columns) if 0 < len(columns) <= FEW else 0)
-    work = n * m * (d + len(columns))
+    work = n * (end - begin) * (d + len(columns))
     launch(loop, work, axes_first(sources, dtype), targets.astype(dtype, copy=False), columns, constants(kernel, dtype),
-         bool(exclude_self), out)  # fmt: skip
-    return out.reshape(len(targets)) if strengths.ndim == 1 else out
+         bool(exclude_self), begin, out)  # fmt: skip
+    return out.reshape(end - begin) if strengths.ndim == 1 else out
 
 
 def pair_matrix(
@@ -224,6 +230,17 @@ def _as(dtype, *arrays):
     return [np.ascontiguousarray(array, dtype=dtype) for array in arrays]
 
 
+def _part(part, m):
+    """The first target whose sum is asked for, and the one after the last."""
+    if part is None:
+        return 0, m
+    begin, end = (as_count(place, "part", minimum=0) for place in part)
+    if not (begin <= end <= m and (begin % SIDE_BY_SIDE == 0 or begin == m)):
+        expected = f"begin <= end <= {m}, with begin a multiple of {SIDE_BY_SIDE} or {m}"
+        raise refusal("part", f"({begin}, {end})", expected)
+    return begin, end
+
+
 def _sorts(kernel, method, n, m):
     as_choice(method, METHODS, "method")
     able = kernel.profile == "linear" and kernel.metric == "l1" and not kernel.softening
@@ -257,21 +274,21 @@ def _sum_loop(expression, metric, soft, d, columns):
     text, together = sums_text(expression, metric, soft, d, columns), targets_together(columns, d)
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(sources, targets, strengths, numbers, exclude_self, out):
-        n, m = sources.shape[1], targets.shape[0]
+    def loop(sources, targets, strengths, numbers, exclude_self, begin, out):
+        n, m = sources.shape[1], out.shape[0]
         rows = max(4, min(ROWS, m // TASKS // 4 * 4))
         for chunk in prange((m + rows - 1) // rows):
             sums = np.zeros((rows, columns))
-            row = chunk * rows
+            row, upper = begin + chunk * rows, begin + min(m, (chunk + 1) * rows)
             for start in range(0, n, LONG_BLOCK):
                 stop = min(n, start + LONG_BLOCK)
-                for first in range(row, min(m, row + rows), together):
-                    upto, some = min(m, first + together), sums[first - row : first - row + together]
+                for first in range(row, upper, together):
+                    upto, some = min(upper, first + together), sums[first - row : first - row + together]
                     add_others(text, expression, metric, soft, targets, first, upto, together, sources, strengths,
                                start, stop, exclude_self, numbers, some)  # fmt: skip
-            for i in range(row, min(m, row + rows)):
+            for i in range(row, upper):
                 for column in range(columns):
-                    out[i, column] = sums[i - row, column]
+                    out[i - begin, column] = sums[i - row, column]
 
     return loop
 
@@ -281,12 +298,12 @@ def _buffered_sum_loop(expression, metric, soft, d):
     text = values_text(expression, metric, soft, d)
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(sources, targets, strengths, numbers, exclude_self, out):
-        n, m = sources.shape[1], targets.shape[0]
+    def loop(sources, targets, strengths, numbers, exclude_self, begin, out):
+        n, m = sources.shape[1], out.shape[0]
         for chunk in prange((m + ROWS - 1) // ROWS):
             values = np.empty(BLOCK, sources.dtype)
             sums = np.empty(strengths.shape[0], np.float64)
-            for i in range(chunk * ROWS, min(m, (chunk + 1) * ROWS)):
+            for i in range(begin + chunk * ROWS, begin + min(m, (chunk + 1) * ROWS)):
                 sums[:] = 0.0
                 for start in range(0, n, BLOCK):
                     stop = min(n, start + BLOCK)
@@ -296,7 +313,7 @@ def _buffered_sum_loop(expression, metric, soft, d):
                     for column in range(strengths.shape[0]):
                         sums[column] += lane_dot(values, strengths[column, start:stop], stop - start)
                 for column in range(strengths.shape[0]):
-                    out[i, column] = sums[column]
+                    out[i - begin, column] = sums[column]
 
     return loop
 

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from dynsim._files import from_json, process_exists, to_json
+from dynsim._ranks import world
 from dynsim.errors import DataError, FileError
 
 LARGEST = 64 * 2**20  # bytes of a file that is read
 _SHARE = 1000  # a line at most every thousandth of the time passed: a long run's file stays small
+_WITHOUT_GAIN, _WITH_GAIN = 1, 2  # kinds of lines
 _GAIN_SHARE = 50  # an echo gain at most every fifty times what the last one took
 
 
@@ -53,31 +55,39 @@ class ProgressWriter:
 
     The first line says what runs (span, neurons, process); the others the time t, `received`, `emitted` and `speed`,
     the root mean squares over neurons of |R|, |E| and |q'|, `echo_gain`, `frames` and the seconds passed. If the file
-    cannot be written, a warning says so and the run goes on without it.
+    cannot be written, a warning says so and the run goes on without it. Of several ranks each has a writer, since all
+    compute the echo gain; that of rank 0 looks at the clock and writes.
     """
 
     def __init__(self, path, system, span, seconds, again=False):
-        self.path, self.system, self.seconds = progress_of(path), system, seconds
+        self.ranks = world()
+        self.path, self.system, self.seconds = progress_of(path) if self.ranks.first else None, system, seconds
         self.began = self.last = clock.monotonic()
         self.gain_value, self.gain_due = None, 0.0
-        if not again:
+        if self.path is not None and not again:
             self.path.unlink(missing_ok=True)
         self._append({"start": float(span[0]), "until": float(span[1]), "neurons": system.neurons, **this_process()})
 
     def step(self, t, state, frames):
         """After every step; `state()` gives q, velocity, R and E and is called only when a line is due."""
+        due = self.ranks.asked(self._due)
+        if due:
+            self._line(t, state(), frames, due == _WITH_GAIN)
+
+    def _due(self):
+        """0, or what kind of line is due."""
         now = clock.monotonic()
         if now - self.last < max(self.seconds, (now - self.began) / _SHARE):
-            return
+            return 0
         self.last = now
-        self._line(t, state(), frames)
+        return _WITH_GAIN if now >= self.gain_due else _WITHOUT_GAIN
 
-    def _line(self, t, state, frames):
-        if clock.monotonic() >= self.gain_due:
+    def _line(self, t, state, frames, gain):
+        if gain:
             from dynsim.engine import echo_gain
 
-            before = clock.monotonic()
-            self.gain_value = echo_gain(self.system, np.reshape(state["q"], np.shape(self.system.q)), R=state["R"])
+            before, q = clock.monotonic(), np.reshape(state["q"], np.shape(self.system.q))
+            self.gain_value = echo_gain(self.system, q, R=state["R"], together=True)
             self.gain_due = clock.monotonic() + _GAIN_SHARE * (clock.monotonic() - before)
         line = {"t": float(t), "frames": frames, "seconds": round(clock.monotonic() - self.began, 3)}
         line |= {name: _size(state[key]) for name, key in (("received", "R"), ("emitted", "E"), ("speed", "velocity"))}
@@ -86,8 +96,8 @@ class ProgressWriter:
     def end(self, solution, frames):
         """The last line: what came of it."""
         if solution.state:
-            self.gain_value, self.gain_due = solution.echo_gain, math.inf
-            self._line(solution.state["t"], solution.state, frames)
+            self.gain_value = solution.echo_gain
+            self._line(solution.state["t"], solution.state, frames, gain=False)
         self._append({"status": int(solution.status), "message": str(solution.message), "frames": frames})
 
     def stopped(self, reason):

@@ -7,6 +7,7 @@ import time as clock
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from dynsim._check import (
     refusal,
 )
 from dynsim._files import damaged, expect_claim, expect_output, from_json, to_json
+from dynsim._ranks import by_all_ranks, world
 from dynsim.engine import (
     METHODS,
     EvenTimes,
@@ -76,6 +78,7 @@ def solve(
     return engine_solve(system, span, method=method, **options)
 
 
+@by_all_ranks
 def run(
     system: System,
     span: npt.ArrayLike,
@@ -107,7 +110,7 @@ def run(
     that, for `dynsim watch`. `stop()` is asked after every step; if true, a checkpoint is written and KeyboardInterrupt
     raised. Raises FileExistsError if `path` exists and `overwrite` is false, other OSErrors for a folder that cannot be
     written or a file that is open elsewhere; otherwise as `dynsim.engine.solve`. Whatever ends the run, the frames
-    before it are in the file.
+    before it are in the file. Under `mpiexec` every rank calls it; rank 0 writes and asks `stop`.
 
     >>> import tempfile, os, numpy as np, dynsim
     >>> path = os.path.join(tempfile.mkdtemp(), "run.h5")
@@ -131,7 +134,7 @@ def run(
     if "config" not in stored:  # from which the system can be made again
         provenance["system"] = describe_system(system)
     to_json([stored, provenance])
-    expect_claim(path, overwrite)
+    world().told(partial(expect_claim, path, overwrite))
     stream.origin = {"parameters": to_json(stored), "seed": seed, "dtype": str(np.dtype(dtype))}
 
     def make():
@@ -156,6 +159,7 @@ def run(
     return stream.run(system, span, method, options, make)
 
 
+@by_all_ranks
 def resume(
     path: str | os.PathLike,
     until: float | None = None,
@@ -180,6 +184,36 @@ def resume(
     as_callable(sink, "sink")
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop, again=True)
     until = None if until is None else as_number(until, "until")
+    begun, ready, parameters, checkpoint = world().told(partial(_to_go_on, path, until, options))
+    engine = {**ready.options, **options}
+    method = engine.pop("method", "dopri5")
+    if checkpoint is None:
+        return run(
+            ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
+            method=method, dtype=begun["dtype"], sink=sink, flush_seconds=flush_seconds,
+            checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds, stop=stop, **engine,
+        )  # fmt: skip
+    kept, record = checkpoint["frames"], engine.get("record", EveryStep())
+    if isinstance(record, Times):
+        engine["record"] = Times(record.times[kept:])
+    elif isinstance(record, EveryStep):  # the frame at the end of the span is not one of a longer run
+        kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
+
+    stream.origin = {"parameters": to_json(parameters), "seed": begun["seed"], "dtype": begun["dtype"]}
+    stream.free = checkpoint.get("until") is None
+
+    def append():
+        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=begun["run"], flush_seconds=flush_seconds)
+        writer.record("outcome", {})  # the earlier one is not this run's, should it be stopped
+        if until is not None:
+            writer.record("configuration", parameters)
+        return writer
+
+    return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]}, append)
+
+
+def _to_go_on(path, until, options):
+    """How the run of a file was begun, what is to be run, its parameters, and the checkpoint that it goes on from."""
     begun = stored_run(path)
     parameters, file = begun["parameters"], begun["file"]
     if not isinstance(parameters.get("config"), dict):
@@ -191,34 +225,12 @@ def resume(
     if until is not None:
         ready = configure(_prolonged(ready.config, until))
         parameters = {**parameters, "config": ready.config}
-    engine = {**ready.options, **options}
-    method = engine.pop("method", "dopri5")
+    method = {**ready.options, **options}.get("method", "dopri5")
     checkpoint = None if file is None else _checkpoint_within(path, file, ready, method)
-    if checkpoint is None:
-        return run(
-            ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
-            method=method, dtype=begun["dtype"], sink=sink, flush_seconds=flush_seconds,
-            checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds, stop=stop, **engine,
-        )  # fmt: skip
-    if not checkpoint["state"]["t"] < ready.span[1]:
+    if checkpoint is not None and not checkpoint["state"]["t"] < ready.span[1]:
         raise ValueError(f"{path} has reached t = {checkpoint['state']['t']!r}; give a later end with --until.")
-    kept, record = checkpoint["frames"], engine.get("record", EveryStep())
-    if isinstance(record, Times):
-        engine["record"] = Times(record.times[kept:])
-    elif isinstance(record, EveryStep):  # the frame at the end of the span is not one of a longer run
-        kept = min(kept, 1 + checkpoint["state"]["recorded"] // record.n)
-
-    stream.origin = {"parameters": to_json(parameters), "seed": begun["seed"], "dtype": begun["dtype"]}
-    stream.free = checkpoint.get("until") is None
-
-    def append():
-        writer = TrajectoryWriter.append(path, after_step=kept - 1, run=file.identity, flush_seconds=flush_seconds)
-        writer.record("outcome", {})  # the earlier one is not this run's, should it be stopped
-        if until is not None:
-            writer.record("configuration", parameters)
-        return writer
-
-    return stream.run(ready.system, ready.span, method, {**engine, "resume": checkpoint["state"]}, append)
+    known = {"seed": begun["seed"], "dtype": begun["dtype"], "run": None if file is None else file.identity}
+    return known, ready, parameters, checkpoint
 
 
 def stored_run(path: str | os.PathLike) -> dict:
@@ -306,7 +318,7 @@ def _prolonged(config, until):
 
 
 class _Stream:
-    """Frames and checkpoints of one run on their way to the disk."""
+    """Frames and checkpoints of one run on their way to the disk; of several ranks, rank 0 has a writer."""
 
     def __init__(self, path, sink, flush_seconds, seconds, progress_seconds, stop, again=False):
         self.path, self.sink = path, sink
@@ -316,6 +328,7 @@ class _Stream:
         if progress_seconds is not None:
             as_number(progress_seconds, "progress_seconds", minimum=0)
         self.stop = as_callable(stop, "stop")
+        self.ranks, self.begun = world(), False
         self.writer, self.last = None, clock.monotonic()
         # Whether a state was met from which on this run is another one than a longer one; whether the last that was
         # kept is also one of a longer run.
@@ -324,17 +337,17 @@ class _Stream:
 
     def run(self, system, span, method, options, make):
         """Integrate; `make()` gives the writer, once the engine has accepted everything."""
-        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
-            expect_output(output)
+        self.ranks.told(self._expect_outputs)
         if not (self.seconds is None and self.progress_seconds is None and self.stop is None):
             options = {**options, "checkpoint": self.checkpoint}
-        self.begun, done = (system, span, make), False
+        self.made_of, done = (system, span, make), False
         try:
             solution = engine_solve(system, span, method=method, sink=self.write, **options)
             self.begin()  # where there was neither a frame nor a step
-            self.writer.record("outcome", _outcome(solution))
+            if self.ranks.first:
+                self.writer.record("outcome", _outcome(solution))
             if self.progress is not None:
-                self.progress.end(solution, self.writer.frames)
+                self.progress.end(solution, self._frames())
             solution.path, done = self.path, True
             return solution
         except BaseException as error:
@@ -346,23 +359,33 @@ class _Stream:
             if self.writer is not None:
                 self.writer.close()
             if done and not options.get("keep"):
-                _read_from_file(solution, system)
+                solution.t, solution.q, solution.R, solution.E = self.ranks.told(partial(_stored, self.path, system))
+
+    def _expect_outputs(self):
+        for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
+            expect_output(output)
 
     def begin(self):
         """With the first frame or step: now the engine has refused nothing, and the output may be touched."""
-        if self.writer is not None:
-            return
-        system, span, make = self.begun
-        self.writer = make()
+        if not self.begun:
+            self.begun = True
+            self.ranks.told(self._make)
+            if self.progress_seconds is not None:
+                self.progress = ProgressWriter(self.path, *self.made_of[:2], self.progress_seconds, self.again)
+
+    def _make(self):
+        self.writer = self.made_of[2]()
         if self.progress_seconds is None:
             progress_of(self.path).unlink(missing_ok=True)  # an earlier run's is not this one's
-        else:
-            self.progress = ProgressWriter(self.path, system, span, self.progress_seconds, self.again)
+
+    def _frames(self):
+        return self.writer.frames if self.ranks.first else 0
 
     def write(self, t, q, R, E):
         """Take a frame from the engine."""
         self.begin()
-        self.writer.write(self.writer.frames, t, q, R, E)
+        if self.ranks.first:
+            self.writer.write(self.writer.frames, t, q, R, E)
         if self.sink is not None:
             self.sink(t, q, R, E)
 
@@ -374,15 +397,15 @@ class _Stream:
         """
         self.begin()
         if self.progress is not None:
-            self.progress.step(t, state, self.writer.frames)
-        stopping = self.stop is not None and self.stop()
+            self.progress.step(t, state, self._frames())
+        stopping = self.stop is not None and self.ranks.asked(lambda: bool(self.stop())) > 0
         last_free = bound and not self.bound
         due = self.seconds is not None and (last_free or clock.monotonic() - self.last >= self.seconds)
-        if due or stopping:
+        if self.ranks.first and (due or stopping):
             self.writer.flush()  # frames first: a checkpoint is never ahead of its file
             content = {"frames": self.writer.frames, "state": state(), **self.origin}
             free = content["state"]["free"]
-            content["until"] = None if free else float(self.begun[1][1])
+            content["until"] = None if free else float(self.made_of[1][1])
             path, run = checkpoint_of(self.path), self.writer.identity
             save_checkpoint(path, content, run=run, keep_previous=free or self.free)
             self.last, self.free = clock.monotonic(), free
@@ -403,13 +426,12 @@ def _describe(system, span, method, options):
     return stored
 
 
-def _read_from_file(solution, system):
-    """Let the frames of a solution be those of its file, of which the last one only was kept in memory."""
+def _stored(path, system):
+    """t, q, R and E of all frames of a file, where the last one only was kept in memory."""
     places, signals = system.q.shape, (system.neurons, system.signals)
-    with Trajectory(solution.path) as trajectory:
-        solution.t = trajectory.time
-        solution.q = StoredFrames(trajectory, "q", places)
-        solution.R, solution.E = (StoredFrames(trajectory, name, signals) for name in ("R", "E"))
+    with Trajectory(path) as trajectory:
+        q, R, E = (StoredFrames(trajectory, *a) for a in (("q", places), ("R", signals), ("E", signals)))
+        return trajectory.time, q, R, E
 
 
 def _outcome(solution):
