@@ -23,15 +23,18 @@ from ._compilation import MATH, launch
 from ._kernel import Kernel
 from ._written_loops import add_others, forces_text, pull_others, sums_text, targets_together
 
-DEGREES = range(2, 15)
-OPENING = 0.65  # the radii of a cluster and a leaf of targets together, over the distance of their centres
-LEAF = 1  # neurons of a leaf, in interpolation points of a cluster
+# A step is half a degree: even ones open a cluster at the first of these ratios of the radii of a cluster and a leaf of
+# targets, together, to the distance of their centres, odd ones at the second.
+OPENINGS = (0.7, 0.65)
+STEPS = range(4, 30)
+LEAF = 0.5  # neurons of a leaf, in interpolation points of a cluster
 FEW = 4  # signals that are summed side by side in registers
 LONG_RANGE = 2048  # sources that are summed in the working precision
 SAMPLE = 512  # targets whose sums are also computed directly
+TRIED, EACH = 32, 8  # leaves on which a degree is tried first, and targets of each that are summed directly
 SAFETY = 2.0  # what an error may be that the sample does not show in full
-# The error of degree n is about FIRST / GAIN^n for neurons spread evenly, with strengths of both signs, under 1/r.
-FIRST, GAIN = 0.14, 5.5
+# The error of step n is about FIRST / GAIN^n for neurons spread evenly, with strengths of one sign, under 1/r.
+FIRST, GAIN = 0.02, 2.1
 WORTH = 0.5  # of all pairs: a tree that needs more saves nothing worth its making
 LEAST_ACCURACY = 1e-12
 
@@ -52,8 +55,8 @@ class TreeProduct:
 
     The error is the root mean square over all targets, relative to that of the results. It is estimated by summing
     directly for the targets with the largest results and for some drawn at random; the degree of interpolation is
-    raised until the estimate is below half the accuracy. Where no tree reaches it, or none would save anything, all
-    pairs are summed.
+    raised, or clusters opened earlier, until the estimate is below half the accuracy. Where no tree
+    reaches it, or none would save anything, all pairs are summed.
 
     Parameters
     ----------
@@ -137,56 +140,78 @@ class TreeProduct:
 
     def _sum(self, given, taken, dtype):
         """Sums of up to FEW signals, or forces where targets have signals `taken`."""
-        degree = first_degree(self.accuracy)
-        while degree in DEGREES and len(self.sources) and len(self.targets):
-            ranges = self._plant(degree)
+        step = first_step(self.accuracy)
+        while step in STEPS and len(self.sources) and len(self.targets):
+            ranges, degree = self._plant(step), step // 2
             starts, begin, end = ranges
             reach = np.add.reduceat(end - begin, starts[:-1])
             pairs = float(reach @ (self.groups.end - self.groups.begin)[self.groups.leaves]) / len(self.targets)
             if pairs > WORTH * len(self.sources):
                 break
-            out = self._run(degree, ranges, given, taken, dtype)
-            error = self._estimate(out, given, taken)
+            arrays = self._arrays(degree, given, taken, dtype)
+            error = self._tried(arrays, ranges, given, taken)
+            if error * SAFETY <= self.accuracy:
+                out = np.empty((len(self.targets), self._width(given, taken)), dtype)
+                out[self.groups.order] = self._run(arrays, ranges, np.arange(len(reach)), out.shape[1])
+                error = self._estimate(out, given, taken)
             if error * SAFETY <= self.accuracy:
                 if self.report is None or error >= self.report.error:
                     self.report = TreeReport(error, degree, pairs)
                 return out
             if not math.isfinite(error):
                 break
-            degree += max(1, math.ceil(math.log(error * SAFETY / self.accuracy, GAIN)))
+            step += max(1, math.ceil(math.log(error * SAFETY / self.accuracy, GAIN)))
         return self._all_pairs(given, taken, dtype)
 
     def _all_pairs(self, given, taken, dtype):
         self.report = self.report or TreeReport(0.0, None, float(len(self.sources)))
         return self._direct(given, taken, slice(None)).astype(dtype, copy=False)
 
-    def _plant(self, degree):
-        """The trees of sources and targets, and the ranges of every leaf, for a degree."""
-        if self._planted is None or self._planted[0] != degree:
-            K = (degree + 1) ** self.sources.shape[1]
-            self.tree = build_tree(self.sources, LEAF * K)
-            self.groups = moved_tree(self.tree, self.targets) if self.own else build_tree(self.targets, LEAF * K)
-            self._planted = degree, ranges_of_leaves(self.tree, self.groups, K, OPENING, self.own)
+    def _plant(self, step):
+        """The trees of sources and targets, and the ranges of every leaf."""
+        if self._planted is None or self._planted[0] != step:
+            K, opening = (step // 2 + 1) ** self.sources.shape[1], OPENINGS[step % 2]
+            leaf = max(2.0, LEAF * K)  # or some nodes would be empty
+            self.tree = build_tree(self.sources, leaf)
+            self.groups = moved_tree(self.tree, self.targets) if self.own else build_tree(self.targets, leaf)
+            self._planted = step, ranges_of_leaves(self.tree, self.groups, K, opening, self.own)
         return self._planted[1]
 
-    def _run(self, degree, ranges, given, taken, dtype):
-        tree, groups, d = self.tree, self.groups, self.sources.shape[1]
+    def _arrays(self, degree, given, taken, dtype):
+        """What the loops take: sources and points, their strengths, the targets and their signals, in tree order."""
+        tree = self.tree
         sources, strengths = np.ascontiguousarray(self.sources[tree.order].T), np.ascontiguousarray(given[tree.order].T)
         points = interpolation_points(tree, degree)
         charges = moments(tree, sources, strengths, points, degree)
-        sources, strengths = (np.concatenate(pair, axis=1).astype(dtype, copy=False)
-                              for pair in ((sources, points), (strengths, charges)))  # fmt: skip
-        targets, numbers = self.targets[groups.order].astype(dtype), constants(self.kernel, dtype)
-        leaves, columns = groups.leaves, given.shape[1]
-        loop = (_range_sums if taken is None else _range_forces)(*specialisation(self.kernel, d), columns)
-        ordered = np.empty((len(targets), columns if taken is None else d), dtype)
-        more = () if taken is None else (taken[groups.order].astype(dtype),)
+        arrays = [np.concatenate(pair, axis=1) for pair in ((sources, points), (strengths, charges))]
+        arrays += [side[self.groups.order] for side in (self.targets, taken) if side is not None]
+        return [np.ascontiguousarray(array, dtype) for array in arrays]
+
+    def _run(self, arrays, ranges, chosen, width):
+        """Results of the targets of some leaves, by their numbers; those of other targets are not set."""
+        (starts, begin, end), leaves = ranges, self.groups.leaves[chosen]
+        targets = arrays[2]
+        loop = _range_sums if len(arrays) == 3 else _range_forces
+        loop = loop(*specialisation(self.kernel, self.sources.shape[1]), len(arrays[1]))
+        out = np.empty((len(targets), width), targets.dtype)
         work = len(targets) * len(self.sources)  # an upper bound: it is the large ones that matter
-        launch(loop, work, groups.begin[leaves], groups.end[leaves], *ranges, sources, strengths, targets, *more,
-               self.own, numbers, ordered)  # fmt: skip
-        out = np.empty_like(ordered)
-        out[groups.order] = ordered
+        launch(loop, work, self.groups.begin[leaves], self.groups.end[leaves], starts[:-1][chosen], starts[1:][chosen],
+               begin, end, *arrays, self.own, constants(self.kernel, targets.dtype), out)  # fmt: skip
         return out
+
+    def _tried(self, arrays, ranges, given, taken):
+        """The relative error on a few targets of a few leaves: enough to refuse a degree."""
+        groups, count = self.groups, len(self.groups.leaves)
+        chosen = np.unique(np.linspace(0, count - 1, TRIED).astype(int))
+        leaves = groups.leaves[chosen]
+        spread = [np.linspace(groups.begin[leaf], groups.end[leaf] - 1, EACH).astype(int) for leaf in leaves]
+        places = np.unique(np.concatenate(spread))
+        found = self._run(arrays, ranges, chosen, self._width(given, taken))[places]
+        exact = self._direct(given, taken, groups.order[places])
+        return _relative(np.square(found - exact).sum(), np.square(exact).sum())
+
+    def _width(self, given, taken):
+        return given.shape[1] if taken is None else self.sources.shape[1]
 
     def _estimate(self, out, given, taken):
         """The relative error, from the targets with the largest results and as many others, drawn at random."""
@@ -201,7 +226,7 @@ class TreeProduct:
                 exact = self._direct(given, taken, sample)
                 total[0] += weight * np.square(out[sample] - exact).sum()
                 total[1] += weight * np.square(exact).sum()
-        return math.sqrt(total[0] / total[1]) if total[1] > 0 else 0.0 if total[0] == 0 else math.inf
+        return _relative(*total)
 
     def _direct(self, given, taken, sample):
         """The results of some targets from all pairs, in float64."""
@@ -223,14 +248,19 @@ class TreeProduct:
         return sums(sample, exclude_self=True) + sums(np.flatnonzero(others))
 
 
+def _relative(error, size):
+    """The root of a ratio of sums of squares; 0 / 0 is 0."""
+    return math.sqrt(error / size) if size > 0 else 0.0 if error == 0 else math.inf
+
+
 def _columns(signals):
     """Signals as (n, s), in float64."""
     return signals.reshape(len(signals), math.prod(signals.shape[1:])).astype(np.float64)
 
 
-def first_degree(accuracy):
-    """The degree that is tried first."""
-    return min(DEGREES[-1], max(DEGREES[0], math.ceil(math.log(SAFETY * FIRST / accuracy, GAIN))))
+def first_step(accuracy):
+    """The step that is tried first."""
+    return min(STEPS[-1], max(STEPS[0], math.ceil(math.log(SAFETY * FIRST / accuracy, GAIN))))
 
 
 @cache
@@ -238,11 +268,11 @@ def _range_sums(expression, metric, soft, d, columns):
     text, together = sums_text(expression, metric, soft, d, columns), targets_together(columns, d)
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(leaf_begin, leaf_end, starts, begin, end, sources, strengths, targets, own, numbers, out):
+    def loop(leaf_begin, leaf_end, lower, upper, begin, end, sources, strengths, targets, own, numbers, out):
         for leaf in prange(len(leaf_begin)):
             first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
             sums = np.zeros((last_one - first_one + together, columns))
-            for each in range(starts[leaf], starts[leaf + 1]):
+            for each in range(lower[leaf], upper[leaf]):
                 for start in range(begin[each], end[each], LONG_RANGE):
                     stop = min(end[each], start + LONG_RANGE)
                     for first in range(first_one, last_one, together):
@@ -261,11 +291,11 @@ def _range_forces(expression, metric, soft, d, columns):
     text, together = forces_text(expression, metric, soft, d, columns), targets_together(d, d)
 
     @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(leaf_begin, leaf_end, starts, begin, end, sources, given, targets, taken, own, numbers, out):
+    def loop(leaf_begin, leaf_end, lower, upper, begin, end, sources, given, targets, taken, own, numbers, out):
         for leaf in prange(len(leaf_begin)):
             first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
             forces = np.zeros((last_one - first_one + together, d))
-            for each in range(starts[leaf], starts[leaf + 1]):
+            for each in range(lower[leaf], upper[leaf]):
                 for start in range(begin[each], end[each], LONG_RANGE):
                     stop = min(end[each], start + LONG_RANGE)
                     for first in range(first_one, last_one, together):
