@@ -13,7 +13,7 @@ from typing import Any
 
 from dynsim._check import as_choice, as_count, as_flag
 
-from ._comparison_of_runs import compare_runs
+from ._comparison_of_runs import compare_runs, in_one_only
 from ._libraries import blas, holding
 
 BENCHMARKS = {
@@ -78,4 +78,4 @@ def _module(name):
     return import_module(f"{__name__}.{_MODULES[as_choice(name, BENCHMARKS, 'benchmark')]}")
 
 
-__all__ = ["BENCHMARKS", "DRAWN", "blas", "compare_runs", "draw", "holding", "measure"]
+__all__ = ["BENCHMARKS", "DRAWN", "blas", "compare_runs", "draw", "holding", "in_one_only", "measure"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 PEERS = ("keops", "matrix", "native", "scipy_numpy", "jitcdde", "ddeint", "blas")
-MEASURED = ("lanes",)  # whole numbers that are no part of what was asked for
+MEASURED = ("lanes", "degree")  # whole numbers that are no part of what was asked for
 
 
 def compare_runs(before: list[dict], after: list[dict]) -> list[dict]:
@@ -36,6 +36,19 @@ def compare_runs(before: list[dict], after: list[dict]) -> list[dict]:
         if key in earlier
         for benchmark, case, contestant in (key,)
     ]  # fmt: skip
+
+
+def in_one_only(before: list[dict], after: list[dict]) -> list[dict]:
+    """What only one of two reports has, which therefore is not compared: `benchmark`, `case`, `contestant`, `report`.
+
+    >>> one = [{"benchmark": "pairs", "rows": [{"d": 3, "ours": {"seconds": 2.0}}]}]
+    >>> in_one_only(one, [])
+    [{'benchmark': 'pairs', 'case': 'd 3', 'contestant': 'ours', 'report': 'before'}]
+    """
+    earlier, later = _seconds(before), _seconds(after)
+    alone = [(key, "before") for key in earlier if key not in later]
+    alone += [(key, "after") for key in later if key not in earlier]
+    return [dict(zip(("benchmark", "case", "contestant", "report"), (*key, name), strict=True)) for key, name in alone]
 
 
 def _seconds(reports):

@@ -43,11 +43,7 @@ dynsim bench compare old.json new.json --most 1.1
 @click.option("--native", is_flag=True, help="Pair loops in C beside ours, made by the system's compiler (pairs).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw time against size (growth, product).")
 @click.option(
-    "--most",
-    type=click.FloatRange(0, min_open=True),
-    default=1.1,
-    show_default=True,
-    help="With compare: how many times longer ours may take.",
+    "--most", type=click.FloatRange(0, min_open=True), help="With compare: how many times longer ours may take [1.1]."
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")
 def command(names, rounds, full, backend, native, figure, most, as_json):
@@ -58,7 +54,9 @@ def command(names, rounds, full, backend, native, figure, most, as_json):
         given = {"--full": full, "--backend": backend, "--native": native, "--figure": figure}
         for option in (option for option, value in given.items() if value):
             raise refusal(option, "it with compare", "--most and --json only", error=click.UsageError)
-        return _compare(names[1:], most, as_json)
+        return _compare(names[1:], 1.1 if most is None else most, as_json)
+    if most is not None:
+        raise refusal("--most", "it without compare", "dynsim bench compare OLD NEW", error=click.UsageError)
     names = _chosen(names)
     given = (("--backend", backend, ("pairs",)), ("--native", native or None, ("pairs",)), ("--figure", figure, DRAWN))
     for option, value, owners in given:
@@ -95,12 +93,13 @@ def _compare(files, most, as_json):
     """Two files of --json: exit code 1 if ours takes more than `most` times as long in the second."""
     if len(files) != 2:
         raise refusal("compare", f"{len(files)} files", "two, written by --json", error=click.UsageError)
-    from dynsim.benchmarks import compare_runs
+    from dynsim.benchmarks import compare_runs, in_one_only
 
-    rows = compare_runs(*(_reports(Path(file)) for file in files))
+    reports = [_reports(Path(file)) for file in files]
+    rows, alone = compare_runs(*reports), in_one_only(*reports)
     slower = [row for row in rows if not row["peer"] and row["ratio"] > most]
     if as_json:
-        click.echo(to_json({"most": most, "slower": len(slower), "rows": rows}))
+        click.echo(to_json({"most": most, "slower": len(slower), "rows": rows, "in_one_only": alone}))
     else:
         width = max((len(f"{row['benchmark']}: {row['case']}") for row in rows), default=0)
         for row in rows:
@@ -108,6 +107,9 @@ def _compare(files, most, as_json):
             case = f"{row['benchmark']}: {row['case']}"
             times = f"{row['before']:.3g} s -> {row['after']:.3g} s  {row['ratio']:.2f}"
             click.echo(f"{case:{width}}  {row['contestant']:14} {times}{mark}")
+    for one in alone:
+        file = files[0] if one["report"] == "before" else files[1]
+        say(f"only in {file}: {one['benchmark']}: {one['case']}, {one['contestant']}")
     if not rows:
         raise refusal("compare", "no case that both files have", "two reports of the same benchmarks")
     if slower:

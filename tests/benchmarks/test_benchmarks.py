@@ -149,10 +149,23 @@ def test_two_reports_are_compared_and_only_ours_decides(tmp_path, capsys, second
     assert stop.value.code == 0 and f"{seconds:.2f}" in capsys.readouterr().out
 
 
+def test_what_one_report_lacks_is_named(tmp_path, capsys):
+    old, new = _report(tmp_path / "old.json", 1.0), _report(tmp_path / "new.json", 1.0)
+    lines = (tmp_path / "new.json").read_text().splitlines()
+    (tmp_path / "new.json").write_text(lines[0])
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", "compare", old, new, "--json"])
+    shown = capsys.readouterr()
+    missing = {"benchmark": "growth", "case": "method sorted n 10", "contestant": "step", "report": "before"}
+    assert stop.value.code == 0 and json.loads(shown.out)["in_one_only"] == [missing]
+    assert "only in" in shown.err and "method sorted n 10, step" in shown.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (["speed"], 2, "is not one of"),
+        (["pairs", "--most", "2"], 2, "it without compare"),
         (["compare", "one.json"], 2, "expected two"),
         (["compare", "one.json", "none.json"], 1, "none.json"),
         (["compare", "one.json", "other.json"], 4, "no report of dynsim bench"),
