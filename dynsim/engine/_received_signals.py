@@ -125,7 +125,10 @@ class Coupling:
     def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend, accuracy=None):
         self.kernel, self.accuracy = kernel, accuracy
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
-        self.blocks, self.heard = [], {}  # all blocks, and by their targets, which are (members, number, blocks)
+        self.blocks, self.by_target = (
+            [],
+            {},
+        )  # the latter: for every group of targets its members, their number, its blocks
         self.neurons = neurons
         for h, table in enumerate(strengths):
             if np.all(table == table.flat[0]):
@@ -145,7 +148,7 @@ class Coupling:
             self.blocks.append((copy, source, target, float(strength), same))
             members = _every(target)
             number = len(np.arange(self.neurons)[members])
-            self.heard.setdefault(group, (members, number, []))[2].append(self.blocks[-1])
+            self.by_target.setdefault(group, (members, number, []))[2].append(self.blocks[-1])
 
     def received(self, sources, targets, E, ranks=ALONE, *, exact=False):
         """Phi E, shape (N, s), of places (H, N, d) and emitted signals (N, s), to the accuracy or exact.
@@ -154,16 +157,16 @@ class Coupling:
         """
         if not np.isfinite(E).all():
             raise NotFinite(targets, E)
-        numbers = [number for _, number, _ in self.heard.values()]
+        numbers = [number for _, number, _ in self.by_target.values()]
         how = {"backend": self.backend.name, "accuracy": None if exact else self.accuracy}
         pieces = [
             self._sums(blocks, sources, targets, E, part=ranks.part(number, SIDE_BY_SIDE), **how)
-            for _, number, blocks in self.heard.values()
+            for _, number, blocks in self.by_target.values()
         ]
         R = np.zeros_like(E)
         if pieces:
             sums = ranks.gather(pieces, numbers, (self.code, sources, targets, E), SIDE_BY_SIDE)
-            for (members, *_), part in zip(self.heard.values(), sums, strict=True):
+            for (members, *_), part in zip(self.by_target.values(), sums, strict=True):
                 R[members] += part
         return R
 
@@ -181,7 +184,7 @@ class Coupling:
 
     def gathered(self, signals):
         """Bytes that ranks gather for one `received`, of so many signals."""
-        return 8 * signals * sum(number for _, number, _ in self.heard.values())
+        return 8 * signals * sum(number for _, number, _ in self.by_target.values())
 
     def matrix(self, places):
         """Phi as a dense (N, N) array, [to, from]."""

@@ -56,9 +56,10 @@ class System(Described):
     backend : {"auto", "numba", "cupy"}
         What computes the pair sums, see `dynsim.kernels.find_backend`; "auto" takes a CUDA card for large systems only.
     accuracy : float, optional
-        Relative error that the sums of (1') may have, as `dynsim.kernels.TreeProduct` estimates it: large systems are
-        then summed by trees where the kernel and the dimension allow it and it pays. It should be well below the
-        tolerance of an adaptive method. Without it, sums are exact to rounding.
+        Relative error that the sums of (1') may have, as `dynsim.kernels.TreeProduct` estimates it, of each copy from
+        group to group: where these cancel, that of R is larger. Large systems are then summed by trees where the kernel
+        and the dimension allow it and it pays. It should be well below the tolerance of an adaptive method. Without it,
+        sums are exact to rounding.
 
     Attributes
     ----------

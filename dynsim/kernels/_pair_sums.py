@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_array, as_choice, as_count, as_flag, as_instance, refusal
+from dynsim._check import as_array, as_choice, as_count, as_flag, as_instance, describe, refusal
 
 from . import _cuda
 from ._backend import Backend, find_backend
@@ -25,13 +25,21 @@ from ._lanes import lane_dot
 from ._sorted_cuda import CudaSortedProduct
 from ._sorted_sums import SortedProduct
 from ._tree_sums import TreeProduct, expect_accuracy, has_tree
-from ._written_loops import add_others, forces_text, pull_others, sums_text, targets_together, values_text, write_values
+from ._written_loops import (
+    FEW,
+    LONG_BLOCK,
+    SIDE_BY_SIDE,
+    add_others,
+    forces_text,
+    pull_others,
+    sums_text,
+    targets_together,
+    values_text,
+    write_values,
+)
 
-LONG_BLOCK = 2048  # sources that are summed in the working precision
 ROWS = 32  # targets that share one block in the nearest cache; the split does not depend on the number of threads
 TASKS = 256  # at least, of few targets: what can be shared among threads
-FEW = 4  # signals that are summed side by side in registers
-SIDE_BY_SIDE = 4  # targets that are summed together, at most (`targets_together`)
 
 
 METHODS = ("auto", "direct", "sorted", "tree")
@@ -97,6 +105,7 @@ def pair_sum(
     if strengths.ndim not in (1, 2) or len(strengths) != len(sources):
         raise refusal("strengths", f"shape {strengths.shape}", f"({len(sources)},) or ({len(sources)}, s)")
     begin, end = _part(part, len(targets))
+    accuracy = None if accuracy is None else expect_accuracy(accuracy)
     dtype = np.result_type(sources, targets, strengths)
     n, m, d = len(sources), len(targets), sources.shape[1]
     on_card = summing_backend(kernel, n, m, d, method=method, backend=backend).name == "cupy"
@@ -178,6 +187,7 @@ def pair_force(
     dtype = np.result_type(sources, targets, given, taken)
     if as_choice(method, METHODS, "method") == "sorted":
         raise refusal("method", "'sorted' for forces", "auto, direct or tree", "SortedProduct.forces sorts")
+    accuracy = None if accuracy is None else expect_accuracy(accuracy)
     on_card = find_backend(backend, len(sources) * len(targets) * sources.shape[1]).name == "cupy"
     if takes_tree(kernel, sources.shape[1], method, accuracy, on_card):
         product = TreeProduct(kernel, sources, targets, accuracy=accuracy, exclude_self=exclude_self)
@@ -215,10 +225,7 @@ def takes_tree(kernel, d, method, accuracy, on_card):
         if on_card:
             raise refusal("method", "'tree' on a card", "the processor", "use backend='numba'")
         return True
-    if accuracy is None:
-        return False
-    expect_accuracy(accuracy)
-    return method == "auto" and not on_card and has_tree(kernel, d)
+    return accuracy is not None and method == "auto" and not on_card and has_tree(kernel, d)
 
 
 def _columns(signals):
@@ -234,6 +241,8 @@ def _part(part, m):
     """The first target whose sum is asked for, and the one after the last."""
     if part is None:
         return 0, m
+    if not (isinstance(part, tuple | list) and len(part) == 2):
+        raise refusal("part", describe(part), "two whole numbers, begin and end", error=TypeError)
     begin, end = (as_count(place, "part", minimum=0) for place in part)
     if not (begin <= end <= m and (begin % SIDE_BY_SIDE == 0 or begin == m)):
         expected = f"begin <= end <= {m}, with begin a multiple of {SIDE_BY_SIDE} or {m}"

@@ -21,15 +21,13 @@ from ._block import constants, specialisation
 from ._cluster_tree import build_tree, interpolation_points, moments, moved_tree, ranges_of_leaves
 from ._compilation import MATH, launch
 from ._kernel import Kernel
-from ._written_loops import add_others, forces_text, pull_others, sums_text, targets_together
+from ._written_loops import FEW, LONG_BLOCK, add_others, forces_text, pull_others, sums_text, targets_together
 
 # A step is half a degree: even ones open a cluster at the first of these ratios of the radii of a cluster and a leaf of
 # targets, together, to the distance of their centres, odd ones at the second.
 OPENINGS = (0.7, 0.65)
 STEPS = range(4, 30)
 LEAF = 0.5  # neurons of a leaf, in interpolation points of a cluster
-FEW = 4  # signals that are summed side by side in registers
-LONG_RANGE = 2048  # sources that are summed in the working precision
 SAMPLE = 512  # targets whose sums are also computed directly
 TRIED, EACH = 32, 8  # leaves on which a degree is tried first, and targets of each that are summed directly
 SAFETY = 2.0  # what an error may be that the sample does not show in full
@@ -53,7 +51,8 @@ class TreeReport(NamedTuple):
 class TreeProduct:
     """Sums over all sources of a set of places, by a tree: y_i = sum_j x_j phi(q_j, p_i), and their forces.
 
-    The error is the root mean square over all targets, relative to that of the results. It is estimated by summing
+    The error is the root mean square over all targets, relative to that of the results, of the signal for which it is
+    largest. It is estimated by summing
     directly for the targets with the largest results and for some drawn at random; the degree of interpolation is
     raised, or clusters opened earlier, until the estimate is below half the accuracy. Where no tree
     reaches it, or none would save anything, all pairs are summed.
@@ -114,7 +113,11 @@ class TreeProduct:
             wanted = "a kernel of l2 distances in 1 to 3 dimensions"
             raise refusal("accuracy", f"one for {kernel} in {sources.shape[1]} dimensions", wanted)
         self.dtype = np.result_type(sources, targets)
-        middle = sources.mean(axis=0, dtype=np.float64) if len(sources) else 0.0  # far from 0, differences are rounded
+        with np.errstate(over="ignore"):
+            middle = sources.mean(axis=0, dtype=np.float64) if len(sources) else np.zeros(1)
+        if not np.isfinite(middle).all():  # the places are as large as numbers can be
+            middle = 0.0
+        # Far from 0 a box would have few digits.
         self.sources, self.targets = sources - middle, targets - middle
         self.report, self._planted = None, None
 
@@ -208,24 +211,30 @@ class TreeProduct:
         places = np.unique(np.concatenate(spread))
         found = self._run(arrays, ranges, chosen, self._width(given, taken))[places]
         exact = self._direct(given, taken, groups.order[places])
-        return _relative(np.square(found - exact).sum(), np.square(exact).sum())
+        return _relative(*self._squares(found, exact, taken))
+
+    def _squares(self, found, exact, taken):
+        """Sums of the squares of errors and of results over the targets, (2, s): for each signal, or of forces."""
+        with np.errstate(all="ignore"):  # where they are not finite, all pairs are summed
+            both = np.square(np.stack([found - exact, exact])).sum(axis=1)
+        return both if taken is None else both.sum(axis=1, keepdims=True)
 
     def _width(self, given, taken):
         return given.shape[1] if taken is None else self.sources.shape[1]
 
     def _estimate(self, out, given, taken):
         """The relative error, from the targets with the largest results and as many others, drawn at random."""
-        sizes = np.square(out.astype(np.float64)).sum(axis=1)
+        with np.errstate(all="ignore"):
+            sizes = np.square(out.astype(np.float64)).sum(axis=1)
         some = min(SAMPLE // 2, len(out))
         order = np.argpartition(-sizes, some - 1) if some < len(out) else np.arange(len(out))
         largest, rest = order[:some], order[some:]
         drawn = np.random.default_rng(0).choice(rest, min(some, len(rest)), replace=False)
-        total = np.zeros(2)
+        total = 0.0
         for sample, weight in ((largest, 1.0), (drawn, len(rest) / max(1, len(drawn)))):
             if len(sample):
                 exact = self._direct(given, taken, sample)
-                total[0] += weight * np.square(out[sample] - exact).sum()
-                total[1] += weight * np.square(exact).sum()
+                total = total + weight * self._squares(out[sample], exact, taken)
         return _relative(*total)
 
     def _direct(self, given, taken, sample):
@@ -248,9 +257,12 @@ class TreeProduct:
         return sums(sample, exclude_self=True) + sums(np.flatnonzero(others))
 
 
-def _relative(error, size):
-    """The root of a ratio of sums of squares; 0 / 0 is 0."""
-    return math.sqrt(error / size) if size > 0 else 0.0 if error == 0 else math.inf
+def _relative(errors, sizes):
+    """The root of the largest ratio of sums of squares; 0 / 0 is 0."""
+    ratios = [
+        error / size if size > 0 else 0.0 if error == 0 else math.inf for error, size in zip(errors, sizes, strict=True)
+    ]
+    return math.sqrt(max(ratios)) if all(map(math.isfinite, ratios)) else math.inf
 
 
 def _columns(signals):
@@ -273,8 +285,8 @@ def _range_sums(expression, metric, soft, d, columns):
             first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
             sums = np.zeros((last_one - first_one + together, columns))
             for each in range(lower[leaf], upper[leaf]):
-                for start in range(begin[each], end[each], LONG_RANGE):
-                    stop = min(end[each], start + LONG_RANGE)
+                for start in range(begin[each], end[each], LONG_BLOCK):
+                    stop = min(end[each], start + LONG_BLOCK)
                     for first in range(first_one, last_one, together):
                         upto, some = min(last_one, first + together), sums[first - first_one :][:together]
                         add_others(text, expression, metric, soft, targets, first, upto, together, sources, strengths,
@@ -296,8 +308,8 @@ def _range_forces(expression, metric, soft, d, columns):
             first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
             forces = np.zeros((last_one - first_one + together, d))
             for each in range(lower[leaf], upper[leaf]):
-                for start in range(begin[each], end[each], LONG_RANGE):
-                    stop = min(end[each], start + LONG_RANGE)
+                for start in range(begin[each], end[each], LONG_BLOCK):
+                    stop = min(end[each], start + LONG_BLOCK)
                     for first in range(first_one, last_one, together):
                         upto, some = min(last_one, first + together), forces[first - first_one :][:together]
                         pull_others(text, expression, metric, soft, targets, first, upto, together, sources, given,

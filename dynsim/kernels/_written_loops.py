@@ -21,12 +21,15 @@ from ._compilation import MATH, MATH_OF_A_SUM, apart, widest_vectors
 from ._expression import calls_functions, parse
 from ._formula import ETA2_PLACE, ZERO_PLACE, write
 
+LONG_BLOCK = 2048  # sources that are summed in the working precision
+FEW = 4  # signals that are summed side by side in registers
+SIDE_BY_SIDE = 4  # targets that are summed together, at most
 REGISTERS = 24  # of 32, for sums and places of targets: the others hold sources and what is on its way
 
 
 def targets_together(sums, d):
     """How many targets with so many sums share the sources that are in registers: 4, 2 or 1."""
-    return next((count for count in (4, 2) if count * (sums + d) <= REGISTERS), 1)
+    return next((count for count in (SIDE_BY_SIDE, SIDE_BY_SIDE // 2) if count * (sums + d) <= REGISTERS), 1)
 
 
 @cache

@@ -44,7 +44,7 @@ def _convolved(images, weights, bias, margin):
 
 
 def convolve_weights(images, signal, k):
-    """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy; rows are summed in float64."""
+    """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy; the sums of rows are added in float64."""
     out = np.empty((len(signal), len(images), k, k), images.dtype)
     _weights(k)(_rows(images), _rows(signal), images.shape[3], out)
     return out

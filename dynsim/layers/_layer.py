@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from dynsim._check import as_array, as_choice, as_count, as_instance
 from dynsim.kernels import Kernel
 
-from ._inference import INFERENCE
+from ._inference import INFERENCE, choose
 from ._prepared import Prepared
 
 KINDS = ("places", "strengths", "weights", "bias", "norm")
@@ -129,7 +130,10 @@ class Layer:
     word: str | None = None
 
     def __getstate__(self):
-        return {**vars(self), "memory": None}  # a copy is not in the middle of a training step
+        state = dict(vars(self))
+        if not isinstance(state.get("memory"), Parameter):  # a copy is not in the middle of a training step
+            state.pop("memory", None)
+        return state
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -200,8 +204,11 @@ class Layer:
         return deepcopy(self).keep(inference, columns)
 
     def keep(self, inference: str, columns: int) -> Prepared:
-        """`prepare` of a layer that nobody else holds."""
-        return Prepared(self, self.forward)
+        """Make the prepared layer of this one, which must not be used otherwise from now on."""
+        if not self.placed:
+            return Prepared(self, self.forward)
+        way = choose(inference, self.kernel, **self.sizes(columns), kept=True)
+        return Prepared(self, partial(self.forward, inference=way), way)
 
     def product(self, inference: str = "dense") -> Callable:
         """Return the product with the weights in one of the ways, as a function of (signals, bias), batch last."""

@@ -14,7 +14,7 @@ class Prepared:
     ----------
     inference : str or None
         "dense": the weights are kept; "weight-free": the order of the places; "tiled": the places, of which a part of
-        the weights is made at a time. None for a layer without weights.
+        the weights is made at a time (of a convolution, the weights, which are few). None for a layer without weights.
 
     Examples
     --------
@@ -28,12 +28,12 @@ class Prepared:
     (array([[4.]]), array([[8.]]))
     """
 
-    def __init__(self, layer, answer: Callable, inference: str | None = None):
-        self._layer, self._answer, self.inference = layer, answer, inference
+    def __init__(self, layer, answer: Callable, inference: str | None = None, *, bypassed: bool = False):
+        self._layer, self._answer, self.inference, self._bypassed = layer, answer, inference, bypassed
 
     def __repr__(self):
         return f"Prepared({type(self._layer).__name__}{f', {self.inference}' if self.inference else ''})"
 
-    def __call__(self, x: npt.NDArray) -> npt.NDArray:
-        """Return the layer's signals for the signals x."""
-        return self._answer(x)
+    def __call__(self, x: npt.NDArray, bypass: dict | None = None) -> npt.NDArray:
+        """Return the layer's signals for the signals x; `bypass` holds what the layers of one call pass by others."""
+        return self._answer(x, {} if bypass is None else bypass) if self._bypassed else self._answer(x)

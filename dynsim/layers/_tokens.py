@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dynsim._check import as_count, as_instance, refusal
 
 from ._layer import Layer, ParameterLike, as_parameter
+from ._prepared import Prepared
 
 
 class Patches(Layer):
@@ -188,6 +189,14 @@ class Skip(Layer):
         self.kept = x
         return x
 
+    def keep(self, inference: str, columns: int) -> Prepared:
+        """Make the prepared layer, which keeps signals in the `bypass` of a call."""
+        return Prepared(self, self._send, bypassed=True)
+
+    def _send(self, x, bypass):
+        bypass[id(self)] = x
+        return x
+
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx: what came through the layers between and what came by the bypass."""
         return dy + self.returned
@@ -216,6 +225,15 @@ class Add(Layer):
         """Add what was kept, and forget it."""
         kept, self.skip.kept = self.skip.kept, None
         return x + kept
+
+    def keep(self, inference: str, columns: int) -> Prepared:
+        """Make the prepared layer, which takes signals from the `bypass` of a call."""
+        return Prepared(self, self._receive, bypassed=True)
+
+    def _receive(self, x, bypass):
+        if id(self.skip) not in bypass:
+            raise refusal("bypass", "none", "that of the Skip layer", "prepare the model that has both")
+        return x + bypass.pop(id(self.skip))
 
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx; the same goes back by the bypass."""

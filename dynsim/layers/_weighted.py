@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy.typing as npt
 
@@ -29,10 +30,9 @@ class Weighted(Layer):
         raise NotImplementedError(f"{type(self).__name__} has no answer.")
 
     def keep(self, inference: str, columns: int) -> Prepared:
-        """`prepare` of a layer that nobody else holds."""
+        """Make the prepared layer of this one, which must not be used otherwise from now on."""
         way = choose(inference, self.kernel, **self.sizes(columns), kept=True) if self.placed else "dense"
-        product = self.product(way)
-        return Prepared(self, lambda x: self.answer(product, x), way)
+        return Prepared(self, partial(self.answer, self.product(way)), way)
 
     def _way(self, inference, shape):
         if inference == "dense" or not self.placed:

@@ -185,13 +185,13 @@ class Model(Plotted):
         signals = np.zeros((1, *self.image), self._dtype) if inference == "auto" and self.image else None
         if signals is not None and self.preprocess is not None:
             signals = self.preprocess(signals)
-        layers = []
+        layers, bypass = [], {}
         for layer in deepcopy(self.layers):  # together: the end of a bypass knows where it begins
             columns = batch
             if layer.weighted and signals is not None:
                 columns = layer.columns((batch, *signals.shape[1:]))
             layers.append(layer.keep(inference, columns))
-            signals = None if signals is None else layers[-1](signals)
+            signals = None if signals is None else layers[-1](signals, bypass)
         return PreparedModel(layers, deepcopy(self.preprocess), self._dtype)
 
     def scores(self, images: npt.ArrayLike, batch: int = IMAGES, *, inference: str = "dense") -> npt.NDArray:
@@ -202,11 +202,12 @@ class Model(Plotted):
         ValueError
             If the images do not fit.
         """
-        return self.prepare(inference, batch=batch).scores(images, batch)
+        batch = as_count(batch, "batch")
+        return self.prepare(inference, batch=max(1, min(batch, len(images)))).scores(images, batch)
 
     def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Return the most likely class of every image."""
-        return self.scores(images, inference=inference).argmax(axis=1)
+        return self.prepare(inference, batch=max(1, min(IMAGES, len(images)))).predict(images)
 
     @property
     def _dtype(self):

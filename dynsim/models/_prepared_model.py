@@ -38,12 +38,13 @@ class PreparedModel:
     def __call__(self, images: npt.NDArray) -> npt.NDArray:
         """Return scores (batch, classes) of images (batch, channels, height, width)."""
         signals = images if self._preprocess is None else self._preprocess(images)
+        bypass = {}  # of this call: several threads may call
         for layer in self.layers:
-            signals = layer(signals)
+            signals = layer(signals, bypass)
         return signals
 
     def scores(self, images: npt.ArrayLike, batch: int = IMAGES) -> npt.NDArray:
-        """Return scores (n, classes) of images (n, channels, height, width), computed in batches.
+        """Return scores (n, classes) of images (n, channels, height, width), computed in batches; of none (0, 0).
 
         Raises
         ------
@@ -57,4 +58,5 @@ class PreparedModel:
 
     def predict(self, images: npt.ArrayLike) -> npt.NDArray:
         """Return the most likely class (n,) of every image."""
-        return self.scores(images).argmax(axis=1)
+        scores = self.scores(images)
+        return scores.argmax(axis=1) if len(scores) else np.zeros(0, np.int64)

@@ -35,6 +35,21 @@ class StoredNumbers(NamedTuple):
     kind: str
 
 
+class PreparedNetwork(NamedTuple):
+    """A network and the inference by which it answers."""
+
+    network: ImageNetwork
+    inference: str
+
+    def scores(self, images: npt.ArrayLike) -> npt.NDArray:
+        """Scores (n, classes) of images (n, channels, height, width)."""
+        return self.network.scores(images, self.inference)
+
+    def predict(self, images: npt.ArrayLike) -> npt.NDArray:
+        """Classes (n,) of images."""
+        return self.network.predict(images, self.inference)
+
+
 @dataclass
 class ImageNetwork:
     """A network that evaluates, with `predict`, `scores` and `parameters` as those of `dynsim.Model`.
@@ -94,20 +109,21 @@ class ImageNetwork:
             found[number.kind] = found.get(number.kind, 0) + number.value.size
         return {**found, "total": sum(found.values())}
 
-    def scores(self, images: npt.ArrayLike, inference: str | None = None) -> npt.NDArray:
-        """Scores (n, classes) of images (n, channels, height, width); by the inference that it has, or another.
+    def scores(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
+        """Scores (n, classes) of images (n, channels, height, width).
 
         Raises
         ------
         DataError
             If the images do not fit the network.
         """
-        self.prepare(inference or self.inference)
+        if inference != self.inference:
+            self._choose(inference)
         with torch.no_grad():
             return self.in_parts(images, lambda part: scores_of(self.module(torch.from_numpy(part))).double().numpy())
 
-    def prepare(self, inference: str = "dense", batch: int = PART) -> ImageNetwork:
-        """This network with that inference; its layers keep what they made until their parts change.
+    def prepare(self, inference: str = "dense", batch: int = PART) -> PreparedNetwork:
+        """What answers by that inference, as `Model.prepare`; layers keep what they made until their parts change.
 
         Raises
         ------
@@ -116,7 +132,7 @@ class ImageNetwork:
         """
         if inference != self.inference:
             self._choose(inference)
-        return self
+        return PreparedNetwork(self, inference)
 
     def in_parts(self, images: npt.ArrayLike, answer: Callable) -> npt.NDArray:
         """Scores (n, classes) that `answer` gives for parts of images, each as many as a program takes at once."""
@@ -132,7 +148,7 @@ class ImageNetwork:
             found.append(scores[:count, -1])
         return np.concatenate(found)
 
-    def predict(self, images: npt.ArrayLike, inference: str | None = None) -> npt.NDArray:
+    def predict(self, images: npt.ArrayLike, inference: str = "dense") -> npt.NDArray:
         """Classes (n,) of images."""
         return self.scores(images, inference).argmax(axis=1)
 

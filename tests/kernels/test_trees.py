@@ -107,6 +107,28 @@ def test_more_signals_than_are_summed_at_once(always):
     assert product.report.degree is None  # of so many signals all pairs are summed
 
 
+def test_each_signal_has_the_accuracy(always):
+    g = np.random.default_rng(8)
+    q = g.normal(size=(20_000, 1))
+    x = np.stack([np.full(20_000, 1e4), g.normal(size=20_000)], axis=1)
+    y, exact = TreeProduct(KERNELS[0], q, q, accuracy=1e-5).forward(x), pair_sum(KERNELS[0], q, q, x)
+    assert (np.linalg.norm(y - exact, axis=0) <= 1e-5 * np.linalg.norm(exact, axis=0)).all()
+
+
+def test_what_is_infinite_or_as_large_as_numbers_is_as_without_a_tree(always):
+    g = np.random.default_rng(9)
+    q, x = g.normal(size=(3000, 1)), np.ones(3000)
+    q[1] = q[0]
+    singular = Kernel()
+    found, exact = (pair_sum(singular, q, q, x, exclude_self=True, accuracy=a) for a in (1e-3, None))
+    np.testing.assert_array_equal(np.isinf(found), np.isinf(exact))
+    large = 1e307 * g.uniform(1, 9, size=(300, 1))
+    found, exact = (
+        pair_sum(KERNELS[1], large, large, np.ones(300), exclude_self=True, accuracy=a) for a in (1e-3, None)
+    )
+    np.testing.assert_array_equal(found, exact)
+
+
 def test_single_precision(always):
     g = np.random.default_rng(1)
     q, x = g.normal(size=(5000, 3)).astype(np.float32), g.normal(size=5000).astype(np.float32)
@@ -208,6 +230,11 @@ def test_refusals():
         pair_sum(Kernel(), q, q, x, accuracy=-1e-3)
     with pytest.raises(ValueError, match="'sorted' for forces"):
         pair_force(Kernel(), q, q, x, x, method="sorted")
+    with pytest.raises(ValueError, match="above 0"):
+        pair_sum(Kernel("linear", "l1"), *np.zeros((2, 3000, 1)), np.zeros(3000), accuracy=-5)
+    for part in (3, (0,)):
+        with pytest.raises(TypeError, match="two whole numbers, begin and end"):
+            pair_sum(Kernel(), q, q, x, part=part)
     with pytest.raises(ValueError, match="x: got shape"):
         TreeProduct(Kernel(), q, q, accuracy=0.1).forward(np.zeros(4))
 

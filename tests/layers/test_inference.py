@@ -1,13 +1,16 @@
 """Layers that answer without weights say the same as with them."""
 
 import json
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from dynsim.kernels import Kernel
-from dynsim.layers import Add, Conv, Full, Rates, Skip, _inference, choose, costs
-from dynsim.models import lenet5, mlp, vit
+from dynsim.layers import Add, Conv, Full, Layer, Parameter, Rates, Skip, _inference, choose, costs
+from dynsim.models import Model, lenet5, mlp, vit
 
 L1 = Kernel("linear", "l1", scale=0.7)
 
@@ -134,6 +137,55 @@ def test_a_prepared_model_is_frozen(batch):
         for one in prepared:  # the planner takes the weights where they are few and the kernel does not sort
             np.testing.assert_array_equal(one(images), before)
             np.testing.assert_array_equal(one.scores(images, batch=2).argmax(axis=1), one.predict(images))
+
+
+def test_prepared_models_are_called_by_several_threads_and_sent_elsewhere():
+    model = vit(image=8, patch=4, width=8, depth=2, heads=2, kernel=L1)
+    images = np.random.default_rng(6).random((8, 2, 1, 8, 8)).astype(np.float32)
+    prepared = pickle.loads(pickle.dumps(model.prepare("weight-free")))
+    expected, before = [prepared(one) for one in images], sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(prepared, np.concatenate([images] * 20)))
+    finally:
+        sys.setswitchinterval(before)
+    for number, one in enumerate(found):
+        np.testing.assert_array_equal(one, expected[number % 8])
+    skip = Skip()
+    with pytest.raises(ValueError, match="prepare the model that has both"):
+        Add(skip).prepare()(images[0])
+
+
+class Own(Layer):
+    """A layer of particles that is none of ours."""
+
+    weighted = placed = True
+    kernel = L1
+
+    def __init__(self):
+        self.memory = Parameter(np.ones(3), "norm")
+
+    def sizes(self, columns):
+        return {"m": 3, "n": 3, "d": 1, "copies": 1, "columns": columns}
+
+    def columns(self, shape):
+        return shape[0]
+
+    def forward(self, x, training=False, *, inference="dense"):
+        return x * self.memory.value * (2 if inference == "weight-free" else 1)
+
+
+def test_layers_of_others_are_told_the_inference():
+    model = Model([Own()], {"model": "own"})
+    images = np.ones((2, 1, 1, 3))
+    assert model.scores(images, inference="weight-free").sum() == 12 and model.scores(images).sum() == 6
+    assert Own().prepare("tiled").inference == "tiled"
+
+
+def test_no_images():
+    model = mlp((64, 10), copies=2, dim=2)
+    assert model.predict(np.zeros((0, 1, 8, 8))).shape == (0,)
 
 
 def test_what_is_kept_is_not_paid_for():
