@@ -19,10 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-import numpy as np
-
-from dynsim._check import refusal
-
+# The command line asks for its rank before anything heavy is loaded: NumPy only where there are several.
 # What launchers tell a process: its rank, and how many there are. PMIx does not tell the latter: MPI is asked then.
 RANKS = ("OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 SIZES = ("OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "PMI_SIZE")
@@ -92,11 +89,14 @@ class Ranks:
 
         Examples
         --------
+        >>> import numpy as np
         >>> Ranks().gather([np.ones((3, 1))], [3], [])[0].shape
         (3, 1)
         """
         if self.size == 1:
             return pieces
+        import numpy as np
+
         columns = pieces[0].shape[1]
         own = np.concatenate([piece.reshape(-1) for piece in pieces])
         parts = [[self.part(n, multiple, rank) for n in sizes] for rank in range(self.size)]
@@ -171,6 +171,8 @@ class Ranks:
 
     def _meet(self, code, number=0):
         """Exchange codes, and return the number of rank 0; what follows the meeting ends with `busy` set to False."""
+        import numpy as np
+
         self.busy = True
         every = np.empty((self.size, 2), np.int64)
         self.comm.Allgather(np.array([code, number], np.int64), every)
@@ -183,6 +185,8 @@ class Ranks:
         if (codes != codes[0]).any():
             self.busy, self.over = False, True
             other = int(np.flatnonzero(codes != codes[0])[0])
+            from dynsim._check import refusal
+
             raise refusal(
                 "mpiexec", f"ranks 0 and {other} that do not compute the same", "one program on machines of one kind",
                 f"set {OFF}=0 where every process is to run by itself", error=RuntimeError,
@@ -242,6 +246,8 @@ def world():
     _, size = started_as()
     if size == 1:
         return ALONE
+    from dynsim._check import refusal
+
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # the latter where mpi4py finds no library of MPI
@@ -316,6 +322,8 @@ def _ending_all(ranks, before):
 
 def _checksum(arrays):
     """A number, at least 0, of arrays of 8-byte numbers: the sum of their bits, as fast as memory is read."""
+    import numpy as np
+
     with np.errstate(over="ignore"):
         total = sum((np.ascontiguousarray(array).view(np.uint64).sum() for array in arrays), np.uint64(0))
     return int(total) % 2**63

@@ -14,13 +14,14 @@ import dynsim
 ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plots", "datasets")
 # What is public for the other rooms and for results, not called by users: the doors above them check.
 INNER = {
-    "kernels": {"array_functions", "constants", "fill_row", "lane_dot", "lane_sum", "launch", "relation_normal",
-                "relation_tangent", "row_specialisation"},
+    "kernels": {"array_functions", "constants", "expect_accuracy", "fill_row", "has_tree", "lane_dot", "lane_sum",
+                "launch", "on_its_own", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
+                "TreeReport"},
     "engine": {"Configured", "Solution", "LastOnly", "expect_state"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
-               "median_seconds", "places_on_sphere"},
-    "models": {"check_size", "Enlarge", "fill", "load_data_for", "take_results"},
+               "median_seconds", "places_on_sphere", "Prepared"},
+    "models": {"PreparedModel", "check_size", "Enlarge", "fill", "load_data_for", "take_results"},
     "learning": {"TrainingResult", "FittedWeights", "gauss_newton", "relations_problem", "ridge_target",
                  "Target", "Targets", "apply_inverse", "fit_start", "low_rank", "singular_factors"},
     "plots": {"beside", "expect_format", "product_figure", "Page", "sweep_figure"},
@@ -127,6 +128,7 @@ def good(tmp_path_factory):
         "kernels.ExponentialProduct": {"sources": q[:, :1], "targets": q[:, :1], "rates": [1.0], "weights": [1.0]},
         "kernels.InverseProduct": {"sources": q[:, :1], "targets": q[:, :1] + 0.5},
         "kernels.SlicedProduct": {"sources": q, "targets": q},
+        "kernels.TreeProduct": {**pairs, "accuracy": 1e-3},
         "kernels.weight_free": {"kernel": Kernel("linear", "l1"), "sources": q, "targets": q},
         "kernels.pair_sum": {**pairs, "strengths": x},
         "kernels.pair_matrix": pairs,

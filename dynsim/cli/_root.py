@@ -19,7 +19,6 @@ from traceback import walk_tb
 
 import click
 
-from dynsim._check import refusal
 from dynsim._ranks import started_as, world
 
 from ._standard_error import say, telling, to_nowhere
@@ -70,6 +69,8 @@ class RootGroup(click.Group):
                 error.message += f" Did you mean {near[0]}?"
             raise
         if found[0] not in DIVIDED and world().size > 1:
+            from dynsim._check import refusal
+
             do = f"start dynsim {found[0]} without it, since all would do the same"
             got = f"{world().size} processes of dynsim {found[0]}"
             raise refusal("mpiexec", got, " or ".join(f"dynsim {name}" for name in DIVIDED), do, error=click.UsageError)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsim._check import as_choice, as_count, as_instance, refusal
+from dynsim._check import as_choice, as_count, as_flag, as_instance, refusal
 from dynsim._files import read_json, write_json
 from dynsim.errors import FileError
 from dynsim.kernels import Kernel, SortedProduct, relation
@@ -84,6 +84,7 @@ def choose(
     as_instance(kernel, Kernel, "kernel")
     for name, value in {"m": m, "n": n, "d": d, "copies": copies, "columns": columns, "offsets": offsets}.items():
         as_count(value, name, minimum=0)
+    as_flag(kept, "kept")
     if rates is not None:
         as_instance(rates, Rates, "rates")
     if inference == "weight-free" and not is_sortable(kernel):
