@@ -125,10 +125,8 @@ class Coupling:
     def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend, accuracy=None):
         self.kernel, self.accuracy = kernel, accuracy
         members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
-        self.blocks, self.by_target = (
-            [],
-            {},
-        )  # the latter: for every group of targets its members, their number, its blocks
+        self.blocks = []
+        self.by_target = {}  # for every group of targets: its members, their number, its blocks
         self.neurons = neurons
         for h, table in enumerate(strengths):
             if np.all(table == table.flat[0]):
