@@ -14,10 +14,10 @@ import dynsim
 ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plots", "datasets")
 # What is public for the other rooms and for results, not called by users: the doors above them check.
 INNER = {
-    "kernels": {"array_functions", "constants", "expect_accuracy", "fill_row", "has_tree", "lane_dot", "lane_sum",
-                "launch", "on_its_own", "relation_normal", "relation_tangent", "row_specialisation", "run_text",
-                "TreeReport"},
-    "engine": {"Configured", "Solution", "LastOnly", "expect_state"},
+    "kernels": {"array_functions", "constants", "expect_accuracy", "fill_row", "has_tree", "in_python", "is_compiled",
+                "lane_dot", "lane_sum", "launch", "on_its_own", "relation_normal", "relation_tangent",
+                "row_specialisation", "rows_by_arrays", "run_text", "TreeReport"},
+    "engine": {"Configured", "Solution", "LastOnly", "compiled_at_once", "expect_state"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
                "median_seconds", "places_on_sphere", "Prepared"},

@@ -8,6 +8,7 @@ from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._resumed_state import expect_state
 from ._run_cost import estimate
+from ._small_loop import compiled_at_once
 from ._solution import Solution
 from ._solve import expect_span, solve
 from ._system import System
@@ -16,6 +17,6 @@ from .integrators import METHODS, Tableau
 
 __all__ = [
     "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution",
-    "System", "Tableau", "Times", "configuration_schema", "configure", "echo_gain", "estimate", "expect_span",
-    "expect_state", "presets", "solve", "velocity",
+    "System", "Tableau", "Times", "compiled_at_once", "configuration_schema", "configure", "echo_gain", "estimate",
+    "expect_span", "expect_state", "presets", "solve", "velocity",
 ]  # fmt: skip

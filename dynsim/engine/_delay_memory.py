@@ -58,12 +58,13 @@ def recall(t, memory, q, E):
     slot = low % capacity
     theta = min(max((past - times[slot, 0]) / times[slot, 1], 0.0), 1.0)
     weights = lagrange(theta, memory[9], memory[10])
-    _interpolate(weights, ring_q[slot], q.ravel())
-    _interpolate(weights, ring_E[slot], E.ravel())
+    interpolate(weights, ring_q[slot], q.ravel())
+    interpolate(weights, ring_E[slot], E.ravel())
 
 
 @njit(cache=True, nogil=True)
-def _interpolate(weights, values, out):
+def interpolate(weights, values, out):
+    """out (numbers,) = sum_k weights_k values_k over the nodes, values (nodes, numbers)."""
     for j in range(len(out)):
         out[j] = 0.0
     for k in range(len(weights)):

@@ -98,7 +98,7 @@ def clear(values):
         flat[j] = 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_product(operator, x, out):
     """out (N, rows) += operator x, x (N, columns)."""
     if len(operator) == 0:

@@ -1,4 +1,4 @@
-"""A system in motion: its arrays, and the loop that steps them, compiled for small systems."""
+"""A system in motion: its arrays, and the loop that steps them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
 from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
 from ._given_signals import GivenSignals, add_signal
 from ._received_signals import pair_arrays
-from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, compiled_machine, machine, next_stop
+from ._small_loop import SmallLoop, asking
+from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, machine, next_stop
 from ._zero_delay import ZeroDelaySolver
 
 # Above, Python's share of a step is small and pair sums are divided among threads: H N^2 (d + s).
@@ -20,15 +21,14 @@ LARGEST_WORK = 100_000
 LARGEST_ECHO = 64  # N s up to which Gaussian elimination without blocks is as fast as LAPACK
 
 
-def is_small(system, memory=None):
-    """Whether the loop can be compiled: few pairs, no function of Python in the equations, no iterations at delay 0."""
+def is_small(system):
+    """Whether one thread computes all of an evaluation: few pairs, no iterations at delay 0."""
     work = system.copies * system.neurons**2 * (system.dimension + system.signals)
     equations = system._equations
     direct = system.delay or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    constant = (memory is None or memory.history is None) and GivenSignals(system).constant
-    return bool(work <= LARGEST_WORK and constant and direct and system.backend.name != "cupy")
+    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy")
 
 
 class Machine:
@@ -53,28 +53,29 @@ class Machine:
         expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
         self.solver = None
-        if is_small(system, memory):
-            self.loop = compiled_machine(expressions)
+        if is_small(system):
+            constant = self.given.constant and memory.history is None
+            self.loop = SmallLoop(expressions, None if constant else self._look)
         else:
             self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
-            self.equations = right_hand_side(self._receive, _as_it_is)
-            self.loop = machine(self._evaluate, _as_it_is)
+            self.loop = machine(asking(self._look, right_hand_side(self._receive, _as_it_is)), _as_it_is)
         self.bind()
 
     def bind(self):
         """Take over the memory's arrays, which are new after it has grown."""
         self.parameters = self.pairs, self.operators, self.given.arrays, self.memory.arrays
 
-    def _evaluate(self, t, *arguments):
+    def _look(self, t):
+        """What only Python can do before an evaluation: functions that are given; returns OK or UNSOLVED."""
         self.trouble = None
         try:
-            self.given.update(t, self.memory.breaks.within() if self.within is None else self.within)
-            self.memory.look_before_start(t)
+            with np.errstate(**self.of_the_user):
+                self.given.update(t, self.memory.breaks.within() if self.within is None else self.within)
+                self.memory.look_before_start(t)
         except Misbehaved as trouble:
             self.trouble = trouble
             return UNSOLVED
-        with np.errstate(all="ignore"):  # what is not finite is found and named
-            return self.equations(t, *arguments)
+        return OK
 
     def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
         """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
@@ -90,8 +91,10 @@ class Machine:
         return OK
 
     def _call(self, clock, state, pause_at, steps, tries):
-        return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial, pause_at,
-                          steps, tries))  # fmt: skip
+        self.of_the_user = np.geterr()
+        with np.errstate(all="ignore"):  # what is not finite is found and named
+            return self.loop((clock, self.counts, self.control, self.tableau, self.parameters, state, self.trial,
+                              pause_at, steps, tries))  # fmt: skip
 
     def evaluate(self, t, q, *, velocities=True, within=None):
         """q' (H, N, d), R and E at a time and places; NotFinite, NoConvergence, Misbehaved.

@@ -73,15 +73,26 @@ def echo_matrix(Phi, a, free):
     return matrix
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def transmit(Phi, E, R):
+    """R (N, s) += Phi (N, N) E (N, s)."""
+    for i in range(len(Phi)):
+        for j in range(len(Phi)):
+            weight = Phi[i, j]
+            if weight != 0.0:
+                for k in range(R.shape[1]):
+                    R[i, k] += weight * E[j, k]
+
+
 @cache
-def receive_directly(expressions):
-    """(1') as a compiled loop over all pairs, for the expressions of kernels, one a line (see `pair_arrays`)."""
+def relate_directly(expressions):
+    """Phi of (1') as a compiled loop over all pairs, for the expressions of kernels, one a line (see `pair_arrays`)."""
 
     @njit(nogil=True, error_model="numpy", inline="always")
-    def receive(t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
+    def relate(q, past_q, pairs, Phi):
         groups, strengths, number, metric, numbers = pairs
         H, N, d = q.shape
-        Phi, row, axes = np.zeros((N, N)), np.empty(N), np.empty((d, N))
+        row, axes = np.empty(N), np.empty((d, N))
         for h in range(H):
             for j in range(N):
                 for k in range(d):
@@ -94,15 +105,23 @@ def receive_directly(expressions):
                         Phi[i, j] += strength * row[j]
         for i in range(N):
             Phi[i, i] = 0.0
+
+    return relate
+
+
+@cache
+def receive_directly(expressions):
+    """(1') as a compiled loop over all pairs, for the expressions of kernels, one a line (see `pair_arrays`)."""
+    relate = relate_directly(expressions)
+
+    @njit(nogil=True, error_model="numpy", inline="always")
+    def receive(t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
+        Phi = np.zeros((q.shape[1], q.shape[1]))
+        relate(q, past_q, pairs, Phi)
         clear(R)
         if not delayed:
             emit(R, Q, operators, given, past_E)
-        for i in range(N):
-            for j in range(N):
-                weight = Phi[i, j]
-                if weight != 0.0:
-                    for k in range(R.shape[1]):
-                        R[i, k] += weight * past_E[j, k]
+        transmit(Phi, past_E, R)
         add_signal(t, given[0], given[1], R)
         if not delayed and operators[9][ECHOES]:
             if not all_finite(R):

@@ -9,6 +9,7 @@ from dynsim._ranks import by_all_ranks, world
 from ._echo_gain import echo_gain
 from ._machine import is_small
 from ._recorder import EveryStep, LastOnly, Times
+from ._small_loop import PATIENCE, compiled_at_once
 from ._solve import solve
 from ._system import System
 from ._zero_delay import ZeroDelaySolver
@@ -48,10 +49,11 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     trial.pop("record", None)
     # The first call may compile; the second is timed.
     solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
-    solution = solve(system, span, **{**trial, "record": LastOnly(), "max_steps": TRIAL_STEPS})
-    failed = solution.status < 0 and solution.naccepted + solution.nrejected < TRIAL_STEPS
-    reached = float(solution.t[-1]) - span[0] if len(solution.t) else 0.0
-    share = 1.0 if failed or not reached else (span[1] - span[0]) / reached
+    solution, failed, share = _tried(system, span, trial)
+    if solution.wall_time * share > PATIENCE and is_small(system):
+        with compiled_at_once():  # as most of such a run would be
+            solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
+            solution, failed, share = _tried(system, span, trial)
     tableau = METHODS[options.get("method", "dopri5")]
     steps = max(1, round(min(float(solution.naccepted) * share, MOST_STEPS)))
     if not (tableau.adaptive or failed):
@@ -75,6 +77,14 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
         "status": solution.status if failed else 0,
         "message": solution.message if failed else "",
     }
+
+
+def _tried(system, span, options):
+    """The solution of a few steps, whether it failed, and how many such trials the span is long."""
+    solution = solve(system, span, **{**options, "record": LastOnly(), "max_steps": TRIAL_STEPS})
+    failed = solution.status < 0 and solution.naccepted + solution.nrejected < TRIAL_STEPS
+    reached = float(solution.t[-1]) - span[0] if len(solution.t) else 0.0
+    return solution, failed, 1.0 if failed or not reached else (span[1] - span[0]) / reached
 
 
 def _shared(system, options):

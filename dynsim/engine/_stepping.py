@@ -1,20 +1,18 @@
 """The loop over steps, written once: compiled whole for small systems, else Python that calls compiled parts.
 
-What is compiled is one function, so a run has the same bits whether it is called for every step or for thousands.
+What is compiled is one function, so a run has the same bits whether it is called for every step or for thousands. It
+computes everything as it is written, no product fused with a sum, so these are the bits of the same loop in Python.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 from numba import njit
-from numba.extending import overload
 
 from ._delay_memory import begin_interval, fill, keep_step
-from ._equations import ACTIVATIONS, NOT_FINITE, OK, all_finite, right_hand_side
-from ._received_signals import receive_directly
+from ._equations import NOT_FINITE, OK, all_finite
 from ._step_size import SHORTEST, SHRINK, STEP, step_accepted, step_end, step_refused, step_restart
 
 # Why the loop returned, besides NOT_FINITE and UNSOLVED of an evaluation.
@@ -46,7 +44,7 @@ def next_stop(last, memory):
     return (cut, True) if cut < last else (last, False)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@njit(cache=True, nogil=True, error_model="numpy")
 def combine(h, weights, K, count, q, out):
     """out = q + h sum_k weights_k K_k over the first `count` stages."""
     for j in range(len(q)):
@@ -221,38 +219,3 @@ def machine(evaluate, write_into):
         return ENOUGH
 
     return loop
-
-
-@cache
-def compiled_machine(expressions, activations=str(ACTIVATIONS)):
-    """The compiled loop for the expressions of kernels, one a line (`dynsim.kernels.row_specialisation`).
-
-    Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
-    function is not. So this closes over texts: the expressions, for which `_machine` gives the compiled parts, and the
-    table of activations, so that a longer one is compiled anew.
-    """
-
-    @njit(cache=True, nogil=True)
-    def loop(arguments):
-        return run_machine(expressions, activations, arguments)
-
-    return loop
-
-
-def run_machine(expressions, activations, arguments):
-    """The compiled loop for kernels, called from compiled code with constant texts."""
-    return _machine(expressions)(arguments)
-
-
-@overload(run_machine, prefer_literal=True, jit_options={"error_model": "numpy", "no_cfunc_wrapper": True})
-def _run_machine(expressions, activations, arguments):
-    loop = njit(nogil=True, error_model="numpy", inline="always")(_machine(expressions.literal_value))
-    return lambda expressions, activations, arguments: loop(arguments)
-
-
-@cache
-def _machine(expressions):
-    # Called from the loop only: without the functions by which Python and C would call it.
-    build = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    within = njit(nogil=True, error_model="numpy", inline="always")
-    return machine(right_hand_side(receive_directly(expressions), build), within)

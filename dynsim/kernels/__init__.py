@@ -1,12 +1,13 @@
 """The coupling phi of two neurons and everything pairwise: arrays in, arrays out."""
 
-from ._compilation import TEMPORARY_CACHE, launch, on_its_own  # first: no function can be declared before
+from ._compilation import TEMPORARY_CACHE, is_compiled, launch, on_its_own  # first: no function can be declared before
 
 # isort: split
 from ._backend import BACKENDS, find_backend
-from ._block import constants, fill_row, row_specialisation
+from ._block import constants, fill_row, row_specialisation, rows_by_arrays
 from ._exponential_sums import ExponentialProduct, InverseProduct
 from ._formula import array_functions
+from ._in_python import in_python
 from ._kernel import METRICS, Kernel
 from ._lanes import lane_dot, lane_sum
 from ._pair_sums import SIDE_BY_SIDE, pair_force, pair_matrix, pair_sum, summing_backend
@@ -20,7 +21,7 @@ from ._written_text import run_text
 __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "SIDE_BY_SIDE", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct",
     "Kernel", "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants",
-    "expect_accuracy", "fill_row", "find_backend", "has_tree", "lane_dot", "lane_sum", "launch", "on_its_own",
-    "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal", "relation_tangent",
-    "row_specialisation", "run_text", "summing_backend", "weight_free",
+    "expect_accuracy", "fill_row", "find_backend", "has_tree", "in_python", "is_compiled", "lane_dot", "lane_sum",
+    "launch", "on_its_own", "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal",
+    "relation_tangent", "row_specialisation", "rows_by_arrays", "run_text", "summing_backend", "weight_free",
 ]  # fmt: skip

@@ -17,9 +17,9 @@ from numba import njit
 from numba.extending import overload
 
 from ._compilation import MATH, widest_vectors
-from ._exponential import exponential
+from ._exponential import exponential, plain_exponential
 from ._expression import calls_functions, parse
-from ._formula import ETA2_PLACE, ZERO_PLACE, numbers_of, python_functions, write
+from ._formula import ETA2_PLACE, NUMPY, ZERO_PLACE, numbers_of, python_functions, write
 from ._kernel import METRICS
 from ._lanes import lane_pull_l1, lane_pull_l1_back, lane_pull_l2, lane_pull_l2_back
 from ._profiles import PROFILES
@@ -75,10 +75,18 @@ def _maximum(x, y):
     return x if x > y or x != x else y
 
 
+@njit(cache=True, error_model="numpy")
+def _quotient_root(x):
+    return 1.0 / np.sqrt(x)
+
+
 SCALAR = {name: getattr(math, name) for name in ("sqrt", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh")}
 SCALAR |= {"reciprocal_root": reciprocal_root, "exp": exponential}
 SCALAR |= {"arctan": math.atan, "erf": math.erf, "abs": abs, "pow": math.pow}
 SCALAR |= {"sign": _sign, "minimum": _minimum, "maximum": _maximum}
+# Rows are computed as they are written, nothing fused or estimated, so that NumPy computes the same bits.
+ROW = SCALAR | {"reciprocal_root": _quotient_root, "exp": plain_exponential}
+ROW_BY_ARRAYS = NUMPY | {"exp": plain_exponential}
 
 
 @cache
@@ -124,7 +132,7 @@ def _rows(expressions):
         body = f"r2 = out[j] + numbers[{ETA2_PLACE}]", *body, f"out[j] = {result}"
         lines += [*(f"            {line}" for line in body), "        return"]
     lines += ["    raise IndexError('no such expression')"]
-    names = {"widest_vectors": widest_vectors, **{f"f_{name}": function for name, function in SCALAR.items()}}
+    names = {"widest_vectors": widest_vectors, **{f"f_{name}": function for name, function in ROW.items()}}
     exec(compile("\n".join(lines), "<expressions of kernels>", "exec"), names)
     return names["apply"]
 
@@ -136,7 +144,7 @@ def apply_row(out, expressions, number, numbers):
 
 @overload(apply_row, prefer_literal=True)
 def _apply_row(out, expressions, number, numbers):
-    apply = njit(fastmath=MATH, error_model="numpy")(_rows(expressions.literal_value))
+    apply = njit(error_model="numpy")(_rows(expressions.literal_value))
     return lambda out, expressions, number, numbers: apply(out, number, numbers)
 
 
@@ -237,6 +245,26 @@ def fill_row(target, sources, expressions, number, metric, numbers, out):
     else:
         squared_distances(target, sources, 0, n, L1, numbers, out)
     apply_row(out, expressions, number, numbers)
+
+
+def rows_by_arrays(targets, sources, expressions, number, metric, numbers):
+    """phi(source_j, target_i) as an array (m, n), of places (m, d) and (n, d): with the bits of `fill_row`.
+
+    This is so for built-in kernels; NumPy's own logarithm or sine differs from the C library's in its last bit.
+    """
+    r2 = np.zeros((len(targets), len(sources)))
+    for place, line in zip(targets.T, sources.T, strict=True):
+        difference = place[:, None] - line
+        r2 += difference * difference if metric == L2 else abs(difference)
+    if metric == L1:
+        r2 *= r2
+    r2 += numbers[ETA2_PLACE]
+    return np.broadcast_to(_value_by_arrays(expressions.split("\n")[number])(r2, numbers), r2.shape)
+
+
+@cache
+def _value_by_arrays(expression):
+    return python_functions(expression, ROW_BY_ARRAYS)[0]
 
 
 @njit(cache=True, fastmath=MATH, error_model="numpy", inline="always")

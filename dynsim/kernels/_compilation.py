@@ -59,6 +59,19 @@ class PackageLocator:
         return found
 
 
+def is_compiled(function, *arguments):
+    """Whether a function declared by `njit(cache=True)` is there for arguments, in memory or in the cache on the disk.
+
+    >>> is_compiled(numba.njit(cache=True)(expect_threads))
+    False
+    """
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    if function.nopython_signatures:
+        return signature in function.overloads
+    stored = function._cache
+    return stored._index_key(signature, function.targetctx.codegen()) in stored._cache_file._load_index()
+
+
 @cache
 def _temporary_folder():
     folder = tempfile.mkdtemp(prefix="dynsim-kernels-")

@@ -2,6 +2,8 @@
 
 x = k ln 2 + r with a whole k, |r| <= ln(2) / 2 (Cody & Waite 1980), and exp(x) = 2^k exp(r), exp(r) by its Taylor
 series to order 7 in single and 13 in double precision, whose rest, 5e-9 and 4e-18 of it, is below rounding.
+
+`plain_exponential` is the same in double precision without fused products, so that NumPy computes the same bits.
 """
 
 from __future__ import annotations
@@ -44,8 +46,12 @@ def two_to_the(typing_context, k):
     return k(k), generate
 
 
+def _two_to_the(k):
+    return np.ldexp(1.0, np.asarray(k).astype(np.int64))
+
+
 @cache
-def _compiled(kind):
+def _function(kind, bounded, floor, two_to_the):
     """exp of numbers of one type; a literal of another would make everything float64."""
     number = np.float32 if kind == types.float32 else np.float64
     low, high = map(number, RANGES[kind])
@@ -54,8 +60,7 @@ def _compiled(kind):
     terms = [number(1.0 / math.factorial(n)) for n in range(ORDERS[kind] + 1)]
     lines = [
         "def exponential(x):",
-        "    x = low if x < low else x",  # what is no number stays it
-        "    x = high if x > high else x",
+        "    x = bounded(x, low, high)",  # what is no number stays it
         "    k = floor(x * inverse + half)",
         "    r = (x - k * first) - k * rest",
         f"    total = c_{ORDERS[kind]}",
@@ -63,14 +68,38 @@ def _compiled(kind):
         "    some = floor(k * half)",  # 2^k itself can be too large or small for a number where the product is not
         "    return total * two_to_the(some) * two_to_the(k - some)",
     ]
-    names = {f"c_{n}": term for n, term in enumerate(terms)} | {"floor": np.floor, "two_to_the": two_to_the}
-    names |= {"low": low, "high": high, "first": first, "rest": rest, "inverse": inverse, "half": half}
+    names = {f"c_{n}": term for n, term in enumerate(terms)}
+    names |= {"bounded": bounded, "floor": floor, "two_to_the": two_to_the, "low": low, "high": high}
+    names |= {"first": first, "rest": rest, "inverse": inverse, "half": half}
     exec("\n".join(lines), names)
+    return names["exponential"]
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _bounded(x, low, high):
+    x = low if x < low else x
+    return high if x > high else x
+
+
+@cache
+def _compiled(kind, fused):
     # Not inlined by Numba, which would apply the caller's freedom to reorder sums: r depends on their order.
-    return njit(fastmath={"contract"}, error_model="numpy")(names["exponential"])
+    function = _function(kind, _bounded, np.floor, two_to_the)
+    return njit(fastmath={"contract"} if fused else False, error_model="numpy")(function)
 
 
 @overload(exponential, jit_options={"fastmath": {"contract"}})
 def _exponential(x):
-    compiled = _compiled(x if x in ORDERS else types.float64)
+    compiled = _compiled(x if x in ORDERS else types.float64, True)
+    return lambda x: compiled(x)
+
+
+def plain_exponential(x):
+    """exp(x) of float64 numbers or arrays, the same bits compiled and by NumPy."""
+    return _function(types.float64, np.clip, np.floor, _two_to_the)(x)
+
+
+@overload(plain_exponential)
+def _plain_exponential(x):
+    compiled = _compiled(types.float64, False)
     return lambda x: compiled(x)

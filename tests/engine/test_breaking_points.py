@@ -291,7 +291,7 @@ def test_the_same_compiled_and_array_by_array(monkeypatch):
                     operators=Operators(A=0.2, B=np.ones((1, 3)), D=np.ones((3, 1)), F=-1.0))  # fmt: skip
     for options in ({"method": "rk4", "dt": 0.05}, {"method": "dopri5"}):
         ours = solve(system, (0.0, 2.0), **options)
-        monkeypatch.setattr(_machine, "is_small", lambda system, memory: False)
+        monkeypatch.setattr(_machine, "is_small", lambda system: False)
         other = solve(system, (0.0, 2.0), **options)
         monkeypatch.undo()
         assert ours.naccepted == other.naccepted
