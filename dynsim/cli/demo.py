@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -77,7 +80,39 @@ def command(output, seed, overwrite, as_json):
     """
     with making_folder(output):
         _expect_files(output, overwrite)
-        _tour(output, seed, as_json)
+        with _compiling_beside() as compiled:
+            _tour(output, seed, as_json, compiled)
+
+
+@contextmanager
+def _compiling_beside():
+    """Compile the training's loops into the cache by a process beside; yields a function that waits for its end.
+
+    Nothing depends on it: what it did not compile is compiled where it is needed.
+    """
+    import numba
+
+    from dynsim.kernels import TEMPORARY_CACHE
+
+    if TEMPORARY_CACHE or numba.config.DISABLE_JIT or numba.config.NUMBA_NUM_THREADS < 2:
+        yield lambda: None
+        return
+    line = f"from {__name__} import compile_training; compile_training()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process.wait
+    finally:
+        process.kill()
+        process.wait()
+
+
+def compile_training():
+    """Call everything that the tour's training calls."""
+    from dynsim import learning
+
+    learning.train(_network(0), _digits(), epochs=1, batch=64, seed=0)
 
 
 def _expect_files(output, overwrite):
@@ -90,7 +125,7 @@ def _expect_files(output, overwrite):
         expect_training_folder(output / "training", overwrite=overwrite)
 
 
-def _tour(output, seed, as_json):
+def _tour(output, seed, as_json, compiled):
     began = time.perf_counter()
     sections, runs = [], {}
     for name, (heading, text, kinds) in RUNS.items():
@@ -100,6 +135,7 @@ def _tour(output, seed, as_json):
         figures = [(_draw(file, kind), caption) for kind, caption in kinds.items()]
         sections.append((heading, text, f"{name}.h5", _player(file).name, figures))
     say("training a network without weights on handwritten digits ...")
+    compiled()
     report = _train(output / "training", seed)
     heading, text, kinds = LEARNING
     figures = [(f"training/{FIGURES[kind]}", caption) for kind, caption in kinds.items()]
@@ -158,12 +194,19 @@ def _player(file):
 
 
 def _train(folder, seed):
-    from dynsim import datasets, models
+    return train_into(folder, _network(seed), _digits(), overwrite=True, epochs=20, batch=64, rate=0.02, seed=seed)
 
-    network = models.mlp(widths=(64, 32, 10), copies=4, dim=4, seed=seed)
-    return train_into(
-        folder, network, datasets.load("digits"), overwrite=True, epochs=20, batch=64, rate=0.02, seed=seed
-    )
+
+def _network(seed):
+    from dynsim import models
+
+    return models.mlp(widths=(64, 32, 10), copies=4, dim=4, seed=seed)
+
+
+def _digits():
+    from dynsim import datasets
+
+    return datasets.load("digits")
 
 
 def _page(output, sections, report, seed):

@@ -7,16 +7,20 @@ from functools import cache
 
 import numpy as np
 
-from dynsim.kernels import rows_by_arrays
+from dynsim.kernels import in_python, rows_by_arrays
 
 from ._delay_memory import fill, interpolate
-from ._equations import add_product, all_finite
+from ._equations import activate, activation_value, add_copies, add_product, all_finite, clear
 from ._received_signals import relate_directly, transmit
-from ._stepping import combine
+from ._stepping import combine, interpolation_error, scaled_norm
 
 
 def _fill(target, source):
     target.ravel()[:] = source.ravel()
+
+
+def _clear(values):
+    values[...] = 0.0
 
 
 def _all_finite(values):
@@ -43,14 +47,44 @@ def _sum_in_order(terms):
     return total
 
 
+def _add_copies(q, Q):
+    Q += _sum_in_order(q)
+
+
 def _transmit(Phi, E, R):
-    for column, signals in zip(Phi.T, E, strict=True):
-        weight = column[:, None]
-        np.add(R, weight * signals, out=R, where=weight != 0.0)
+    weights = Phi.T[:, :, None]
+    terms = np.where(weights != 0.0, weights * E[:, None], 0.0)
+    R[...] = np.add.accumulate(np.concatenate([R[None], terms]))[-1]
+
+
+def _activate(kind, values):
+    value = _values()
+    values[...] = np.reshape([value(kind, x) for x in values.ravel().tolist()], values.shape)
+
+
+@cache
+def _values():
+    return in_python(activation_value, {math.sin: _sine})
 
 
 def _sine(x):
     return math.sin(x) if math.isfinite(x) else math.nan  # where Python's raises an error
+
+
+def _scaled_norm(error, before, after, rtol, atol):
+    before, after = abs(before), abs(after)
+    ratios = error / (atol + rtol * np.where(after > before, after, before))
+    terms = np.where(error == 0.0, 0.0, ratios * ratios)
+    norm = math.sqrt(np.add.accumulate(terms)[-1] / len(error))
+    return norm if math.isfinite(norm) else math.inf
+
+
+def _interpolation_error(E_nodes, defect, rtol, atol):
+    largest = np.zeros(E_nodes.shape[1])
+    for values in abs(E_nodes):
+        largest = np.where(values > largest, values, largest)
+    missed = _sum_in_order(weight * values for weight, values in zip(defect, E_nodes, strict=True))
+    return _scaled_norm(missed, largest, largest, rtol, atol)
 
 
 def _relate(expressions):
@@ -69,8 +103,12 @@ def _relate(expressions):
 def by_arrays(expressions):
     """What Python calls in place of compiled functions, by these, for expressions of kernels, one a line."""
     return {
-        math.sin: _sine,
+        activate: _activate,
+        add_copies: _add_copies,
+        clear: _clear,
         fill: _fill,
+        interpolation_error: _interpolation_error,
+        scaled_norm: _scaled_norm,
         all_finite: _all_finite,
         add_product: _add_product,
         combine: _combine,

@@ -203,7 +203,8 @@ def test_python_has_the_bits_of_a_history(in_python):
 
 @pytest.mark.parametrize("activation", ["identity", "sin", "softplus", "silu"])
 def test_python_fails_as_what_is_compiled(in_python, activation):
-    large = system(0.1, activation, drive=1e150, clamped=None).replace(strengths=np.full((2, 3, 3), 1e200))
+    large = system(0.1, activation, Kernel("linear"), drive=1e150, clamped=None)
+    large = large.replace(strengths=np.full((2, 3, 3), 1e200))
     with np.errstate(all="raise"):  # what the user asks for holds in the user's functions only
         run = both(large, (0.0, 5.0), method="rk4", dt=0.05)
     assert run.status == -2
