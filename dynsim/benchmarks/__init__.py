@@ -24,6 +24,7 @@ BENCHMARKS = {
     "fit": "places fitted to weights, Gauss-Newton against Adam in the same time",
     "sharing": "errors of layers that share neurons, and of layers fitted separately, with equally many numbers",
     "train": "an epoch of LeNet-5 in DyN form against PyTorch with weights",
+    "start": "the first commands after an installation, with nothing compiled yet, and the same ones afterwards",
 }
 DRAWN = ("growth", "product")
 _MODULES = {
@@ -34,6 +35,7 @@ _MODULES = {
     "fit": "fit_quality",
     "sharing": "sharing_quality",
     "train": "training_speed",
+    "start": "start_time",
 }
 
 

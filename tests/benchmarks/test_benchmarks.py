@@ -16,6 +16,7 @@ from dynsim.benchmarks import (
     sharing_quality,
     simulation_growth,
     simulation_speed,
+    start_time,
 )
 from dynsim.cli import main
 from dynsim.kernels import _tree_sums
@@ -55,6 +56,12 @@ def test_the_operations_of_a_pair_are_counted():
     # the assembly some constants are made as well. Without wide vectors nothing is counted.
     assert found["operations"] == 0 or 11 <= found["operations"] < 16
     assert _contestants.clock_rate() is None or 1e8 < _contestants.clock_rate() < 1e10
+
+
+def test_first_commands_run(monkeypatch):
+    monkeypatch.setattr(start_time, "CASES", {"import": start_time.CASES["import"]})
+    (row,) = start_time.measure(1, False)["rows"]
+    assert row["case"] == "import" and row["warm"]["seconds"] > 0
 
 
 def test_products_agree():
