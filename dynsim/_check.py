@@ -48,8 +48,8 @@ def describe(value):
     return f"{type(value).__name__} {text if len(text) < 60 else text[:57] + '...'}"
 
 
-def as_array(value, name, shape=None, dtype=None, finite=True):
-    """Return `value` as a C-contiguous float array of the expected shape.
+def as_array(value, name, shape=None, dtype=None, finite=True, order="C"):
+    """Return `value` as a contiguous float array of the expected shape.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
         Convert to this type instead of keeping float32 or float64.
     finite : bool
         Refuse NaN and infinity (default).
+    order : str
+        "C", or "A": columns may be contiguous as they are.
 
     Returns
     -------
@@ -96,7 +98,7 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
         raise refusal(name, describe(value), "an array of real numbers", error=TypeError)
     if dtype is None:
         dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
-    array = np.ascontiguousarray(array, dtype=dtype) if array.ndim else array.astype(dtype)
+    array = np.asarray(array, dtype, order=order) if array.ndim else array.astype(dtype)
     if shape is not None and not _matches(array.shape, shape):
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
         raise refusal(name, f"shape {array.shape}", wanted)
@@ -106,7 +108,7 @@ def as_array(value, name, shape=None, dtype=None, finite=True):
     return array
 
 
-def as_signals(value, name, count, columns=None, finite=True):
+def as_signals(value, name, count, columns=None, finite=True, order="C"):
     """Return signals of `count` neurons, (count,) or (count, s); of `columns`, what follows count, if that is given.
 
     Raises as `as_array`. With `finite=False` infinite values pass: the caller checks the sum of the signals instead.
@@ -116,7 +118,7 @@ def as_signals(value, name, count, columns=None, finite=True):
     >>> as_signals([[1.0, 2.0]], "x", 1).shape
     (1, 2)
     """
-    array = as_array(value, name, finite=finite)
+    array = as_array(value, name, finite=finite, order=order)
     if array.ndim not in (1, 2) or len(array) != count or (columns is not None and array.shape[1:] != columns):
         wanted = f"({count},) or ({count}, s)" if columns is None else str((count, *columns))
         raise refusal(name, f"shape {array.shape}", wanted)

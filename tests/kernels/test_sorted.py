@@ -136,6 +136,18 @@ def test_float32_and_positions_of_any_layout():
     np.testing.assert_allclose(y, matrix(sources.astype(float), targets) @ x, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("count", "columns"), [(0, 3), (1, 2), (63, 16), (64, 17), (200, 40)])
+def test_signals_that_lie_column_by_column_give_the_same_bits(count, columns, dtype):
+    generator = np.random.default_rng(count)
+    sources, targets = generator.random((count, 3), dtype), generator.random((70, 3), dtype)
+    x = generator.standard_normal((count, columns)).astype(dtype)
+    product = SortedProduct(sources, targets)
+    y, other = product.forward(x), product.forward(np.asfortranarray(x))
+    assert y.tobytes() == other.tobytes() and y.flags.c_contiguous
+    assert other.T.flags.c_contiguous or count < 2  # as the signals were
+
+
 def test_wrong_input_is_named():
     product = SortedProduct(np.zeros((3, 2)), np.zeros((4, 2)))
     with pytest.raises(ValueError, match=r"x: got shape \(4,\); expected \(3,\) or \(3, s\)"):
