@@ -13,7 +13,6 @@ bits on any number of threads.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
@@ -21,7 +20,7 @@ from numba import njit, prange
 from dynsim._check import as_array, as_number, as_signals
 
 from ._compilation import launch
-from ._prefetch import fetch
+from ._sorted_columns import multiply_columns
 from ._sorted_sides import EPS, Side, middle
 
 RUN = 256  # sources in one run of a prefix sum; a run is summed in float64 and kept as counted from its start
@@ -29,9 +28,6 @@ CHAINS = 4  # runs that one task sums side by side, since each addition waits fo
 TARGETS = 2048  # targets of one task
 SHIFT = np.uint64(8)  # from an A to its B
 LOW = np.uint64(7)
-COLUMNS = 16  # right-hand sides that are swept together: a row of float32 is a cache line
-TOGETHER = 64  # rows that are copied column by column: their lines stay in the first cache
-AHEAD = 16  # places in an order after which a row is needed that is asked for now
 GROUPS = 4  # parts in which the right-hand sides of a force are summed
 
 
@@ -116,7 +112,7 @@ class SortedProduct:
         signals = as_signals(x, name, sources.count, finite=False, order="A")
         dtype = np.result_type(self.dtype, signals)
         if signals.ndim == 2 and signals.shape[1] != 1:
-            y, finite = _multiply_columns(sources, targets, signals, self.scale, dtype)
+            y, finite = multiply_columns(sources, targets, signals, self.scale, dtype)
         else:
             y, finite = _multiply_vector(sources, targets, signals.reshape(-1), self.scale, dtype)
         if not finite:  # a sum is not finite if one of its terms is not: only then these are looked through
@@ -238,113 +234,6 @@ def _four_runs(order, places, x, table, starts, first):
     r = first // RUN
     starts[r, 0], starts[r + 1, 0], starts[r + 2, 0], starts[r + 3, 0] = A0, A1, A2, A3
     starts[r, 1], starts[r + 1, 1], starts[r + 2, 1], starts[r + 3, 1] = B0, B1, B2, B3
-
-
-# Many vectors: a block of columns at a time, sources and targets passed once along each axis.
-
-
-def _multiply_columns(sources, targets, x, scale, dtype):
-    """y (n, s) for x (m, s) of sides that are ranked, and whether the sums over x are finite."""
-    out = np.empty((targets.count, x.shape[1]), dtype, order="C" if x.flags.c_contiguous else "F")
-    blocks = -(-x.shape[1] // COLUMNS)
-    copies = max(1, min(blocks, numba.get_num_threads()))
-    # One copy of a block for each thread. NumPy's large arrays lie in large pages, and rows are visited at random.
-    shapes = ((copies, sources.count, COLUMNS), (copies, targets.count, COLUMNS))
-    values, totals = targets.blocks.pop() if targets.blocks else (None, None)
-    if values is None or (values.shape, totals.shape) != shapes or values.dtype != dtype:
-        values, totals = (np.empty(shape, dtype) for shape in shapes)
-    begin = np.zeros((blocks, sources.dimension + 1, COLUMNS))
-    work = 4 * (sources.order.size + targets.order.size) * x.shape[1]
-    launch(_sum_columns, work, sources.axes, sources.order, sources.sorted, targets.order, targets.sorted,
-           targets.upto, x, 2.0 * scale, values, totals, begin, out)  # fmt: skip
-    targets.blocks.append((values, totals))
-    return out, bool(np.isfinite(begin).all())
-
-
-@njit(cache=True, parallel=True, fastmath={"contract"})
-def _sum_columns(axes, order, places, target_order, target_places, upto, x, scale, values, totals, begin, out):
-    """Sums are float64: A = C - C_m / 2, B = S_m / 2 - S. A block's are the same whichever copy holds it."""
-    columns = out.shape[1]
-    copies, blocks = len(values), (columns + COLUMNS - 1) // COLUMNS
-    for copy in prange(copies):
-        sums = np.empty(2 * COLUMNS)
-        for block in range(blocks * copy // copies, blocks * (copy + 1) // copies):
-            first = block * COLUMNS
-            width = min(COLUMNS, columns - first)
-            _copy_block(axes, x, first, width, values[copy], begin[block])
-            totals[copy] = 0
-            for k in range(len(axes)):
-                for c in range(width):
-                    sums[c], sums[COLUMNS + c] = -0.5 * begin[block, 0, c], 0.5 * begin[block, k + 1, c]
-                _sweep_axis(order[k], places[k], values[copy], target_order[k], target_places[k], upto[k], width, sums,
-                      totals[copy])  # fmt: skip
-            _copy_out(totals[copy], first, width, scale, out)
-
-
-@njit(cache=True)
-def _copy_out(totals, first, width, scale, out):
-    """Write a block of results, a piece of each column after the other."""
-    for start in range(0, len(totals), TOGETHER):
-        stop = min(len(totals), start + TOGETHER)
-        for c in range(width):
-            line = out[start:stop, first + c]
-            for o in range(stop - start):
-                line[o] = scale * totals[start + o, c]
-
-
-@njit(cache=True, fastmath={"contract"})
-def _copy_block(axes, x, first, width, values, begin):
-    """Copy a block; begin[0] = its sum over the sources, begin[k + 1] = the sum times their places."""
-    width = min(width, COLUMNS)
-    for start in range(0, len(values), TOGETHER):
-        stop = min(len(values), start + TOGETHER)
-        for c in range(width):
-            line = x[start:stop, first + c]
-            for i in range(stop - start):
-                values[start + i, c] = line[i]
-    ones = np.ones(TOGETHER)
-    for start in range(0, len(values), TOGETHER):
-        stop = min(len(values), start + TOGETHER)
-        _add_rows(values[start:stop], ones[: stop - start], width, begin[0])
-        for k in range(len(axes)):
-            _add_rows(values[start:stop], axes[k, start:stop], width, begin[k + 1])
-
-
-@njit(cache=True, fastmath={"contract"})
-def _add_rows(rows, weights, width, sums):
-    """sums[c] += sum_i weights_i rows[i, c], eight rows at a time: a sum that waits for memory is slow."""
-    whole = len(rows) // 8 * 8
-    for i in range(0, whole, 8):
-        for c in range(width):
-            total = 0.0
-            for j in range(i, i + 8):
-                total += weights[j] * rows[j, c]
-            sums[c] += total
-    for i in range(whole, len(rows)):
-        for c in range(width):
-            sums[c] += weights[i] * rows[i, c]
-
-
-@njit(cache=True, fastmath={"contract"})
-def _sweep_axis(order, places, values, target_order, target_places, upto, width, sums, totals):
-    """Along one axis: every source is counted in before the targets at or above it are served."""
-    width = min(width, COLUMNS)  # or LLVM does not know that a row is short, and makes loops for long ones
-    j = 0
-    for i_signed in range(len(target_order)):
-        i = np.uint64(i_signed)
-        stop = upto[i]
-        while j < stop:
-            row, place = values[np.uint64(order[np.uint64(j)])], places[np.uint64(j)]
-            fetch(values, np.uint64(order[np.uint64(min(j + AHEAD, len(order) - 1))]))
-            for c in range(width):
-                value = np.float64(row[c])
-                sums[c] += value
-                sums[COLUMNS + c] -= value * place
-            j += 1
-        row, place = totals[np.uint64(target_order[i])], target_places[i]
-        fetch(totals, np.uint64(target_order[np.uint64(min(i_signed + AHEAD, len(target_order) - 1))]))
-        for c in range(width):
-            row[c] += place * sums[c] + sums[COLUMNS + c]
 
 
 # Gradients in the places: sum_i sign(q_ok - q_ik) x_i = C_less + C_p - C_m.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynsim.kernels import Kernel, SortedProduct, _sorted_sums
+from dynsim.kernels import Kernel, SortedProduct, _sorted_columns
 from dynsim.layers import Conv, Full
 from dynsim.models import lenet5, operations
 from dynsim.models._count import layer_operations
@@ -62,20 +62,20 @@ class Counting:
 @pytest.fixture
 def counted(monkeypatch):
     """SortedProduct's loops in plain Python on counting numbers; returns the operations of one column."""
-    for name in ("_sum_columns", "_copy_block", "_sweep_axis"):
-        monkeypatch.setattr(_sorted_sums, name, getattr(_sorted_sums, name).py_func)
-    monkeypatch.setattr(_sorted_sums, "prange", range)
+    for name in ("_sum_columns", "_copy_block", "_copy_out", "_add_rows", "_sweep_axis"):
+        monkeypatch.setattr(_sorted_columns, name, getattr(_sorted_columns, name).py_func)
+    monkeypatch.setattr(_sorted_columns, "prange", range)
 
     def count(sources, targets, x):
         product = SortedProduct(sources, targets)
         s, t = product._sources, product._targets
         out = np.empty((t.count, x.shape[1]), object)
-        values, totals = (np.empty((1, side.count, _sorted_sums.COLUMNS), object) for side in (s, t))
-        begin = numbers(np.zeros((1, len(s.axes) + 1, _sorted_sums.COLUMNS)))
+        values, totals = (np.empty((1, side.count, _sorted_columns.COLUMNS), object) for side in (s, t))
+        begin = numbers(np.zeros((1, len(s.axes) + 1, _sorted_columns.COLUMNS)))
         before = Number.count
         with monkeypatch.context() as patch:
-            patch.setattr(_sorted_sums, "np", Counting)
-            _sorted_sums._sum_columns(
+            patch.setattr(_sorted_columns, "np", Counting)
+            _sorted_columns._sum_columns(
                 s.axes,
                 s.order,
                 s.sorted,
