@@ -84,7 +84,7 @@ def _place(low, high, starts, counts, x, places):
 
 
 def moments(tree, points, sources, strengths):
-    """Strengths of all points (c, points), from sources (d, n) and strengths (c, n) in tree order."""
+    """Strengths of all points (c, points), from sources (d, n) and strengths (c, n) in tree order: (13)."""
     found = np.zeros((len(strengths), points.places.shape[1]))
     for first, last in list(pairwise(tree.levels))[::-1]:
         size = points.starts[last] - points.starts[first]
@@ -131,7 +131,7 @@ def _add_moments(tree, points, node, places, strengths, start, stop, into):
 
 
 def interpolate_down(tree, points, field, targets, wanted, out):
-    """Add to `out` (m, c), of targets (d, m) in tree order, what `field` (points, c) gives between the points.
+    """Add to `out` (m, c), of targets (d, m) in tree order, what `field` (points, c) gives between the points: (14).
 
     From the root on, each node's points give their values to those of its children, which lie in its box, or to its
     targets. Only nodes that are `wanted` are worked on; `field` is changed.
