@@ -213,6 +213,7 @@ class TreeProduct:
         out = self._act(near, on_places, chosen, sources, strengths, targets, *taken, own=self.own)
         wanted = with_ancestors(groups, leaves)
         some = np.flatnonzero(wanted[on_points.nodes])
+        some = some[evenly(at.sizes[on_points.nodes[some]] * on_points.lengths[some])]
         far = at.starts[on_points.nodes[some]], at.starts[on_points.nodes[some] + 1]
         # The field at points: the sums; for forces each signal's gradient, which is the force on a signal of 1.
         points, ones = np.ascontiguousarray(at.places.T, targets.dtype), np.ones((at.starts[-1], 1), targets.dtype)
@@ -303,6 +304,14 @@ def _relative(errors, sizes):
 def _columns(signals):
     """Signals as (n, s), in float64."""
     return signals.reshape(len(signals), math.prod(signals.shape[1:])).astype(np.float64)
+
+
+def evenly(work):
+    """An order of tasks such that each thread, which takes a part of those in a row, has about as much to do.
+
+    Multiples of the golden ratio, without their whole parts, are spread evenly, however many follow each other.
+    """
+    return np.argsort(work, kind="stable")[np.argsort(np.arange(len(work)) * (math.sqrt(5) - 1) / 2 % 1)]
 
 
 def first_step(accuracy):
