@@ -1,45 +1,50 @@
-"""Sums over all pairs to a stated accuracy, in about N log N, for kernels of l2 distances in up to three dimensions.
+"""Sums over all pairs to a stated accuracy, in about N, for kernels of l2 distances in up to three dimensions.
 
-The targets of a leaf are acted on by ranges of one array, which holds the sources in the order of their tree and after
-them the points of its clusters; ranges are summed by the loops of every pair sum. A leaf belongs to one thread and
-meets its ranges in a fixed order: the same bits on any number of threads.
+Targets, and the points of clusters of targets, are acted on by ranges of one array, which holds the sources in the
+order of their tree and after them the points of its clusters; ranges are summed by the loops of every pair sum. A node
+belongs to one thread and meets its ranges in a fixed order: the same bits on any number of threads.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
 
 from dynsim._check import as_array, as_flag, as_instance, as_number, as_signals, refusal
 
 from ._block import constants, specialisation
-from ._cluster_tree import build_tree, interpolation_points, moments, moved_tree, ranges_of_leaves
-from ._compilation import MATH, launch
+from ._cluster_pairs import meet
+from ._cluster_points import interpolate_down, moments, points_of
+from ._cluster_tree import build_tree, moved_tree, with_ancestors
+from ._compilation import launch
 from ._kernel import Kernel
-from ._written_loops import FEW, LONG_BLOCK, add_others, forces_text, pull_others, sums_text, targets_together
+from ._range_loops import range_forces, range_sums
+from ._written_loops import FEW
 
-# A step is half a degree: even ones open a cluster at the first of these ratios of the radii of a cluster and a leaf of
-# targets, together, to the distance of their centres, odd ones at the second.
-OPENINGS = (0.7, 0.65)
+# A step is half a degree: even ones take a cluster as far where its radius is below the first of these ratios to the
+# distance, odd ones at the second. Measured for uniform and normal places, 10^5 and 10^6 of them, and errors from 1e-3
+# to 1e-8: ratios from 0.45 to 0.55 need about as many pairs for the same error, mostly within a tenth.
+OPENINGS = (0.5, 0.45)
 STEPS = range(4, 30)
-LEAF = 0.5  # neurons of a leaf, in interpolation points of a cluster
+# Places of a leaf, in points of a cluster, and at least. Half as many save 3% of the pairs, but need twice the ranges;
+# ranges of few sources take as long as of LEAST.
+LEAF, LEAST = 0.5, 32
 SAMPLE = 512  # targets whose sums are also computed directly
-TRIED, EACH = 32, 8  # leaves on which a degree is tried first, and targets of each that are summed directly
+TRIED, EACH = 16, 16  # leaves on which a degree is tried first, and targets of each that are summed directly
 SAFETY = 2.0  # what an error may be that the sample does not show in full
 # The error of step n is about FIRST / GAIN^n for neurons spread evenly, with strengths of one sign, under 1/r.
-FIRST, GAIN = 0.02, 2.1
-WORTH = 0.5  # of all pairs: a tree that needs more saves nothing worth its making
+FIRST, GAIN = 0.01, 2.5
+WORTH = 0.7  # of all pairs: a tree that needs more saves nothing worth its making
 LEAST_ACCURACY = 1e-12
 
 
 class TreeReport(NamedTuple):
-    """What a tree did: the relative error, estimated on a sample of targets; the degree; pairs for each target.
+    """What a tree did: the relative error, estimated on a sample of targets; the degree; evaluations of phi per target.
 
+    Those at the points of clusters are counted, too.
     Where all pairs were summed the error is 0 and the degree None.
     """
 
@@ -82,7 +87,9 @@ class TreeProduct:
 
     References
     ----------
-    Wang, Tlupova & Krasny, "A kernel-independent treecode based on barycentric Lagrange interpolation", 2020.
+    Wang, Tlupova & Krasny, "A kernel-independent treecode based on barycentric Lagrange interpolation", 2020; Wilson,
+    Vaughn & Krasny, "A GPU-accelerated fast multipole method based on barycentric Lagrange interpolation and dual tree
+    traversal", 2021.
 
     Examples
     --------
@@ -145,25 +152,24 @@ class TreeProduct:
         """Sums of up to FEW signals, or forces where targets have signals `taken`."""
         step = first_step(self.accuracy)
         while step in STEPS and len(self.sources) and len(self.targets):
-            ranges, degree = self._plant(step), step // 2
-            starts, begin, end = ranges
-            reach = np.add.reduceat(end - begin, starts[:-1])
-            pairs = float(reach @ (self.groups.end - self.groups.begin)[self.groups.leaves]) / len(self.targets)
+            self._plant(step)
+            pairs = self._pairs(1 if taken is None else taken.shape[1])
             if pairs > WORTH * len(self.sources):
                 break
-            arrays = self._arrays(degree, given, taken, dtype)
-            error = self._tried(arrays, ranges, given, taken)
+            arrays = self._arrays(given, taken, dtype)
+            error = self._tried(arrays, given, taken)
             if error * SAFETY <= self.accuracy:
                 out = np.empty((len(self.targets), self._width(given, taken)), dtype)
-                out[self.groups.order] = self._run(arrays, ranges, np.arange(len(reach)), out.shape[1])
+                out[self.groups.order] = self._run(arrays, np.arange(len(self.groups.leaves)))
                 error = self._estimate(out, given, taken)
             if error * SAFETY <= self.accuracy:
                 if self.report is None or error >= self.report.error:
-                    self.report = TreeReport(error, degree, pairs)
+                    self.report = TreeReport(error, step // 2, pairs)
                 return out
             if not math.isfinite(error):
                 break
-            step += max(1, math.ceil(math.log(error * SAFETY / self.accuracy, GAIN)))
+            # Rather one more trial than a step too far, which costs a fifth of the sum.
+            step += max(1, math.floor(math.log(error * SAFETY / self.accuracy, GAIN)))
         return self._all_pairs(given, taken, dtype)
 
     def _all_pairs(self, given, taken, dtype):
@@ -171,45 +177,75 @@ class TreeProduct:
         return self._direct(given, taken, slice(None)).astype(dtype, copy=False)
 
     def _plant(self, step):
-        """The trees of sources and targets, and the ranges of every leaf."""
-        if self._planted is None or self._planted[0] != step:
-            K, opening = (step // 2 + 1) ** self.sources.shape[1], OPENINGS[step % 2]
-            leaf = max(2.0, LEAF * K)  # or some nodes would be empty
-            self.tree = build_tree(self.sources, leaf)
-            self.groups = moved_tree(self.tree, self.targets) if self.own else build_tree(self.targets, leaf)
-            self._planted = step, ranges_of_leaves(self.tree, self.groups, K, opening, self.own)
-        return self._planted[1]
+        """The trees of sources and targets, their points, and what acts on which."""
+        if self._planted == step:
+            return
+        degree, opening = step // 2, OPENINGS[step % 2]
+        leaf = max(LEAST, LEAF * (degree + 1) ** self.sources.shape[1])
+        self.tree = build_tree(self.sources, leaf)
+        self.groups = moved_tree(self.tree, self.targets) if self.own else build_tree(self.targets, leaf)
+        self.points, self.at = (points_of(tree, degree, opening) for tree in (self.tree, self.groups))
+        self.ranges = meet(self.tree, self.points, self.groups, self.at, opening, self.own)
+        self._planted = step
 
-    def _arrays(self, degree, given, taken, dtype):
+    def _pairs(self, times):
+        """Evaluations of phi for each target, where those on points are made so many times."""
+        on_points, on_places = self.ranges
+        sizes = times * self.at.sizes[on_points.nodes], (self.groups.end - self.groups.begin)[on_places.nodes]
+        total = sum(float(size @ ranges.lengths) for size, ranges in zip(sizes, self.ranges, strict=True))
+        return total / len(self.targets)
+
+    def _arrays(self, given, taken, dtype):
         """What the loops take: sources and points, their strengths, the targets and their signals, in tree order."""
         tree = self.tree
         sources, strengths = np.ascontiguousarray(self.sources[tree.order].T), np.ascontiguousarray(given[tree.order].T)
-        points = interpolation_points(tree, degree)
-        charges = moments(tree, sources, strengths, points, degree)
-        arrays = [np.concatenate(pair, axis=1) for pair in ((sources, points), (strengths, charges))]
+        charges = moments(tree, self.points, sources, strengths)
+        arrays = [np.concatenate(pair, axis=1) for pair in ((sources, self.points.places), (strengths, charges))]
         arrays += [side[self.groups.order] for side in (self.targets, taken) if side is not None]
         return [np.ascontiguousarray(array, dtype) for array in arrays]
 
-    def _run(self, arrays, ranges, chosen, width):
+    def _run(self, arrays, chosen):
         """Results of the targets of some leaves, by their numbers; those of other targets are not set."""
-        (starts, begin, end), leaves = ranges, self.groups.leaves[chosen]
-        targets = arrays[2]
-        loop = _range_sums if len(arrays) == 3 else _range_forces
-        loop = loop(*specialisation(self.kernel, self.sources.shape[1]), len(arrays[1]))
-        out = np.empty((len(targets), width), targets.dtype)
-        work = len(targets) * len(self.sources)  # an upper bound: it is the large ones that matter
-        launch(loop, work, self.groups.begin[leaves], self.groups.end[leaves], starts[:-1][chosen], starts[1:][chosen],
-               begin, end, *arrays, self.own, constants(self.kernel, targets.dtype), out)  # fmt: skip
+        groups, at, (on_points, on_places) = self.groups, self.at, self.ranges
+        sources, strengths, targets, *taken = arrays
+        leaves = groups.leaves[chosen]
+        near = groups.begin[leaves], groups.end[leaves]
+        out = self._act(near, on_places, chosen, sources, strengths, targets, *taken, own=self.own)
+        wanted = with_ancestors(groups, leaves)
+        some = np.flatnonzero(wanted[on_points.nodes])
+        some = some[evenly(at.sizes[on_points.nodes[some]] * on_points.lengths[some])]
+        far = at.starts[on_points.nodes[some]], at.starts[on_points.nodes[some] + 1]
+        # The field at points: the sums; for forces each signal's gradient, which is the force on a signal of 1.
+        points, ones = np.ascontiguousarray(at.places.T, targets.dtype), np.ones((at.starts[-1], 1), targets.dtype)
+        inner = np.ascontiguousarray(self.targets[groups.order].T)
+        for column, strength in enumerate(strengths if taken else [strengths]):
+            arrays = (sources, strength[None], points, ones) if taken else (sources, strength, points)
+            field = self._act(far, on_points, some, *arrays, own=False)
+            change = np.zeros(out.shape) if taken else out
+            interpolate_down(groups, at, field, inner, wanted, change)
+            if taken:
+                out += change * taken[0][:, column, None]
         return out
 
-    def _tried(self, arrays, ranges, given, taken):
+    def _act(self, rows, ranges, chosen, sources, strengths, targets, *taken, own):
+        """Sums, or forces where targets have signals `taken`, in some rows of targets, of their ranges."""
+        loop = range_forces if taken else range_sums
+        loop = loop(*specialisation(self.kernel, len(sources)), len(strengths))
+        out = np.zeros((len(targets), len(sources) if taken else len(strengths)))
+        work = len(targets) * len(self.sources)  # an upper bound: it is the large ones that matter
+        launch(loop, work, *rows, ranges.starts[:-1][chosen], ranges.starts[1:][chosen], ranges.begin, ranges.end,
+               sources, strengths, targets, *taken, own, constants(self.kernel, targets.dtype), out)  # fmt: skip
+        return out
+
+    def _tried(self, arrays, given, taken):
         """The relative error on a few targets of a few leaves: enough to refuse a degree."""
         groups, count = self.groups, len(self.groups.leaves)
-        chosen = np.unique(np.linspace(0, count - 1, TRIED).astype(int))
+        # Not the first and the last leaf, which are far out and large, as few are.
+        chosen = np.unique((np.arange(0.5, TRIED) / TRIED * count).astype(int))
         leaves = groups.leaves[chosen]
         spread = [np.linspace(groups.begin[leaf], groups.end[leaf] - 1, EACH).astype(int) for leaf in leaves]
         places = np.unique(np.concatenate(spread))
-        found = self._run(arrays, ranges, chosen, self._width(given, taken))[places]
+        found = self._run(arrays, chosen)[places]
         exact = self._direct(given, taken, groups.order[places])
         return _relative(*self._squares(found, exact, taken))
 
@@ -270,55 +306,17 @@ def _columns(signals):
     return signals.reshape(len(signals), math.prod(signals.shape[1:])).astype(np.float64)
 
 
+def evenly(work):
+    """An order of tasks such that each thread, which takes a part of those in a row, has about as much to do.
+
+    Multiples of the golden ratio, without their whole parts, are spread evenly, however many follow each other.
+    """
+    return np.argsort(work, kind="stable")[np.argsort(np.arange(len(work)) * (math.sqrt(5) - 1) / 2 % 1)]
+
+
 def first_step(accuracy):
     """The step that is tried first."""
     return min(STEPS[-1], max(STEPS[0], math.ceil(math.log(SAFETY * FIRST / accuracy, GAIN))))
-
-
-@cache
-def _range_sums(expression, metric, soft, d, columns):
-    text, together = sums_text(expression, metric, soft, d, columns), targets_together(columns, d)
-
-    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(leaf_begin, leaf_end, lower, upper, begin, end, sources, strengths, targets, own, numbers, out):
-        for leaf in prange(len(leaf_begin)):
-            first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
-            sums = np.zeros((last_one - first_one + together, columns))
-            for each in range(lower[leaf], upper[leaf]):
-                for start in range(begin[each], end[each], LONG_BLOCK):
-                    stop = min(end[each], start + LONG_BLOCK)
-                    for first in range(first_one, last_one, together):
-                        upto, some = min(last_one, first + together), sums[first - first_one :][:together]
-                        add_others(text, expression, metric, soft, targets, first, upto, together, sources, strengths,
-                                   start, stop, own, numbers, some)  # fmt: skip
-            for i in range(first_one, last_one):
-                for column in range(columns):
-                    out[i, column] = sums[i - first_one, column]
-
-    return loop
-
-
-@cache
-def _range_forces(expression, metric, soft, d, columns):
-    text, together = forces_text(expression, metric, soft, d, columns), targets_together(d, d)
-
-    @njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
-    def loop(leaf_begin, leaf_end, lower, upper, begin, end, sources, given, targets, taken, own, numbers, out):
-        for leaf in prange(len(leaf_begin)):
-            first_one, last_one = leaf_begin[leaf], leaf_end[leaf]
-            forces = np.zeros((last_one - first_one + together, d))
-            for each in range(lower[leaf], upper[leaf]):
-                for start in range(begin[each], end[each], LONG_BLOCK):
-                    stop = min(end[each], start + LONG_BLOCK)
-                    for first in range(first_one, last_one, together):
-                        upto, some = min(last_one, first + together), forces[first - first_one :][:together]
-                        pull_others(text, expression, metric, soft, targets, first, upto, together, sources, given,
-                                    start, stop, taken, own, numbers, some)  # fmt: skip
-            for i in range(first_one, last_one):
-                for k in range(d):
-                    out[i, k] = forces[i - first_one, k]
-
-    return loop
 
 
 def has_tree(kernel: Kernel, d: int) -> bool:

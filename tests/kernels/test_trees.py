@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from dynsim.kernels import Kernel, TreeProduct, _tree_sums, pair_force, pair_sum
-from dynsim.kernels._cluster_tree import build_tree, chebyshev, interpolation_points, moments, ranges_of_leaves
+from dynsim.kernels._cluster_pairs import meet
+from dynsim.kernels._cluster_points import chebyshev, interpolate_down, moments, points_of
+from dynsim.kernels._cluster_tree import build_tree, moved_tree, with_ancestors
 
 KERNELS = [Kernel(softening=1e-3), Kernel("gaussian", length=0.7)]
 
@@ -71,10 +73,11 @@ def test_the_error_is_below_the_accuracy(always, arrangement, kernel, d, n, digi
 
 @pytest.mark.parametrize("d", [1, 2, 3])
 @pytest.mark.parametrize("own", [True, False])
-def test_forces(always, d, own):
+@pytest.mark.parametrize("signals", [(), (2,)])
+def test_forces(always, d, own, signals):
     g, kernel = np.random.default_rng(d), KERNELS[0]
     q, p = g.normal(size=(6000, d)), g.normal(size=(6000 if own else 900, d))
-    x, y = g.normal(size=6000), g.normal(size=len(p))
+    x, y = g.normal(size=(6000, *signals)), g.normal(size=(len(p), *signals))
     product = TreeProduct(kernel, q, q if own else p, accuracy=1e-5, exclude_self=own)
     found = product.forces(x, y)
     exact = pair_force(kernel, q, q if own else p, x, y, exclude_self=own, backend="numba")
@@ -92,6 +95,9 @@ def test_sources_elsewhere_than_their_targets(always, d):
     product = TreeProduct(kernel, past, q, accuracy=1e-7, exclude_self=True)
     exact = pair_sum(kernel, past, q, x, exclude_self=True)
     assert np.linalg.norm(product.forward(x) - exact) <= 1e-7 * np.linalg.norm(exact)
+    assert product.report.degree is not None
+    exact = pair_force(kernel, past, q, x, x, exclude_self=True)
+    assert np.linalg.norm(product.forces(x, x) - exact) <= 1e-7 * np.linalg.norm(exact)
     assert product.report.degree is not None
 
 
@@ -165,43 +171,150 @@ def test_the_tree_is_that_of_its_description():
     assert max(tree.end[leaf] - tree.begin[leaf] for leaf in tree.leaves) <= 50
 
 
+def some_points(d, arrangement="clustered"):
+    g = np.random.default_rng(4)
+    q = places(arrangement, 3000, d, g)
+    tree = build_tree(q, 40)
+    points = points_of(tree, 3, 0.5)
+    return g, tree, points, np.ascontiguousarray(q[tree.order].T)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_points(d):
+    """Clusters with more places than points have some: the ends of a side among them, fewer along shorter sides."""
+    _, tree, points, _ = some_points(d)
+    assert points.sizes[0] > 0
+    for node in np.flatnonzero(points.sizes):
+        some = points.places[:, points.starts[node] : points.starts[node + 1]]
+        assert points.sizes[node] == points.counts[node].prod() < tree.end[node] - tree.begin[node]
+        longest = np.argmax(tree.high[node] - tree.low[node])
+        assert points.counts[node, longest] == points.counts[node].max() == 4
+        many = points.counts[node] > 1
+        np.testing.assert_allclose(some.min(axis=1)[many], tree.low[node][many], rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(some.max(axis=1)[many], tree.high[node][many], rtol=1e-12, atol=1e-12)
+        assert len(np.unique(some, axis=1).T) == points.sizes[node]
+        assert node == 0 or points.sizes[(node - 1) // 2]
+    flat = np.tile([[2.0], [0.0], [-1.0]], 200)
+    flat[1] = np.arange(200)
+    line = build_tree(flat.T.copy(), 40)
+    assert (points_of(line, 3, 0.5).counts == [1, 4, 1]).all()
+    assert np.array_equal(chebyshev(3)[0].round(15), [1.0, 0.0, -1.0]) and chebyshev(1)[0] == 0
+
+
+def polynomials(d, counts):
+    """Powers, one for each axis, of all polynomials that so many points along the axes reproduce."""
+    return list(np.ndindex(*np.minimum(counts, 4))), lambda places, powers: np.prod(places ** np.array(powers), axis=-1)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_moments_reproduce_polynomials(d):
-    """Points with these strengths have the sources' sums of every polynomial up to the degree, in all nodes."""
-    g = np.random.default_rng(4)
-    q, x, degree = g.normal(size=(600, d)), g.normal(size=(2, 600)), 3
-    tree = build_tree(q, 40)
-    points = interpolation_points(tree, degree)
-    charges = moments(
-        tree, np.ascontiguousarray(q[tree.order].T), np.ascontiguousarray(x[:, tree.order]), points, degree
-    )
-    K = (degree + 1) ** d
-    for node in range(len(tree.begin)):
-        own = tree.order[tree.begin[node] : tree.end[node]]
-        for powers in np.ndindex(*[degree + 1] * d):
-            there = np.prod(points[:, node * K : (node + 1) * K].T ** np.array(powers), axis=1)
-            exact = x[:, own] @ np.prod(q[own] ** np.array(powers), axis=1)
-            # a few hundred terms of at most 4^9
-            np.testing.assert_allclose(charges[:, node * K : (node + 1) * K] @ there, exact, rtol=0, atol=1e-9)
-    assert np.array_equal(chebyshev(2)[0].round(15), [1.0, 0.0, -1.0])
+    """Points with these strengths have the sources' sums of every polynomial up to the degree, in all nodes.
+
+    A node's polynomials are those of its descendants, too, where these have no fewer points along an axis.
+    """
+    g, tree, points, sources = some_points(d, "uniform")
+    x = g.normal(size=(2, sources.shape[1]))
+    charges = moments(tree, points, sources, x)
+    for node in np.flatnonzero(points.sizes):
+        below = np.zeros(len(tree.begin), bool)
+        below[node] = True
+        for other in range(node + 1, len(below)):
+            below[other] = below[(other - 1) // 2]
+        counts = points.counts[below & (points.sizes > 0)].min(axis=0)
+        some, value = polynomials(d, counts)
+        own, its = slice(tree.begin[node], tree.end[node]), slice(points.starts[node], points.starts[node + 1])
+        for powers in some:
+            exact = x[:, own] @ value(sources[:, own].T, powers)
+            # thousands of terms of at most 1, each with some roundings
+            found = charges[:, its] @ value(points.places[:, its].T, powers)
+            np.testing.assert_allclose(found, exact, rtol=0, atol=1e-9)
 
 
-def test_every_source_acts_once():
+@pytest.mark.parametrize("arrangement", ["uniform", "clustered", "planar", "line"])
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_to_interpolate_down_is_the_transpose_of_moments(d, arrangement):
+    """sum of field times moments(x) = sum of interpolated field times x, for all fields and strengths x."""
+    g, tree, points, sources = some_points(d, arrangement)
+    x, field = g.normal(size=(2, sources.shape[1])), g.normal(size=(points.starts[-1], 1))
+    charges, out = moments(tree, points, sources, x), np.zeros((sources.shape[1], 1))
+    interpolate_down(tree, points, field.copy(), sources, np.ones(len(tree.begin), bool), out)
+    # sums of thousands of products of normal numbers, in another order
+    np.testing.assert_allclose(charges @ field, x @ out, rtol=0, atol=1e-9)
+    leaf = tree.leaves[len(tree.leaves) // 3]
+    part = np.zeros_like(out)
+    interpolate_down(tree, points, field.copy(), sources, with_ancestors(tree, [leaf]), part)
+    own = slice(tree.begin[leaf], tree.end[leaf])
+    assert np.array_equal(part[own], out[own])
+
+
+def test_moments_and_interpolation_are_those_of_numpy():
+    """Each node's part of both, against the products of Lagrange polynomials written out."""
+    g, tree, points, sources = some_points(2)
+    x, field = g.normal(size=(1, sources.shape[1])), g.normal(size=(points.starts[-1], 1))
+    charges, expected = np.zeros(points.starts[-1]), field.copy()
+    out = np.zeros((sources.shape[1], 1))
+
+    def basis(node, places):
+        """L_k(places), (places, points of the node), from the definition."""
+        rows = []
+        for k in range(2):
+            nodes, _ = chebyshev(points.counts[node, k])
+            middle, half = (tree.low[node, k] + tree.high[node, k]) / 2, (tree.high[node, k] - tree.low[node, k]) / 2
+            at = (places[k][:, None] - middle) / half
+            parts = [(at - np.delete(nodes, i)) / (one - np.delete(nodes, i)) for i, one in enumerate(nodes)]
+            rows.append(np.stack([part.prod(axis=1) for part in parts], axis=1))
+        return (rows[0][:, :, None] * rows[1][:, None, :]).reshape(len(places[0]), -1)
+
+    def pieces(node):
+        """The places that a node gives to and takes from: points of its children, or their neurons."""
+        children = [tree.child[node], tree.child[node] + 1] if tree.child[node] else [node]
+        for child in children:
+            if child != node and points.sizes[child]:
+                yield points.places, charges, expected, slice(points.starts[child], points.starts[child + 1])
+            else:
+                yield sources, x[0], out, slice(tree.begin[child], tree.end[child])
+
+    with_points = np.flatnonzero(points.sizes)
+    for node in with_points[::-1]:
+        its = slice(points.starts[node], points.starts[node + 1])
+        for where, strengths, _, some in pieces(node):
+            charges[its] += strengths[some] @ basis(node, where[:, some])
+    for node in with_points:
+        its = slice(points.starts[node], points.starts[node + 1])
+        for where, _, values, some in pieces(node):
+            values[some] += basis(node, where[:, some]) @ expected[its]
+    np.testing.assert_allclose(moments(tree, points, sources, x)[0], charges, rtol=0, atol=1e-9)
+    found = np.zeros_like(out)
+    interpolate_down(tree, points, field, sources, np.ones(len(tree.begin), bool), found)
+    np.testing.assert_allclose(found, out, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("delayed", [True, False])
+def test_every_source_acts_once(own, delayed):
+    """On each target every source acts once, by itself or a cluster, directly or on a cluster of the target's."""
     g = np.random.default_rng(5)
     q = g.normal(size=(3000, 2))
-    tree, K = build_tree(q, 25), 25
-    starts, begin, end = ranges_of_leaves(tree, tree, K, 0.6, own=True)
-    for leaf in range(len(tree.leaves)):
-        covered = np.zeros(3000, int)
-        for first, stop in zip(
-            begin[starts[leaf] : starts[leaf + 1]], end[starts[leaf] : starts[leaf + 1]], strict=True
-        ):
-            if first < 3000:
-                covered[first:stop] += 1
-            else:
-                for node in range((first - 3000) // K, (stop - 3000) // K):
-                    covered[tree.begin[node] : tree.end[node]] += 1
-        assert (covered == 1).all()
+    tree = build_tree(q, 12)
+    others = q + 0.3 * g.normal(size=q.shape) if delayed else q
+    groups = moved_tree(tree, others) if own else build_tree(others, 12)
+    points, at = (points_of(some, 3, 0.5) for some in (tree, groups))
+    owner = np.repeat(np.arange(len(tree.begin)), points.sizes)
+    acted = np.zeros((3000, 3000), int)  # [target, source], in the orders of their trees
+    for ranges, some in zip(meet(tree, points, groups, at, 0.5, own), (at.sizes > 0, groups.child == 0), strict=True):
+        assert some[ranges.nodes].all()
+        for i, node in enumerate(ranges.nodes):
+            rows = slice(groups.begin[node], groups.end[node])
+            for each in range(ranges.starts[i], ranges.starts[i + 1]):
+                first, stop = ranges.begin[each], ranges.end[each]
+                if first < 3000:
+                    acted[rows, first:stop] += 1
+                    continue
+                for source in np.unique(owner[first - 3000 : stop - 3000]):
+                    columns = slice(tree.begin[source], tree.end[source])
+                    acted[rows, columns] += 1
+                    assert not own or rows.stop <= columns.start or columns.stop <= rows.start
+    assert (acted == 1).all()
 
 
 def test_pair_sums_take_a_tree_for_an_accuracy_only():
