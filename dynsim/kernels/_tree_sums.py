@@ -44,8 +44,7 @@ LEAST_ACCURACY = 1e-12
 class TreeReport(NamedTuple):
     """What a tree did: the relative error, estimated on a sample of targets; the degree; evaluations of phi per target.
 
-    Those at the points of clusters are counted, too.
-    Where all pairs were summed the error is 0 and the degree None.
+    Those at the points of clusters are counted, too. Where all pairs were summed the error is 0 and the degree None.
     """
 
     error: float
@@ -57,10 +56,9 @@ class TreeProduct:
     """Sums over all sources of a set of places, by a tree: y_i = sum_j x_j phi(q_j, p_i), and their forces.
 
     The error is the root mean square over all targets, relative to that of the results, of the signal for which it is
-    largest. It is estimated by summing
-    directly for the targets with the largest results and for some drawn at random; the degree of interpolation is
-    raised, or clusters opened earlier, until the estimate is below half the accuracy. Where no tree
-    reaches it, or none would save anything, all pairs are summed.
+    largest. It is estimated by summing directly for the targets with the largest results and for some drawn at random;
+    the degree of interpolation is raised, or clusters opened earlier, until the estimate is below half the accuracy.
+    Where no tree reaches it, or none would save anything, all pairs are summed.
 
     Parameters
     ----------
