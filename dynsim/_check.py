@@ -98,6 +98,8 @@ def as_array(value, name, shape=None, dtype=None, finite=True, order="C"):
         raise refusal(name, describe(value), "an array of real numbers", error=TypeError)
     if dtype is None:
         dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    if order == "A" and not array.flags.f_contiguous:
+        order = "C"
     array = np.asarray(array, dtype, order=order) if array.ndim else array.astype(dtype)
     if shape is not None and not _matches(array.shape, shape):
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"

@@ -35,7 +35,7 @@ class Finding:
 
 def examine():
     """Yield all findings; a check that fails with an unforeseen error is a finding, too."""
-    for check in (_python, _needed, _compute, _cache, _threads, _extras, _gpu, _data, _tools):
+    for check in (_python, _needed, _compute, _compiled_functions, _threads, _extras, _gpu, _data, _tools):
         try:
             yield from check()
         except Exception as error:
@@ -97,7 +97,7 @@ def _compute():
     )
 
 
-def _cache():
+def _compiled_functions():
     import numba
 
     from dynsim import kernels

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -61,6 +62,7 @@ NEXT = (
     ("dynsim plot {folder}/training/training.h5 --kind neurons -o neurons.png", "neurons before and after learning"),
     ("dynsim animate {folder}/cluster.h5 -o cluster.mp4", "a film"),
 )
+LONGEST_WAIT = 120  # seconds for what is compiled beside
 
 
 @click.command(cls=ComputingCommand)
@@ -92,17 +94,28 @@ def _compiling_beside():
     """
     import numba
 
+    from dynsim._ranks import OFF
     from dynsim.kernels import TEMPORARY_CACHE
 
     if TEMPORARY_CACHE or numba.config.DISABLE_JIT or numba.config.NUMBA_NUM_THREADS < 2:
         yield lambda: None
         return
-    line = f"from {__name__} import compile_training; compile_training()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", line], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    # The modules of this process and no others, such as files of the current folder; and alone, whoever started us.
+    line = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import compile_training; compile_training()"
+    environment, nowhere = {**os.environ, OFF: "0"}, subprocess.DEVNULL
+    command = [sys.executable, "-P", "-c", line]
     try:
-        yield process.wait
+        process = subprocess.Popen(command, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    except OSError:
+        yield lambda: None
+        return
+
+    def wait():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LONGEST_WAIT)
+
+    try:
+        yield wait
     finally:
         process.kill()
         process.wait()

@@ -101,7 +101,7 @@ def _relate(expressions):
 
 @cache
 def by_arrays(expressions):
-    """What Python calls in place of compiled functions, by these, for expressions of kernels, one a line."""
+    """A dict from compiled functions to what Python calls instead; `expressions` are those of kernels, one a line."""
     return {
         activate: _activate,
         add_copies: _add_copies,

@@ -50,7 +50,7 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     # The first call may compile; the second is timed.
     solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
     solution, failed, share = _tried(system, span, trial)
-    if solution.wall_time * share > PATIENCE and is_small(system):
+    if is_small(system) and world().asked(lambda: solution.wall_time * share > PATIENCE):
         with compiled_at_once():  # as most of such a run would be
             solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
             solution, failed, share = _tried(system, span, trial)

@@ -1,7 +1,7 @@
 """The loop of a small system: as Python where a run is shorter than a compilation, else compiled, with the same bits.
 
-To compile the loop takes some twenty seconds, once on a machine; a pair of neurons makes all of its run in half a
-second of Python. Both do the same operations in the same order, so results do not depend on which of them ran.
+To compile the loop takes some twenty seconds, once on a machine; a run of a pair of neurons takes half a second in
+Python. Both do the same operations in the same order, so results do not depend on which of them ran.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _at_once = ContextVar("at_once", default=False)
 
 @contextmanager
 def compiled_at_once() -> Iterator[None]:
-    """Within it, small systems never run as Python: for whoever measures times, or cannot wait in the midst of a run.
+    """Within it, in this thread, small systems never run as Python: for measurements, or where a run may not pause.
 
-    A run of a small system, whose compilation takes longer than short runs do, begins in Python where the compiled loop
-    is not in the cache yet. Results are the same.
+    A run of a small system begins in Python where the compiled loop is not in the cache yet, since compilation takes
+    longer than short runs do. Results are the same.
 
     Examples
     --------
@@ -62,16 +62,17 @@ class SmallLoop:
     """
 
     def __init__(self, expressions, look=None):
-        self.expressions, self.look = expressions, look
+        self.expressions, self.aside = expressions, 0.0
+        self.look = None if look is None else self._timed(look)
         if look is None:
             self.compiled = self.kept = compiled_machine(expressions)
         else:
             self.kept = compiled_equations(expressions)
-            self.compiled = machine(asking(look, self.kept), _as_it_is)
+            self.compiled = machine(asking(self.look, self.kept), _as_it_is)
         # NumPy's own functions, which expressions may call, have other last bits, and so have vectors of Intel's.
         same = expressions == BUILT_IN and not getattr(numba.config, "USING_SVML", False)
         first = same and not _at_once.get() and not numba.config.DISABLE_JIT
-        self.python = _in_python(expressions, look) if first else None
+        self.python = _in_python(expressions, self.look) if first else None
         self.seconds, self.began = 0.0, None
 
     def __call__(self, arguments):
@@ -93,12 +94,24 @@ class SmallLoop:
             if self._is_worth_compiling(arguments):
                 return self((*others, steps, tries))
 
+    def _timed(self, look):
+        """`look`, whose seconds are put aside: no compilation makes a user's function faster."""
+
+        def timed(t):
+            began = time.perf_counter()
+            try:
+                return look(t)
+            finally:
+                self.aside += time.perf_counter() - began
+
+        return timed
+
     def _patiently(self, arguments):
-        began = time.perf_counter()
+        began = time.perf_counter() - self.aside
         try:
             return self.python(arguments)
         finally:
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - self.aside - began
             self.seconds += seconds
             _spent[self.expressions] = _spent.get(self.expressions, 0.0) + seconds
 

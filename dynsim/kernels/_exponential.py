@@ -47,7 +47,7 @@ def two_to_the(typing_context, k):
 
 
 def _two_to_the(k):
-    return np.ldexp(1.0, np.asarray(k).astype(np.int64))
+    return np.ldexp(1.0, np.asarray(k).astype(np.intc))
 
 
 @cache

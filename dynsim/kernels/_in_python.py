@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import CellType, FunctionType
+from types import CellType, CodeType, FunctionType
 
 PACKAGE = __name__.partition(".")[0]
 
 
-def in_python(function, replaced, known=None):
+def in_python(function, replaced):
     """Return the Python function behind a compiled one, of which all calls stay in Python.
 
     Parameters
@@ -24,32 +24,44 @@ def in_python(function, replaced, known=None):
     >>> in_python(njit(lambda x: twice(x) + 1), {})(3)
     7
     """
-    known = dict(replaced) if known is None else known
+    return _known(function, dict(replaced))
+
+
+def _known(function, known):
     if function not in known:
-        known[function] = _rebuilt(getattr(function, "py_func", function), known)
+        known[function] = _copy(getattr(function, "py_func", function))  # before its calls, which may be of itself
+        _keep_in_python(known[function], known)
     return known[function]
 
 
-def _rebuilt(function, known):
+def _copy(function):
+    cells = (
+        None if function.__closure__ is None else tuple(CellType(cell.cell_contents) for cell in function.__closure__)
+    )
+    copy = FunctionType(function.__code__, {**function.__globals__}, function.__name__, function.__defaults__, cells)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__module__ = function.__module__
+    return copy
+
+
+def _keep_in_python(function, known):
+    """Let a copy of a function call Python only."""
+
     def found(value):
         ours = isinstance(value, FunctionType) and str(value.__module__).partition(".")[0] == PACKAGE
-        return in_python(value, known, known) if ours or hasattr(value, "py_func") or _is_in(value, known) else value
+        return _known(value, known) if ours or hasattr(value, "py_func") or _is_in(value, known) else value
 
-    names = {**function.__globals__}
-    copy = FunctionType(
-        function.__code__,
-        names,
-        function.__name__,
-        function.__defaults__,
-        None if function.__closure__ is None else tuple(CellType() for _ in function.__closure__),
-    )
-    known.setdefault(function, copy)
-    for name in function.__code__.co_names:
-        if name in names:
-            names[name] = found(names[name])
-    for cell, was in zip(copy.__closure__ or (), function.__closure__ or (), strict=True):
-        cell.cell_contents = found(was.cell_contents)
-    return copy
+    for name in _names(function.__code__):
+        if name in function.__globals__:
+            function.__globals__[name] = found(function.__globals__[name])
+    for cell in function.__closure__ or ():
+        cell.cell_contents = found(cell.cell_contents)
+
+
+def _names(code):
+    """Global names in a function's code and in that of functions within it."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, CodeType))
+    return {*code.co_names}.union(*inner)
 
 
 def _is_in(value, known):

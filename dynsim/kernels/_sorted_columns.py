@@ -1,6 +1,6 @@
 """Sorted sums of many vectors: a block of columns at a time, sources and targets passed once along each axis.
 
-Along an axis rows are visited in an order that is random to the memory, so each is asked for some places ahead.
+Rows are visited in the order of an axis, which is none of memory: each is asked for some places ahead.
 """
 
 from __future__ import annotations

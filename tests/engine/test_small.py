@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numba
 import numpy as np
@@ -239,6 +240,21 @@ def test_what_is_in_the_cache_is_not_run_in_python(monkeypatch):
     monkeypatch.setattr(_small_loop.SmallLoop, "_patiently", None)
     assert solve(system(0.3), (0.0, 0.1)).success
     assert solve(system(0.3, drive=lambda t: 0.0), (0.0, 0.1)).success
+
+
+def test_time_in_functions_of_the_user_is_no_reason_to_compile(monkeypatch, in_python):
+    times = iter(range(10**9))
+    monkeypatch.setattr(_small_loop, "time", SimpleNamespace(perf_counter=lambda: float(next(times))))
+    loops, make = [], _small_loop.SmallLoop.__init__
+    monkeypatch.setattr(_small_loop.SmallLoop, "__init__", lambda self, *all: loops.append(self) or make(self, *all))
+
+    def slow(t):
+        for _ in range(1000):
+            next(times)
+        return 0.0
+
+    solution = solve(system(0.3, drive=slow), (0.0, 0.3), method="rk4", dt=0.1)
+    assert solution.success and loops[-1].aside > 1000 * 12 > 1000 > loops[-1].seconds > 0
 
 
 def test_a_kernel_of_ones_own_is_compiled_at_once(monkeypatch):

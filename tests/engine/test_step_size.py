@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from dynsim.engine import Operators, System, solve
 from dynsim.engine._step_size import AdaptiveSteps, FixedSteps, step_accepted, step_end, step_refused, step_restart
 
 FAR = 1e6  # an end that no step comes near
@@ -143,6 +144,12 @@ def test_fixed_steps_go_on_where_their_billionth_is_below_rounding(start, count)
         assert end > t and end == start + (count + further) * 0.1
         t = end
     assert step_end(False, steps.numbers, t, start + (count + 6) * 0.1) == start + (count + 6) * 0.1
+
+
+@pytest.mark.parametrize("rate", [1e160, 1e300])
+def test_velocities_whose_squares_are_beyond_all_numbers(rate):
+    solution = solve(System([[1.0, 2.0]], operators=Operators(F=-rate)), (0.0, 1.0), max_steps=5)
+    assert solution.status == -1 and "max_steps" in solution.message
 
 
 def test_adaptive_steps_go_on():

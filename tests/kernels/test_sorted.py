@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dynsim.kernels import Kernel, SortedProduct, pair_matrix, pair_sum, relation_forces
+from dynsim.kernels import Kernel, SortedProduct, _sorted_columns, pair_matrix, pair_sum, relation_forces
 
 EXACT = np.finfo(float).eps
 
@@ -146,6 +147,20 @@ def test_signals_that_lie_column_by_column_give_the_same_bits(count, columns, dt
     y, other = product.forward(x), product.forward(np.asfortranarray(x))
     assert y.tobytes() == other.tobytes() and y.flags.c_contiguous
     assert other.T.flags.c_contiguous or count < 2  # as the signals were
+
+
+def test_signals_of_any_layout_take_the_same_loops():
+    if numba.config.DISABLE_JIT:
+        pytest.skip("nothing is compiled")
+    generator = np.random.default_rng(0)
+    product = SortedProduct(generator.random((50, 3)), generator.random((40, 3)))
+    x = generator.random((100, 40))
+    product.forward(x[:50])
+    compiled = len(_sorted_columns._sum_columns.signatures)
+    for layout in (x[::2], x[:50, ::2], x[:50, :1], x[:50, 3]):
+        assert product.forward(layout).tobytes() == product.forward(layout.copy()).tobytes()
+    assert len(_sorted_columns._sum_columns.signatures) == compiled
+    assert product.forward(x[::2]).flags.c_contiguous
 
 
 def test_wrong_input_is_named():
