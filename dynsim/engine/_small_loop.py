@@ -42,9 +42,8 @@ def compiled_at_once() -> Iterator[None]:
     --------
     >>> from dynsim.engine import compiled_at_once, solve
     >>> from dynsim.engine.presets import preset
-    >>> system, _, options = preset("pair")
     >>> with compiled_at_once():
-    ...     solve(system, (0.0, 1.0), **options).status
+    ...     solve(preset("pair")[0], (0.0, 1.0)).status
     0
     """
     token = _at_once.set(True)

@@ -133,7 +133,7 @@ def first_step(machine, longest, order, rtol, atol):
     d0, d1 = _size(q, scale), _size(f, scale)
     wanted = 1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1
     h0 = min(wanted, longest)
-    if not h0 > 0.0:  # velocities beyond all numbers, or near it
+    if not h0 > 0.0:  # velocities are too large for any step
         return 0.0, wanted > longest
     try:
         f1, _, _ = machine.evaluate(t0 + h0, q + h0 * f)
@@ -148,4 +148,8 @@ def first_step(machine, longest, order, rtol, atol):
 def _size(x, scale):
     """Root mean square of x / scale; what has no scale (a place 0 without atol) says nothing."""
     with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(np.square(np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)))))
+        ratios = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
+        size, largest = float(np.sqrt(np.mean(np.square(ratios)))), float(abs(ratios).max())
+    if math.isinf(size) and math.isfinite(largest):  # it is the squares that are beyond all numbers
+        return largest * float(np.sqrt(np.mean(np.square(ratios / largest))))
+    return size
