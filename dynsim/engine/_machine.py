@@ -13,7 +13,7 @@ from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
 from ._given_signals import GivenSignals, add_signal
 from ._received_signals import pair_arrays
 from ._small_loop import SmallLoop, asking
-from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, machine, next_stop
+from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, as_it_is, machine, next_stop
 from ._zero_delay import ZeroDelaySolver
 
 # Above, Python's share of a step is small and pair sums are divided among threads: H N^2 (d + s).
@@ -58,7 +58,7 @@ class Machine:
             self.loop = SmallLoop(expressions, None if constant else self._look)
         else:
             self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
-            self.loop = machine(asking(self._look, right_hand_side(self._receive, _as_it_is)), _as_it_is)
+            self.loop = machine(asking(self._look, right_hand_side(self._receive, as_it_is)), as_it_is)
         self.bind()
 
     def bind(self):
@@ -182,7 +182,3 @@ class SignalsAtOnce:
     def at(self, t, q, within=None, start=None):
         """R and E (N, s); `within` as for `Machine.evaluate`, `start` as for `Machine.signals`."""
         return self.machine.signals(t, q, within, start)
-
-
-def _as_it_is(function):
-    return function

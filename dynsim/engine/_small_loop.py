@@ -22,7 +22,7 @@ from dynsim.kernels import Kernel, in_python, is_compiled, row_specialisation
 from ._by_arrays import by_arrays
 from ._equations import ACTIVATIONS, right_hand_side
 from ._received_signals import receive_directly
-from ._stepping import ACCEPTED, ENOUGH, LAST, NOW, PENDING, REFUSED, machine
+from ._stepping import ACCEPTED, ENOUGH, LAST, NOW, PENDING, REFUSED, as_it_is, machine
 
 PATIENCE = 10.0  # seconds that a process spends in Python on kernels of the same expressions before it compiles
 TELLING = 0.5  # seconds after which the speed of a run is known
@@ -67,7 +67,7 @@ class SmallLoop:
             self.compiled = self.kept = compiled_machine(expressions)
         else:
             self.kept = compiled_equations(expressions)
-            self.compiled = machine(asking(self.look, self.kept), _as_it_is)
+            self.compiled = machine(asking(self.look, self.kept), as_it_is)
         # NumPy's own functions, which expressions may call, have other last bits, and so have vectors of Intel's.
         same = expressions == BUILT_IN and not getattr(numba.config, "USING_SVML", False)
         first = same and not _at_once.get() and not numba.config.DISABLE_JIT
@@ -145,22 +145,18 @@ def asking(look, evaluate):
     return evaluate_after_looking
 
 
-def _as_it_is(function):
-    return function
-
-
 def _in_python(expressions, look):
     if look is None:
         return python_machine(expressions)
-    evaluate = right_hand_side(receive_directly(expressions), _as_it_is)
-    return in_python(machine(asking(look, evaluate), _as_it_is), by_arrays(expressions))
+    evaluate = right_hand_side(receive_directly(expressions), as_it_is)
+    return in_python(machine(asking(look, evaluate), as_it_is), by_arrays(expressions))
 
 
 @cache
 def python_machine(expressions):
     """The whole loop for expressions of kernels, one a line, in Python."""
-    evaluate = right_hand_side(receive_directly(expressions), _as_it_is)
-    return in_python(machine(evaluate, _as_it_is), by_arrays(expressions))
+    evaluate = right_hand_side(receive_directly(expressions), as_it_is)
+    return in_python(machine(evaluate, as_it_is), by_arrays(expressions))
 
 
 # Numba's cache on the disk knows a function by its file and by what it closes over: a text is known again, a compiled
@@ -192,7 +188,7 @@ def compiled_equations(expressions, activations=str(ACTIVATIONS)):
 
 def run_machine(expressions, activations, arguments):
     """The loop for kernels, called from compiled code with constant texts."""
-    return machine(_evaluation(expressions), _as_it_is)(arguments)
+    return machine(_evaluation(expressions), as_it_is)(arguments)
 
 
 def run_equations(expressions, activations, arguments):

@@ -79,6 +79,11 @@ def interpolation_error(E_nodes, defect, rtol, atol):
     return scaled_norm(missed, largest, largest, rtol, atol)
 
 
+def as_it_is(function):
+    """What `machine` is given to write into its functions where nothing is compiled."""
+    return function
+
+
 def machine(evaluate, write_into):
     """Return the loop over steps with an evaluation of the right-hand side, not compiled as yet.
 
