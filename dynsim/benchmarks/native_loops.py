@@ -136,17 +136,21 @@ def compiled(d: int, dtype, folder: str):
     if compiler is None:
         raise refusal("--native", "no C compiler", "a program cc", "install gcc or clang", error=RuntimeError)
     double = np.dtype(dtype) == np.float64
-    source, library = Path(folder, "pairs.c"), Path(folder, "pairs.so")
+    source, object_file, library = (Path(folder, f"pairs.{suffix}") for suffix in ("c", "o", "so"))
     source.write_text(SOURCE, encoding="utf-8")
     together = {"T": 4 if d <= 4 else 2, "F": 4 if d <= 2 else 2 if d <= 5 else 1}
     named = {"real": "double" if double else "float", "DOUBLE": int(double), "D": d, **together}
-    options = ["-O3", "-march=native", "-ffast-math", "-funroll-loops", "-fopenmp", "-shared", "-fPIC"]
+    options = ["-O3", "-march=native", "-ffast-math", "-funroll-loops", "-fopenmp", "-fPIC"]
     defined = [f"-D{name}={value}" for name, value in named.items()]
-    command = [compiler, *options, *defined, source, "-o", library, "-lm"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise refusal("--native", f"{compiler}: {last}", "a compiler with OpenMP", "install gcc", error=RuntimeError)
+    # Linked by itself: with -ffast-math gcc < 13 links code that, once loaded, makes all subnormal numbers of the
+    # whole process zero (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=55522).
+    compiling = [compiler, *options, *defined, "-c", source, "-o", object_file]
+    for command in (compiling, [compiler, "-fopenmp", "-shared", object_file, "-o", library, "-lm"]):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            expected = "a compiler with OpenMP"
+            raise refusal("--native", f"{compiler}: {last}", expected, "install gcc", error=RuntimeError)
     return ctypes.CDLL(str(library))
 
 

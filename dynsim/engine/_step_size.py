@@ -139,8 +139,11 @@ def first_step(machine, longest, order, rtol, atol):
         f1, _, _ = machine.evaluate(t0 + h0, q + h0 * f)
     except ArithmeticError:
         return h0 * 1e-3, wanted > longest
-    d2 = _size(f1 - f, scale) / h0
-    h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** (1.0 / (order + 1))
+    change, root = _size(f1 - f, scale), 1.0 / (order + 1)
+    d2 = change / h0
+    h1 = max(1e-6, h0 * 1e-3) if max(d1, d2) <= 1e-15 else (0.01 / max(d1, d2)) ** root
+    if math.isinf(d2) and math.isfinite(change):  # it is the quotient that is beyond all numbers
+        h1 = h0**root * (0.01 / change) ** root
     h = min(100 * h0, h1)
     return min(h, longest), max(wanted, h) > longest
 
