@@ -12,11 +12,12 @@ from ._small_loop import compiled_at_once
 from ._solution import Solution
 from ._solve import expect_span, solve
 from ._system import System
+from ._teacher import LOSSES, Teacher
 from ._velocity import velocity
-from .integrators import METHODS, Tableau
+from .integrators import METHODS, Method, Tableau
 
 __all__ = [
-    "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution",
-    "System", "Tableau", "Times", "compiled_at_once", "configuration_schema", "configure", "echo_gain", "estimate",
-    "expect_span", "expect_state", "presets", "solve", "velocity",
+    "CONFIGURATION_KEYS", "LOSSES", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Method",
+    "Operators", "Solution", "System", "Tableau", "Teacher", "Times", "compiled_at_once", "configuration_schema",
+    "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve", "velocity",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from dynsim.kernels import in_python, rows_by_arrays
 
 from ._delay_memory import fill, interpolate
-from ._equations import activate, activation_value, add_copies, add_product, all_finite, clear
+from ._equations import accelerate, activate, activation_value, add_copies, add_product, all_finite, clear
 from ._received_signals import relate_directly, transmit
 from ._stepping import combine, interpolation_error, scaled_norm
 
@@ -28,7 +28,9 @@ def _all_finite(values):
 
 
 def _add_product(operator, x, out):
-    if len(operator):
+    if operator.size == 1:
+        out += operator[0, 0, 0] * x
+    elif len(operator):
         out += _sum_in_order(operator[:, :, column] * x[:, None, column] for column in range(operator.shape[2]))
 
 
@@ -47,8 +49,14 @@ def _sum_in_order(terms):
     return total
 
 
-def _add_copies(q, Q):
-    Q += _sum_in_order(q)
+def _add_copies(state, Q):
+    Q += np.concatenate([_sum_in_order(part) for part in np.split(state, Q.shape[1] // state.shape[2])], axis=1)
+
+
+def _accelerate(state, rates, f):
+    q, u = np.split(state, 2)
+    f[: len(q)] = u
+    f[len(q) :] = rates[:, None] * (f[len(q) :] - u)
 
 
 def _transmit(Phi, E, R):
@@ -57,9 +65,11 @@ def _transmit(Phi, E, R):
     R[...] = np.add.accumulate(np.concatenate([R[None], terms]))[-1]
 
 
-def _activate(kind, values):
+def _activate(kinds, values):
     value = _values()
-    values[...] = np.reshape([value(kind, x) for x in values.ravel().tolist()], values.shape)
+    kinds = np.repeat(np.broadcast_to(kinds, len(values)), values.shape[1]).tolist()
+    numbers = [value(kind, x) for kind, x in zip(kinds, values.ravel().tolist(), strict=True)]
+    values[...] = np.reshape(numbers, values.shape)
 
 
 @cache
@@ -90,7 +100,7 @@ def _interpolation_error(E_nodes, defect, rtol, atol):
 def _relate(expressions):
     def relate(q, past_q, pairs, Phi):
         groups, strengths, number, metric, numbers = pairs
-        for h in range(len(q)):
+        for h in range(len(strengths)):
             table = strengths[h][groups, groups[:, None]]
             phi = rows_by_arrays(q[h], past_q[h], expressions, number, metric, numbers)
             np.add(Phi, table * phi, out=Phi, where=table != 0.0)
@@ -103,6 +113,7 @@ def _relate(expressions):
 def by_arrays(expressions):
     """A dict from compiled functions to what Python calls instead; `expressions` are those of kernels, one a line."""
     return {
+        accelerate: _accelerate,
         activate: _activate,
         add_copies: _add_copies,
         clear: _clear,

@@ -103,15 +103,16 @@ class DelayMemory:
     """
 
     def __init__(self, system, breaks, nodes, history=None):
-        self.shapes = (system.copies, system.neurons, system.dimension), (system.neurons, system.signals)
+        self.shapes = system._state_shape, system._emitted_shape
+        self.copies, self.neurons = system.copies, system.neurons
         self.breaks, self.history = breaks, None
         self.history_q, self.history_E = (np.zeros(shape) for shape in self.shapes)
         lobatto_nodes = None
         if system.delay:
             lobatto_nodes = lobatto(nodes)
             if history is None:
-                self.history_q[...] = system._places(system.q)
-                self.history_E[...] = resting_signals(system, self.history_q, breaks.start)
+                places = self.history_q[: self.copies] = system._places(system.q)
+                self.history_E[: self.neurons] = resting_signals(system, places, breaks.start)
             else:
                 self.history = as_history(history, system, breaks.start)
         none = np.empty(0)
@@ -162,7 +163,7 @@ class DelayMemory:
         current, cuts, pasts, _, start = self.breaks.arrays
         if pasts[current[0], 1] < start[0]:
             past, right = past_time(t, current[0], cuts, pasts)
-            self.history_q[...], self.history_E[...] = self.history(past, past == right)
+            self.history_q[: self.copies], self.history_E[: self.neurons] = self.history(past, past == right)
 
     def state(self, pending=False):
         """The steps that are kept, as plain arrays, but for a pending one; None at delay 0."""

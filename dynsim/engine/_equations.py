@@ -1,8 +1,10 @@
 """Equations (2) and (3) on arrays, compiled, and the evaluation of the whole right-hand side.
 
-Tuples of arrays go in: `operators` (a, A, M, G, b, rest, D, E, F, flags) as `Resolved.arrays`, `given` as
-`GivenSignals.arrays`, `memory` as `DelayMemory.arrays`. An operator is (1, rows, columns) for all neurons, (N, rows,
-columns) for one each, or (0, rows, columns) where it is zero.
+Tuples of arrays go in: `operators` (a, A, M, G, b, rest, D, E, F, flags, rates, kinds) as `Resolved.arrays`, `given` as
+`GivenSignals.arrays`, `memory` as `DelayMemory.arrays`. A state is (H, N, d) places; where neurons have mass, places and
+then velocities, (2 H, N, d), whose sums over the copies stand beside each other in Q, (N, d) or (N, 2 d). An operator is
+(1, rows, columns) for all neurons, (N, rows, columns) for one each, (0, rows, columns) where it is zero, or (1, 1, 1)
+where it is a number times the identity of many signals.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dynsim.kernels import on_its_own
 from ._delay_memory import fill, recall
 
 OK, NOT_FINITE, UNSOLVED = 0, 1, 2
-ACTIVATION, LINEAR, ECHOES = range(3)
+LINEAR, ECHOES = range(2)
 
 
 class Activation(NamedTuple):
@@ -75,17 +77,19 @@ _slope = njit(nogil=True, error_model="numpy")(activation_slope)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def activate(kind, values):
-    """Apply the activation number `kind`, in the order of ACTIVATIONS, to (N, s) numbers in place."""
+def activate(kinds, values):
+    """Apply the activations number `kinds`, (1,) or (N,) in the order of ACTIVATIONS, to (N, s) numbers in place."""
     for i in range(values.shape[0]):
+        kind = kinds[i if len(kinds) > 1 else 0]
         for k in range(values.shape[1]):
             values[i, k] = _activate(kind, values[i, k])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def activation_slopes(kind, values):
-    """Replace (N, s) numbers by the slopes of the activation number `kind` there."""
+def activation_slopes(kinds, values):
+    """Replace (N, s) numbers by the slopes there of the activations number `kinds`, (1,) or (N,)."""
     for i in range(values.shape[0]):
+        kind = kinds[i if len(kinds) > 1 else 0]
         for k in range(values.shape[1]):
             values[i, k] = _slope(kind, values[i, k])
 
@@ -100,8 +104,13 @@ def clear(values):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_product(operator, x, out):
-    """out (N, rows) += operator x, x (N, columns)."""
+    """out (N, rows) += operator x, x (N, columns); a matrix (1, 1) is a number for all signals."""
     if len(operator) == 0:
+        return
+    if operator.size == 1:
+        for i in range(len(x)):
+            for column in range(x.shape[1]):
+                out[i, column] += operator[0, 0, 0] * x[i, column]
         return
     for i in range(len(x)):
         matrix = operator[i if len(operator) > 1 else 0]
@@ -114,8 +123,8 @@ def add_product(operator, x, out):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def emit(R, Q, operators, given, E):
-    """E of (2), with (3) put in for q'; clamped neurons as given."""
-    a, A, M, G, b, rest, _, _, _, flags = operators
+    """E of (2), with (3) put in for q' where it is not part of the state; clamped neurons as given."""
+    a, A, M, G, b, rest, _, _, _, flags, _, kinds = operators
     if flags[LINEAR]:
         fill(E, rest)
         add_product(a, R, E)
@@ -123,7 +132,7 @@ def emit(R, Q, operators, given, E):
         clear(E)
         inner = np.zeros_like(E)
         add_product(A, R, inner)
-        activate(flags[ACTIVATION], inner)
+        activate(kinds, inner)
         add_product(M, inner, E)
         add_product(G, R, E)
     add_product(b, Q, E)
@@ -148,6 +157,18 @@ def move(q, R, E, D, by_E, F, f):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def accelerate(state, rates, f):
+    """f = (u, (v - u) gamma / m) of a state (q, u), where f holds v of (3) in its second half."""
+    H = len(state) // 2
+    for h in range(H):
+        for i in range(state.shape[1]):
+            for k in range(state.shape[2]):
+                u = state[H + h, i, k]
+                f[h, i, k] = u
+                f[H + h, i, k] = rates[i] * (f[H + h, i, k] - u)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def all_finite(values):
     """Whether no number is infinite or NaN."""
     flat = values.ravel()
@@ -158,12 +179,14 @@ def all_finite(values):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def add_copies(q, Q):
-    """Q (N, d) += sum of q (H, N, d) over the copies."""
-    for h in range(q.shape[0]):
-        for i in range(q.shape[1]):
-            for k in range(q.shape[2]):
-                Q[i, k] += q[h, i, k]
+def add_copies(state, Q):
+    """Q (N, d) += the sum of places over the copies; of places and velocities, one beside the other, (N, 2 d)."""
+    copies = state.shape[0] // (Q.shape[1] // state.shape[2])
+    for h in range(state.shape[0]):
+        first = h // copies * state.shape[2]
+        for i in range(state.shape[1]):
+            for k in range(state.shape[2]):
+                Q[i, first + k] += state[h, i, k]
 
 
 def right_hand_side(receive, build):
@@ -174,9 +197,11 @@ def right_hand_side(receive, build):
 
     @build
     def evaluate(t, q, pairs, operators, given, memory, R, E, f):
-        # Fills R, E and, if it has a size, f = q'; returns OK, NOT_FINITE or UNSOLVED.
+        # Of a state q; fills R, E and, if it has a size, f = its derivative; returns OK, NOT_FINITE or UNSOLVED.
         on_its_own()
-        past_q, past_E, Q = q, E, np.zeros(q.shape[1:])
+        rates = operators[10]
+        massive = len(rates) > 0
+        past_q, past_E, Q = q, E, np.zeros((q.shape[1], q.shape[2] * (1 + massive)))
         delayed = len(memory[6]) > 0
         if delayed:
             past_q, past_E = np.empty_like(q), np.empty_like(E)
@@ -194,7 +219,10 @@ def right_hand_side(receive, build):
         if not (all_finite(R) and all_finite(E)):
             return NOT_FINITE
         if f.size:
-            move(q, R, E, operators[6], operators[7], operators[8], f)
+            first = len(q) // 2 if massive else 0
+            move(q[: len(q) - first], R, E, operators[6], operators[7], operators[8], f[first:])
+            if massive:
+                accelerate(q, rates, f)
         return OK
 
     return evaluate

@@ -18,7 +18,7 @@ from ._interpolation import DenseOutput, Step
 from ._machine import Machine, SignalsAtOnce
 from ._recorder import Recorder, Times, time_slack
 from ._solution import Solution
-from ._step_size import SHORTEST, AdaptiveSteps, FixedSteps, first_step
+from ._step_size import SHORTEST, STEP, AdaptiveSteps, FixedSteps, first_step
 from ._stepping import ENOUGH, FULL, PAUSED
 
 BEYOND = 0.5 * np.finfo(float).max  # a span without end: times near it have a spacing, infinity has none
@@ -36,7 +36,8 @@ class Integration:
         self.breaks.passed = [] if options.dense_output else None
         self.memory = DelayMemory(system, self.breaks, self.tableau.nodes, options.history)
         self.machine = Machine(system, self.memory, self.tableau, t=options.t0, t1=options.t1, rtol=options.rtol,
-                               atol=options.atol, ranks=world())  # fmt: skip
+                               atol=options.atol, ranks=world(), seed=options.seed)  # fmt: skip
+        self.stages = self.tableau.stage_choice()
         self.recorder = Recorder(options.record, system, options.sink, options.keep)
         self.steps = []  # of the dense output
         self.control = None
@@ -70,7 +71,7 @@ class Integration:
         machine.control = self.control.numbers
         known = None if options.resume is None else options.resume["events"]
         try:
-            options.events.start(machine.t, machine.q.copy(), known)
+            options.events.start(machine.t, machine.places.copy(), known)
         except Misbehaved as trouble:
             raise trouble.refusal from None
         if options.resume is None or isinstance(options.record, Times):
@@ -127,17 +128,22 @@ class Integration:
         pause_at = -math.inf if options.events.functions or options.dense_output else self.recorder.next_inside()
         one = options.callback is not None or options.checkpoint is not None
         before = self._before_step() if options.events.functions else None
-        code, finished = machine.advance(pause_at, 1 if one else min(CHUNK, self.recorder.until_due()), left)
+        if self.stages is not None:
+            self._choose_stages()
+        steps = 1 if one or self.stages is not None else min(CHUNK, self.recorder.until_due())
+        refused = machine.numbers[1]
+        code, finished = machine.advance(pause_at, steps, left if self.stages is None else 1)
         self.recorder.skip(finished - 1)
         ends = False
         if code == PAUSED:
             E_nodes = machine.E_nodes.reshape(-1, *machine.E.shape).copy() if self.memory.nodes else None
             R = None if machine.solver is None else machine.R.copy()
-            step = Step(machine.t, machine.end, machine.q.copy(), machine.K, self.tableau.P, E_nodes, R)
+            step = Step(machine.t, machine.end, machine.q.copy(), machine.K, machine.tableau[4], E_nodes, R,
+                        self.system.copies)  # fmt: skip
             if options.dense_output:
                 self.steps.append(step)
             try:
-                at = options.events.check(step, machine.new_q.copy())
+                at = options.events.check(step, machine.new_q[: self.system.copies].copy())
                 ends = at is not None
                 self.recorder.inside(step, at if ends else step.end, partial(machine.signals, start=step.R))
             except ArithmeticError:
@@ -151,14 +157,24 @@ class Integration:
             machine.bind()
         elif code != ENOUGH:
             return self._failed(machine.failure(code), machine.end)
+        if self.stages is not None and (finished or machine.numbers[1] > refused):
+            self.stages.tried(not finished)
         if not finished:
             return None
         return self._ended_by_event() if ends else self._arrived()
 
+    def _choose_stages(self):
+        """Before a step of a method that chooses its stages by the length of the step."""
+        machine, numbers = self.machine, self.control.numbers
+        if not machine.pending and machine.t < self.options.t1:
+            # As long as the controller wants it, whatever the step is cut to: so it does not depend on the span's end.
+            numbers[STEP] = self.stages.begin(machine, numbers[STEP])
+
     def _before_step(self):
         """What the loop changes before its step is known to be a step: the controller and where iterations start."""
         solver = self.machine.solver
-        return self.control.numbers.copy(), None if solver is None else solver.R
+        stages = None if self.stages is None else self.stages.state()
+        return self.control.numbers.copy(), None if solver is None else solver.R, stages
 
     def _leave(self, before):
         """The run ends within a step: one that goes on makes it again, whole, and so has the bits of a longer run."""
@@ -167,11 +183,13 @@ class Integration:
         self.control.numbers[:] = before[0]
         if self.machine.solver is not None:
             self.machine.solver.R = before[1]
+        if self.stages is not None:
+            self.stages.restore(before[2])
         self.left = self.state()
 
     def _end_inside(self, step, at, before):
         self._leave(before)
-        q = step.places(at)
+        q = step.state(at)
         values = self.machine.evaluate(at, q)
         if not np.isfinite(values[0]).all():
             raise NotFinite(values[0])
@@ -186,7 +204,7 @@ class Integration:
     def _arrived(self):
         """After a step: callback, frame and checkpoint; the outcome if the callback stops the run."""
         callback, machine, t = self.options.callback, self.machine, self.machine.t
-        stopped = bool(callback is not None and callback(t, machine.q.reshape(self.system.q.shape).copy()))
+        stopped = bool(callback is not None and callback(t, self._places()))
         ended = t >= self.options.t1
         slack = time_slack(self.options.t0, t) if ended else 0.0
         self.recorder.at(t, machine.q, machine.R, machine.E, final=stopped or ended, slack=slack)
@@ -197,6 +215,10 @@ class Integration:
         if stopped:
             return 2, f"Stopped by the callback at t = {t:.9g}."
         return None
+
+    def _places(self):
+        """Places as the user's are shaped, a copy."""
+        return self.machine.places.reshape(self.system.q.shape).copy()
 
     def _bound(self):
         """Whether the next step, if there is one, depends on where the span ends."""
@@ -210,17 +232,17 @@ class Integration:
         """Status and sentence of a run that cannot go on; `trouble` is None where steps became too small."""
         machine, options = self.machine, self.options
         gain = None if isinstance(trouble, Misbehaved) else self._gain()
-        good, q, f = machine.t, machine.q, machine.f
+        good, q, f = machine.t, machine.places, machine.f[: self.system.copies]
         if isinstance(trouble, NotFinite):
-            step, rate = machine.numbers[0] + 1, growth_rate(q, f)
-            return -2, divergence(self.system, trouble, step, end, good, q, machine.new_q, rate, gain, options.dt)
+            step, rate, tried = machine.numbers[0] + 1, growth_rate(q, f), machine.new_q[: self.system.copies]
+            return -2, divergence(self.system, trouble, step, end, good, q, tried, rate, gain, options.dt)
         t = machine.end if machine.pending else good
         return -1, failure(self.system, trouble, t, good, options.t0, q, f, gain)
 
     def _gain(self):
         machine = self.machine
         R = machine.R if self.started else None
-        return echo_gain(self.system, machine.q.reshape(self.system.q.shape), R=R, together=True)
+        return echo_gain(self.system, self._places(), R=R, together=True)
 
     def state(self):
         """Everything that the rest of the run depends on, as a dict of numbers, arrays and such dicts."""
@@ -241,6 +263,9 @@ class Integration:
             "start": None if start is None else start.copy(),
             "breaks": self.breaks.state(),
             "memory": self.memory.state(machine.pending),
+            "seed": machine.noise.seed,
+            "drawn": machine.noise.before + machine.numbers[0] - machine.pending,
+            "stages": None if self.stages is None else self.stages.state(),
         }
 
     def _restore(self, state):
@@ -257,6 +282,9 @@ class Integration:
         self.recorder.go_on(machine.t, int(state["recorded"]))
         self.breaks.restore(state["breaks"], machine.t)
         self.memory.restore(state["memory"])
+        machine.noise.seed, machine.noise.before = int(state.get("seed", 0)), int(state.get("drawn", 0))
+        if self.stages is not None:
+            self.stages.restore(state["stages"])
         machine.bind()
         if machine.solver is not None and state["start"] is not None:
             machine.solver.R = np.array(state["start"], dtype=float)
@@ -272,8 +300,10 @@ class Integration:
             breaks = self.breaks.until(machine.t)
             dense = DenseOutput(self.system.q.shape, signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()
+        *frames, velocity = self.recorder.arrays(self.system.neurons, self.system.signals)
         solution = Solution(
-            *self.recorder.arrays(self.system.neurons, self.system.signals),
+            *frames,
+            velocity=velocity,
             status=status,
             message=message,
             nfev=evaluations,
@@ -285,7 +315,7 @@ class Integration:
             t_events=t_events,
             q_events=q_events,
             state=self.left or (None if self.control is None else self.state()),
-            _last=(self.system, machine.q.reshape(self.system.q.shape), machine.R if self.started else None),
+            _last=(self.system, self._places(), machine.R if self.started else None),
         )
         if machine.ranks.size > 1:
             solution.echo_gain = self._gain()  # now, by all: later one of them may read it alone

@@ -61,20 +61,27 @@ def _barycentric(x):
 
 
 class Step:
-    """One accepted step as a polynomial: q(t + theta h) = q0 + h sum_k coefficients_k theta^(k + 1).
+    """One accepted step as a polynomial: q(t + theta h) = q0 + h sum_k coefficients_k theta^(k + 1), q a state.
+
+    Its first `copies` rows are places.
 
     `E` are the emitted signals at its Lobatto nodes, if there is a delay; `R` is that of its begin, where at delay 0
     iterations start: elsewhere they may end at another solution.
     """
 
-    __slots__ = ("E", "R", "coefficients", "end", "h", "q0", "t")
+    __slots__ = ("E", "R", "coefficients", "copies", "end", "h", "q0", "t")
 
-    def __init__(self, t, end, q0, K, P, E=None, R=None):
+    def __init__(self, t, end, q0, K, P, E=None, R=None, copies=None):
         self.t, self.h, self.end, self.q0, self.E, self.R = t, end - t, end, q0, E, R
-        self.coefficients = (P.T @ K).reshape(-1, *q0.shape)
+        self.copies = len(q0) if copies is None else copies
+        self.coefficients = (P.T @ K[: len(P)]).reshape(-1, *q0.shape)
 
     def places(self, t):
         """q (H, N, d) at one time."""
+        return self.state(t)[: self.copies]
+
+    def state(self, t):
+        """Places, and velocities where neurons have mass, at one time."""
         theta = (t - self.t) / self.h
         powers = self.h * theta ** np.arange(1, len(self.coefficients) + 1)
         return self.q0 + np.tensordot(powers, self.coefficients, 1)
@@ -90,7 +97,7 @@ class DenseOutput:
     """
 
     def __init__(self, shape, signals, steps, t_max, breaks=()):
-        self._shape, self._signals, self._steps = shape, signals, steps
+        self._shape, self._signals, self._steps, self._neurons = shape, signals, steps, shape[-2]
         self._starts = np.array([step.t for step in steps])
         self.t_min, self.t_max, self.breaks = steps[0].t, t_max, np.reshape(breaks, (-1, 2))
 
@@ -106,9 +113,9 @@ class DenseOutput:
         t = as_number(t, "t")
         step = self._find(t, "left" if as_flag(left, "left") else "right")
         if step.E is None:
-            return self._signals.at(t, step.places(t), step.t + 0.5 * step.h, step.R)[1]
+            return self._signals.at(t, step.state(t), step.t + 0.5 * step.h, step.R)[1]
         weights = lobatto(len(step.E)).weights((t - step.t) / step.h)
-        return np.tensordot(weights, step.E, 1)
+        return np.tensordot(weights, step.E, 1)[: self._neurons]
 
     def _find(self, t, side="right"):
         slack = time_slack(self.t_min, self.t_max)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from dynsim._ranks import ALONE
@@ -9,8 +11,11 @@ from dynsim._ranks import ALONE
 from ._breaking_points import breaking_points
 from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
+from ._error_signals import Learning, taught
 from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
 from ._given_signals import GivenSignals, add_signal
+from ._group_relations import GroupRelations
+from ._noise import Noise
 from ._received_signals import pair_arrays
 from ._small_loop import SmallLoop, asking
 from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, as_it_is, machine, next_stop
@@ -28,38 +33,57 @@ def is_small(system):
     direct = system.delay or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy")
+    simple = system.backend.name != "cupy" and system.teacher is None
+    return bool(work <= LARGEST_WORK and direct and simple)
 
 
 class Machine:
-    """The state of a run, q (H, N, d), velocities f, R and E (N, s) at time t, and what moves it on.
+    """The state of a run at time t, its derivative f, R and E, and what moves it on.
 
-    All arrays keep their place: the loop works on them. With `ranks`, each of them has a machine, and all do the same.
+    The state `q` is places (H, N, d), or where neurons have mass places and velocities (2 H, N, d); E is (N, s), or
+    with a teacher and a delay emitted and error signals (2 N, s). All arrays keep their place: the loop works on them. With
+    `ranks`, each of them has a machine, and all do the same. `seed` is that of the noise.
     """
 
-    def __init__(self, system, memory, tableau, *, t, t1, rtol, atol, ranks=ALONE):
+    def __init__(self, system, memory, tableau, *, t, t1, rtol, atol, ranks=ALONE, seed=0):
         self.ranks = ranks
         self.system, self.memory, self.trouble, self.within = system, memory, None, None
-        H, N, d, s, S = system.copies, system.neurons, system.dimension, system.signals, tableau.stages
+        state, emitted, S = system._state_shape, system._emitted_shape, tableau.stages
+        numbers, received = math.prod(state), (system.neurons, system.signals)
         self.clock, self.counts, self.control = np.zeros(5), np.zeros(5, np.int64), np.zeros(4)
         self.clock[NOW], self.clock[LAST] = t, t1
-        self.q, self.f = system._places(system.q).copy(), np.zeros((H, N, d))
-        self.R, self.E = np.zeros((N, s)), np.zeros((N, s))
-        self.K, self.E_nodes = np.zeros((S, H * N * d)), np.zeros((memory.nodes, N * s))
-        self.new_q, self.new_R, self.new_E = np.zeros((H, N, d)), np.zeros((N, s)), np.zeros((N, s))
-        self.trial = (self.new_q, self.new_R, self.new_E, np.zeros((H, N, d)), self.K,
-                      np.zeros((memory.nodes, H * N * d)), self.E_nodes)  # fmt: skip
+        self.q, self.f = system._state(), np.zeros(state)
+        self.R, self.E = np.zeros(received), np.zeros(emitted)
+        self.K, self.E_nodes = np.zeros((S, numbers)), np.zeros((memory.nodes, math.prod(emitted)))
+        self.new_q, self.new_R, self.new_E = np.zeros(state), np.zeros(received), np.zeros(emitted)
+        self.trial = (self.new_q, self.new_R, self.new_E, np.zeros(state), self.K,
+                      np.zeros((memory.nodes, numbers)), self.E_nodes)  # fmt: skip
+        self.tolerances = rtol, atol
         self.tableau = tableau.arrays(rtol, atol)
         expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
-        self.solver = None
+        self.solver = self.learning = None
+        self.noise = Noise(system, seed)
+        scheme = tableau.scheme(self.noise)
         if is_small(system):
-            constant = self.given.constant and memory.history is None
-            self.loop = SmallLoop(expressions, None if constant else self._look)
+            constant = self.given.constant and memory.history is None and scheme is None
+            self.loop = SmallLoop(expressions, None if constant else self._look, scheme)
         else:
             self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
-            self.loop = machine(asking(self._look, right_hand_side(self._receive, as_it_is)), as_it_is)
+            evaluate = right_hand_side(self._receive, as_it_is)
+            if system.teacher is not None:
+                relations = self.solver.relations if self.solver is not None else GroupRelations(system)
+                self.learning = Learning(system, relations)
+                evaluate = taught(evaluate, self.learning)
+            self.loop = machine(asking(self._look, evaluate), as_it_is, scheme)
         self.bind()
+
+    def take_table(self, tableau):
+        """Step by another table of the method from now on."""
+        self.tableau = tableau
+        if len(self.K) < len(tableau[1]):
+            self.K = np.zeros((len(tableau[1]), self.q.size))
+            self.trial = (*self.trial[:4], self.K, *self.trial[5:])
 
     def bind(self):
         """Take over the memory's arrays, which are new after it has grown."""
@@ -101,7 +125,8 @@ class Machine:
 
         `within` is a time on that side of t which is meant where signals jump; default one in the current interval.
         """
-        q, f = np.array(q, order="C"), np.zeros(self.q.shape if velocities else (0, 0, 0))
+        q = np.array(q, order="C")
+        f = np.zeros(self.q.shape if velocities else (0, 0, 0))
         R, E = np.zeros_like(self.R), np.zeros_like(self.E)
         self.within = within
         try:
@@ -131,6 +156,21 @@ class Machine:
         code = self._call(self.clock, (self.q, self.f, self.R, self.E), pause_at, steps, tries)
         return code, int(self.counts[ACCEPTED] - self.counts[PENDING] - before)
 
+    @property
+    def places(self):
+        """(H, N, d), a part of the state."""
+        return self.q[: self.system.copies]
+
+    @property
+    def velocities(self):
+        """(H, N, d), a part of the state; None where neurons have no mass."""
+        return self.q[self.system.copies :] if len(self.q) > self.system.copies else None
+
+    @property
+    def emitted(self):
+        """E (N, s)."""
+        return self.E[: self.system.neurons]
+
     def place(self, t, q, f, R, E):
         """Set the state."""
         self.clock[NOW] = t
@@ -141,7 +181,8 @@ class Machine:
         return self._failure(code, self.new_q, self.new_R, self.new_E) if code in (NOT_FINITE, UNSOLVED) else None
 
     def _failure(self, code, q, R, E):
-        return self.trouble or (NotFinite(q, E, R) if code == NOT_FINITE else NoConvergence(SINGULAR_FIELD))
+        trouble = self.trouble or (self.learning.trouble if self.learning is not None else None)
+        return trouble or (NotFinite(q, E, R) if code == NOT_FINITE else NoConvergence(SINGULAR_FIELD))
 
     def stop(self, last=None):
         """The time that the next step may not pass, in a span to `last`, and whether it is a breaking point."""

@@ -91,7 +91,7 @@ def relate_directly(expressions):
     @njit(nogil=True, error_model="numpy", inline="always")
     def relate(q, past_q, pairs, Phi):
         groups, strengths, number, metric, numbers = pairs
-        H, N, d = q.shape
+        H, (_, N, d) = len(strengths), q.shape
         row, axes = np.empty(N), np.empty((d, N))
         for h in range(H):
             for j in range(N):

@@ -132,6 +132,7 @@ class Recorder:
 
     def __init__(self, record, system, sink, keep):
         self.record, self.shape, self.sink, self.keep = record, system.q.shape, sink, keep
+        self.copies, self.neurons, self.massive = system.copies, system.neurons, system.velocity is not None
         self.frames, self.last, self.taken_at = [], None, None
         self.steps = self.next = 0
         self.times = record.times if isinstance(record, Times) else np.empty(0)
@@ -141,7 +142,7 @@ class Recorder:
         upto -= time_slack(upto)
         while self.next < len(self.times) and self.times[self.next] < upto:
             t = float(self.times[self.next])
-            q = step.places(t)
+            q = step.state(t)
             self._take(t, q, *signals(t, q))
 
     def next_inside(self):
@@ -188,22 +189,25 @@ class Recorder:
     def _take(self, t, q, R, E):
         self.next += isinstance(self.record, Times)
         # Copies: a user may keep or change what is handed out.
-        self.taken_at, self.last = t, (t, np.array(q.reshape(self.shape)), np.array(R), np.array(E))
+        parts = [q[: self.copies], q[self.copies :]] if self.massive else [q]
+        places, *velocity = (np.array(part.reshape(self.shape)) for part in parts)
+        self.taken_at, self.last = t, (t, places, np.array(R), np.array(E[: self.neurons]), *velocity)
         if self.keep:
             self.frames.append(self.last)
         if self.sink is not None:
             self.sink(*self.last)
 
     def arrays(self, neurons, signals):
-        """t (T,), q, R and E of the frames in memory."""
+        """t (T,), q, R, E and velocities (or None) of the frames in memory."""
         frames = self.frames if self.keep else [] if self.last is None else [self.last]
         T = len(frames)
-        t, q, R, E = zip(*frames, strict=True) if T else ((), (), (), ())
+        t, q, R, E, *velocity = zip(*frames, strict=True) if T else ((),) * (5 if self.massive else 4)
         return (
             np.array(t, dtype=float),
             np.array(q, dtype=float).reshape(T, *self.shape),
             np.array(R, dtype=float).reshape(T, neurons, signals),
             np.array(E, dtype=float).reshape(T, neurons, signals),
+            np.array(velocity[0], dtype=float).reshape(T, *self.shape) if velocity else None,
         )
 
 

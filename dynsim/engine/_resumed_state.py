@@ -8,9 +8,11 @@ from dynsim._check import as_array, as_count, as_flag, as_number, refusal
 
 from ._breaking_points import Cuts, merged_within
 from ._interpolation import lobatto
+from ._noise import as_seed
 from ._recorder import time_slack
 
 KEYS = ("method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory")
+NOISE_KEYS = ("seed", "drawn", "stages")  # in states of version 0.2.0 neither
 LATER_KEYS = ("events", "breaks", "free", "taken")  # not in states of version 0.1.0
 
 
@@ -32,23 +34,39 @@ def expect_state(state, system, tableau):
         raise refusal("resume", "a state without breaking points, as of version 0.1.0", "one that this version made")
     if state["method"] != tableau.name:
         raise refusal("resume", f"a state of method {state['method']}", tableau.name)
-    H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
-    for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
+    moved, emitted = system._state_shape, system._emitted_shape
+    received = (system.neurons, system.signals)
+    for name, shape in (("q", moved), ("velocity", moved), ("R", received), ("E", emitted)):
         as_array(state[name], f"resume {name}", shape, np.float64)
     if (state["memory"] is None) != (not system.delay):
         raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
     if state["start"] is not None:
-        as_array(state["start"], "resume start", (N, s), np.float64)
+        as_array(state["start"], "resume start", received, np.float64)
     t = as_number(state["t"], "resume t")
     for name in ("recorded", "taken"):
         as_count(state[name], f"resume {name}", minimum=0)
     as_flag(state["free"], "resume free")
+    _expect_drawn(state, system, tableau)
     _expect_control(state["control"], tableau, t)
     _expect_events(state["events"])
     start, seen = _expect_breaks(state["breaks"], system.delay, t)
     if system.delay:
-        _expect_memory(state["memory"], ((H, N, d), (N, s)), len(lobatto(tableau.nodes).x), start, seen, t)
+        _expect_memory(state["memory"], (moved, emitted), len(lobatto(tableau.nodes).x), start, seen, t)
     return t
+
+
+def _expect_drawn(state, system, method):
+    """What noise and the choice of stages need to go on."""
+    choice = method.stage_choice()
+    if not set(NOISE_KEYS) <= set(state):
+        if method.noisy or choice is not None:
+            raise refusal("resume", f"a state without {', '.join(NOISE_KEYS)}", "one that this version made")
+        return
+    as_seed(state["seed"], "resume seed")
+    as_count(state["drawn"], "resume drawn", minimum=0)
+    if choice is not None:
+        _parts(state["stages"], "stages", "radius", "since", "direction")
+        choice.expect(state["stages"], system._state_shape)
 
 
 def _parts(value, name, *keys):

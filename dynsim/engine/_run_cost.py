@@ -58,9 +58,9 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     steps = max(1, round(min(float(solution.naccepted) * share, MOST_STEPS)))
     if not (tableau.adaptive or failed):
         steps = math.ceil(min((span[1] - span[0]) / float(options["dt"]) - 1e-9, MOST_STEPS))
-    places = system.copies * system.neurons * system.dimension
+    places = math.prod(system._state_shape)
     signals = system.neurons * system.signals
-    numbers = (len(tableau.b) + 6) * places + 6 * signals
+    numbers = (tableau.stages + 6) * places + 6 * signals
     if system.delay:
         segments = 2 * math.ceil(min(system.delay / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
         numbers += segments * tableau.nodes * (places + signals)

@@ -56,22 +56,22 @@ def compiled_at_once() -> Iterator[None]:
 class SmallLoop:
     """Called as a loop of `machine`, for the expressions of kernels (`pair_arrays`).
 
-    `look`, where Python has something to do before every evaluation, is a function (t) -> code. Only the evaluations
-    are compiled then.
+    `look`, where Python has something to do before every evaluation, is a function (t) -> code, and `scheme` is as for
+    `machine`. Only the evaluations are compiled where there is one of them.
     """
 
-    def __init__(self, expressions, look=None):
+    def __init__(self, expressions, look=None, scheme=None):
         self.expressions, self.aside = expressions, 0.0
         self.look = None if look is None else self._timed(look)
         if look is None:
             self.compiled = self.kept = compiled_machine(expressions)
         else:
             self.kept = compiled_equations(expressions)
-            self.compiled = machine(asking(self.look, self.kept), as_it_is)
+            self.compiled = machine(asking(self.look, self.kept), as_it_is, scheme)
         # NumPy's own functions, which expressions may call, have other last bits, and so have vectors of Intel's.
         same = expressions == BUILT_IN and not getattr(numba.config, "USING_SVML", False)
         first = same and not _at_once.get() and not numba.config.DISABLE_JIT
-        self.python = _in_python(expressions, self.look) if first else None
+        self.python = _in_python(expressions, self.look, scheme) if first else None
         self.seconds, self.began = 0.0, None
 
     def __call__(self, arguments):
@@ -145,11 +145,11 @@ def asking(look, evaluate):
     return evaluate_after_looking
 
 
-def _in_python(expressions, look):
+def _in_python(expressions, look, scheme):
     if look is None:
         return python_machine(expressions)
     evaluate = right_hand_side(receive_directly(expressions), as_it_is)
-    return in_python(machine(asking(look, evaluate), as_it_is), by_arrays(expressions))
+    return in_python(machine(asking(look, evaluate), as_it_is, scheme), by_arrays(expressions))
 
 
 @cache

@@ -42,6 +42,8 @@ class Solution(Recorded):
         rho(a Phi) at the last state, computed when it is first read.
     wall_time : float
         Seconds.
+    velocity : numpy.ndarray, as q, or None
+        Velocities of the frames, where neurons have mass.
     sol : DenseOutput or None
         q at any time, with dense_output=True.
     state : dict
@@ -71,6 +73,7 @@ class Solution(Recorded):
     nrejected: int
     wall_time: float
     method: str
+    velocity: np.ndarray | None = None
     sol: object = None
     t_events: list | None = None
     q_events: list | None = None

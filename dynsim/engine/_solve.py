@@ -15,12 +15,13 @@ from dynsim._ranks import by_all_ranks
 from ._events import Events
 from ._failure import Misbehaved
 from ._integration import Integration
+from ._noise import as_seed
 from ._recorder import EveryStep, LastOnly, Times, time_slack
 from ._resumed_state import expect_state
 from ._solution import Solution
 from ._step_size import SHORTEST
 from ._system import System
-from .integrators import METHODS, Tableau
+from .integrators import METHODS, Method, Tableau
 
 
 @dataclass(eq=False)
@@ -45,6 +46,7 @@ class Options:
     keep: bool
     checkpoint: object
     resume: dict | None
+    seed: int
 
 
 @by_all_ranks
@@ -70,6 +72,7 @@ def solve(
     checkpoint: Callable | None = None,
     resume: dict | None = None,
     backend: str | None = None,
+    seed: int = 0,
 ) -> Solution:
     """Integrate equations (1') to (3) from span[0] to span[1].
 
@@ -90,8 +93,10 @@ def solve(
     span : (float, float)
         t0 < t1.
     method : str or Tableau
-        dopri5 (default), tsit5: order 5, adaptive. bs32: order 3, adaptive, for loose tolerances. rk4, heun, euler:
-        orders 4, 2, 1 with a fixed step.
+        dopri5 (default), tsit5: order 5, adaptive. bs32: order 3, adaptive, for loose tolerances. rkc2: order 2,
+        adaptive, for stiff motion along gradients. rk4, heun, euler: orders 4, 2, 1 with a fixed step. verlet: order 2,
+        fixed step, for neurons with mass. For a temperature above 0, with a fixed step: euler_maruyama and sra1, of
+        strong orders 1 and 1.5, and baoab for neurons with mass.
     dt : float
         The step of a method of fixed step, counted from the last t0 + k eps. Steps are cut to land where they must,
         and the next one ends where the whole one would have ended.
@@ -136,6 +141,8 @@ def solve(
         step this is the state before that step, which is made again, whole.
     backend : {"auto", "numba", "cupy"}, optional
         What computes the pair sums; default the system's own.
+    seed : int
+        Of the noise at a temperature above 0, below 2^64. A run that goes on has that of its state.
 
     Returns
     -------
@@ -170,6 +177,7 @@ def solve(
         system = system.on(backend)
     t0, t1 = expect_span(span)
     tableau = _method(method)
+    _expect_fit(tableau, system)
     if resume is not None:
         t0 = expect_state(resume, system, tableau)
         if not t0 < t1:
@@ -193,6 +201,7 @@ def solve(
         keep=sink is None if keep is None else as_flag(keep, "keep"),
         checkpoint=as_callable(checkpoint, "checkpoint"),
         resume=resume,
+        seed=as_seed(seed),
     )
     if options.rtol == 0 and options.atol == 0:
         raise refusal("rtol, atol", "0 and 0", "at least one above 0")
@@ -223,7 +232,17 @@ def expect_span(span: tuple[float, float]) -> tuple[float, float]:
 
 
 def _method(method):
-    return method if isinstance(method, Tableau) else METHODS[as_choice(method, METHODS, "method")]
+    return method if isinstance(method, Method) else METHODS[as_choice(method, METHODS, "method")]
+
+
+def _expect_fit(method, system):
+    """Refuse a method that cannot move the system, or that would leave out its noise."""
+    if system._inertia.warm and not method.noisy:
+        noisy = ", ".join(name for name, known in METHODS.items() if known.noisy)
+        raise refusal(
+            "method", f"{method.name} at a temperature above 0", f"one with noise, {noisy}", "or temperature=0"
+        )
+    method.expect(system)
 
 
 def _dt(dt, tableau, t0, t1):

@@ -84,11 +84,12 @@ def as_it_is(function):
     return function
 
 
-def machine(evaluate, write_into):
+def machine(evaluate, write_into, scheme=None):
     """Return the loop over steps with an evaluation of the right-hand side, not compiled as yet.
 
     `write_into` is what makes a function part of its caller where that is compiled: the evaluation is then called by
-    one function only, and compiled and optimised once.
+    one function only, and compiled and optimised once. `scheme` makes the attempt of a step where it is not that of a
+    Runge-Kutta table; it is never compiled.
     """
 
     @write_into
@@ -158,6 +159,9 @@ def machine(evaluate, write_into):
             if h * SHRINK >= SHORTEST * np.spacing(abs(t)) or not math.isfinite(missed):
                 error = max(error, missed)
         return (OK, error) if all_finite(new_q) and math.isfinite(error) else (NOT_FINITE, math.inf)
+
+    if scheme is not None:
+        attempt = scheme(evaluate, emit_nodes)
 
     def loop(arguments):
         # Goes on until `steps` steps are finished, `tries` are made, or a step that reaches `pause_at` is accepted,

@@ -14,18 +14,28 @@ from dynsim._described import Described
 from dynsim.kernels import Kernel, expect_accuracy
 
 from ._given_signals import Given, implied_signals, own_signal
+from ._inertia import Inertia
 from ._operators import Operators, Resolved
 from ._received_signals import Coupling
+from ._teacher import Teacher
 
 
 class System(Described):
-    """N neurons that emit and receive signals and move, equations (1') to (3).
+    """N neurons that emit and receive signals and move, equations (1') to (4).
 
     With groups g, copies h, strengths lambda, drive I and delay eps::
 
         R_i(t) = I_i(t) + sum_h sum_{j != i} lambda_h[g(j), g(i)] E_j(t - eps) phi(q_j^h(t - eps), q_i^h(t))
         E_i(t) = act(A R_i) + B Q_i + C Q_i',    Q_i = sum_h q_i^h
-        q_i^h' = D R_i + E_op E_i + F q_i^h
+        q_i^h' = D R_i + E_op E_i + F q_i^h = v_i
+
+    With a mass m, friction gamma, temperature T and the force f of a teacher the last of them is in full::
+
+        m q_i'' = -gamma (q_i' - v_i) + f_i + sqrt(2 gamma T) xi_i(t),        f_i = -mu dL/dq_i        (4)
+        q_i' = v_i + f_i / gamma + sqrt(2 T / gamma) xi_i(t)                  where m = 0
+
+    with independent white noise xi for every copy and axis. Neurons with mass have velocities of their own, which are
+    what C acts on.
 
     A system does not change: it keeps copies of all arrays, which cannot be written to; `replace` makes another one. It
     can be copied, and pickled if the functions among its signals can.
@@ -60,10 +70,22 @@ class System(Described):
         group to group: where these cancel, that of R is larger. Large systems are then summed by trees where the kernel
         and the dimension allow it and it pays. It should be well below the tolerance of an adaptive method. Without it,
         sums are exact to rounding.
+    mass, friction : float or array_like, optional
+        m and gamma, one number, one for each neuron (N,), or one for each group (G,). Masses are all 0 (the default) or
+        all above 0; friction is 1 where nothing else is said, and above 0 for neurons without mass that something
+        pushes.
+    temperature : float or tuple, optional
+        T >= 0, in units of energy; or times (K,) and temperatures (K,), linear between, held outside. Above 0 only the
+        methods with noise can be used, see `solve`.
+    velocity : array_like, optional
+        Velocities at the start, as q, of neurons with mass; default 0.
+    teacher : Teacher, optional
+        A loss on the signals of a group, whose gradient pushes all neurons: learning.
 
     Attributes
     ----------
-    q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy
+    q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy, mass, friction, temperature,
+    velocity, teacher
         As given, arrays as float64, not writeable; strengths always (H, G, G).
     neurons, dimension, copies : int
         N, d and H.
@@ -98,6 +120,11 @@ class System(Described):
         signals: int | None = None,
         backend: str = "auto",
         accuracy: float | None = None,
+        mass: npt.ArrayLike = 0.0,
+        friction: npt.ArrayLike = 1.0,
+        temperature: float | tuple = 0.0,
+        velocity: npt.ArrayLike | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         q = as_array(q, "q", dtype=np.float64)
         if q.ndim not in (2, 3) or 0 in q.shape:
@@ -115,7 +142,28 @@ class System(Described):
         self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
         self.signals = self._signals(signals)
         self.accuracy = None if accuracy is None else expect_accuracy(accuracy)
-        self._equations = Resolved(self.operators, self.neurons, self.copies, self.signals, self.dimension)
+        self._members = np.zeros(self.neurons, int) if self.groups is None else self.groups
+        self._inertia = Inertia(
+            mass,
+            friction,
+            temperature,
+            groups=self.groups,
+            neurons=self.neurons,
+            number_of_groups=self.strengths.shape[-1],
+        )
+        self.mass, self.friction = (_own(np.asarray(value, dtype=float)) for value in (mass, friction))
+        self.temperature = self._inertia.temperature
+        self.velocity = self._velocity(velocity)
+        self._equations = Resolved(
+            self.operators,
+            self.neurons,
+            self.copies,
+            self.signals,
+            self.dimension,
+            rates=self._inertia.rates(),
+            members=self._members,
+            number_of_groups=self.strengths.shape[-1],
+        )
         self._coupling = Coupling(
             self.kernel,
             self.groups,
@@ -128,16 +176,22 @@ class System(Described):
         self.backend = self._coupling.backend
         self._drive = None if drive is None else Given(self.drive, "drive", self.neurons, self.signals)
         self._clamps = []
-        members = np.zeros(self.neurons, int) if self.groups is None else self.groups
         for group, signal in self.clamped.items():
-            clamp = np.flatnonzero(members == group)
+            clamp = np.flatnonzero(self._members == group)
             self._clamps.append((clamp, Given(signal, f"clamped group {group}", len(clamp), self.signals)))
+        self.teacher = None if teacher is None else as_instance(teacher, Teacher, "teacher")
+        if self._inertia.warm:
+            self._inertia.expect_friction("noise")
+        if self.teacher is not None:
+            self._inertia.expect_friction("a teacher")
+            self.teacher.expect(self)
         # What makes the same system again, all of it our own.
         self._arguments = {
             "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": self.delay,
             "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
             "clamped": dict(self.clamped), "signals": signals, "backend": backend,
-            "accuracy": self.accuracy,
+            "accuracy": self.accuracy, "mass": self.mass, "friction": self.friction, "temperature": self.temperature,
+            "velocity": self.velocity, "teacher": self.teacher,
         }  # fmt: skip
 
     def replace(self, **changes) -> System:
@@ -191,7 +245,7 @@ class System(Described):
 
     def facts(self) -> dict:
         """What a notebook shows it by."""
-        return {
+        facts = {
             "neurons": self.neurons,
             "dimension": self.dimension,
             "copies": self.copies,
@@ -200,7 +254,12 @@ class System(Described):
             "delay": f"{self.delay:g}",
             "kernel": self.kernel,
             "backend": self.backend.name,
-        } | ({} if self.accuracy is None else {"accuracy": f"{self.accuracy:g}"})
+        }
+        if self.accuracy is not None:
+            facts["accuracy"] = f"{self.accuracy:g}"
+        if self.teacher is not None:
+            facts["teacher"] = str(self.teacher)
+        return facts | self._inertia.facts(self.teacher is not None)
 
     def _signals(self, signals):
         implied = self.operators.signals
@@ -212,6 +271,29 @@ class System(Described):
         for value in (self.drive, *self.clamped.values()):
             implied = implied_signals(value) if implied is None else implied
         return 1 if implied is None else implied
+
+    def _velocity(self, velocity):
+        """Velocities at the start, as places; None without mass."""
+        if velocity is None:
+            return _own(np.zeros_like(self.q)) if self._inertia.massive else None
+        if not self._inertia.massive:
+            raise refusal("velocity", "one for neurons without mass, which (3) gives theirs", "None, or a mass above 0")
+        return _own(as_array(velocity, "velocity", self.q.shape, np.float64))
+
+    @property
+    def _state_shape(self):
+        """Places (H, N, d), and velocities after them where neurons have mass, (2 H, N, d)."""
+        return self.copies * (1 + self._inertia.massive), self.neurons, self.dimension
+
+    @property
+    def _emitted_shape(self):
+        """E (N, s), and with a teacher and a delay the error signals S after it, (2 N, s)."""
+        return self.neurons * (2 if self.teacher is not None and self.delay else 1), self.signals
+
+    def _state(self):
+        """The state at the start."""
+        places = self._places(self.q)
+        return np.concatenate([places, self._places(self.velocity)]) if self._inertia.massive else places.copy()
 
     def _places(self, q):
         """Places as (H, N, d), whatever the user's shape."""

@@ -11,6 +11,7 @@ from dynsim._ranks import ALONE
 from ._equations import emit
 from ._failure import SINGULAR_FIELD, NoConvergence, NotFinite
 from ._given_signals import add_signal
+from ._group_relations import GroupRelations
 
 DENSE_LIMIT = 3000  # N * s up to which (I - Phi a) is formed and factorised: 72 MB, about a second
 TOLERANCE = 1e-12  # of R and the terms it sums; far below any rtol in use, above the rounding of 10^4 terms
@@ -21,7 +22,8 @@ NEWTON_STEPS = 200
 class ZeroDelaySolver:
     """Solves (1') and (2) for R and E at delay 0.
 
-    Linear activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
+    Where groups act on each other in no circle, and none on itself, they are taken one after another. Else, linear
+    activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
     Newton's method on f(R) = R - I - Phi E(R), whose Jacobian is I - Phi dE/dR, started from the last solution.
     With `ranks`, each of them has a solver, and all do the same.
     """
@@ -36,17 +38,23 @@ class ZeroDelaySolver:
         self.echoes = self.equations.echoes and bool(self.free.any())
         self.dense = system.neurons * system.signals <= DENSE_LIMIT
         self.R = None  # the last solution, where the iterations start
+        self.relations = GroupRelations(system)
+        self.layered = self.echoes and self.relations.order is not None
+        self.emitting = None  # what the groups of a layered system emit by
         self.signs = np.random.default_rng(0).choice([-1.0, 1.0], self.size)
 
     @property
     def factorises(self):
         """Whether Phi is formed as a matrix, and no pair sums are needed."""
-        return self.dense and self.echoes
+        return self.dense and self.echoes and not self.layered
 
     def solve(self, t, q, Q, operators, given):
         """R (N, s)."""
         drive = np.zeros(self.size)
         add_signal(t, given[0], given[1], drive)
+        if self.layered:
+            self.R = self._in_order(drive, q, Q, operators, given)
+            return self.R
         if self.factorises:
             Phi = self.system._coupling.matrix(q)
             act = Phi.__matmul__
@@ -77,6 +85,23 @@ class ZeroDelaySolver:
             source = answer(np.zeros(self.size))
             self.R = self._linear(Phi, act, self.equations.slope(), source, self.R) if self.echoes else source
         return self.R
+
+    def _in_order(self, R, q, Q, operators, given):
+        """R group after group, each of which receives from those before it only; R is the drive."""
+        if self.emitting is None:
+            self.emitting = [_of_group(operators, members) for members in self.relations.members]
+        E = np.where(given[2][:, None], 0.0, given[3])
+        for group in self.relations.order:
+            members = self.relations.members[group]
+            for pair in self.relations.onto(group):
+                R[members] += self.relations.passed(pair, q, q, E[pair.sources])
+            out = np.empty_like(R[members])
+            clamped = given[2][members], given[3][members]
+            emit(R[members], Q[members], self.emitting[group], (*given[:2], *clamped), out)
+            E[members] = out
+            if not np.isfinite(out).all():
+                raise NotFinite(R=R) if not np.isfinite(R).all() else NotFinite(E=E)
+        return R
 
     def _linear(self, Phi, act, slope, source, start, tolerance=TOLERANCE):
         """Solve (I - Phi a) R = source, a = 0 for clamped neurons."""
@@ -167,6 +192,13 @@ class ZeroDelaySolver:
             matrix = -np.einsum("ij,jrc->irjc", Phi, a).reshape(n * s, n * s)
         matrix[np.diag_indices(n * s)] += 1.0
         return matrix
+
+
+def _of_group(operators, members):
+    """The operators of some neurons, where they are not one for all."""
+    *maps, flags, rates, kinds = operators
+    maps, kinds = [one[members] if len(one) > 1 else one for one in maps], kinds[members] if len(kinds) > 1 else kinds
+    return (*maps, flags, rates, kinds)
 
 
 def _descend(defect, R, step, f, norm):

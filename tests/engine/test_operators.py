@@ -17,9 +17,13 @@ def random_operators(seed=0, s=2, d=3, each=None, **more):
     return Operators(**{k: generator.standard_normal(front + v) for k, v in shapes.items()}, **more)
 
 
+def resolved(operators, copies=1):
+    return Resolved(operators, 4, copies, 2, 3, rates=np.empty(0), members=np.zeros(4, int), number_of_groups=1)
+
+
 def activated(name, x, function=activate):
     values = np.array(x, float, ndmin=2)
-    function(list(ACTIVATIONS).index(name), values)
+    function(np.array([list(ACTIVATIONS).index(name)]), values)
     return values.reshape(np.shape(x))
 
 
@@ -36,7 +40,7 @@ def test_both_equations_hold(activation, each, copies):
     operators = random_operators(each=each, activation=activation)
     generator = np.random.default_rng(1)
     R, q = generator.standard_normal((4, 2)), generator.standard_normal((copies, 4, 3))
-    solved = Resolved(operators, 4, copies, 2, 3)
+    solved = resolved(operators, copies)
     E, dq = emitted(solved, R, q.sum(0)), np.empty_like(q)
     move(q, R, E, *solved.arrays()[6:9], dq)
 
@@ -80,7 +84,7 @@ def test_activations_against_scipy_far_out(activation, function):
 @pytest.mark.parametrize("activation", ["identity", "tanh", "silu"])
 @pytest.mark.parametrize("each", [None, 4])
 def test_slope_of_the_emitted_signal(activation, each):
-    solved = Resolved(random_operators(each=each, activation=activation), 4, 1, 2, 3)
+    solved = resolved(random_operators(each=each, activation=activation))
     generator = np.random.default_rng(2)
     R, q, change = generator.standard_normal((4, 2)), generator.standard_normal((4, 3)), 1e-6
     direction = generator.standard_normal((4, 2))

@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from dynsim._check import as_array, as_count, as_instance, refusal
 
+from ._method import Method
+
 
 @dataclass(frozen=True, eq=False)
-class Tableau:
+class Tableau(Method):
     """An explicit Runge-Kutta method with its error estimate and its interpolant.
 
     Parameters
