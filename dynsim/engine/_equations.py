@@ -1,8 +1,8 @@
 """Equations (2) and (3) on arrays, compiled, and the evaluation of the whole right-hand side.
 
-Tuples of arrays go in: `operators` (a, A, M, G, b, rest, D, E, F, flags, rates, kinds) as `Resolved.arrays`, `given` as
-`GivenSignals.arrays`, `memory` as `DelayMemory.arrays`. A state is (H, N, d) places; where neurons have mass, places and
-then velocities, (2 H, N, d), whose sums over the copies stand beside each other in Q, (N, d) or (N, 2 d). An operator is
+Tuples of arrays go in: `operators` (a, A, M, G, b, rest, D, E, F, flags, rates, kinds) of `Resolved.arrays`, `given`
+of `GivenSignals.arrays`, `memory` of `DelayMemory.arrays`. A state is places (H, N, d); where neurons have mass, places
+and then velocities (2 H, N, d), whose sums over the copies stand side by side in Q, (N, d) or (N, 2 d). An operator is
 (1, rows, columns) for all neurons, (N, rows, columns) for one each, (0, rows, columns) where it is zero, or (1, 1, 1)
 where it is a number times the identity of many signals.
 """

@@ -41,8 +41,8 @@ class Machine:
     """The state of a run at time t, its derivative f, R and E, and what moves it on.
 
     The state `q` is places (H, N, d), or where neurons have mass places and velocities (2 H, N, d); E is (N, s), or
-    with a teacher and a delay emitted and error signals (2 N, s). All arrays keep their place: the loop works on them. With
-    `ranks`, each of them has a machine, and all do the same. `seed` is that of the noise.
+    with a teacher and a delay emitted and error signals (2 N, s). All arrays keep their place: the loop works on them.
+    With `ranks`, each of them has a machine, and all do the same. `seed` is that of the noise.
     """
 
     def __init__(self, system, memory, tableau, *, t, t1, rtol, atol, ranks=ALONE, seed=0):
