@@ -4,6 +4,7 @@ from . import presets
 from ._configuration import Configured, configure
 from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
+from ._lyapunov import Lyapunov, lyapunov
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._resumed_state import expect_state
@@ -16,7 +17,7 @@ from ._velocity import velocity
 from .integrators import METHODS, Tableau
 
 __all__ = [
-    "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Operators", "Solution",
-    "System", "Tableau", "Times", "compiled_at_once", "configuration_schema", "configure", "echo_gain", "estimate",
-    "expect_span", "expect_state", "presets", "solve", "velocity",
+    "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Lyapunov", "Operators",
+    "Solution", "System", "Tableau", "Times", "compiled_at_once", "configuration_schema", "configure", "echo_gain",
+    "estimate", "expect_span", "expect_state", "lyapunov", "presets", "solve", "velocity",
 ]  # fmt: skip
