@@ -6,6 +6,7 @@ from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
 from ._fixed_points import FixedPoint, fixed_points
 from ._lyapunov import Lyapunov, lyapunov
+from ._observables import OBSERVABLES, expect_observables, observe
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._resumed_state import expect_state
@@ -18,7 +19,8 @@ from ._velocity import velocity
 from .integrators import METHODS, Tableau
 
 __all__ = [
-    "CONFIGURATION_KEYS", "METHODS", "Configured", "EvenTimes", "EveryStep", "FixedPoint", "LastOnly", "Lyapunov",
-    "Operators", "Solution", "System", "Tableau", "Times", "compiled_at_once", "configuration_schema", "configure",
-    "echo_gain", "estimate", "expect_span", "expect_state", "fixed_points", "lyapunov", "presets", "solve", "velocity",
+    "CONFIGURATION_KEYS", "METHODS", "OBSERVABLES", "Configured", "EvenTimes", "EveryStep", "FixedPoint", "LastOnly",
+    "Lyapunov", "Operators", "Solution", "System", "Tableau", "Times", "compiled_at_once", "configuration_schema",
+    "configure", "echo_gain", "estimate", "expect_observables", "expect_span", "expect_state", "fixed_points",
+    "lyapunov", "observe", "presets", "solve", "velocity",
 ]  # fmt: skip

@@ -22,7 +22,7 @@ STEP = np.finfo(float).eps ** (1 / 3)  # of central differences, relative: error
 # 4e-11, and an eigenvalue 0 that occurs twice moves by the root of that, 6e-6.
 ZERO = 1e-5
 SINGULAR = 1e-7  # relative singular values along which a Newton step says nothing
-LEVENBERG_MARQUARDT = {"xtol": 1e-14, "ftol": 1e-14, "maxiter": 300}
+LEVENBERG_MARQUARDT = {"xtol": 1e-14, "ftol": 1e-14, "maxiter": 100}
 ALIKE = 1e-6  # relative distance of two points that are one: far above the accuracy of either
 
 
@@ -237,7 +237,9 @@ class _Rest:
         else:
             verdict = "stable" if (decays | neutral).all() else "centre"
         places = x.reshape(self.shape)
-        return FixedPoint(places, R, E, float(np.abs(self.motion(x)).max()), values, verdict, int(neutral.sum()), starts)
+        return FixedPoint(
+            places, R, E, float(np.abs(self.motion(x)).max()), values, verdict, int(neutral.sum()), starts
+        )
 
 
 def _signs(values, J):

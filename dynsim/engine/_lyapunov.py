@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def lyapunov(
     pair = _Pair(system, t0, distance, generator)
     options = {"method": method, "dt": dt, "rtol": rtol, "atol": atol, "record": LastOnly()}
     growth, status, message = [], 0, "Reached the end of the time span."
-    for k, (begin, end) in enumerate(zip(times[:-1], times[1:], strict=True)):
+    for k, (begin, end) in enumerate(pairwise(times)):
         if tableau.adaptive:
             options["max_step"] = _least(max_step, pair.longest(tableau, rtol))
         elif max_step is not None:
