@@ -93,6 +93,7 @@ def command(
             path=output,
             parameters={"config": ready.config, **({"preset": name} if name else {})},
             seed=ready.seed,
+            observables=ready.observables,
             overwrite=overwrite,
             checkpoint_seconds=checkpoint_seconds,
             progress_seconds=1.0,

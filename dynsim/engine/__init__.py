@@ -4,6 +4,9 @@ from . import presets
 from ._configuration import Configured, configure
 from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
+from ._fixed_points import FixedPoint, fixed_points
+from ._lyapunov import Lyapunov, lyapunov
+from ._observables import OBSERVABLES, expect_observables, observe
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._resumed_state import expect_state
@@ -17,7 +20,8 @@ from ._velocity import velocity
 from .integrators import METHODS, Method, Tableau
 
 __all__ = [
-    "CONFIGURATION_KEYS", "LOSSES", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Method",
-    "Operators", "Solution", "System", "Tableau", "Teacher", "Times", "compiled_at_once", "configuration_schema",
-    "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve", "velocity",
+    "CONFIGURATION_KEYS", "LOSSES", "METHODS", "OBSERVABLES", "Configured", "EvenTimes", "EveryStep", "FixedPoint",
+    "LastOnly", "Lyapunov", "Method", "Operators", "Solution", "System", "Tableau", "Teacher", "Times",
+    "compiled_at_once", "configuration_schema", "configure", "echo_gain", "estimate", "expect_observables",
+    "expect_span", "expect_state", "fixed_points", "lyapunov", "observe", "presets", "solve", "velocity",
 ]  # fmt: skip

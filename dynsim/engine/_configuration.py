@@ -13,6 +13,7 @@ from dynsim.kernels import Kernel
 from ._configuration_keys import GROUP, RUN, TOP
 from ._echo_gain import echo_gain
 from ._given_signals import SignalsOfParts, waveform
+from ._observables import expect_observables
 from ._operators import SHAPES, Operators
 from ._recorder import EvenTimes, EveryStep, Times
 from ._system import System
@@ -38,6 +39,11 @@ class Configured:
         """Seed of the random places."""
         return self.config["seed"]
 
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """Names of the numbers that are written with every frame of a file."""
+        return tuple(self.config["run"].get("observables", ()))
+
 
 def configure(config: dict, like: object = None) -> Configured:
     """Build a system and the arguments of `solve` from a configuration.
@@ -51,7 +57,8 @@ def configure(config: dict, like: object = None) -> Configured:
         `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
         is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`,
-        `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
+        `max_step`, `first_step`, either `frames` (evenly spaced) or `every` (n steps), and `observables`, names of
+        numbers written with every frame of a file.
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
     like : Trajectory, optional
@@ -131,6 +138,7 @@ def _run(config):
     if not span[0] < span[1]:
         raise refusal("run", f"start {span[0]:g} and until {span[1]:g}", "start < until")
     as_choice(run["method"], METHODS, "run method")
+    expect_observables(run.get("observables", []), "run observables")
     options = {key: run[key] for key in STEPS if key in run}
     if "frames" in run and "every" in run:
         raise refusal("run", "frames and every", "one of them")

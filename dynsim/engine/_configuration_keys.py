@@ -7,6 +7,7 @@ from copy import deepcopy
 from dynsim.kernels import PROFILES
 
 from ._equations import ACTIVATIONS
+from ._observables import OBSERVABLES
 from .integrators import METHODS
 
 _NUMBER, _POSITIVE = {"type": "number"}, {"type": "number", "exclusiveMinimum": 0}
@@ -99,6 +100,11 @@ RUN = {
     "first_step": (_POSITIVE, "first step of an adaptive method", 0.001),
     "frames": ({"type": "integer", "minimum": 2}, "how many are recorded, evenly spaced in time", 201),
     "every": (_COUNT, "record every n-th step", 1),
+    "observables": (
+        {"type": "array", "items": {"enum": list(OBSERVABLES)}, "uniqueItems": True},
+        f"numbers written with every frame: some of {', '.join(OBSERVABLES)}",
+        ["entropy"],
+    ),
 }
 _STRENGTHS = "lambda[from, to]: a number, a matrix, or a table in which pairs that are not named have 0"
 

@@ -5,6 +5,7 @@ from ._compilation import TEMPORARY_CACHE, is_compiled, launch, on_its_own  # fi
 # isort: split
 from ._backend import BACKENDS, find_backend
 from ._block import constants, fill_row, row_specialisation, rows_by_arrays
+from ._distance_entropy import distance_entropy
 from ._exponential_sums import ExponentialProduct, InverseProduct
 from ._formula import array_functions
 from ._in_python import in_python
@@ -21,7 +22,8 @@ from ._written_text import run_text
 __all__ = [
     "BACKENDS", "METRICS", "PROFILES", "SIDE_BY_SIDE", "TEMPORARY_CACHE", "ExponentialProduct", "InverseProduct",
     "Kernel", "SlicedProduct", "SortedProduct", "TreeProduct", "TreeReport", "array_functions", "constants",
-    "expect_accuracy", "fill_row", "find_backend", "has_tree", "in_python", "is_compiled", "lane_dot", "lane_sum",
-    "launch", "on_its_own", "pair_force", "pair_matrix", "pair_sum", "relation", "relation_forces", "relation_normal",
-    "relation_tangent", "row_specialisation", "rows_by_arrays", "run_text", "summing_backend", "weight_free",
+    "distance_entropy", "expect_accuracy", "fill_row", "find_backend", "has_tree", "in_python", "is_compiled",
+    "lane_dot", "lane_sum", "launch", "on_its_own", "pair_force", "pair_matrix", "pair_sum", "relation",
+    "relation_forces", "relation_normal", "relation_tangent", "row_specialisation", "rows_by_arrays", "run_text",
+    "summing_backend", "weight_free",
 ]  # fmt: skip

@@ -35,8 +35,9 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     """Draw a figure of a trajectory, a model or the metrics of a training.
 
     `source` is the path of a file (a trajectory, a model, or lines of JSON such as metrics.jsonl) or the object itself:
-    an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`. Several in a list, or in a dict with their names,
-    are drawn into one figure of "signals", "energy", "distances" (the median), "entropy", "observables" or "learning".
+    an open `Trajectory`, a `Solution`, a `Model`, a `TrainingResult`, a `Lyapunov`. Several in a list, or in a dict
+    with their names, are drawn into one figure of "signals", "energy", "distances" (the median), "entropy",
+    "observables" or "learning".
     `kind` is one of `KINDS`. Of a trajectory:
 
     - "trajectories": paths in two or three dimensions, with start and end; options `neurons`, `groups`, `dim` (2 or 3),
@@ -61,7 +62,8 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
     Of a model: "weights", the matrices that its places stand for (option `layer`); "filters", the same as images, a
     neuron each (`layer`); "layers", its layers and the neurons that they share; "forces", -dL/dq on its neurons, and
     "confusion" and "misread", which of the test images it takes for what (options `data`, a name or a path, and
-    `data_dir`). Of lines that `dynsim evaluate --json` printed: "noise", accuracy against delta.
+    `data_dir`). Of lines that `dynsim evaluate --json` printed: "noise", accuracy against delta. Of what
+    `dynsim.engine.lyapunov` returned: "lyapunov", the estimate over time.
 
     `scale` is "linear", "log", or "auto": logarithmic where values span decades, which the figure says. `groups` are
     names or numbers of groups of neurons.
@@ -135,7 +137,8 @@ def _expect_drawable(kind, found):
     kinds = available(found)
     if kind not in kinds:
         do = f"choose one of {', '.join(kinds)}" if kinds else "it holds no frames yet, run longer"
-        raise refusal("kind", f"{kind!r} for {getattr(found, 'path', 'the model')}", _requirement(kind, found), do)
+        name = getattr(found, "path", f"the {source_name(found)}")
+        raise refusal("kind", f"{kind!r} for {name}", _requirement(kind, found), do)
 
 
 def usual_kind(source: Any) -> str:
@@ -166,7 +169,7 @@ def usual_kind(source: Any) -> str:
             wanted = ["neurons"] if is_training(found) else ["signals"] if still else []
             wanted += ["trajectories"]
         else:
-            wanted = ["weights", "layers", "learning", "noise"]
+            wanted = ["weights", "layers", "learning", "noise", "lyapunov"]
         for kind in wanted:
             if kind in kinds:
                 return kind

@@ -1,4 +1,4 @@
-"""What a figure is drawn from: a trajectory, a model, or lines of numbers; given as a path or as the object itself."""
+"""What a figure is drawn from: a trajectory, a model, lines or an exponent; given as a path or as the object itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dynsim._check import refusal
 from dynsim._files import from_json
-from dynsim.engine import configure
+from dynsim.engine import Lyapunov, configure
 from dynsim.errors import DataError
 from dynsim.models import Model, load_model
 from dynsim.trajectory import SolutionTrajectory, Trajectory, file_kind, stored_system
@@ -33,14 +33,14 @@ def _both(entry, *names):
 
 @contextmanager
 def opened(source, kind=None, why=""):
-    """`source` as a Trajectory (of a file or of a Solution), a Model or Lines; a file is closed at the end.
+    """`source` as a Trajectory (of a file or of a Solution), Model, Lines or Lyapunov; a file is closed at the end.
 
     Raises DataError if it is another `kind` than the expected one, saying `why`; else as the readers do.
     """
     found, close = _open(source)
     try:
         if kind is Trajectory and not is_trajectory(found):
-            what = "a model" if isinstance(found, Model) else "lines of numbers"
+            what = "lines of numbers" if isinstance(found, Lines) else f"a {source_name(found)}"
             raise refusal(getattr(found, "path", "source"), what, f"a trajectory: {why}", error=DataError)
         yield found
     finally:
@@ -66,12 +66,14 @@ def system_of(trajectory):
 
 def source_name(found):
     """The word for an opened source in the table of kinds."""
-    return "trajectory" if is_trajectory(found) else "model" if isinstance(found, Model) else "lines"
+    if is_trajectory(found):
+        return "trajectory"
+    return "model" if isinstance(found, Model) else "lines" if isinstance(found, Lines) else "Lyapunov exponent"
 
 
 def _open(source):
     """The opened source, and whether it was opened here."""
-    if isinstance(source, Trajectory | SolutionTrajectory | Model | Lines):
+    if isinstance(source, Trajectory | SolutionTrajectory | Model | Lines | Lyapunov):
         return source, False
     if hasattr(source, "metrics") and hasattr(source, "test_accuracy"):  # a TrainingResult
         return Lines(source.metrics), False

@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+from scipy.spatial.distance import pdist
 
 from dynsim._check import as_choice, refusal
 from dynsim.engine import echo_gain
+from dynsim.kernels import distance_entropy
 
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
@@ -193,22 +195,10 @@ def draw_entropy(trajectory, *, neurons=None, groups=None, copy=0, bins=32, titl
 
 
 def entropies(places, bins):
-    """Entropy (T,) in bits of the distances of places (T, n, d); NaN where a frame is not finite.
-
-    >>> corners = np.array([[0.0], [1.0], [3.0]])  # distances 1, 2, 3 in bins (0, 1.5) and (1.5, 3)
-    >>> entropies(corners[None], 2).round(4).tolist()
-    [0.9183]
-    """
-    first, second = np.array(list(combinations(range(places.shape[1]), 2))).T
-    lengths = np.stack([np.linalg.norm(frame[first] - frame[second], axis=1) for frame in places])
-    finite = np.isfinite(lengths).all(axis=1)
-    result = np.full(len(places), np.nan)
-    largest = lengths[finite].max(initial=0.0)
-    for k in np.flatnonzero(finite):
-        share = np.histogram(lengths[k], bins, (0.0, largest or 1.0))[0] / lengths.shape[1]
-        share = share[share > 0]
-        result[k] = abs(-np.sum(share * np.log2(share)))  # abs: -1 log 1 is -0
-    return result
+    """Entropy (T,) in bits of the distances of places (T, n, d), in the same bins; NaN where a frame is not finite."""
+    finite = [frame for frame in places if np.isfinite(frame).all()]
+    largest = max((pdist(frame).max() for frame in finite), default=0.0)
+    return np.array([distance_entropy(frame, bins=bins, largest=largest or None) for frame in places])
 
 
 def energy_curves(trajectory):

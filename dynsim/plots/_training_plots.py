@@ -32,7 +32,7 @@ from ._sources import is_trajectory
 _MOST_PANELS = 4
 _MOST_NAMED = 16
 _FEW_POINTS = 60  # up to here every number gets a mark
-_UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)"}
+_UNITS = {"accuracy": "accuracy (%)", "loss": "loss (nats)", "entropy": "entropy (bits)"}
 
 
 def _panels(names):

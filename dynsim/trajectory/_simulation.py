@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time as clock
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,8 +35,10 @@ from dynsim.engine import (
     Tableau,
     Times,
     configure,
+    expect_observables,
     expect_span,
     expect_state,
+    observe,
 )
 from dynsim.engine import solve as engine_solve
 from dynsim.errors import DataError, FileError
@@ -89,6 +91,7 @@ def run(
     overwrite: bool = False,
     method: str = "dopri5",
     dtype: npt.DTypeLike = "float64",
+    observables: Sequence[str] = (),
     buffer: int = 64,
     flush_seconds: float = 2.0,
     checkpoint_seconds: float | None = None,
@@ -104,6 +107,7 @@ def run(
     and its progress as they were. `parameters` is the configuration to store; what the call itself says (method, span,
     kernel, delay) is added, and after the run its outcome (status, message, steps, echo gain). Without a configuration
     (`parameters["config"]`) the operators and strengths are stored, too, where they are at most 100,000 numbers.
+    `observables` are names of numbers that are written with every frame, of `dynsim.engine.OBSERVABLES`.
     `sink(t, q, R, E)` is called as well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of
     the run depends on is written to `path` + ".checkpoint" as often as that, and shortly before the end; checkpoints of
     an earlier run there are removed. With `progress_seconds`, how far it is goes to `path` + ".progress" as often as
@@ -126,6 +130,7 @@ def run(
     as_float_type(dtype, "dtype")
     as_count(buffer, "buffer")
     as_callable(sink, "sink")
+    observables = expect_observables(observables)
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop)
     expect_span(span)
     backend = (system if options.get("backend") is None else system.on(options["backend"])).backend
@@ -149,6 +154,7 @@ def run(
             seed=seed,
             buffer=buffer,
             flush_seconds=flush_seconds,
+            observables=observables,
             overwrite=overwrite,
             dtype=dtype,
             provenance=provenance,
@@ -190,7 +196,8 @@ def resume(
     if checkpoint is None:
         return run(
             ready.system, ready.span, path=path, parameters=parameters, seed=begun["seed"], overwrite=True,
-            method=method, dtype=begun["dtype"], sink=sink, flush_seconds=flush_seconds,
+            method=method, dtype=begun["dtype"], observables=begun["observables"], sink=sink,
+            flush_seconds=flush_seconds,
             checkpoint_seconds=checkpoint_seconds, progress_seconds=progress_seconds, stop=stop, **engine,
         )  # fmt: skip
     kept, record = checkpoint["frames"], engine.get("record", EveryStep())
@@ -230,6 +237,7 @@ def _to_go_on(path, until, options):
     if checkpoint is not None and not checkpoint["state"]["t"] < ready.span[1]:
         raise ValueError(f"{path} has reached t = {checkpoint['state']['t']!r}; give a later end with --until.")
     known = {"seed": begun["seed"], "dtype": begun["dtype"], "run": None if file is None else file.identity}
+    known["observables"] = ready.observables if file is None else tuple(file.observables)
     return known, ready, parameters, checkpoint
 
 
@@ -385,7 +393,7 @@ class _Stream:
         """Take a frame from the engine."""
         self.begin()
         if self.ranks.first:
-            self.writer.write(self.writer.frames, t, q, R, E)
+            self.writer.write(self.writer.frames, t, q, R, E, **observe(self.writer.observables, q, R, E))
         if self.sink is not None:
             self.sink(t, q, R, E)
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from dynsim import engine, trajectory
 from dynsim.errors import DataError, FileError
 
@@ -16,7 +14,8 @@ from .._stored_result import StoredTask
 
 OUTCOMES = {0: "finished", 1: "event", 2: "stopped", -1: "failed", -2: "diverged"}
 COUNTED = ("steps", "rejected", "evaluations", "seconds")  # empty for a run that was interrupted
-COLUMNS = ("t", "R_rms", "E_rms", "R_largest", "E_largest", "spread", "gain", *COUNTED, "frames")
+SEEN = ("R_rms", "E_rms", "R_largest", "E_largest", "spread", "entropy")  # of the last frame
+COLUMNS = ("t", *SEEN, "gain", *COUNTED, "frames")
 CHECKPOINT_SECONDS = 30.0
 RUN = "run.h5"
 
@@ -68,7 +67,7 @@ class SweepTask(StoredTask):
             return self.store(folder, _row(trajectory.resume(path, **options), path) | dict.fromkeys(COUNTED))
         solution = trajectory.run(
             ready.system, ready.span, path=path, parameters={"config": ready.config}, seed=ready.seed,
-            overwrite=True, **options, **ready.options,
+            observables=ready.observables, overwrite=True, **options, **ready.options,
         )  # fmt: skip
         return self.store(folder, _row(solution, path))
 
@@ -89,36 +88,17 @@ def _stored(path):
 
 def _row(solution, path):
     """What a run came to: its outcome and `COLUMNS`, signals and places being those of its last frame."""
-    q, R, E = (np.asarray(values[-1], float) for values in (solution.q, solution.R, solution.E))
-    places = q.reshape(-1, *q.shape[-2:])  # copies, neurons, axes
-    with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverged
-        found = {
-            "outcome": OUTCOMES[solution.status],
-            "status": solution.status,
-            "message": solution.message,
-            "t": float(solution.t[-1]),
-            "R_rms": _rms(R),
-            "E_rms": _rms(E),
-            "R_largest": float(np.abs(R).max(initial=0.0)),
-            "E_largest": float(np.abs(E).max(initial=0.0)),
-            "spread": _rms(np.linalg.norm(places - places.mean(axis=1, keepdims=True), axis=-1)),
-            "gain": float(solution.echo_gain),
-            "steps": solution.naccepted,
-            "rejected": solution.nrejected,
-            "evaluations": solution.nfev,
-            "seconds": round(solution.wall_time, 4),
-        }
+    found = {
+        "outcome": OUTCOMES[solution.status],
+        "status": solution.status,
+        "message": solution.message,
+        "t": float(solution.t[-1]),
+        **engine.observe(SEEN, *(values[-1] for values in (solution.q, solution.R, solution.E))),
+        "gain": float(solution.echo_gain),
+        "steps": solution.naccepted,
+        "rejected": solution.nrejected,
+        "evaluations": solution.nfev,
+        "seconds": round(solution.wall_time, 4),
+    }
     with trajectory.Trajectory(path) as file:
         return {**found, "frames": file.frames}
-
-
-def _rms(values):
-    """Root mean square, also of numbers whose squares overflow; 0 of nothing.
-
-    >>> _rms(np.array([3e200, -3e200])), _rms(np.zeros(0))
-    (3e+200, 0.0)
-    """
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0 or not np.isfinite(largest):
-        return largest
-    return largest * float(np.sqrt(np.mean(np.square(values / largest))))
