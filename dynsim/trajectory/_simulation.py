@@ -130,7 +130,7 @@ def run(
     as_float_type(dtype, "dtype")
     as_count(buffer, "buffer")
     as_callable(sink, "sink")
-    observables = expect_observables(observables)
+    observables = expect_observables(observables, system=system)
     stream = _Stream(path, sink, flush_seconds, checkpoint_seconds, progress_seconds, stop)
     expect_span(span)
     backend = (system if options.get("backend") is None else system.on(options["backend"])).backend
