@@ -50,8 +50,8 @@ def configure(config: dict, like: object = None) -> Configured:
         tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`, a list of tables with `neurons`,
         `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
-        is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`,
-        `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
+        is not named is 0; `delay` likewise, one for all copies; and `run` with `start`, `until`, `method`, `dt`,
+        `rtol`, `atol`, `max_steps`, `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
     like : Trajectory, optional
@@ -93,9 +93,10 @@ def configure(config: dict, like: object = None) -> Configured:
         draw_places(g["places"], f"places of {g['name']}", generator, copies, g["neurons"], dimension) for g in groups
     ]
     q = np.concatenate(places, axis=1)
-    strengths = _strengths(config.get("strengths", 1.0), [group["name"] for group in groups], copies)
+    names, delay = [group["name"] for group in groups], config["delay"]
+    strengths = _strengths(config.get("strengths", 1.0), names, copies)
     settings = {
-        "delay": config["delay"],
+        "delay": _by_pairs(delay, "delay", names, 1)[0] if isinstance(delay, dict) else delay,
         "groups": np.repeat(np.arange(len(groups)), numbers),
         "drive": _drive(groups, signals),
         "clamped": {
@@ -179,23 +180,27 @@ def _expect_room(neurons, dimension, signals, copies):
 
 def _strengths(strengths, names, copies):
     """lambda (H, G, G) [from, to] as numbers, a matrix or a table of arrows say."""
-    G = len(names)
-    if not isinstance(strengths, dict):
-        array = np.asarray(strengths, dtype=object)
-        return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
-    matrix = np.zeros((copies, G, G))
+    if isinstance(strengths, dict):
+        return _by_pairs(strengths, "strengths", names, copies)
+    G, array = len(names), np.asarray(strengths, dtype=object)
+    return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
+
+
+def _by_pairs(table, name, names, copies):
+    """Numbers (copies, G, G) [from, to] of a table {"from->to" = number, or one for each copy}; others are 0."""
+    matrix = np.zeros((copies, len(names), len(names)))
     # Spaces do not matter, about an arrow or in names.
     arrows = {"".join(f"{a}->{b}".split()): (i, j) for i, a in enumerate(names) for j, b in enumerate(names)}
-    if len(arrows) < G * G:
-        raise refusal("strengths", "names of groups that differ in spaces only", "names that differ otherwise")
-    for arrow, value in strengths.items():
+    if len(arrows) < len(names) ** 2:
+        raise refusal(name, "names of groups that differ in spaces only", "names that differ otherwise")
+    for arrow, value in table.items():
         plain = "".join(arrow.split())
-        expect_keys({plain: value}, list(arrows), "strengths")
+        expect_keys({plain: value}, list(arrows), name)
         start, end = arrows[plain]
         values = value if isinstance(value, list) else [value]
         if len(values) not in (1, copies):
-            raise refusal(f"strengths {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")
-        matrix[:, start, end] = [as_number(number, f"strengths {arrow}") for number in values]
+            raise refusal(f"{name} {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")
+        matrix[:, start, end] = [as_number(number, f"{name} {arrow}") for number in values]
     return matrix
 
 

@@ -6,12 +6,13 @@ import numpy as np
 
 from dynsim._ranks import ALONE
 
-from ._breaking_points import breaking_points
 from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
 from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
 from ._given_signals import GivenSignals, add_signal
+from ._known_breaks import breaking_points
 from ._received_signals import pair_arrays
+from ._several_delays import DelayedSums, LongMemory
 from ._small_loop import SmallLoop, asking
 from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, as_it_is, machine, next_stop
 from ._zero_delay import ZeroDelaySolver
@@ -25,10 +26,15 @@ def is_small(system):
     """Whether one thread computes all of an evaluation: few pairs, no iterations at delay 0."""
     work = system.copies * system.neurons**2 * (system.dimension + system.signals)
     equations = system._equations
-    direct = system.delay or (
+    direct = system.looks_back or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy")
+    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy" and not system._delays.several)
+
+
+def delay_memory(system, breaks, nodes, history=None):
+    """The memory that a system needs."""
+    return (LongMemory if system._delays.several else DelayMemory)(system, breaks, nodes, history)
 
 
 class Machine:
@@ -52,12 +58,16 @@ class Machine:
         self.tableau = tableau.arrays(rtol, atol)
         expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
-        self.solver = None
+        self.solver = self.apart = None
         if is_small(system):
             constant = self.given.constant and memory.history is None
             self.loop = SmallLoop(expressions, None if constant else self._look)
         else:
-            self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
+            if system._delays.several:
+                self.apart = DelayedSums(system, memory, ranks)
+                self.solver = self.apart.solver
+            elif not system.looks_back:
+                self.solver = ZeroDelaySolver(system, ranks)
             self.loop = machine(asking(self._look, right_hand_side(self._receive, as_it_is)), as_it_is)
         self.bind()
 
@@ -80,12 +90,14 @@ class Machine:
     def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
         """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
         try:
-            if delayed:
+            if self.apart is not None:
+                R[...] = self.apart.received(t, q, Q, past_q, past_E, operators, given)
+            elif delayed:
                 R[...] = self.system._coupling.received(past_q, q, past_E, self.ranks)
                 add_signal(t, given[0], given[1], R)
             else:
                 R[...] = self.solver.solve(t, q, Q, operators, given)
-        except (NotFinite, NoConvergence) as trouble:
+        except (NotFinite, NoConvergence, Misbehaved) as trouble:
             self.trouble = trouble
             return NOT_FINITE if isinstance(trouble, NotFinite) else UNSOLVED
         return OK

@@ -7,6 +7,7 @@ import numpy as np
 from dynsim._check import as_array, as_count, as_flag, as_number, refusal
 
 from ._breaking_points import Cuts, merged_within
+from ._delay_sums import expect_sums
 from ._interpolation import lobatto
 from ._recorder import time_slack
 
@@ -35,8 +36,8 @@ def expect_state(state, system, tableau):
     H, N, d, s = system.copies, system.neurons, system.dimension, system.signals
     for name, shape in (("q", (H, N, d)), ("velocity", (H, N, d)), ("R", (N, s)), ("E", (N, s))):
         as_array(state[name], f"resume {name}", shape, np.float64)
-    if (state["memory"] is None) != (not system.delay):
-        raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
+    if (state["memory"] is None) == system.looks_back:
+        raise refusal("resume", "a state of another delay", f"one of delay {system._delays}")
     if state["start"] is not None:
         as_array(state["start"], "resume start", (N, s), np.float64)
     t = as_number(state["t"], "resume t")
@@ -45,8 +46,11 @@ def expect_state(state, system, tableau):
     as_flag(state["free"], "resume free")
     _expect_control(state["control"], tableau, t)
     _expect_events(state["events"])
-    start, seen = _expect_breaks(state["breaks"], system.delay, t)
-    if system.delay:
+    if system._delays.several:
+        start, seen = expect_sums(state["breaks"], system._delays, system.strengths.shape[-1], t)
+    else:
+        start, seen = _expect_breaks(state["breaks"], system.delay, t)
+    if system.looks_back:
         _expect_memory(state["memory"], ((H, N, d), (N, s)), len(lobatto(tableau.nodes).x), start, seen, t)
     return t
 

@@ -61,8 +61,8 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     places = system.copies * system.neurons * system.dimension
     signals = system.neurons * system.signals
     numbers = (len(tableau.b) + 6) * places + 6 * signals
-    if system.delay:
-        segments = 2 * math.ceil(min(system.delay / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
+    if system.looks_back:
+        segments = 2 * math.ceil(min(system._delays.longest / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
         numbers += segments * tableau.nodes * (places + signals)
     view = 0 if system.dimension == 3 else 3 * system.copies * system.neurons
     frames = _frames(options.get("record"), steps)
@@ -92,7 +92,7 @@ def _shared(system, options):
     ranks = world()
     if ranks.size == 1:
         return {}
-    divided = not is_small(system) and (system.delay or not ZeroDelaySolver(system).factorises)
+    divided = not is_small(system) and (system.looks_back or not ZeroDelaySolver(system).factorises)
     gathered = system._coupling.gathered(system.signals) if divided else 0
     return {"ranks": ranks.size, "threads": ranks.threads, "gather_bytes": gathered}
 

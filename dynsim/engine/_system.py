@@ -9,10 +9,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance, as_number, describe, expect_keys, refusal
+from dynsim._check import as_array, as_count, as_instance, describe, expect_keys, refusal
 from dynsim._described import Described
 from dynsim.kernels import Kernel, expect_accuracy
 
+from ._delays import Delays
 from ._given_signals import Given, implied_signals, own_signal
 from ._operators import Operators, Resolved
 from ._received_signals import Coupling
@@ -38,8 +39,9 @@ class System(Described):
         phi; default `Kernel()`, 1 / r.
     operators : Operators, optional
         A to F and the activation; default all zero.
-    delay : float
-        eps >= 0, in the units of time; one number for all pairs.
+    delay : float or array_like, (G, G)
+        eps >= 0, in the units of time: a number for all pairs, or delay[from, to] for each pair of groups. Pairs of
+        delay 0 beside others act at once. Where all pairs that act on each other have one delay, it is that number.
     groups : array_like of int, (N,), optional
         Group of each neuron, 0 to G - 1; default one group.
     strengths : array_like, (G, G) or (H, G, G), optional
@@ -64,7 +66,8 @@ class System(Described):
     Attributes
     ----------
     q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy
-        As given, arrays as float64, not writeable; strengths always (H, G, G).
+        As given, arrays as float64, not writeable; strengths always (H, G, G); delay a number, or (G, G) where there
+        are several.
     neurons, dimension, copies : int
         N, d and H.
     backend : Backend
@@ -90,7 +93,7 @@ class System(Described):
         *,
         kernel: Kernel | None = None,
         operators: Operators | None = None,
-        delay: float = 0.0,
+        delay: npt.ArrayLike = 0.0,
         groups: npt.ArrayLike | None = None,
         strengths: npt.ArrayLike | None = None,
         drive: npt.ArrayLike | Callable | tuple | None = None,
@@ -107,9 +110,10 @@ class System(Described):
         self.copies = q.shape[0] if q.ndim == 3 else 1
         self.kernel = as_instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
         self.operators = as_instance(Operators() if operators is None else operators, Operators, "operators")
-        self.delay = _one_delay(delay)
         self.groups = None if groups is None else _own(_groups(groups, self.neurons))
         self.strengths = _own(_strengths(strengths, self.groups, self.copies))
+        self._delays = Delays(delay, self.strengths, self.groups, self.neurons)
+        self.delay = self._delays.value
         clamped = _clamps(clamped, self.strengths.shape[-1])
         self.drive = own_signal(drive, "drive")
         self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
@@ -134,7 +138,7 @@ class System(Described):
             self._clamps.append((clamp, Given(signal, f"clamped group {group}", len(clamp), self.signals)))
         # What makes the same system again, all of it our own.
         self._arguments = {
-            "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": self.delay,
+            "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": own_signal(delay, "delay"),
             "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
             "clamped": dict(self.clamped), "signals": signals, "backend": backend,
             "accuracy": self.accuracy,
@@ -185,7 +189,7 @@ class System(Described):
     def __repr__(self):
         return (
             f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
-            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel}, "
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self._delays}, {self.kernel}, "
             f"backend={self.backend.name})"
         )
 
@@ -197,7 +201,7 @@ class System(Described):
             "copies": self.copies,
             "signals": self.signals,
             "groups": self.strengths.shape[-1],
-            "delay": f"{self.delay:g}",
+            "delay": str(self._delays),
             "kernel": self.kernel,
             "backend": self.backend.name,
         } | ({} if self.accuracy is None else {"accuracy": f"{self.accuracy:g}"})
@@ -212,6 +216,11 @@ class System(Described):
         for value in (self.drive, *self.clamped.values()):
             implied = implied_signals(value) if implied is None else implied
         return 1 if implied is None else implied
+
+    @property
+    def looks_back(self):
+        """Whether what is received was sent earlier."""
+        return self._delays.longest > 0
 
     def _places(self, q):
         """Places as (H, N, d), whatever the user's shape."""
@@ -229,15 +238,6 @@ def _own(array):
     array = array.copy()
     array.setflags(write=False)
     return array
-
-
-def _one_delay(delay):
-    if np.ndim(delay):
-        raise refusal(
-            "delay", f"an array of shape {np.shape(delay)}", "one number for all pairs, as several are not supported"
-        )
-    delay = as_array(delay, "delay").item() if isinstance(delay, np.ndarray) else delay
-    return as_number(delay, "delay", minimum=0)
 
 
 def _groups(groups, neurons):

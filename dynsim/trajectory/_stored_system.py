@@ -28,7 +28,7 @@ def describe_system(system):
         "operators": {name: value.tolist() for name, value in operators.items()},
         "activation": system.operators.activation,
         "strengths": system.strengths.tolist(),
-        "delay": float(system.delay),
+        "delay": np.asarray(system.delay, dtype=float).tolist(),
         "signals": system.signals,
         "clamped": [int(group) for group in system.clamped],
     }
