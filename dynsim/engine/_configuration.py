@@ -46,12 +46,12 @@ def configure(config: dict, like: object = None) -> Configured:
     ----------
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
-        `delay` 0; `accuracy` of pair sums (as `System`); `echo_gain`, to which the strengths are then scaled; the
-        tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`, a list of tables with `neurons`,
-        `name`, `places`, `drive`, `clamped`;
-        `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
-        is not named is 0; `delay` likewise, one for all copies; and `run` with `start`, `until`, `method`, `dt`,
-        `rtol`, `atol`, `max_steps`, `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
+        `delay` 0; `speed` of signals; `accuracy` of pair sums (as `System`); `echo_gain`, to which the
+        strengths are then scaled; the tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`,
+        a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`; `strengths`, a number, a matrix
+        [from][to] or a table {"from->to" = number, or one for each copy} in which what is not named is 0;
+        `delay` likewise, one for all copies; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`,
+        `max_steps`, `max_step`, `first_step`, and either `frames` (evenly spaced) or `every` (n steps).
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
     like : Trajectory, optional
@@ -97,6 +97,7 @@ def configure(config: dict, like: object = None) -> Configured:
     strengths = _strengths(config.get("strengths", 1.0), names, copies)
     settings = {
         "delay": _by_pairs(delay, "delay", names, 1)[0] if isinstance(delay, dict) else delay,
+        "speed": config.get("speed"),
         "groups": np.repeat(np.arange(len(groups)), numbers),
         "drive": _drive(groups, signals),
         "clamped": {

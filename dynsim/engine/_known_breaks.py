@@ -30,6 +30,8 @@ def breaking_points(system, start, tableau, dt=None, history=None):
             known.append(np.stack([times, np.full(len(times), float(smoother))], axis=1))
     before = getattr(getattr(history, "sol", None), "breaks", NONE)
     found = {"known": np.concatenate(known), "order": tableau.order, "before": np.reshape(before, (-1, 2))}
+    if system.speed is not None:  # echoes reach each pair at a time of its own
+        return BreakingPoints(start, 0.0, neutral=neutral, **found)
     if system._delays.several:
         return DelaySums(start, system._delays, neutral=neutral_groups(system), **found)
     return BreakingPoints(start, system.delay, neutral=neutral, **found)

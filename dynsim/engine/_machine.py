@@ -9,6 +9,7 @@ from dynsim._ranks import ALONE
 from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
 from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
+from ._finite_speed import RetardedMemory, RetardedSums
 from ._given_signals import GivenSignals, add_signal
 from ._known_breaks import breaking_points
 from ._received_signals import pair_arrays
@@ -29,12 +30,18 @@ def is_small(system):
     direct = system.looks_back or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy" and not system._delays.several)
+    return bool(work <= LARGEST_WORK and direct and system.backend.name != "cupy" and not has_apart(system))
+
+
+def has_apart(system):
+    """Whether what is received is summed delay by delay, or pair by pair."""
+    return system._delays.several or system.speed is not None
 
 
 def delay_memory(system, breaks, nodes, history=None):
     """The memory that a system needs."""
-    return (LongMemory if system._delays.several else DelayMemory)(system, breaks, nodes, history)
+    kind = LongMemory if system._delays.several else DelayMemory if system.speed is None else RetardedMemory
+    return kind(system, breaks, nodes, history)
 
 
 class Machine:
@@ -63,8 +70,9 @@ class Machine:
             constant = self.given.constant and memory.history is None
             self.loop = SmallLoop(expressions, None if constant else self._look)
         else:
-            if system._delays.several:
-                self.apart = DelayedSums(system, memory, ranks)
+            if has_apart(system):
+                several = system._delays.several
+                self.apart = DelayedSums(system, memory, ranks) if several else RetardedSums(system, memory)
                 self.solver = self.apart.solver
             elif not system.looks_back:
                 self.solver = ZeroDelaySolver(system, ranks)
@@ -92,6 +100,7 @@ class Machine:
         try:
             if self.apart is not None:
                 R[...] = self.apart.received(t, q, Q, past_q, past_E, operators, given)
+                self.apart.bound(self.control)
             elif delayed:
                 R[...] = self.system._coupling.received(past_q, q, past_E, self.ranks)
                 add_signal(t, given[0], given[1], R)

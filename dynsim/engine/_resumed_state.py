@@ -49,9 +49,12 @@ def expect_state(state, system, tableau):
     if system._delays.several:
         start, seen = expect_sums(state["breaks"], system._delays, system.strengths.shape[-1], t)
     else:
-        start, seen = _expect_breaks(state["breaks"], system.delay, t)
+        one = system.delay if system.speed is None else 0.0
+        start, seen = _expect_breaks(state["breaks"], one, t)
     if system.looks_back:
-        _expect_memory(state["memory"], ((H, N, d), (N, s)), len(lobatto(tableau.nodes).x), start, seen, t)
+        _expect_memory(
+            state["memory"], ((H, N, d), (N, s)), len(lobatto(tableau.nodes).x), start, t if seen is None else seen, t
+        )
     return t
 
 

@@ -57,6 +57,9 @@ class DelayedSums:
         add_signal(t, given[0], given[1], R)
         return R
 
+    def bound(self, control):
+        """Breaking points bound the steps."""
+
 
 def coupling_of(system, pairs):
     """The part of a system's Phi that some pairs of groups are, (G, G) of bool."""

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_count, as_instance, describe, expect_keys, refusal
+from dynsim._check import as_array, as_count, as_instance, as_number, describe, expect_keys, refusal
 from dynsim._described import Described
 from dynsim.kernels import Kernel, expect_accuracy
 
@@ -42,6 +42,10 @@ class System(Described):
     delay : float or array_like, (G, G)
         eps >= 0, in the units of time: a number for all pairs, or delay[from, to] for each pair of groups. Pairs of
         delay 0 beside others act at once. Where all pairs that act on each other have one delay, it is that number.
+    speed : float, optional
+        v > 0, of signals: beside the delay, which is then one number, the pair has one of r / v. What neuron i receives
+        at t was sent at t_r = t - eps - |q_i(t) - q_j(t_r)| / v, by the metric of the kernel without its softening.
+        Neurons must be slower than v. Steps are shorter than the shortest of these delays. Default: no such delay.
     groups : array_like of int, (N,), optional
         Group of each neuron, 0 to G - 1; default one group.
     strengths : array_like, (G, G) or (H, G, G), optional
@@ -65,9 +69,11 @@ class System(Described):
 
     Attributes
     ----------
-    q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy
+    q, kernel, operators, delay, speed, groups, strengths, drive, clamped, signals, accuracy
         As given, arrays as float64, not writeable; strengths always (H, G, G); delay a number, or (G, G) where there
         are several.
+    looks_back : bool
+        Whether what is received was sent earlier: with a delay or a speed.
     neurons, dimension, copies : int
         N, d and H.
     backend : Backend
@@ -94,6 +100,7 @@ class System(Described):
         kernel: Kernel | None = None,
         operators: Operators | None = None,
         delay: npt.ArrayLike = 0.0,
+        speed: float | None = None,
         groups: npt.ArrayLike | None = None,
         strengths: npt.ArrayLike | None = None,
         drive: npt.ArrayLike | Callable | tuple | None = None,
@@ -114,6 +121,7 @@ class System(Described):
         self.strengths = _own(_strengths(strengths, self.groups, self.copies))
         self._delays = Delays(delay, self.strengths, self.groups, self.neurons)
         self.delay = self._delays.value
+        self.speed = None if speed is None else self._one_speed(speed, backend, accuracy)
         clamped = _clamps(clamped, self.strengths.shape[-1])
         self.drive = own_signal(drive, "drive")
         self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
@@ -139,6 +147,7 @@ class System(Described):
         # What makes the same system again, all of it our own.
         self._arguments = {
             "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": own_signal(delay, "delay"),
+            "speed": self.speed,
             "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
             "clamped": dict(self.clamped), "signals": signals, "backend": backend,
             "accuracy": self.accuracy,
@@ -189,7 +198,8 @@ class System(Described):
     def __repr__(self):
         return (
             f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
-            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self._delays}, {self.kernel}, "
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self._delays}, "
+            f"{'' if self.speed is None else f'speed={self.speed:g}, '}{self.kernel}, "
             f"backend={self.backend.name})"
         )
 
@@ -202,6 +212,7 @@ class System(Described):
             "signals": self.signals,
             "groups": self.strengths.shape[-1],
             "delay": str(self._delays),
+            **({} if self.speed is None else {"speed": f"{self.speed:g}"}),
             "kernel": self.kernel,
             "backend": self.backend.name,
         } | ({} if self.accuracy is None else {"accuracy": f"{self.accuracy:g}"})
@@ -220,7 +231,17 @@ class System(Described):
     @property
     def looks_back(self):
         """Whether what is received was sent earlier."""
-        return self._delays.longest > 0
+        return self._delays.longest > 0 or self.speed is not None
+
+    def _one_speed(self, speed, backend, accuracy):
+        speed = as_number(speed, "speed", above=0)
+        if self._delays.several:
+            raise refusal("delay", "several with a finite speed", "one number", "leave out one of the two")
+        if accuracy is not None:
+            raise refusal("accuracy", "one with a finite speed", "None, as every pair has a time of its own")
+        if backend == "cupy":
+            raise refusal("backend", "'cupy' with a finite speed", "'auto' or 'numba'")
+        return speed
 
     def _places(self, q):
         """Places as (H, N, d), whatever the user's shape."""
