@@ -153,18 +153,21 @@ class DelaySums:
         """Within which two times near t are one."""
         return MERGED * float(np.spacing(max(abs(self.start), abs(t), self.longest)))
 
+    def _time(self, source, counts):
+        return source + sum(n * eps for n, eps in zip(counts, self.delays, strict=True))
+
     def _push(self, source, counts, levels):
-        time = source + sum(n * eps for n, eps in zip(counts, self.delays, strict=True))
         # In this order: earlier first; of equal times what comes from the start, after the fewest delays.
-        entry = (time, source != self.start, sum(counts), source, counts, tuple(map(int, levels)))
+        entry = (self._time(source, counts), source != self.start, sum(counts), source, counts, tuple(map(int, levels)))
         heapq.heappush(self.pending, entry)
 
     def _send(self, source, counts, levels):
         """What breaks of these levels are one delay later, for every delay, where the method can feel it."""
         for k, paths in enumerate(self.paths):
             received = np.where(paths, levels[:, None], self.order).min(axis=0)
-            if received.min() < self.order:
-                later = tuple(n + (other == k) for other, n in enumerate(counts))
+            later = tuple(n + (other == k) for other, n in enumerate(counts))
+            # What the past sent to the past is part of the history.
+            if received.min() < self.order and self._time(source, later) >= self.start - self._slack(self.start):
                 self._push(source, later, np.minimum(received + ~self.neutral, self.order))
 
     def _at_once(self, levels):

@@ -12,6 +12,8 @@ it has its own order, as places and signals are read from the interpolants of th
 
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 
 from dynsim._check import refusal
@@ -100,16 +102,13 @@ class RetardedMemory(DelayMemory):
             for begin, end in zip(begins, [*begins[1:], start], strict=True):
                 self._keep(begin, end, *self._sampled(asked, begin, end))
         else:
-            pieces, made = [(start - self._reach(asked), start)], 0
-            while pieces:
-                begin, end = pieces.pop()
-                q, E = self._sampled(asked, begin, end)
-                if made + len(pieces) < MOST_PIECES and not self._fits(asked, begin, end, q, E):
-                    middle = 0.5 * (begin + end)
-                    pieces += [(middle, end), (begin, middle)]
-                    continue
+            pieces = [self._piece(asked, start - self._reach(asked), start)]
+            while pieces[0][0] < -FITS and len(pieces) < MOST_PIECES:  # the worst is halved
+                _, begin, end, _, _ = heapq.heappop(pieces)
+                for part in ((begin, 0.5 * (begin + end)), (0.5 * (begin + end), end)):
+                    heapq.heappush(pieces, self._piece(asked, *part))
+            for _, begin, end, q, E in sorted(pieces, key=lambda piece: piece[1]):
                 self._keep(begin, end, q, E)
-                made += 1
         try:
             self.expect_slow()
         except NoConvergence as trouble:
@@ -138,14 +137,16 @@ class RetardedMemory(DelayMemory):
         told = [asked(float(t), bool(x[k] == 1.0)) for k, t in enumerate(times)]
         return (np.array([part[which].reshape(-1) for part in told]) for which in (0, 1))
 
-    def _fits(self, asked, begin, end, q, E):
-        nodes = lobatto(self.nodes)
+    def _piece(self, asked, begin, end):
+        """A piece of the history: how badly it fits halfway between its nodes, as a number below 0, and what it is."""
+        nodes, worst = lobatto(self.nodes), 0.0
+        q, E = self._sampled(asked, begin, end)
         for x in 0.5 * (nodes.x[1:] + nodes.x[:-1]):
             told, weights = asked(float(begin + x * (end - begin)), False), nodes.weights(x)
             for found, values in zip(told, (q, E), strict=True):
-                if not abs(weights @ values - found.reshape(-1)).max() <= FITS * max(abs(values).max(), 1e-300):
-                    return False
-        return True
+                missed, size = abs(weights @ values - found.reshape(-1)).max(), abs(values).max()
+                worst = max(worst, missed / size if size else float(missed > 0.0))
+        return -worst, begin, end, q, E
 
     def _keep(self, begin, end, q, E):
         super().grow()
