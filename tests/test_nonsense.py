@@ -16,9 +16,9 @@ ROOMS = ("kernels", "engine", "layers", "models", "learning", "trajectory", "plo
 INNER = {
     "kernels": {"array_functions", "constants", "expect_accuracy", "fill_row", "has_tree", "in_python", "is_compiled",
                 "lane_dot", "lane_sum", "launch", "on_its_own", "relation_normal", "relation_tangent",
-                "row_specialisation", "rows_by_arrays", "run_text", "TreeReport"},
+                "retarded_sums", "row_specialisation", "rows_by_arrays", "run_text", "TreeReport"},
     "engine": {"Configured", "Solution", "LastOnly", "compiled_at_once", "expect_observables", "expect_state",
-               "observe", "FixedPoint", "Lyapunov"},
+               "observe", "FixedPoint", "Lyapunov", "Method"},
     "layers": {"Layer", "Flatten", "MaxPool", "ReLU", "Parameter", "Rates", "calibrate", "costs", "machine_rates",
                "random_places", "start_strengths", "FirstToken", "Skip", "TokenMean", "is_sortable", "cache_file",
                "median_seconds", "places_on_sphere", "Prepared"},

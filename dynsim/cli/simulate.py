@@ -146,7 +146,7 @@ def _print_costs(ready, costs):
     for key, value in costs.items():
         text = f"{value:.3g} s" if key == "seconds" else f"{value:,}"
         click.echo(f"{key:13} {'' if key in EXACT else 'about '}{text}")
-    click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({_growth(gain)})" if ready.system.delay else ""))
+    click.echo(f"{'echo_gain':13} {gain:.4g}" + (f" ({_growth(gain)})" if ready.system.looks_back else ""))
 
 
 def _growth(gain):

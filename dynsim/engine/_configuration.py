@@ -52,13 +52,13 @@ def configure(config: dict, like: object = None) -> Configured:
     ----------
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
-        `delay` 0; `accuracy` of pair sums (as `System`); `echo_gain`, to which the strengths are then scaled; the
-        tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`, a list of tables with `neurons`,
-        `name`, `places`, `drive`, `clamped`;
-        `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
-        is not named is 0; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`,
-        `max_step`, `first_step`, either `frames` (evenly spaced) or `every` (n steps), and `observables`, names of
-        numbers written with every frame of a file.
+        `delay` 0; `speed` of signals; `accuracy` of pair sums (as `System`); `echo_gain`, to which the
+        strengths are then scaled; the tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`,
+        a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`; `strengths`, a number, a matrix
+        [from][to] or a table {"from->to" = number, or one for each copy} in which what is not named is 0;
+        `delay` likewise, one for all copies; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`,
+        `max_steps`, `max_step`, `first_step`, either `frames` (evenly spaced) or `every` (n steps), and `observables`,
+        names of numbers written with every frame of a file.
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
     like : Trajectory, optional
@@ -100,9 +100,11 @@ def configure(config: dict, like: object = None) -> Configured:
         draw_places(g["places"], f"places of {g['name']}", generator, copies, g["neurons"], dimension) for g in groups
     ]
     q = np.concatenate(places, axis=1)
-    strengths = _strengths(config.get("strengths", 1.0), [group["name"] for group in groups], copies)
+    names, delay = [group["name"] for group in groups], config["delay"]
+    strengths = _strengths(config.get("strengths", 1.0), names, copies)
     settings = {
-        "delay": config["delay"],
+        "delay": _by_pairs(delay, "delay", names, 1)[0] if isinstance(delay, dict) else delay,
+        "speed": config.get("speed"),
         "groups": np.repeat(np.arange(len(groups)), numbers),
         "drive": _drive(groups, signals),
         "clamped": {
@@ -187,23 +189,27 @@ def _expect_room(neurons, dimension, signals, copies):
 
 def _strengths(strengths, names, copies):
     """lambda (H, G, G) [from, to] as numbers, a matrix or a table of arrows say."""
-    G = len(names)
-    if not isinstance(strengths, dict):
-        array = np.asarray(strengths, dtype=object)
-        return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
-    matrix = np.zeros((copies, G, G))
+    if isinstance(strengths, dict):
+        return _by_pairs(strengths, "strengths", names, copies)
+    G, array = len(names), np.asarray(strengths, dtype=object)
+    return np.full((copies, G, G), as_number(strengths, "strengths")) if array.ndim == 0 else strengths
+
+
+def _by_pairs(table, name, names, copies):
+    """Numbers (copies, G, G) [from, to] of a table {"from->to" = number, or one for each copy}; others are 0."""
+    matrix = np.zeros((copies, len(names), len(names)))
     # Spaces do not matter, about an arrow or in names.
     arrows = {"".join(f"{a}->{b}".split()): (i, j) for i, a in enumerate(names) for j, b in enumerate(names)}
-    if len(arrows) < G * G:
-        raise refusal("strengths", "names of groups that differ in spaces only", "names that differ otherwise")
-    for arrow, value in strengths.items():
+    if len(arrows) < len(names) ** 2:
+        raise refusal(name, "names of groups that differ in spaces only", "names that differ otherwise")
+    for arrow, value in table.items():
         plain = "".join(arrow.split())
-        expect_keys({plain: value}, list(arrows), "strengths")
+        expect_keys({plain: value}, list(arrows), name)
         start, end = arrows[plain]
         values = value if isinstance(value, list) else [value]
         if len(values) not in (1, copies):
-            raise refusal(f"strengths {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")
-        matrix[:, start, end] = [as_number(number, f"strengths {arrow}") for number in values]
+            raise refusal(f"{name} {arrow}", f"{len(values)} numbers", f"1 or {copies}, one a copy")
+        matrix[:, start, end] = [as_number(number, f"{name} {arrow}") for number in values]
     return matrix
 
 

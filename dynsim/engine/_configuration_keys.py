@@ -53,7 +53,12 @@ TOP = {
     "dimension": (_COUNT, "d, of the space", None),
     "copies": (_COUNT, "H, places of every neuron", None),
     "signals": (_COUNT, "s, components of R and E", None),
-    "delay": ({"type": "number", "minimum": 0}, "eps, in units of time; one number for all pairs", None),
+    "delay": (
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "array"}, {"type": "object"}]},
+        "eps, in units of time: a number, a matrix [from][to], or a table in which pairs that are not named have 0",
+        None,
+    ),
+    "speed": (_POSITIVE, "v, of signals: each pair has a delay of r / v besides", 10.0),
     "accuracy": (
         {"type": "number", "minimum": 1e-12, "exclusiveMaximum": 1},
         "relative error that pair sums may have, by trees where systems are large; otherwise they are exact",

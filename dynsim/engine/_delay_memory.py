@@ -108,7 +108,7 @@ class DelayMemory:
         self.breaks, self.history = breaks, None
         self.history_q, self.history_E = (np.zeros(shape) for shape in self.shapes)
         lobatto_nodes = None
-        if system.delay:
+        if system.looks_back:
             lobatto_nodes = lobatto(nodes)
             if history is None:
                 places = self.history_q[: self.copies] = system._places(system.q)
@@ -221,12 +221,13 @@ def as_history(history, system, t0):
         )
     if dense(dense.t_max).shape != system.q.shape:
         raise refusal("history", f"places {dense(dense.t_max).shape}", f"{system.q.shape}, the system's")
-    slack = merged_within(t0, 0, system.delay)
-    if dense.t_min > t0 - system.delay + slack or dense.t_max < t0 - slack:
+    longest = system._delays.longest
+    slack = merged_within(t0, 0, longest)
+    if dense.t_min > t0 - longest + slack or dense.t_max < t0 - slack:
         raise refusal(
             "history",
             f"a Solution over [{dense.t_min:g}, {dense.t_max:g}]",
-            f"one that covers one delay before the start, [{t0 - system.delay:g}, {t0:g}]",
+            f"one that covers one delay before the start, [{t0 - longest:g}, {t0:g}]",
         )
 
     def earlier(t, left):

@@ -33,7 +33,11 @@ class NotFinite(ArithmeticError):
 
 
 class NoConvergence(ArithmeticError):
-    """The equations of delay 0 could not be solved for the received signals."""
+    """The received signals cannot be found, at delay 0 mostly; `do` says what to do about it."""
+
+    def __init__(self, reason, do=AT_ONCE):
+        super().__init__(reason)
+        self.do = do
 
 
 class Misbehaved(ArithmeticError):
@@ -80,7 +84,7 @@ def divergence(system, error, step, t, t_good, q, tried, rate, gain, dt):
     near = f"; nearest pair {pair[0]} and {pair[1]} at distance {pair[2]:.3g}" if pair else ""
     if _meets(system, pair) or (np.isfinite(tried).all() and _meets(system, nearest_pair(system, tried))):
         do = SOFTEN
-    elif system.delay and gain > 1 and np.log(gain) >= 0.5 * rate * system.delay:
+    elif system.looks_back and gain > 1 and np.log(gain) >= 0.5 * rate * system._delays.shortest:
         do = WEAKEN_ECHO
     elif dt is not None and rate <= 0:
         do = "The motion itself shrinks there, so the step is too long for the method: take a smaller dt."
@@ -98,7 +102,7 @@ def failure(system, trouble, t, t_good, t0, q, f, gain):
     if isinstance(trouble, Misbehaved):
         return f"{text}; last good time t = {t_good:.9g}. {MISBEHAVED}"
     if isinstance(trouble, NoConvergence):
-        return f"{text}; {gain_text(system, gain)}. {AT_ONCE}"
+        return f"{text}; {gain_text(system, gain)}. {trouble.do}"
     with np.errstate(all="ignore"):
         changed = 10 * np.spacing(abs(t)) * np.abs(f).max() / np.abs(q).max()
     if _meets(system, nearest_pair(system, q)):
@@ -115,7 +119,7 @@ def failure(system, trouble, t, t_good, t0, q, f, gain):
 
 def gain_text(system, gain):
     """The echo gain in words."""
-    return f"echo gain rho(a Phi) = {gain:.4g}" + (" per delay" if system.delay else "")
+    return f"echo gain rho(a Phi) = {gain:.4g}" + (" per delay" if system.looks_back else "")
 
 
 def growth_rate(q, f):

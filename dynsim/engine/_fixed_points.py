@@ -95,6 +95,8 @@ def fixed_points(
     away, where all forces vanish: such ends are left out. A list that is empty, or lacks a point, proves nothing.
     Coordinates that cannot move, as their rows of D, E and F are 0, stay where they are.
 
+    Neurons with mass rest where those without do, and stability is that of the motion without mass and noise.
+
     At rest all signals are constant, so a system with a delay has the fixed points of the same system at delay 0.
     That one is solved, and the stability is that of the system without delay: a delay can make a stable point unstable.
 
@@ -163,12 +165,16 @@ def fixed_points(
     return [rest.point(*one) for one in sorted(found, key=lambda one: -one[2])]
 
 
+# What leaves the places of rest as they are, and is left out.
+STILL = {"mass": 0.0, "velocity": None, "temperature": 0.0}
+
+
 class _Rest:
     """q' of a system at delay 0 as a function of its coordinates, of which some are `moving`, and its zeros."""
 
     def __init__(self, system, moving):
         self.moving = np.flatnonzero(moving)
-        self.shape, self.system = system.q.shape, system.replace(delay=0.0)
+        self.shape, self.system = system.q.shape, system.replace(delay=0.0, speed=None, **STILL)
         self.machine = SignalsAtOnce(self.system, METHODS["rk4"]).machine
 
     def evaluate(self, x):
@@ -260,7 +266,9 @@ def _distances(places):
 
 
 def _moving(system):
-    """Which coordinates, shaped as system.q, can move: those with a number in their rows of D, E or F."""
+    """Which coordinates, shaped as system.q, can move: those with a number in their rows of D, E or F, or all."""
+    if system.teacher is not None:
+        return np.ones(system.q.shape, bool)
     operators = system._equations
     rows = [(operator.value != 0).any(axis=-1) for operator in (operators.D, operators.E, operators.F)]
     return np.broadcast_to(rows[0] | rows[1] | rows[2], system.q.shape)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dynsim.kernels import pair_force, pair_matrix, pair_sum, relation, relation_forces
 
+FEW_SIGNALS = 4
 MOST_WEIGHTS = 2**24  # of one pair of groups that are kept as numbers, 128 MiB; larger ones are summed pair by pair
 
 
@@ -22,17 +23,19 @@ class Pair(NamedTuple):
 
 
 class GroupRelations:
-    """The pairs of groups of a system, and what passes between them in both directions.
+    """The pairs of groups of a system, and what passes between them in both directions; by other strengths, if given.
 
     `order` lists the groups so that all that act on a group stand before it, clamped ones last, as what they receive
     acts on nothing; it is None where groups act on each other in a circle, or on themselves.
     """
 
-    def __init__(self, system):
+    def __init__(self, system, strengths=None):
         self.kernel, self.copies = system.kernel, system.copies
         self.accuracy, self.backend = system.accuracy, system.backend.name
         groups = np.zeros(system.neurons, int) if system.groups is None else system.groups
-        table = system.strengths
+        table = system.strengths if strengths is None else strengths
+        # To keep weights pays where they are used for several signals, or for the errors as well.
+        self.most = MOST_WEIGHTS if system.signals >= FEW_SIGNALS or system.teacher is not None else 0
         self.sizes = np.bincount(groups, minlength=table.shape[-1])
         self.members = [_together(np.flatnonzero(groups == g)) for g in range(len(self.sizes))]
         acts = np.any(table != 0.0, axis=0) & np.outer(self.sizes, self.sizes).astype(bool)
@@ -51,7 +54,7 @@ class GroupRelations:
 
     def weights(self, pair, sources, targets):
         """sum_h lambda_h phi (n, m) of places (H, N, d), [to, from]; None where they would be too many numbers."""
-        if self.sizes[pair.source] * self.sizes[pair.target] > MOST_WEIGHTS:
+        if self.sizes[pair.source] * self.sizes[pair.target] > self.most:
             return None
         of, to = sources[:, pair.sources], targets[:, pair.targets]
         key = pair.source, pair.target
@@ -88,7 +91,7 @@ class GroupRelations:
     def gradients(self, pair, sources, targets, E, S):
         """Gradients of sum_ij S_i . E_j sum_h lambda_h phi in the places of both groups, (H, m, d) and (H, n, d)."""
         of, to = sources[:, pair.sources], targets[:, pair.targets]
-        if self.sizes[pair.source] * self.sizes[pair.target] <= MOST_WEIGHTS:
+        if self.sizes[pair.source] * self.sizes[pair.target] <= self.most:
             products = S @ E.T
             if pair.source == pair.target:
                 np.fill_diagonal(products, 0.0)

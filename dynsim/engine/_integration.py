@@ -10,12 +10,11 @@ import numpy as np
 
 from dynsim._ranks import world
 
-from ._breaking_points import breaking_points, longest_seen
-from ._delay_memory import DelayMemory
 from ._echo_gain import echo_gain
 from ._failure import Misbehaved, NoConvergence, NotFinite, divergence, failure, growth_rate
 from ._interpolation import DenseOutput, Step
-from ._machine import Machine, SignalsAtOnce
+from ._known_breaks import breaking_points, longest_seen
+from ._machine import Machine, SignalsAtOnce, delay_memory
 from ._recorder import Recorder, Times, time_slack
 from ._solution import Solution
 from ._step_size import SHORTEST, STEP, AdaptiveSteps, FixedSteps, first_step
@@ -34,7 +33,7 @@ class Integration:
         began = options.t0 if state is None else float(state["breaks"]["start"])
         self.breaks = breaking_points(system, began, self.tableau, options.dt, options.history)
         self.breaks.passed = [] if options.dense_output else None
-        self.memory = DelayMemory(system, self.breaks, self.tableau.nodes, options.history)
+        self.memory = delay_memory(system, self.breaks, self.tableau.nodes, options.history)
         self.machine = Machine(system, self.memory, self.tableau, t=options.t0, t1=options.t1, rtol=options.rtol,
                                atol=options.atol, ranks=world(), seed=options.seed)  # fmt: skip
         self.stages = self.tableau.stage_choice()
@@ -296,7 +295,7 @@ class Integration:
             self.recorder.finish(machine.t, machine.q, machine.R, machine.E)
         dense = None
         if self.steps:
-            signals = None if self.system.delay else SignalsAtOnce(self.system, self.tableau)
+            signals = None if self.system.looks_back else SignalsAtOnce(self.system, self.tableau)
             breaks = self.breaks.until(machine.t)
             dense = DenseOutput(self.system.q.shape, signals, self.steps, machine.t, breaks)
         t_events, q_events = events.results()

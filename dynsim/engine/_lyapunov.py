@@ -17,7 +17,7 @@ from ._recorder import LastOnly
 from ._solve import expect_span, solve
 from ._system import System
 from ._twin_system import halves, rescaled, twin
-from .integrators import METHODS, Tableau
+from .integrators import METHODS, Method, Tableau
 
 INTERVALS = 400  # into which a span is divided where nothing else is asked for
 BLOCKS = 20  # of the block averages; the uncertainty is then itself known to 1 / sqrt(2 * 19), 16 %
@@ -156,8 +156,9 @@ def lyapunov(
     -0.5
     """
     as_instance(system, System, "system")
+    _expect_comparable(system)
     t0, t1 = expect_span(span)
-    tableau = method if isinstance(method, Tableau) else METHODS[as_choice(method, METHODS, "method")]
+    tableau = method if isinstance(method, Method) else METHODS[as_choice(method, METHODS, "method")]
     rtol, distance = as_number(rtol, "rtol", minimum=0), as_number(distance, "distance", above=0)
     if not 1e-12 <= distance <= 1e-4:
         raise refusal("distance", f"{distance:g}", "1e-12 to 1e-4: above rounding, and small")
@@ -187,6 +188,20 @@ def lyapunov(
         if counts:
             growth.append(math.log(after / before))
     return _result(np.array(growth), times[first:], status, message)
+
+
+def _expect_comparable(system):
+    """Refuse a system of which two trajectories do not fit into one run."""
+    found = {
+        "several delays": system._delays.several,
+        "a finite speed of signals": system.speed is not None,
+        "a teacher": system.teacher is not None,
+        "a temperature above 0": system._inertia.warm,
+    }
+    for what, there in found.items():
+        if there:
+            expected = "one delay or none, no teacher and temperature 0"
+            raise refusal("system", f"one with {what}", expected, "follow two runs of your own")
 
 
 class _Pair:

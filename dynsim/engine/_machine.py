@@ -8,15 +8,17 @@ import numpy as np
 
 from dynsim._ranks import ALONE
 
-from ._breaking_points import breaking_points
 from ._delay_memory import DelayMemory
 from ._equations import NOT_FINITE, OK, UNSOLVED, right_hand_side
 from ._error_signals import Learning, taught
 from ._failure import SINGULAR_FIELD, Misbehaved, NoConvergence, NotFinite
+from ._finite_speed import RetardedMemory, RetardedSums
 from ._given_signals import GivenSignals, add_signal
 from ._group_relations import GroupRelations
+from ._known_breaks import breaking_points
 from ._noise import Noise
 from ._received_signals import pair_arrays
+from ._several_delays import DelayedSums, LongMemory
 from ._small_loop import SmallLoop, asking
 from ._stepping import ACCEPTED, END, EVALUATIONS, LAST, NOW, PENDING, REFUSED, as_it_is, machine, next_stop
 from ._zero_delay import ZeroDelaySolver
@@ -30,11 +32,22 @@ def is_small(system):
     """Whether one thread computes all of an evaluation: few pairs, no iterations at delay 0."""
     work = system.copies * system.neurons**2 * (system.dimension + system.signals)
     equations = system._equations
-    direct = system.delay or (
+    direct = system.looks_back or (
         equations.linear and (not equations.echoes or system.neurons * system.signals <= LARGEST_ECHO)
     )
-    simple = system.backend.name != "cupy" and system.teacher is None
+    simple = system.backend.name != "cupy" and system.teacher is None and not has_apart(system)
     return bool(work <= LARGEST_WORK and direct and simple)
+
+
+def has_apart(system):
+    """Whether what is received is summed delay by delay, or pair by pair."""
+    return system._delays.several or system.speed is not None
+
+
+def delay_memory(system, breaks, nodes, history=None):
+    """The memory that a system needs."""
+    kind = LongMemory if system._delays.several else DelayMemory if system.speed is None else RetardedMemory
+    return kind(system, breaks, nodes, history)
 
 
 class Machine:
@@ -62,14 +75,19 @@ class Machine:
         self.tableau = tableau.arrays(rtol, atol)
         expressions, self.pairs = pair_arrays(system)
         self.operators, self.given = system._equations.arrays(), GivenSignals(system)
-        self.solver = self.learning = None
+        self.solver = self.learning = self.apart = None
         self.noise = Noise(system, seed)
         scheme = tableau.scheme(self.noise)
         if is_small(system):
             constant = self.given.constant and memory.history is None and scheme is None
             self.loop = SmallLoop(expressions, None if constant else self._look, scheme)
         else:
-            self.solver = None if system.delay else ZeroDelaySolver(system, ranks)
+            if has_apart(system):
+                several = system._delays.several
+                self.apart = DelayedSums(system, memory, ranks) if several else RetardedSums(system, memory)
+                self.solver = self.apart.solver
+            elif not system.looks_back:
+                self.solver = ZeroDelaySolver(system, ranks)
             evaluate = right_hand_side(self._receive, as_it_is)
             if system.teacher is not None:
                 relations = self.solver.relations if self.solver is not None else GroupRelations(system)
@@ -104,12 +122,15 @@ class Machine:
     def _receive(self, t, q, Q, past_q, past_E, pairs, operators, given, delayed, R):
         """(1') by pair sums, or at delay 0 by the solver of large and nonlinear systems."""
         try:
-            if delayed:
+            if self.apart is not None:
+                R[...] = self.apart.received(t, q, Q, past_q, past_E, operators, given)
+                self.apart.bound(self.control)
+            elif delayed:
                 R[...] = self.system._coupling.received(past_q, q, past_E, self.ranks)
                 add_signal(t, given[0], given[1], R)
             else:
                 R[...] = self.solver.solve(t, q, Q, operators, given)
-        except (NotFinite, NoConvergence) as trouble:
+        except (NotFinite, NoConvergence, Misbehaved) as trouble:
             self.trouble = trouble
             return NOT_FINITE if isinstance(trouble, NotFinite) else UNSOLVED
         return OK

@@ -7,6 +7,7 @@ import numpy as np
 from dynsim._check import as_array, as_count, as_flag, as_number, refusal
 
 from ._breaking_points import Cuts, merged_within
+from ._delay_sums import expect_sums
 from ._interpolation import lobatto
 from ._noise import as_seed
 from ._recorder import time_slack
@@ -38,8 +39,8 @@ def expect_state(state, system, tableau):
     received = (system.neurons, system.signals)
     for name, shape in (("q", moved), ("velocity", moved), ("R", received), ("E", emitted)):
         as_array(state[name], f"resume {name}", shape, np.float64)
-    if (state["memory"] is None) != (not system.delay):
-        raise refusal("resume", "a state of another delay", f"one of delay {system.delay:g}")
+    if (state["memory"] is None) == system.looks_back:
+        raise refusal("resume", "a state of another delay", f"one of delay {system._delays}")
     if state["start"] is not None:
         as_array(state["start"], "resume start", received, np.float64)
     t = as_number(state["t"], "resume t")
@@ -49,9 +50,14 @@ def expect_state(state, system, tableau):
     _expect_drawn(state, system, tableau)
     _expect_control(state["control"], tableau, t)
     _expect_events(state["events"])
-    start, seen = _expect_breaks(state["breaks"], system.delay, t)
-    if system.delay:
-        _expect_memory(state["memory"], (moved, emitted), len(lobatto(tableau.nodes).x), start, seen, t)
+    if system._delays.several:
+        start, seen = expect_sums(state["breaks"], system._delays, system.strengths.shape[-1], t)
+    else:
+        one = system.delay if system.speed is None else 0.0
+        start, seen = _expect_breaks(state["breaks"], one, t)
+    if system.looks_back:
+        nodes = len(lobatto(tableau.nodes).x)
+        _expect_memory(state["memory"], (moved, emitted), nodes, start, t if seen is None else seen, t)
     return t
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from dynsim._ranks import by_all_ranks, world
 
 from ._echo_gain import echo_gain
@@ -61,8 +63,8 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     places = math.prod(system._state_shape)
     signals = system.neurons * system.signals
     numbers = (tableau.stages + 6) * places + 6 * signals
-    if system.delay:
-        segments = 2 * math.ceil(min(system.delay / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
+    if system.looks_back:
+        segments = 2 * math.ceil(min(_reach(system) / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
         numbers += segments * tableau.nodes * (places + signals)
     view = 0 if system.dimension == 3 else 3 * system.copies * system.neurons
     frames = _frames(options.get("record"), steps)
@@ -92,9 +94,22 @@ def _shared(system, options):
     ranks = world()
     if ranks.size == 1:
         return {}
-    divided = not is_small(system) and (system.delay or not ZeroDelaySolver(system).factorises)
+    divided = not is_small(system) and system.speed is None and (system.looks_back or not _alone(system))
     gathered = system._coupling.gathered(system.signals) if divided else 0
     return {"ranks": ranks.size, "threads": ranks.threads, "gather_bytes": gathered}
+
+
+def _reach(system):
+    """How far back the memory of delays reaches, about."""
+    sides = np.ptp(system._places(system.q), axis=1)
+    crossing = np.linalg.norm(sides, ord=1 if system.kernel.metric == "l1" else 2, axis=-1).max()
+    return system._delays.longest + (0.0 if system.speed is None else crossing / system.speed)
+
+
+def _alone(system):
+    """Whether every rank computes all of the sums at delay 0."""
+    solver = ZeroDelaySolver(system)
+    return solver.factorises or solver.layered
 
 
 def _frames(record, steps):

@@ -207,7 +207,7 @@ def solve(
         raise refusal("rtol, atol", "0 and 0", "at least one above 0")
     if tableau.adaptive and options.rtol and options.rtol < 1e-13:
         raise refusal("rtol", f"{options.rtol:g}", "at least 1e-13, the rounding of a step, or 0")
-    if history is not None and not system.delay:
+    if history is not None and not system.looks_back:
         raise refusal("history", "one for a system of delay 0", "None, as such a system does not look back")
     try:
         integration = Integration(system, options)

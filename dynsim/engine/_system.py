@@ -13,6 +13,7 @@ from dynsim._check import as_array, as_count, as_instance, as_number, describe, 
 from dynsim._described import Described
 from dynsim.kernels import Kernel, expect_accuracy
 
+from ._delays import Delays
 from ._given_signals import Given, implied_signals, own_signal
 from ._inertia import Inertia
 from ._operators import Operators, Resolved
@@ -48,8 +49,13 @@ class System(Described):
         phi; default `Kernel()`, 1 / r.
     operators : Operators, optional
         A to F and the activation; default all zero.
-    delay : float
-        eps >= 0, in the units of time; one number for all pairs.
+    delay : float or array_like, (G, G)
+        eps >= 0, in the units of time: a number for all pairs, or delay[from, to] for each pair of groups. Pairs of
+        delay 0 beside others act at once. Where all pairs that act on each other have one delay, it is that number.
+    speed : float, optional
+        v > 0, of signals: beside the delay, which is then one number, the pair has one of r / v. What neuron i receives
+        at t was sent at t_r = t - eps - |q_i(t) - q_j(t_r)| / v, by the metric of the kernel without its softening.
+        Neurons must be slower than v. Steps are shorter than the shortest of these delays. Default: no such delay.
     groups : array_like of int, (N,), optional
         Group of each neuron, 0 to G - 1; default one group.
     strengths : array_like, (G, G) or (H, G, G), optional
@@ -84,9 +90,12 @@ class System(Described):
 
     Attributes
     ----------
-    q, kernel, operators, delay, groups, strengths, drive, clamped, signals, accuracy, mass, friction, temperature,
-    velocity, teacher
-        As given, arrays as float64, not writeable; strengths always (H, G, G).
+    q, kernel, operators, delay, speed, groups, strengths, drive, clamped, signals, accuracy, mass, friction,
+    temperature, velocity, teacher
+        As given, arrays as float64, not writeable; strengths always (H, G, G); delay a number, or (G, G) where there
+        are several.
+    looks_back : bool
+        Whether what is received was sent earlier: with a delay or a speed.
     neurons, dimension, copies : int
         N, d and H.
     backend : Backend
@@ -112,7 +121,8 @@ class System(Described):
         *,
         kernel: Kernel | None = None,
         operators: Operators | None = None,
-        delay: float = 0.0,
+        delay: npt.ArrayLike = 0.0,
+        speed: float | None = None,
         groups: npt.ArrayLike | None = None,
         strengths: npt.ArrayLike | None = None,
         drive: npt.ArrayLike | Callable | tuple | None = None,
@@ -134,9 +144,11 @@ class System(Described):
         self.copies = q.shape[0] if q.ndim == 3 else 1
         self.kernel = as_instance(Kernel() if kernel is None else kernel, Kernel, "kernel")
         self.operators = as_instance(Operators() if operators is None else operators, Operators, "operators")
-        self.delay = _one_delay(delay)
         self.groups = None if groups is None else _own(_groups(groups, self.neurons))
         self.strengths = _own(_strengths(strengths, self.groups, self.copies))
+        self._delays = Delays(delay, self.strengths, self.groups, self.neurons)
+        self.delay = self._delays.value
+        self.speed = None if speed is None else self._one_speed(speed, backend, accuracy)
         clamped = _clamps(clamped, self.strengths.shape[-1])
         self.drive = own_signal(drive, "drive")
         self.clamped = MappingProxyType({g: own_signal(signal, f"clamped group {g}") for g, signal in clamped.items()})
@@ -187,7 +199,8 @@ class System(Described):
             self.teacher.expect(self)
         # What makes the same system again, all of it our own.
         self._arguments = {
-            "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": self.delay,
+            "q": self.q, "kernel": self.kernel, "operators": self.operators, "delay": own_signal(delay, "delay"),
+            "speed": self.speed,
             "groups": self.groups, "strengths": own_signal(strengths, "strengths"), "drive": self.drive,
             "clamped": dict(self.clamped), "signals": signals, "backend": backend,
             "accuracy": self.accuracy, "mass": self.mass, "friction": self.friction, "temperature": self.temperature,
@@ -239,7 +252,8 @@ class System(Described):
     def __repr__(self):
         return (
             f"System(neurons={self.neurons}, dimension={self.dimension}, copies={self.copies}, "
-            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self.delay:g}, {self.kernel}, "
+            f"signals={self.signals}, groups={self.strengths.shape[-1]}, delay={self._delays}, "
+            f"{'' if self.speed is None else f'speed={self.speed:g}, '}{self.kernel}, "
             f"backend={self.backend.name})"
         )
 
@@ -251,7 +265,8 @@ class System(Described):
             "copies": self.copies,
             "signals": self.signals,
             "groups": self.strengths.shape[-1],
-            "delay": f"{self.delay:g}",
+            "delay": str(self._delays),
+            **({} if self.speed is None else {"speed": f"{self.speed:g}"}),
             "kernel": self.kernel,
             "backend": self.backend.name,
         }
@@ -288,12 +303,27 @@ class System(Described):
     @property
     def _emitted_shape(self):
         """E (N, s), and with a teacher and a delay the error signals S after it, (2 N, s)."""
-        return self.neurons * (2 if self.teacher is not None and self.delay else 1), self.signals
+        return self.neurons * (2 if self.teacher is not None and self.looks_back else 1), self.signals
 
     def _state(self):
         """The state at the start."""
         places = self._places(self.q)
         return np.concatenate([places, self._places(self.velocity)]) if self._inertia.massive else places.copy()
+
+    @property
+    def looks_back(self):
+        """Whether what is received was sent earlier."""
+        return self._delays.longest > 0 or self.speed is not None
+
+    def _one_speed(self, speed, backend, accuracy):
+        speed = as_number(speed, "speed", above=0)
+        if self._delays.several:
+            raise refusal("delay", "several with a finite speed", "one number", "leave out one of the two")
+        if accuracy is not None:
+            raise refusal("accuracy", "one with a finite speed", "None, as every pair has a time of its own")
+        if backend == "cupy":
+            raise refusal("backend", "'cupy' with a finite speed", "'auto' or 'numba'")
+        return speed
 
     def _places(self, q):
         """Places as (H, N, d), whatever the user's shape."""
@@ -311,15 +341,6 @@ def _own(array):
     array = array.copy()
     array.setflags(write=False)
     return array
-
-
-def _one_delay(delay):
-    if np.ndim(delay):
-        raise refusal(
-            "delay", f"an array of shape {np.shape(delay)}", "one number for all pairs, as several are not supported"
-        )
-    delay = as_array(delay, "delay").item() if isinstance(delay, np.ndarray) else delay
-    return as_number(delay, "delay", minimum=0)
 
 
 def _groups(groups, neurons):

@@ -98,6 +98,9 @@ class Teacher(Described):
         if self.group in system.clamped:
             do = "judge another group, or clamp this one no more"
             raise refusal("teacher group", f"{self.group}, whose signals are given", "one that emits its own", do)
+        if system._delays.several or system.speed is not None:
+            what = "several delays" if system.speed is None else "a finite speed of signals"
+            raise refusal("teacher", what, "one delay for all pairs, or none, as errors travel back with it")
         if np.any(system.operators.C):
             expected = "C = 0, as the error of what velocities emit would act on accelerations"
             raise refusal("teacher", "an operator C", expected, "take A and B only")

@@ -27,6 +27,9 @@ def twin(system, other):
         clamped={g + half: signal for half in (0, G) for g, signal in system.clamped.items()},
         signals=system.signals,
         accuracy=None,
+        mass=_twice(system._inertia.mass),
+        friction=_twice(system._inertia.friction),
+        velocity=None if system.velocity is None else np.concatenate([system.velocity] * 2, axis=-2),
     )
 
 
@@ -54,8 +57,13 @@ def _pulled(values, factor):
 def _operators(operators):
     """Operators of the neurons twice: those that each neuron has of its own are repeated."""
     values = {name: getattr(operators, name) for name in SHAPES}
-    both = {name: np.concatenate([v, v]) if v.ndim in (1, 3) else v for name, v in values.items()}
-    return Operators(**both, activation=operators.activation)
+    both = {name: _twice(v) if v.ndim in (1, 3) else v for name, v in values.items()}
+    several = not isinstance(operators.activation, str)
+    return Operators(**both, activation=2 * operators.activation if several else operators.activation)
+
+
+def _twice(values):
+    return np.concatenate([values, values])
 
 
 def _drive(drive, neurons, signals):

@@ -25,11 +25,11 @@ class ZeroDelaySolver:
     Where groups act on each other in no circle, and none on itself, they are taken one after another. Else, linear
     activation: (I - Phi a) R = I + Phi (b Q + e0 + clamped), directly or by GMRES. With an activation:
     Newton's method on f(R) = R - I - Phi E(R), whose Jacobian is I - Phi dE/dR, started from the last solution.
-    With `ranks`, each of them has a solver, and all do the same.
+    With `ranks`, each of them has a solver, and all do the same. `coupling` is Phi where other pairs have a delay.
     """
 
-    def __init__(self, system, ranks=ALONE):
-        self.ranks = ranks
+    def __init__(self, system, ranks=ALONE, coupling=None, strengths=None):
+        self.ranks, self.coupling = ranks, system._coupling if coupling is None else coupling
         self.system, self.equations = system, system._equations
         self.size = (system.neurons, system.signals)
         self.free = np.ones(system.neurons, bool)
@@ -38,7 +38,7 @@ class ZeroDelaySolver:
         self.echoes = self.equations.echoes and bool(self.free.any())
         self.dense = system.neurons * system.signals <= DENSE_LIMIT
         self.R = None  # the last solution, where the iterations start
-        self.relations = GroupRelations(system)
+        self.relations = GroupRelations(system, strengths)
         self.layered = self.echoes and self.relations.order is not None
         self.emitting = None  # what the groups of a layered system emit by
         self.signs = np.random.default_rng(0).choice([-1.0, 1.0], self.size)
@@ -48,22 +48,22 @@ class ZeroDelaySolver:
         """Whether Phi is formed as a matrix, and no pair sums are needed."""
         return self.dense and self.echoes and not self.layered
 
-    def solve(self, t, q, Q, operators, given):
-        """R (N, s)."""
-        drive = np.zeros(self.size)
+    def solve(self, t, q, Q, operators, given, delayed=None):
+        """R (N, s); the sums of pairs with a delay, if there are, are given."""
+        drive = np.zeros(self.size) if delayed is None else delayed.copy()
         add_signal(t, given[0], given[1], drive)
         if self.layered:
             self.R = self._in_order(drive, q, Q, operators, given)
             return self.R
         if self.factorises:
-            Phi = self.system._coupling.matrix(q)
+            Phi = self.coupling.matrix(q)
             act = Phi.__matmul__
         else:
             Phi = None
 
             def act(E):
                 # What is solved by iteration must be linear in E, which trees are to their accuracy only.
-                return self.system._coupling.received(q, q, E, self.ranks, exact=self.echoes)
+                return self.coupling.received(q, q, E, self.ranks, exact=self.echoes)
 
         def emitted(R):
             E = np.empty(self.size)

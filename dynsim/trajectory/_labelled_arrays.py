@@ -113,7 +113,8 @@ def _attributes(source, solution):
     """Numbers and texts that a file of xarray can hold, too."""
     if solution:
         system = source.system
-        return {"method": source.method, "delay": float(system.delay), "kernel": system.kernel.profile}
+        delay = np.ravel(system.delay).squeeze().tolist()
+        return {"method": source.method, "delay": delay, "kernel": system.kernel.profile}
     found = {"file": str(source.path)}
     if source.seed is not None:
         found["seed"] = source.seed

@@ -425,7 +425,9 @@ class _Stream:
 def _describe(system, span, method, options):
     """What the call itself says about the run; arrays and functions are left to the caller's parameters."""
     stored = {"method": str(method), "span": [float(t) for t in span]}
-    stored |= {"kernel": system.kernel.to_dict(), "delay": float(system.delay)}
+    stored |= {"kernel": system.kernel.to_dict(), "delay": np.asarray(system.delay, dtype=float).tolist()}
+    if system.speed is not None:
+        stored["speed"] = system.speed
     if system.accuracy is not None:
         stored["accuracy"] = system.accuracy
     for name, value in options.items():

@@ -11,7 +11,7 @@ from dynsim.kernels import Kernel
 
 _MOST_NUMBERS = 100_000  # stored as text: larger systems are left to a configuration
 _OPERATORS = "ABCDEF"
-_KEYS = ("kernel", "operators", "activation", "strengths", "delay", "signals", "clamped")
+_KEYS = ("kernel", "operators", "activation", "strengths", "delay", "speed", "signals", "clamped")
 
 
 def describe_system(system):
@@ -28,7 +28,8 @@ def describe_system(system):
         "operators": {name: value.tolist() for name, value in operators.items()},
         "activation": system.operators.activation,
         "strengths": system.strengths.tolist(),
-        "delay": float(system.delay),
+        "delay": np.asarray(system.delay, dtype=float).tolist(),
+        "speed": system.speed,
         "signals": system.signals,
         "clamped": [int(group) for group in system.clamped],
     }
@@ -65,6 +66,7 @@ def stored_system(trajectory) -> System | None:
             kernel=Kernel.from_dict(as_table(table["kernel"], "kernel")),
             operators=Operators(**operators, activation=table["activation"]),
             delay=table["delay"],
+            speed=table.get("speed"),  # not in files of earlier versions
             groups=None if one else groups,
             strengths=strengths,
             signals=table["signals"],
