@@ -19,6 +19,7 @@ from ._system import System
 from .integrators import METHODS
 
 TABLES = ("kernel", "operators", "groups", "strengths", "run")
+TEMPERATURE = ("times", "values")
 STEPS = ("method", "dt", "rtol", "atol", "max_steps", "max_step", "first_step")
 
 PLACES = {"normal": {"center": 0.0, "spread": 1.0}, "uniform": {"low": -1.0, "high": 1.0}}
@@ -35,7 +36,7 @@ class Configured:
 
     @property
     def seed(self) -> int:
-        """Seed of the random places."""
+        """Seed of the random places and, at a temperature above 0, of the noise."""
         return self.config["seed"]
 
 
@@ -46,7 +47,8 @@ def configure(config: dict, like: object = None) -> Configured:
     ----------
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
-        `delay` 0; `accuracy` of pair sums (as `System`); `echo_gain`, to which the strengths are then scaled; the
+        `delay` 0; `mass` and `friction` (as `System`); `temperature`, a number or {times, values}; `accuracy` of pair
+        sums (as `System`); `echo_gain`, to which the strengths are then scaled; the
         tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`, a list of tables with `neurons`,
         `name`, `places`, `drive`, `clamped`;
         `strengths`, a number, a matrix [from][to] or a table {"from->to" = number, or one for each copy} in which what
@@ -105,6 +107,7 @@ def configure(config: dict, like: object = None) -> Configured:
         },
         "signals": signals,
         "accuracy": config.get("accuracy"),
+        **_inertia(config),
     }
     kernel, operators = Kernel.from_dict(config["kernel"]), Operators(**config["operators"])
     start = q[0] if copies == 1 else q
@@ -117,7 +120,22 @@ def configure(config: dict, like: object = None) -> Configured:
         system = System(
             start, kernel=kernel, operators=operators, strengths=system.strengths * (wanted / found), **settings
         )
+    if system.warm:
+        options["seed"] = config["seed"]
     return Configured(system, span, options, config)
+
+
+def _inertia(config):
+    """Mass, friction and temperature, where the configuration says them."""
+    found = {name: config[name] for name in ("mass", "friction", "temperature") if name in config}
+    if isinstance(found.get("temperature"), dict):
+        table = found["temperature"]
+        expect_keys(table, TEMPERATURE, "temperature")
+        missing = [name for name in TEMPERATURE if name not in table]
+        if missing:
+            raise ValueError(f"temperature: {missing[0]} is missing; give both times and values, or a number.")
+        found["temperature"] = tuple(table[name] for name in TEMPERATURE)
+    return found
 
 
 def _run(config):

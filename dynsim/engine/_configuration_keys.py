@@ -48,7 +48,7 @@ _PLACES = {
 
 # {key: (schema, meaning, an example where it has no default)}
 TOP = {
-    "seed": ({"type": "integer", "minimum": 0}, "of the random places", None),
+    "seed": ({"type": "integer", "minimum": 0}, "of the random places and of the noise at a temperature", None),
     "dimension": (_COUNT, "d, of the space", None),
     "copies": (_COUNT, "H, places of every neuron", None),
     "signals": (_COUNT, "s, components of R and E", None),
@@ -57,6 +57,13 @@ TOP = {
         {"type": "number", "minimum": 1e-12, "exclusiveMaximum": 1},
         "relative error that pair sums may have, by trees where systems are large; otherwise they are exact",
         1e-8,
+    ),
+    "mass": (_NUMBERS, "m, of all neurons, of each group or of each neuron: they have velocities of their own", 1.0),
+    "friction": (_NUMBERS, "gamma, as mass; 1 where it is not given", 0.5),
+    "temperature": (
+        {"anyOf": [{"type": "number", "minimum": 0}, _table(times={"type": "array"}, values={"type": "array"})]},
+        "T, or times and values: noise, for methods that have it",
+        0.1,
     ),
     "echo_gain": (_POSITIVE, "all strengths are scaled so that rho(a Phi) has this value at the start", 0.8),
 }
