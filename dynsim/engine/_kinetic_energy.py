@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_instance, refusal
+from dynsim._check import as_array, as_instance, expect_memory, refusal
 
 from ._system import System
 
@@ -67,5 +69,8 @@ def kinetic_energy(
         members = as_array(groups, "groups", (neurons,))
         if np.any(members != members.astype(np.int64)) or members.min(initial=0) < 0:
             raise refusal("groups", "numbers that are none of groups", "whole numbers from 0")
-        count = int(members.max(initial=-1)) + 1
-        return np.stack([each[..., members == group].sum(axis=-1) for group in range(count)], axis=-1)
+        shape = (*each.shape[:-1], int(members.max(initial=-1)) + 1)
+        expect_memory(8 * math.prod(shape), f"energies of shape {shape}", "number groups from 0, without gaps")
+        energies = np.zeros(shape)
+        np.add.at(energies, (..., members.astype(np.int64)), each)
+        return energies

@@ -142,7 +142,10 @@ class Trajectory(Recorded):
             name: dataset(file, _layout.observable(name), (None,)) for name in expect_group(file, _layout.OBSERVABLES)
         }
         small = [step, time, *observed.values()]
-        checks = [*((data, sound_head) for data in small), *((data, sound_tail) for data in (places, view, *moved, *signals))]
+        checks = [
+            *((data, sound_head) for data in small),
+            *((data, sound_tail) for data in (places, view, *moved, *signals)),
+        ]
         common = min(stored_frames(data) for data, _ in checks)
         held = sum(bytes_of_frames(data, common) for data in small)  # names may be links to one dataset
         stored = sum(data.id.get_storage_size() for data in set(small))
