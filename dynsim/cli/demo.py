@@ -178,7 +178,7 @@ def _simulate(name, output, seed):
     parameters = {"config": ready.config, "preset": name}
     path = output / f"{name}.h5"
     solution = run(
-        ready.system, ready.span, path=path, parameters=parameters, seed=seed, overwrite=True, **ready.options
+        ready.system, ready.span, path=path, parameters=parameters, overwrite=True, **{**ready.options, "seed": seed}
     )
     if not solution.success:
         raise click.ClickException(f"preset {name}: {solution.message}")

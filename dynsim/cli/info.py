@@ -122,6 +122,7 @@ def describe_trajectory(path):
             "dimension": trajectory.dimension,
             "copies": trajectory.copies,
             "signals": trajectory.signals or 0,
+            "mass": None if trajectory.mass is None else [float(end(trajectory.mass)) for end in (min, max)],
             "groups": len(groups),
             "frames": trajectory.frames,
             "time": float(trajectory.time[-1]) if trajectory.frames else None,

@@ -28,7 +28,7 @@ EXACT = ("frames", "ranks", "threads", "gather_bytes")  # numbers of a dry run t
 )
 @click.option("--max-step", type=float, help="Longest step; the same as --set run.max_step=H.")
 @click.option("--first-step", type=float, help="First step; the same as --set run.first_step=H.")
-@click.option("--seed", type=int, help="Seed of the random places [that of the configuration, else 0].")
+@click.option("--seed", type=int, help="Seed of random places and noise [that of the configuration, else 0].")
 @click.option("--dry-run", is_flag=True, help="Only print the complete configuration, memory, time and echo gain.")
 @click.option(
     "--print-config", is_flag=True, help="Print the complete configuration as TOML with comments; a file for yourself."
@@ -92,14 +92,13 @@ def command(
             ready.span,
             path=output,
             parameters={"config": ready.config, **({"preset": name} if name else {})},
-            seed=ready.seed,
             observables=ready.observables,
             overwrite=overwrite,
             checkpoint_seconds=checkpoint_seconds,
             progress_seconds=1.0,
             stop=stop,
             callback=bar,
-            **ready.options,
+            **{**ready.options, "seed": ready.seed},
         )
     report_simulation(output, solution, as_json, ready.config)
     return None

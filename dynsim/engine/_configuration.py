@@ -10,16 +10,18 @@ import numpy as np
 from dynsim._check import as_array, as_choice, as_count, as_like, as_number, expect_keys, expect_memory, refusal
 from dynsim.kernels import Kernel
 
-from ._configuration_keys import GROUP, RUN, TOP
+from ._configuration_keys import GROUP, RUN, TEACHER, TOP
 from ._echo_gain import echo_gain
 from ._given_signals import SignalsOfParts, waveform
 from ._observables import expect_observables
 from ._operators import SHAPES, Operators
 from ._recorder import EvenTimes, EveryStep, Times
 from ._system import System
+from ._teacher import Teacher
 from .integrators import METHODS
 
-TABLES = ("kernel", "operators", "groups", "strengths", "run")
+TABLES = ("kernel", "operators", "groups", "strengths", "teacher", "run")
+TEMPERATURE = ("times", "values")
 STEPS = ("method", "dt", "rtol", "atol", "max_steps", "max_step", "first_step")
 
 PLACES = {"normal": {"center": 0.0, "spread": 1.0}, "uniform": {"low": -1.0, "high": 1.0}}
@@ -36,7 +38,7 @@ class Configured:
 
     @property
     def seed(self) -> int:
-        """Seed of the random places."""
+        """Seed of the random places and, at a temperature above 0, of the noise."""
         return self.config["seed"]
 
     @property
@@ -52,13 +54,14 @@ def configure(config: dict, like: object = None) -> Configured:
     ----------
     config : dict
         Keys, all with a default but `groups` and `run.until`: `seed` 0, `dimension` 3, `copies` 1, `signals` 1,
-        `delay` 0; `speed` of signals; `accuracy` of pair sums (as `System`); `echo_gain`, to which the
-        strengths are then scaled; the tables `kernel` (as `Kernel`) and `operators` (as `Operators`); `groups`,
-        a list of tables with `neurons`, `name`, `places`, `drive`, `clamped`; `strengths`, a number, a matrix
-        [from][to] or a table {"from->to" = number, or one for each copy} in which what is not named is 0;
-        `delay` likewise, one for all copies; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`,
-        `max_steps`, `max_step`, `first_step`, either `frames` (evenly spaced) or `every` (n steps), and `observables`,
-        names of numbers written with every frame of a file.
+        `delay` 0; `speed` of signals; `mass` and `friction` (as `System`); `temperature`, a number or {times, values};
+        `accuracy` of pair sums (as `System`); `echo_gain`, to which the strengths are then scaled; the tables `kernel`
+        (as `Kernel`), `operators` (as `Operators`) and `teacher` (as `Teacher`, `group` by its name); `groups`, a list
+        of tables with `neurons`, `name`, `places`, `drive`, `clamped`; `strengths`, a number, a matrix [from][to] or a
+        table {"from->to" = number, or one for each copy} in which what is not named is 0; `delay` likewise, one for all
+        copies; and `run` with `start`, `until`, `method`, `dt`, `rtol`, `atol`, `max_steps`, `max_step`, `first_step`,
+        either `frames` (evenly spaced) or `every` (n steps), and `observables`, names of numbers written with every
+        frame of a file.
         Places: `{kind = "normal", center, spread}`, `{kind = "uniform", low, high}` or the numbers themselves.
         Signals: numbers, or `{kind = "pulse" | "sine" | "step" | "samples", ...}`.
     like : Trajectory, optional
@@ -114,6 +117,8 @@ def configure(config: dict, like: object = None) -> Configured:
         },
         "signals": signals,
         "accuracy": config.get("accuracy"),
+        "teacher": _teacher(config.get("teacher"), names),
+        **_inertia(config),
     }
     kernel, operators = Kernel.from_dict(config["kernel"]), Operators(**config["operators"])
     start = q[0] if copies == 1 else q
@@ -126,7 +131,34 @@ def configure(config: dict, like: object = None) -> Configured:
         system = System(
             start, kernel=kernel, operators=operators, strengths=system.strengths * (wanted / found), **settings
         )
+    expect_observables(config["run"].get("observables", []), "run observables", system=system)
+    if system.warm:
+        options["seed"] = config["seed"]
     return Configured(system, span, options, config)
+
+
+def _teacher(table, names):
+    if table is None:
+        return None
+    expect_keys(table, TEACHER, "teacher")
+    for key in ("group", "targets"):
+        if key not in table:
+            raise ValueError(f"teacher: {key} is missing; give it, or leave out the table.")
+    group = names.index(as_choice(table["group"], names, "teacher group"))
+    return Teacher(group, **{key: value for key, value in table.items() if key != "group"})
+
+
+def _inertia(config):
+    """Mass, friction and temperature, where the configuration says them."""
+    found = {name: config[name] for name in ("mass", "friction", "temperature") if name in config}
+    if isinstance(found.get("temperature"), dict):
+        table = found["temperature"]
+        expect_keys(table, TEMPERATURE, "temperature")
+        missing = [name for name in TEMPERATURE if name not in table]
+        if missing:
+            raise ValueError(f"temperature: {missing[0]} is missing; give both times and values, or a number.")
+        found["temperature"] = tuple(table[name] for name in TEMPERATURE)
+    return found
 
 
 def _run(config):
@@ -140,7 +172,6 @@ def _run(config):
     if not span[0] < span[1]:
         raise refusal("run", f"start {span[0]:g} and until {span[1]:g}", "start < until")
     as_choice(run["method"], METHODS, "run method")
-    expect_observables(run.get("observables", []), "run observables")
     options = {key: run[key] for key in STEPS if key in run}
     if "frames" in run and "every" in run:
         raise refusal("run", "frames and every", "one of them")

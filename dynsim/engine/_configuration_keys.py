@@ -8,6 +8,7 @@ from dynsim.kernels import PROFILES
 
 from ._equations import ACTIVATIONS
 from ._observables import OBSERVABLES
+from ._teacher import LOSSES
 from .integrators import METHODS
 
 _NUMBER, _POSITIVE = {"type": "number"}, {"type": "number", "exclusiveMinimum": 0}
@@ -49,7 +50,7 @@ _PLACES = {
 
 # {key: (schema, meaning, an example where it has no default)}
 TOP = {
-    "seed": ({"type": "integer", "minimum": 0}, "of the random places", None),
+    "seed": ({"type": "integer", "minimum": 0}, "of the random places and of the noise at a temperature", None),
     "dimension": (_COUNT, "d, of the space", None),
     "copies": (_COUNT, "H, places of every neuron", None),
     "signals": (_COUNT, "s, components of R and E", None),
@@ -63,6 +64,13 @@ TOP = {
         {"type": "number", "minimum": 1e-12, "exclusiveMaximum": 1},
         "relative error that pair sums may have, by trees where systems are large; otherwise they are exact",
         1e-8,
+    ),
+    "mass": (_NUMBERS, "m, of all neurons, of each group or of each neuron: they have velocities of their own", 1.0),
+    "friction": (_NUMBERS, "gamma, as mass; 1 where it is not given", 0.5),
+    "temperature": (
+        {"anyOf": [{"type": "number", "minimum": 0}, _table(times={"type": "array"}, values={"type": "array"})]},
+        "T, or times and values: noise, for methods that have it",
+        0.1,
     ),
     "echo_gain": (_POSITIVE, "all strengths are scaled so that rho(a Phi) has this value at the start", 0.8),
 }
@@ -80,7 +88,11 @@ OPERATORS = {
     "D": (_NUMBERS, "(d, s): received signal to velocity", None),
     "E": (_NUMBERS, "(d, s): emitted signal to velocity", None),
     "F": (_NUMBERS, "(d, d): place to velocity", None),
-    "activation": ({"enum": list(ACTIVATIONS)}, f"{', '.join(ACTIVATIONS)}", None),
+    "activation": (
+        {"anyOf": [{"enum": list(ACTIVATIONS)}, {"type": "array", "items": {"enum": list(ACTIVATIONS)}}]},
+        f"{', '.join(ACTIVATIONS)}; a list is one for each group",
+        None,
+    ),
 }
 GROUP = {
     "name": (_TEXT, "for strengths, figures and --set", "input"),
@@ -93,10 +105,21 @@ GROUP = {
         {"kind": "pulse", "at": 1.0, "width": 0.1},
     ),
 }
+TEACHER = {
+    "group": (_TEXT, "whose emitted signals are judged; the samples are the s signals", "output"),
+    "targets": ({"type": "array"}, "what it should emit, (n, s), or for cross-entropy labels (s,)", [0]),
+    "loss": ({"enum": list(LOSSES)}, "squared error or cross-entropy, of which all neurons go down the gradient", None),
+    "rate": (_POSITIVE, "mu, the force is -mu dL/dq", None),
+}
 RUN = {
     "start": (_NUMBER, "beginning of the time span", None),
     "until": (_NUMBER, "its end", 1.0),
-    "method": ({"enum": sorted(METHODS)}, "fixed step: euler, heun, rk4; adaptive: bs32, dopri5, tsit5", None),
+    "method": (
+        {"enum": sorted(METHODS)},
+        "adaptive: dopri5, tsit5, bs32, rkc2 (stiff); fixed step: rk4, heun, euler, verlet (with mass), and with noise "
+        "euler_maruyama, sra1, baoab (with mass)",
+        None,
+    ),
     "dt": (_POSITIVE, "the step, of methods with a fixed one", 0.01),
     "rtol": (_POSITIVE, "relative tolerance of adaptive methods", 1e-6),
     "atol": (_POSITIVE, "absolute tolerance of adaptive methods", 1e-9),
@@ -114,7 +137,8 @@ RUN = {
 _STRENGTHS = "lambda[from, to]: a number, a matrix, or a table in which pairs that are not named have 0"
 
 
-CONFIGURATION_KEYS = {"": TOP, "kernel": KERNEL, "operators": OPERATORS, "groups": GROUP, "run": RUN}
+CONFIGURATION_KEYS = {"": TOP, "kernel": KERNEL, "operators": OPERATORS, "groups": GROUP, "teacher": TEACHER,
+                      "run": RUN}  # fmt: skip
 
 
 def configuration_schema() -> dict:
@@ -139,6 +163,7 @@ def configuration_schema() -> dict:
                 operators=_table(**described(OPERATORS)),
                 groups={"type": "array", "minItems": 1, "items": _table(**described(GROUP))},
                 strengths={"anyOf": [_NUMBERS, {"type": "object"}], "description": _STRENGTHS},
+                teacher={**_table(**described(TEACHER)), "required": ["group", "targets"]},
                 run={**_table(**described(RUN)), "required": ["until"]},
             ),
             "required": ["groups", "run"],

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dynsim._check import as_choice, as_instance, refusal
 from dynsim.kernels import distance_entropy
 
+from ._kinetic_energy import kinetic_energy, neuron_masses
 from ._system import System
 
 MOST_NEURONS = 1000  # of which distances are taken: half a million pairs, some milliseconds
@@ -48,9 +49,7 @@ def _entropy(q):
 
 
 def _kinetic(frame):
-    mass = frame.system._inertia.mass[:, None]
-    with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverged
-        return float(0.5 * np.sum(mass * np.square(frame.velocity)))
+    return float(np.sum(kinetic_energy(frame.velocity, neuron_masses(frame.system))))
 
 
 def _judged(frame):

@@ -66,7 +66,7 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     if system.looks_back:
         segments = 2 * math.ceil(min(_reach(system) / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
         numbers += segments * tableau.nodes * (places + signals)
-    view = 0 if system.dimension == 3 else 3 * system.copies * system.neurons
+    view = 0 if system.dimension == 3 else 3 * math.prod(system._state_shape[:2])
     frames = _frames(options.get("record"), steps)
     return {
         "steps": steps,

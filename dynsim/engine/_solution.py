@@ -43,7 +43,7 @@ class Solution(Recorded):
     wall_time : float
         Seconds.
     velocity : numpy.ndarray, as q, or None
-        Velocities of the frames, where neurons have mass.
+        Velocities of the frames, where neurons have mass; of a run with `path=` read as these are.
     sol : DenseOutput or None
         q at any time, with dense_output=True.
     state : dict

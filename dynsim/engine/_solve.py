@@ -127,8 +127,8 @@ def solve(
     record : EveryStep, Times or LastOnly, optional
         What to record; default EveryStep().
     sink : callable, optional
-        sink(t, q, R, E) is given every frame as it comes. The frames are then not kept in memory and the Solution
-        holds the last one only, unless keep=True.
+        sink(t, q, R, E) is given every frame as it comes; for neurons with mass sink(t, q, R, E, velocity), velocities
+        shaped as q. The frames are then not kept in memory and the Solution holds the last one only, unless keep=True.
     keep : bool, optional
         Whether frames are kept in memory; default yes without a sink, no with one.
     checkpoint : callable, optional

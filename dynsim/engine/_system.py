@@ -296,6 +296,11 @@ class System(Described):
         return _own(as_array(velocity, "velocity", self.q.shape, np.float64))
 
     @property
+    def warm(self) -> bool:
+        """Whether noise acts on the neurons: the temperature is above 0 at some time."""
+        return self._inertia.warm
+
+    @property
     def _state_shape(self):
         """Places (H, N, d), and velocities after them where neurons have mass, (2 H, N, d)."""
         return self.copies * (1 + self._inertia.massive), self.neurons, self.dimension

@@ -13,6 +13,8 @@ from ._system import System
 def velocity(system: System, q: npt.ArrayLike, *, R: npt.ArrayLike, E: npt.ArrayLike) -> npt.NDArray:
     """The right-hand side of equation (3), q' = D R + E_op E + F q, by the operators of a system.
 
+    At a temperature above 0 this is the velocity without the noise.
+
     Parameters
     ----------
     system : System
@@ -30,7 +32,8 @@ def velocity(system: System, q: npt.ArrayLike, *, R: npt.ArrayLike, E: npt.Array
     Raises
     ------
     ValueError, TypeError
-        If a shape does not fit the system, or there are not as many frames of each.
+        If a shape does not fit the system, or there are not as many frames of each; for neurons with mass, whose
+        velocities do not follow from q, R and E, and for a system with a teacher, as its force is not among them.
 
     Examples
     --------
@@ -41,6 +44,12 @@ def velocity(system: System, q: npt.ArrayLike, *, R: npt.ArrayLike, E: npt.Array
     [[2.0, 0.0], [0.0, -1.0]]
     """
     as_instance(system, System, "system")
+    if system.velocity is not None:
+        do = "take the velocity of a Solution or a Trajectory, or system.replace(mass=0.0, velocity=None) for (3)"
+        raise refusal("system", "neurons with mass, which have velocities of their own", "neurons without mass", do)
+    if system.teacher is not None:
+        do = "system.replace(teacher=None) has the q' of (3) alone"
+        raise refusal("system", "a teacher, whose force moves neurons, too", "a system without teacher", do)
     q = as_array(q, "q", dtype=np.float64, finite=False)
     if q.shape[-system.q.ndim :] != system.q.shape or q.ndim > system.q.ndim + 1:
         raise refusal("q", f"shape {q.shape}", f"{system.q.shape}, or (T, {str(system.q.shape)[1:]} for T frames")

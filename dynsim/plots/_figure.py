@@ -51,7 +51,8 @@ def plot(source: Any, kind: str, *, output: str | Path | None = None, **options:
       `copy`, `scale`;
     - "entropy": Shannon entropy in bits of the distribution of distances over time; options `neurons`, `groups`,
       `copy`, `bins`;
-    - "energy": sums of |q'|^2, |R| and |E| over all neurons, and the echo gain, over time; option `scale`;
+    - "energy": kinetic energy of neurons with mass, and with a teacher that of its loss, or the sum of |q'|^2; norms of
+      R and E over all neurons, and the echo gain, over time; option `scale`;
     - "phase": a quantity against its rate of change, of q by equation (3); options `neurons`, `groups`, `quantity`
       ("q", "R" or "E"), `component`;
     - "forces": q' in one frame, as arrows; options `neurons`, `groups`, `frame`, `dim`, `axes`;

@@ -46,20 +46,31 @@ def is_training(trajectory):
 
 
 def has_velocities(trajectory):
-    """Whether q' is known: from the system of a run, or of a training as what it moved between two frames."""
+    """Whether q' is known: stored, from (3) and the system of a run, or of a training as what moved between frames."""
     if is_training(trajectory):
         return trajectory.frames > 1 and float(trajectory.time[-1]) > float(trajectory.time[0])
-    if trajectory.signals is None:
+    if trajectory.velocity is not None:
+        return True
+    if trajectory.signals is None or has_teacher(trajectory):
         return False
     known = getattr(trajectory, "system", None), trajectory.provenance.get("system")
     return isinstance(trajectory.parameters.get("config"), dict) or any(one is not None for one in known)
+
+
+def has_teacher(trajectory):
+    """Whether a teacher's force moves the neurons of a run."""
+    system, config = getattr(trajectory, "system", None), trajectory.parameters.get("config")
+    tables = trajectory.provenance.get("system"), config
+    return (system is not None and system.teacher is not None) or any(
+        isinstance(table, dict) and table.get("teacher") is not None for table in tables
+    )
 
 
 VELOCITIES = "the system that moves it (of dynsim simulate, or solve with a path), or of a training with two frames"
 
 
 def velocities(trajectory, frames, which):
-    """q' (T', P, d) of the particles `which` in a slice of frames, from equation (3) and the system of the run.
+    """q' (T', P, d) of the particles `which` in a slice of frames, as stored, or from (3) and the system of the run.
 
     A training has no such equation: what is returned is its displacement since the frame before, by the difference of
     their times. Raises ValueError where neither is known.
@@ -75,6 +86,8 @@ def velocities(trajectory, frames, which):
             passed = float(trajectory.time[after] - trajectory.time[before])
             out[place] = moved / passed if passed > 0 else np.nan
         return out
+    if trajectory.velocity is not None:
+        return trajectory.velocity.read(frames, which).astype(float)
     system = system_of(trajectory)
     size = max(1, _BLOCK // (trajectory.neurons * trajectory.copies * trajectory.dimension))
     for start in range(0, len(wanted), size):

@@ -60,10 +60,11 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
         options["neurons"] = evenly(min(source.neurons for source in named.values()), _NEURONS)  # that all have
     found = {name: figure_kinds()[kind].curves(source, **options) for name, source in named.items()}
     panels = list(dict.fromkeys(label for curves in found.values() for label in curves))
-    lines = list(dict.fromkeys(name for curves in found.values() for panel in curves.values() for name in panel))
+    each = (name for curves in found.values() for panel in curves.values() for name in panel)
+    lines = list(dict.fromkeys(filter(None, each)))  # the only curve of a panel has no name
     if len(lines) > len(DASHES):
         raise refusal("neurons", f"{len(lines)} curves of every run", f"at most {len(DASHES)}, told apart by dashes")
-    dashes = {name: DASHES[k % len(DASHES)] for k, name in enumerate(lines)}
+    dashes = {"": DASHES[0], **{name: DASHES[k % len(DASHES)] for k, name in enumerate(lines)}}
     palette = dict(zip(named, colours(len(named)), strict=True))
     figure, words = new_figure(size), []
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -87,7 +88,7 @@ def draw_several(kind, named, *, scale="auto", title=None, size=None, **options)
         decorate(axes, _time(named, options) if axes is rows[-1] else "", label)
     titled(rows[0], title, f"{kind.capitalize()} of {len(named)} runs")
     entries = [line(run, color=palette[run], linewidth=2) for run in named]
-    legend(figure, entries + [line(name, color=GREY, linestyle=dashes[name]) for name in lines if name])
+    legend(figure, entries + [line(name, color=GREY, linestyle=dashes[name]) for name in lines])
     missing = [f"{plain(run)} has no {label}" for label in panels for run in named if label not in found[run]]
     note(figure, *dict.fromkeys(words), *missing, UNITS)
     _mark_endings(figure, rows if options.get("against") != "step" else [], named, palette)

@@ -232,8 +232,8 @@ def draw_forces(
 ):
     """Arrows at the places of a frame along q', or of a model along -dL/dq.
 
-    Of a run q' is the right-hand side of equation (3), the force of overdamped motion; of a training it is what moved
-    since the frame before. Of a model it is the force of learning: the cross entropy of the first 500 training images
+    Of a run q' is the right-hand side of equation (3), the force of overdamped motion, or the velocity of neurons with
+    mass; of a training it is what moved since the frame before. Of a model it is the force of learning: the cross entropy of the first 500 training images
     of the data set `data`, sent back through all layers.
     """
     if is_trajectory(source):
@@ -266,7 +266,9 @@ def draw_forces(
     entries = [line(names[kinds[k]], color=palette[kinds[k]], linewidth=2) for k in named]
     legend(figure, entries + rest_entry(len(kinds), len(named)))
     moved = is_trajectory(source) and is_training(source)
-    length = f"arrows are {scale:g} times the {'difference of two frames' if moved else 'force'}"
+    fast = is_trajectory(source) and source.velocity is not None
+    what = "difference of two frames" if moved else "velocity" if fast else "force"
+    length = f"arrows are {scale:g} times the {what}"
     note(figure, projection.note, length if arrows.any() else "", UNITS)
     return figure
 
@@ -283,6 +285,8 @@ def _rates_of_change(trajectory, neurons, groups, frame):
     rate = velocities(trajectory, slice(frame, frame + 1), which)[0]
     word = time_label(trajectory).split(" (")[0]
     what = "Displacement per epoch of" if is_training(trajectory) else "Forces q' on"
+    if trajectory.velocity is not None:
+        what = "Velocities q' of"
     if not rate.any():
         what = "Nothing moved: displacement 0 of" if is_training(trajectory) else "Nothing moves: q' is 0 on"
     words = f"{what} {subject(trajectory, chosen, neurons, groups)} at {word} {trajectory.time[frame]:.4g}"

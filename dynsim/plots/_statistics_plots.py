@@ -11,6 +11,7 @@ from dynsim._check import as_choice, refusal
 from dynsim.engine import echo_gain
 from dynsim.kernels import distance_entropy
 
+from ._energies import ENERGY, drift, energies
 from ._figure_kinds import figure_kind, has_motion
 from ._figure_style import (
     ECHO_GAIN,
@@ -27,6 +28,7 @@ from ._figure_style import (
     new_figure,
     note,
     scale_axis,
+    side_by_side,
     thinned,
     time_label,
     titled,
@@ -37,6 +39,7 @@ from ._selection import (
     chosen_neurons,
     expect_copy,
     frame_stride,
+    has_teacher,
     has_velocities,
     is_training,
     lengths,
@@ -201,53 +204,80 @@ def entropies(places, bins):
     return np.array([distance_entropy(frame, bins=bins, largest=largest or None) for frame in places])
 
 
-def energy_curves(trajectory):
-    """[(label of a panel, times, values)] of the motion, the signals, and the echo gain where something echoes."""
+def energy_curves(trajectory, by_group=False):
+    """[(label of a panel, times, {name: values})] of motion, signals, and the echo gain where something echoes.
+
+    Motion is the kinetic energy of neurons with mass, with groups also by group, and sum |q'|^2 of others.
+    """
     frames, found = frame_stride(trajectory, _MOST_ENERGY_FRAMES), []
     time = trajectory.time[frames]
-    if has_velocities(trajectory):
-        found.append((r"$\sum_i |\dot q_i|^2$", time, _kinetic(trajectory, frames)))
+    if trajectory.velocity is not None:
+        found.append((ENERGY, time, energies(trajectory, frames, by_group)))
+    elif has_velocities(trajectory):
+        found.append((r"$\sum_i |\dot q_i|^2$", time, {"": _kinetic(trajectory, frames)}))
     for name, data in (("R", trajectory.R), ("E", trajectory.E)):
         if data is not None:
-            found.append((rf"$|{name}|$", time, _norms(data, frames.step)))
+            found.append((rf"$|{name}|$", time, {"": _norms(data, frames.step)}))
     gains = _gains(trajectory)
-    return found if gains is None else [*found, (ECHO_GAIN, *gains)]
+    return found if gains is None else [*found, (ECHO_GAIN, gains[0], {"": gains[1]})]
 
 
 @figure_kind(
     "energy",
-    "the sum of |q'|^2, the norms of R and E, and the echo gain, over time",
+    "kinetic energy, or the sum of |q'|^2, the norms of R and E, and the echo gain, over time",
     needs=lambda trajectory: has_motion(trajectory) and (has_velocities(trajectory) or trajectory.signals is not None),
     requires="two frames at different times",
-    curves=lambda trajectory: {label: {"": (time, values)} for label, time, values in energy_curves(trajectory)},
+    curves=lambda trajectory: {
+        label: {name: (time, values) for name, values in curves.items()}
+        for label, time, curves in energy_curves(trajectory)
+    },
 )
 def draw_energy(trajectory, *, scale="auto", title=None, size=None):
     """sum |q'|^2, and the norms |R| and |E|, of all neurons; the echo gain where the file says how it was made.
 
-    q' is that of equation (3); of a training, the displacement per epoch. Where the file does not say how it was made,
-    q' is not known, and left out.
+    Of neurons with mass the kinetic energy, sum m |q'|^2 / 2, also that of each group; with a teacher mu L, whose
+    gradient is their force, and the sum of both, whose drift the title says. Of others q' is that of equation (3); of a
+    training, the displacement per epoch. Where the file does not say how it was made, q' is not known, and left out.
     """
     as_choice(scale, SCALES, "scale")
-    panels = energy_curves(trajectory)
-    figure, words = new_figure(size), []
+    panels = energy_curves(trajectory, by_group=True)
+    figure, words, entries, lost = new_figure(size), [], [], None
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, time, values), colour in zip(rows, panels, PALETTE, strict=False):
-        words.append(scale_axis(axes, values, scale))
-        values = inside(axes, values)
-        axes.plot(time, values, "o-" if label == ECHO_GAIN else "-", color=colour, linewidth=1.6, markersize=3.5)
+    for axes, (label, time, curves), colour in zip(rows, panels, PALETTE, strict=False):
+        words.append(scale_axis(axes, side_by_side(list(curves.values())), scale))
+        styles = [{"color": colour}] if len(curves) == 1 else line_styles(len(curves))
+        marks = {"marker": "o", "markersize": 3.5} if label == ECHO_GAIN else {}
+        for style, (name, values) in zip(styles, curves.items(), strict=True):
+            axes.plot(time, inside(axes, values), **style, **marks, linewidth=1.6)
+            entries += [line(name, **style)] if name else []
+        lost = drift(curves) if label == ENERGY else lost
         decorate(axes, time_label(trajectory) if axes is rows[-1] else "", label)
         if label == ECHO_GAIN:
             axes.axhline(1.0, color=GREY, linestyle="--", linewidth=1)
     whole_numbers(rows[-1], trajectory.time)
-    titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}")
+    said = "" if lost is None else f", energy drift {lost:.2g}"
+    titled(rows[0], title, f"Motion and signals of {some_of(trajectory.neurons, trajectory.neurons)}{said}")
+    legend(figure, entries, ENERGY)
     shown = thinned(
         -(-trajectory.frames // frame_stride(trajectory, _MOST_ENERGY_FRAMES).step), trajectory.frames, "frames"
     )
-    origin = "q' is not known, as the file does not say how it was made"
-    if has_velocities(trajectory):
-        origin = "q' is the displacement per epoch, the difference of frames" if is_training(trajectory) else ""
-    note(figure, origin, *dict.fromkeys(words), shown, UNITS)
+    measure = "" if lost is None else "drift: the largest change of the sum, as a share of its largest value"
+    note(figure, _origin(trajectory), measure, *dict.fromkeys(words), shown, UNITS)
     return figure
+
+
+def _origin(trajectory):
+    """Where q' comes from, or why it is not there, in words for the note."""
+    if is_training(trajectory):
+        return "q' is the displacement per epoch, the difference of frames"
+    if trajectory.velocity is not None:
+        return ""
+    if has_teacher(trajectory):
+        return "q' is not known, as the force of a teacher is part of it"
+    if not has_velocities(trajectory):
+        return "q' is not known, as the file does not say how it was made"
+    system = system_of(trajectory)
+    return "q' is that without the noise" if system is not None and system.warm else ""
 
 
 def _kinetic(trajectory, frames):

@@ -10,6 +10,7 @@ import numpy as np
 from dynsim._check import as_callable, as_flag
 from dynsim._files import expect_output, replacing
 
+from ._layout import three_coordinates
 from ._reader import Trajectory
 
 
@@ -19,7 +20,9 @@ def to_extxyz(
     """Write a trajectory as extended XYZ, frame by frame; returns the number of frames.
 
     Columns: species X, the first three coordinates (zero padded), group, with more than three dimensions all of them
-    (q), and with signals E and R of the neuron. The line above them holds step and time. `progress(done, total)`, of
+    (q), and with signals E and R of the neuron. Of neurons with mass there are velocities (velo, the first three
+    coordinates, which OVITO reads, and with more than three dimensions all of them, velocity), masses and momenta, from
+    which ASE has velocities. The line above them holds step and time. `progress(done, total)`, of
     frames, is called after every frame; if it returns true, the file ends there. Raises as `Trajectory`, and OSErrors
     for an output that cannot be written.
 
@@ -48,13 +51,19 @@ def to_extxyz(
 
 def _write(file, trajectory, frame):
     q = trajectory.q[frame]
-    view = np.zeros((len(q), 3))
-    view[:, : min(3, q.shape[1])] = q[:, :3]
-    columns, properties = [view], ["species:S:1", "pos:R:3", "group:I:1"]
+    columns, properties = [three_coordinates(q)], ["species:S:1", "pos:R:3", "group:I:1"]
     rest = []
     if q.shape[1] > 3:
         rest.append(q)
         properties.append(f"q:R:{q.shape[1]}")
+    if trajectory.velocity is not None:
+        velocity, mass = trajectory.velocity[frame], trajectory.mass[:, None]
+        seen = three_coordinates(velocity)
+        rest += [seen, mass, mass * seen]
+        properties += ["velo:R:3", "masses:R:1", "momenta:R:3"]
+        if q.shape[1] > 3:
+            rest.append(velocity)
+            properties.append(f"velocity:R:{q.shape[1]}")
     if trajectory.signals is not None:
         for name, data in (("E", trajectory.E), ("R", trajectory.R)):
             rest.append(np.tile(data[frame], (trajectory.copies, 1)))

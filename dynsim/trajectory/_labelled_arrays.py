@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dynsim.engine import Solution
+from dynsim.engine import Solution, neuron_masses
 
 if TYPE_CHECKING:
     import pandas
@@ -18,8 +18,9 @@ REMEDY = "pip install 'dynsim[xarray]'"
 def to_xarray(source: Any) -> xarray.Dataset:
     """Return an xarray.Dataset of a `Trajectory` or a `Solution`; what is in a file is read when it is used.
 
-    Variables: `q` (time, copy, neuron, axis), without `copy` where there is one; `R` and `E` (time, neuron, signal);
-    observables (time). Coordinates: `time`, `neuron`, and `group`, the name of each neuron's group. A Trajectory has to
+    Variables: `q` (time, copy, neuron, axis), without `copy` where there is one; of neurons with mass `velocity`, as q,
+    and `mass` (neuron); `R` and `E` (time, neuron, signal); observables (time). Coordinates: `time`, `neuron`, and
+    `group`, the name of each neuron's group. A Trajectory has to
     stay open as long as numbers are read.
 
     Raises
@@ -46,6 +47,9 @@ def to_xarray(source: Any) -> xarray.Dataset:
     shape = (copies, neurons, dimension) if copies > 1 else (neurons, dimension)
     dims = ("time", "copy", "neuron", "axis") if copies > 1 else ("time", "neuron", "axis")
     found = {"q": (dims, _lazy(source.q, (len(time), *shape)))}
+    if source.velocity is not None:
+        found["velocity"] = (dims, _lazy(source.velocity, (len(time), *shape)))
+        found["mass"] = (("neuron",), neuron_masses(source.system) if solution else source.mass[:neurons])
     for name in ("R", "E"):
         signals = getattr(source, name)
         if signals is not None:
@@ -63,8 +67,8 @@ def to_xarray(source: Any) -> xarray.Dataset:
 def to_pandas(source: Any) -> pandas.DataFrame:
     """Return a pandas.DataFrame of a `Trajectory` or a `Solution`: a row for every neuron (and copy) in every frame.
 
-    The index is (time, neuron), or (time, copy, neuron); columns are `group`, q_0, q_1, ..., R_0, ..., E_0, ... All of
-    it is read into memory.
+    The index is (time, neuron), or (time, copy, neuron); columns are `group`, q_0, q_1, ..., of neurons with mass
+    velocity_0, ..., then R_0, ..., E_0, ... All of it is read into memory.
 
     Raises
     ------
@@ -80,7 +84,10 @@ def to_pandas(source: Any) -> pandas.DataFrame:
     names = [name for name in ("time", "copy", "neuron") if name in dataset.q.dims]
     levels = [np.arange(dataset.sizes[name]) if name == "copy" else dataset[name].values for name in names]
     table = {"group": np.broadcast_to(dataset.group.values, q.shape[:-1]).ravel()}
-    table |= {f"q_{k}": q[..., k].ravel() for k in range(q.shape[-1])}
+    for name in ("q", "velocity"):
+        if name in dataset:
+            values = dataset[name].values
+            table |= {f"{name}_{k}": values[..., k].ravel() for k in range(q.shape[-1])}
     for name in ("R", "E"):
         if name in dataset:
             signals = dataset[name].values

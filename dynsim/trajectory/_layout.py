@@ -14,13 +14,18 @@ from ._provenance import author, package_version
 H5MD_VERSION = (1, 1)
 CREATOR = "dynsim"
 VIEW = "particles/view"  # three coordinates, for molecular viewers
-NATIVE = "particles/native"  # the places in all their dimensions, and the signals
+NATIVE = "particles/native"  # places and velocities in all their dimensions, and the signals
 STEP = f"{NATIVE}/position/step"
 TIME = f"{NATIVE}/position/time"
 PLACES = f"{NATIVE}/position/value"
 RECEIVED = f"{NATIVE}/received_signal/value"
 EMITTED = f"{NATIVE}/emitted_signal/value"
 VIEW_PLACES = f"{VIEW}/position/value"
+# Of neurons with mass only.
+MASSES = f"{NATIVE}/mass"
+VELOCITIES = f"{NATIVE}/velocity/value"
+VIEW_VELOCITIES = f"{VIEW}/velocity/value"
+VIEWS = {VIEW_PLACES: PLACES, VIEW_VELOCITIES: VELOCITIES}
 GROUPS = f"{NATIVE}/species"  # H5MD's word for the kind of a particle
 OBSERVABLES = "observables"
 PARAMETERS = "parameters"
@@ -57,10 +62,10 @@ def chunk_shape(shape, itemsize):
     return (frames, min(max(BYTES_PER_CHUNK // (frames * row), 1), shape[0]), *shape[1:])
 
 
-def lay_out(file, shape, signals, groups, observables, dtype, identity, records):
+def lay_out(file, shape, signals, groups, observables, dtype, identity, records, mass=None):
     """Make all groups and empty datasets of a new file, so that it can be read from now on.
 
-    `records` are the texts (JSON) stored as parameters.
+    `records` are the texts (JSON) stored as parameters; `mass` (N,) is that of neurons with velocities of their own.
     """
     file.attrs["dynsim"] = "trajectory"
     file.attrs["identity"] = identity
@@ -71,6 +76,8 @@ def lay_out(file, shape, signals, groups, observables, dtype, identity, records)
     creator.attrs["name"] = CREATOR
     creator.attrs["version"] = package_version()
     _particles(file, shape, signals, groups, dtype)
+    if mass is not None:
+        _inertia(file, shape, mass, dtype)
     made = file.create_group(OBSERVABLES, track_order=True)
     for name in observables:
         _element(file, made.create_group(name), (), np.float64)
@@ -111,6 +118,21 @@ def _particles(file, shape, signals, groups, dtype):
     if signals is not None:
         for name in ("received_signal", "emitted_signal"):
             _element(file, native.create_group(name), (shape["neurons"], signals), dtype)
+
+
+def _inertia(file, shape, mass, dtype):
+    """Masses and velocities, beside the places and in the same order."""
+    view, native = file[VIEW], file[NATIVE]
+    native.attrs["velocities"] = 1  # sealed: a file that lost them is damaged
+    native.create_dataset("mass", data=np.tile(mass, shape["copies"]))
+    view["mass"] = native["mass"]
+    element, count = native.create_group("velocity"), shape["neurons"] * shape["copies"]
+    unit = "Angstrom ps-1"  # of no more meaning than those of places and times
+    _element(file, element, (count, shape["dimension"]), dtype).attrs["unit"] = unit
+    if shape["dimension"] == 3:
+        view["velocity"] = element
+    else:
+        _element(file, view.create_group("velocity"), (count, 3), dtype).attrs["unit"] = unit
 
 
 def _element(file, group, shape, dtype):

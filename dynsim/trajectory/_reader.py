@@ -69,7 +69,8 @@ class Trajectory(Recorded):
     """A trajectory file, open for reading.
 
     Attributes: `neurons` N, `dimension` d, `copies` H, `signals` s or None, `frames` T; `step` and `time`
-    (T,); `q` (T, H*N, d), `R` and `E` (T, N, s) or None, read from disk as they are sliced; `groups` (H*N,);
+    (T,); `q` (T, H*N, d), `R` and `E` (T, N, s) or None, read from disk as they are sliced; of neurons with mass
+    `velocity`, as q, and `mass` (H*N,), else None; `groups` (H*N,);
     `observables`, a dictionary of arrays (T,); `parameters`, the resolved configuration; `seed`;
     `provenance`, the versions, commit, threads, dtype, backend and the outcome of the run; `identity`, a random text
     that the run's checkpoints carry, too. All dimensionless.
@@ -119,6 +120,7 @@ class Trajectory(Recorded):
         self.copies = int(attribute(native, "copies"))
         signals = attribute(native, "signals", None)
         self.signals = None if signals is None else int(signals)
+        self._massive = attribute(native, "velocities", None) is not None
         given = (self.neurons, self.dimension, self.copies, 1 if self.signals is None else self.signals)
         if min(given) < 1:
             raise FileError(f"{self.path} claims sizes {given}, of which each should be 1 or more; it is damaged.")
@@ -128,6 +130,10 @@ class Trajectory(Recorded):
         step, time = dataset(file, _layout.STEP, (None,), "i"), dataset(file, _layout.TIME, (None,))
         places = dataset(file, _layout.PLACES, (None, particles, self.dimension))
         view = dataset(file, _layout.VIEW_PLACES, (None, particles, 3))
+        moved = []  # velocities, and the first three of their coordinates
+        if self._massive:
+            moved = [dataset(file, _layout.VELOCITIES, (None, particles, self.dimension))]
+            moved += [dataset(file, _layout.VIEW_VELOCITIES, (None, particles, 3))]
         signals = []
         if self.signals is not None:
             shape = (None, self.neurons, self.signals)
@@ -136,7 +142,10 @@ class Trajectory(Recorded):
             name: dataset(file, _layout.observable(name), (None,)) for name in expect_group(file, _layout.OBSERVABLES)
         }
         small = [step, time, *observed.values()]
-        checks = [*((data, sound_head) for data in small), *((data, sound_tail) for data in (places, view, *signals))]
+        checks = [
+            *((data, sound_head) for data in small),
+            *((data, sound_tail) for data in (places, view, *moved, *signals)),
+        ]
         common = min(stored_frames(data) for data, _ in checks)
         held = sum(bytes_of_frames(data, common) for data in small)  # names may be links to one dataset
         stored = sum(data.id.get_storage_size() for data in set(small))
@@ -147,10 +156,18 @@ class Trajectory(Recorded):
         self.step, self.time = step[: self.frames], time[: self.frames]
         self.q, self._view = Frames(places, self.frames), None if view == places else Frames(view, self.frames)
         self.R, self.E = (Frames(data, self.frames) for data in signals) if signals else (None, None)
+        self.velocity = Frames(moved[0], self.frames) if moved else None
+        self._velocity_view = Frames(moved[1], self.frames) if moved and moved[1] != moved[0] else None
         self.observables = {name: data[: self.frames] for name, data in observed.items()}
-        groups = dataset(file, _layout.GROUPS, (particles,), "i")
-        expect_stored(particles * groups.dtype.itemsize, groups.id.get_storage_size(), f"{self.path}: {groups.name}")
-        self.groups = groups[()]
+        self.groups = self._of_particles(_layout.GROUPS, "i")
+        self.mass = self._of_particles(_layout.MASSES, "f") if self._massive else None
+
+    def _of_particles(self, name, kind):
+        """What is stored once for every particle, (P,)."""
+        count = self.neurons * self.copies
+        data = dataset(self._file, name, (count,), kind)
+        expect_stored(count * data.dtype.itemsize, data.id.get_storage_size(), f"{self.path}: {data.name}")
+        return data[()]
 
     def _without_damage(self, checks, frames):
         """How many frames are left without damaged ones at the end; datasets that are read whole end at the first."""
@@ -184,7 +201,7 @@ class Trajectory(Recorded):
         return self.q.read(frames, neurons)
 
     def close(self) -> None:
-        """Close the file; q, R and E cannot be read afterwards, the rest stays."""
+        """Close the file; q, R, E and velocity cannot be read afterwards, the rest stays."""
         self._file.close()
 
     def __enter__(self):
@@ -200,6 +217,8 @@ class Trajectory(Recorded):
             found["copies"] = self.copies
         if self.signals is not None:
             found["signals"] = self.signals
+        if self.mass is not None:
+            found["mass"] = _span_of(self.mass)
         return found | {"frames": self.frames, "time": f"{self.time[0]:g} to {self.time[-1]:g}" if self.frames else "-"}
 
 
@@ -252,6 +271,12 @@ class SolutionTrajectory:
         self.time, self.step = np.asarray(solution.t), np.arange(self.frames)
         self.q = Frames(q.reshape(self.frames, copies * self.neurons, self.dimension), self.frames)
         self.R, self.E = Frames(solution.R, self.frames), Frames(solution.E, self.frames)
+        self.velocity = self.mass = None
+        if solution.velocity is not None:
+            self.velocity = Frames(np.asarray(solution.velocity).reshape(self.q.shape), self.frames)
+            from dynsim.engine import neuron_masses
+
+            self.mass = np.tile(neuron_masses(solution.system), copies)
         groups = solution.system.groups
         groups = np.zeros(self.neurons, int) if groups is None else groups
         self.groups = np.tile(groups, copies)
@@ -355,6 +380,16 @@ class Frames:
             where = f"{self._data.file.filename}: frames {begin} to {end - 1} of {self._data.name}"
             raise FileError(f"{where} are damaged ({reason(error)}); read the others, or run again.") from error
         return block[::-1] if wanted.step < 0 else block
+
+
+def _span_of(values):
+    """Words for numbers: one if they are equal, else the least and the largest.
+
+    >>> _span_of(np.array([2.0, 2.0])), _span_of(np.array([3.0, 1.0]))
+    ('2', '1 to 3')
+    """
+    low, high = np.min(values), np.max(values)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _increasing(step):

@@ -83,14 +83,17 @@ class ProgressWriter:
         return _WITH_GAIN if now >= self.gain_due else _WITHOUT_GAIN
 
     def _line(self, t, state, frames, gain):
+        # Velocities of neurons with mass follow the places in a state, error signals of a teacher the signals.
+        copies, neurons = self.system.copies, self.system.neurons
         if gain:
             from dynsim.engine import echo_gain
 
-            before, q = clock.monotonic(), np.reshape(state["q"], np.shape(self.system.q))
+            before, q = clock.monotonic(), state["q"][:copies].reshape(self.system.q.shape)
             self.gain_value = echo_gain(self.system, q, R=state["R"], together=True)
             self.gain_due = clock.monotonic() + _GAIN_SHARE * (clock.monotonic() - before)
         line = {"t": float(t), "frames": frames, "seconds": round(clock.monotonic() - self.began, 3)}
-        line |= {name: _size(state[key]) for name, key in (("received", "R"), ("emitted", "E"), ("speed", "velocity"))}
+        sizes = {"received": state["R"], "emitted": state["E"][:neurons], "speed": state["velocity"][:copies]}
+        line |= {name: _size(values) for name, values in sizes.items()}
         self._append({**line, "echo_gain": self.gain_value})
 
     def end(self, solution, frames):

@@ -38,6 +38,7 @@ from dynsim.engine import (
     expect_observables,
     expect_span,
     expect_state,
+    neuron_masses,
     observe,
 )
 from dynsim.engine import solve as engine_solve
@@ -68,7 +69,8 @@ def solve(
 ) -> Solution:
     """Integrate equations (1) to (3) from span[0] to span[1], into the H5MD file `path` if one is given.
 
-    `options` are those of `dynsim.engine.solve` and, with a path, those of `run`. Returns its Solution.
+    `options` are those of `dynsim.engine.solve` and, with a path, those of `run`; the seed of noise is `seed` in both.
+    Returns its Solution.
 
     >>> import numpy as np, dynsim
     >>> system = dynsim.System(np.array([[1.0]]), operators=dynsim.Operators(F=-1.0))
@@ -108,7 +110,9 @@ def run(
     kernel, delay) is added, and after the run its outcome (status, message, steps, echo gain). Without a configuration
     (`parameters["config"]`) the operators and strengths are stored, too, where they are at most 100,000 numbers.
     `observables` are names of numbers that are written with every frame, of `dynsim.engine.OBSERVABLES`.
-    `sink(t, q, R, E)` is called as well; `options` go to the engine. With `checkpoint_seconds`, all that the rest of
+    `seed` is stored as that of the random places, and where there is a temperature it is the seed of the noise, too.
+    `sink(t, q, R, E)` is called as well, for neurons with mass `sink(t, q, R, E, velocity)`; their velocities are in
+    the file. `options` go to the engine. With `checkpoint_seconds`, all that the rest of
     the run depends on is written to `path` + ".checkpoint" as often as that, and shortly before the end; checkpoints of
     an earlier run there are removed. With `progress_seconds`, how far it is goes to `path` + ".progress" as often as
     that, for `dynsim watch`. `stop()` is asked after every step; if true, a checkpoint is written and KeyboardInterrupt
@@ -141,6 +145,9 @@ def run(
     to_json([stored, provenance])
     world().told(partial(expect_claim, path, overwrite))
     stream.origin = {"parameters": to_json(stored), "seed": seed, "dtype": str(np.dtype(dtype))}
+    mass = neuron_masses(system)
+    if seed is not None and system.warm:
+        options["seed"] = seed
 
     def make():
         writer = TrajectoryWriter(
@@ -158,6 +165,7 @@ def run(
             overwrite=overwrite,
             dtype=dtype,
             provenance=provenance,
+            mass=mass if mass.any() else None,
         )
         remove_checkpoint(checkpoint_of(path))
         return writer
@@ -192,6 +200,7 @@ def resume(
     until = None if until is None else as_number(until, "until")
     begun, ready, parameters, checkpoint = world().told(partial(_to_go_on, path, until, options))
     engine = {**ready.options, **options}
+    engine.pop("seed", None)  # that of the state, or of the file
     method = engine.pop("method", "dopri5")
     if checkpoint is None:
         return run(
@@ -367,7 +376,8 @@ class _Stream:
             if self.writer is not None:
                 self.writer.close()
             if done and not options.get("keep"):
-                solution.t, solution.q, solution.R, solution.E = self.ranks.told(partial(_stored, self.path, system))
+                frames = self.ranks.told(partial(_stored, self.path, system))
+                solution.t, solution.q, solution.R, solution.E, solution.velocity = frames
 
     def _expect_outputs(self):
         for output in (checkpoint_of(self.path), previous_of(checkpoint_of(self.path)), progress_of(self.path)):
@@ -389,13 +399,17 @@ class _Stream:
     def _frames(self):
         return self.writer.frames if self.ranks.first else 0
 
-    def write(self, t, q, R, E):
-        """Take a frame from the engine."""
+    def write(self, t, q, R, E, *velocity):
+        """Take a frame from the engine; velocities are those of neurons with mass."""
         self.begin()
         if self.ranks.first:
-            self.writer.write(self.writer.frames, t, q, R, E, **observe(self.writer.observables, q, R, E))
+            numbers = self._observed(q, R, E, *velocity)
+            self.writer.write(self.writer.frames, t, q, R, E, *velocity, **numbers)
         if self.sink is not None:
-            self.sink(t, q, R, E)
+            self.sink(t, q, R, E, *velocity)
+
+    def _observed(self, q, R, E, velocity=None):
+        return observe(self.writer.observables, q, R, E, system=self.made_of[0], velocity=velocity)
 
     def checkpoint(self, t, state, bound):
         """After every step: the last state that does not depend on where the span ends is kept, and later ones beside.
@@ -437,11 +451,13 @@ def _describe(system, span, method, options):
 
 
 def _stored(path, system):
-    """t, q, R and E of all frames of a file, where the last one only was kept in memory."""
+    """t, q, R, E and velocities (or None) of all frames of a file, where the last one only was kept in memory."""
     places, signals = system.q.shape, (system.neurons, system.signals)
     with Trajectory(path) as trajectory:
-        q, R, E = (StoredFrames(trajectory, *a) for a in (("q", places), ("R", signals), ("E", signals)))
-        return trajectory.time, q, R, E
+        shapes = {"q": places, "R": signals, "E": signals, "velocity": places}
+        names = [name for name in shapes if getattr(trajectory, name) is not None]
+        frames = {name: StoredFrames(trajectory, name, shapes[name]) for name in names}
+        return trajectory.time, *(frames.get(name) for name in shapes)
 
 
 def _outcome(solution):

@@ -23,8 +23,8 @@ def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[
 
     What a kill leaves behind (datasets of unequal length), frames that do not agree with their checksums and numbers
     that are not finite are findings; what makes the file unreadable raises, as `Trajectory` does. `progress(done,
-    total)` counts a frame once for each of places, their view, R and E; if it returns true, the reading ends there,
-    which is a finding, too.
+    total)` counts a frame once for each of places, velocities, their views, R and E; if it returns true, the reading
+    ends there, which is a finding, too.
 
     >>> import tempfile, os
     >>> from dynsim.trajectory import TrajectoryWriter
@@ -49,7 +49,8 @@ def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[
         falls = np.flatnonzero(~(np.diff(trajectory.time) > 0))
         if len(falls):
             findings.append(f"time: it does not increase after frame {falls[0]}")
-        parts = [("places", trajectory.q), ("view", trajectory._view), ("R", trajectory.R), ("E", trajectory.E)]
+        parts = [("places", trajectory.q), ("view", trajectory._view), ("velocities", trajectory.velocity),
+                 ("view of velocities", trajectory._velocity_view), ("R", trajectory.R), ("E", trajectory.E)]  # fmt: skip
         parts = [(name, data) for name, data in parts if data is not None]
         total, identity = len(parts) * trajectory.frames, trajectory.identity
         for number, (name, data) in enumerate(parts):
@@ -59,7 +60,7 @@ def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[
                 bad += wrong
                 if progress is not None and progress(number * trajectory.frames + done, total):
                     return [*findings, f"{name}: only {done} of {trajectory.frames} frames were read"]
-            if bad and name != "view":
+            if bad and not name.startswith("view"):
                 findings.append(f"{name}: frame {bad[0]} is the first of {len(bad)} with numbers that are not finite")
         findings += _unlike_their_digests(trajectory._file) + _outcome(trajectory) + _configuration(trajectory)
     for checkpoint in (checkpoint_of(path), previous_of(checkpoint_of(path))):

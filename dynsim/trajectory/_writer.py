@@ -40,7 +40,7 @@ _BUFFER_BYTES = 4 * _layout.BYTES_PER_CHUNK
 _SLACK = 256 * 2**10  # headers, B-tree nodes and the records at the end
 _PER_CHUNK = 256  # a chunk's share of its B-tree node, generously
 # Names that write() uses itself could not be given as observables.
-_TAKEN = ("self", "step", "time", "q", "R", "E")
+_TAKEN = ("self", "step", "time", "q", "R", "E", "velocity")
 
 
 class TrajectoryWriter:
@@ -51,8 +51,8 @@ class TrajectoryWriter:
     resolved configuration; `seed`; `buffer`, the frames held before they are written; `flush_seconds`, the
     time after which a new frame takes all frames before it to the disk; `observables`, the names of numbers
     written with every frame; `overwrite`, whether an existing file may be replaced; `provenance`, further
-    entries such as the generator's state, the backend or the parent file; `dtype` "float64" or "float32". All
-    quantities are dimensionless.
+    entries such as the generator's state, the backend or the parent file; `dtype` "float64" or "float32"; `mass`, a
+    number or (N,), above 0, of neurons whose velocities are written, too, or None. All quantities are dimensionless.
 
     The file's particle axis has H*N entries, copy after copy. Raises FileExistsError if `path` exists and
     `overwrite` is false, other OSErrors for a folder that cannot be written, ValueError for sizes or names
@@ -85,6 +85,7 @@ class TrajectoryWriter:
         overwrite: bool = False,
         dtype: npt.DTypeLike = "float64",
         provenance: dict | None = None,
+        mass: npt.ArrayLike | None = None,
     ):
         shape = {"neurons": neurons, "dimension": dimension, "copies": copies}
         shape = {name: as_count(value, name) for name, value in shape.items()}
@@ -95,11 +96,12 @@ class TrajectoryWriter:
         records = {_layout.CONFIGURATION: as_table(parameters, "parameters"), **records}
         records = {name: to_json(value) for name, value in records.items()}
         overwrite = as_flag(overwrite, "overwrite")
-        self._describe(path, shape, signals, names, dtype, buffer, flush_seconds)
+        mass = None if mass is None else _masses(mass, shape["neurons"])
+        self._describe(path, shape, signals, names, dtype, buffer, flush_seconds, mass is not None)
         groups, identity = _groups(groups, self.neurons), secrets.token_hex(16)
 
         def fill(file):
-            _layout.lay_out(file, shape, signals, groups, names, dtype, identity, records)
+            _layout.lay_out(file, shape, signals, groups, names, dtype, identity, records, mass)
 
         self._attach(claim_hdf5(self.path, fill, overwrite=overwrite), identity)
 
@@ -138,7 +140,8 @@ class TrajectoryWriter:
                     path, "the file of another run", "that of this one", "resume it by itself", error=DataError
                 )
             shape = {"neurons": old.neurons, "dimension": old.dimension, "copies": old.copies}
-            writer._describe(path, shape, old.signals, tuple(old.observables), old.q.dtype, buffer, flush_seconds)
+            names, massive = tuple(old.observables), old.mass is not None
+            writer._describe(path, shape, old.signals, names, old.q.dtype, buffer, flush_seconds, massive)
             frames = old.frames if after_step is None else int(np.searchsorted(old.step, after_step, "right"))
             writer._written, writer._last_step = frames, int(old.step[frames - 1]) if frames else None
             writer._attach(file, old.identity)
@@ -151,13 +154,15 @@ class TrajectoryWriter:
             raise
         return writer
 
-    def _describe(self, path, shape, signals, names, dtype, buffer, flush_seconds):
+    def _describe(self, path, shape, signals, names, dtype, buffer, flush_seconds, massive):
         """Take over the sizes and make the buffers; no file is touched yet."""
         self.path = Path(path)
         self.neurons, self.dimension, self.copies = shape["neurons"], shape["dimension"], shape["copies"]
-        self.signals, self.observables = signals, names
+        self.signals, self.observables, self._massive = signals, names, massive
         self._flush_seconds = as_number(flush_seconds, "flush_seconds", minimum=0)
         shapes = {_layout.PLACES: (self.neurons * self.copies, self.dimension)}
+        if massive:
+            shapes[_layout.VELOCITIES] = shapes[_layout.PLACES]
         if signals is not None:
             shapes[_layout.RECEIVED] = shapes[_layout.EMITTED] = (self.neurons, signals)
         frame = sum(math.prod(s) * dtype.itemsize for s in shapes.values())
@@ -177,7 +182,8 @@ class TrajectoryWriter:
         self._file, self.identity, self._flushed = file, identity, clock.monotonic()
         self._datasets = {key: file[key] for key in self._buffers}
         if self.dimension != 3:  # in three dimensions the view is a hard link to the places
-            self._datasets = {_layout.VIEW_PLACES: file[_layout.VIEW_PLACES], **self._datasets}
+            views = {view: file[view] for view, data in _layout.VIEWS.items() if data in self._buffers}
+            self._datasets = {**views, **self._datasets}
         self._reserve = _Reserve(self.path, file, self._datasets.values(), self._written)
 
     @property
@@ -192,13 +198,14 @@ class TrajectoryWriter:
         q: npt.ArrayLike,
         R: npt.ArrayLike | None = None,
         E: npt.ArrayLike | None = None,
+        velocity: npt.ArrayLike | None = None,
         **observables: float,
     ) -> None:
         """Add one frame.
 
         `step` int, larger than the last; `time` a number; `q` (N, d), or (H, N, d) with copies; `R` and `E`
-        (N, s), or (N,) if s = 1; `observables` by the names given at the start, NaN for those left out.
-        Places, signals and observables may be NaN or infinite: the last frame of a diverged run is kept as it
+        (N, s), or (N,) if s = 1; `velocity` as q, of neurons with mass; `observables` by the names given at the start,
+        NaN for those left out. All but step and time may be NaN or infinite: the last frame of a diverged run is kept as it
         was. Raises TypeError or ValueError for another type, shape or name and for a closed writer, OSError if the
         disk refuses.
         """
@@ -210,7 +217,13 @@ class TrajectoryWriter:
         if unknown:
             expected = f"some of {list(self.observables)}"
             raise refusal("observables", repr(min(unknown)), expected, "name them when the writer is made")
-        values = {_layout.PLACES: self._places(q), _layout.TIME: as_number(time, "time"), _layout.STEP: step}
+        values = {_layout.PLACES: self._places("q", q), _layout.TIME: as_number(time, "time"), _layout.STEP: step}
+        if self._massive:
+            if velocity is None:
+                raise refusal("velocity", "none", "one of neurons with mass, shaped as q")
+            values[_layout.VELOCITIES] = self._places("velocity", velocity)
+        elif velocity is not None:
+            raise refusal("velocity", "an array", "none without mass", "make the writer with mass=m")
         # NaN and infinity are kept: a diverged run is a record too.
         for name in self.observables:
             values[_layout.observable(name)] = as_array(observables.get(name, math.nan), name, (), finite=False)
@@ -227,10 +240,10 @@ class TrajectoryWriter:
         elif self._filled == self._length:
             self._drain()
 
-    def _places(self, q):
+    def _places(self, name, q):
         native = (self.neurons, self.dimension)
         shape = native if self.copies == 1 and np.ndim(q) == 2 else (self.copies, *native)
-        q = as_array(q, "q", shape, finite=False)
+        q = as_array(q, name, shape, finite=False)
         return q.reshape(self.copies * self.neurons, self.dimension)
 
     def _signal(self, name, value):
@@ -270,8 +283,8 @@ class TrajectoryWriter:
             self._reserve.grow(end)
             for key, data in self._datasets.items():
                 data.resize(end, axis=0)
-                if key == _layout.VIEW_PLACES:
-                    data[begin:end] = _layout.three_coordinates(self._buffers[_layout.PLACES][:filled])
+                if key in _layout.VIEWS:
+                    data[begin:end] = _layout.three_coordinates(self._buffers[_layout.VIEWS[key]][:filled])
                 else:
                     data[begin:end] = self._buffers[key][:filled]
             self._expect_disk()
@@ -338,6 +351,16 @@ def _groups(groups, neurons):
     if groups.shape != (neurons,) or not np.issubdtype(groups.dtype, np.integer):
         raise refusal("groups", f"{groups.dtype} of shape {groups.shape}", f"whole numbers of shape ({neurons},)")
     return groups.astype(np.int64)
+
+
+def _masses(mass, neurons):
+    """Masses (N,) as float64."""
+    mass = as_array(mass, "mass", dtype=np.float64)
+    if mass.shape not in ((), (neurons,)):
+        raise refusal("mass", f"shape {mass.shape}", f"a number or ({neurons},)")
+    if mass.min() <= 0:
+        raise refusal("mass", f"{mass.min():g}", "numbers above 0, or None for neurons without mass")
+    return np.broadcast_to(mass, neurons)
 
 
 class _Reserve:

@@ -66,8 +66,8 @@ class SweepTask(StoredTask):
             # How many steps there were before the interruption is not known any more.
             return self.store(folder, _row(trajectory.resume(path, **options), path) | dict.fromkeys(COUNTED))
         solution = trajectory.run(
-            ready.system, ready.span, path=path, parameters={"config": ready.config}, seed=ready.seed,
-            observables=ready.observables, overwrite=True, **options, **ready.options,
+            ready.system, ready.span, path=path, parameters={"config": ready.config}, observables=ready.observables,
+            overwrite=True, **{**options, **ready.options, "seed": ready.seed},
         )  # fmt: skip
         return self.store(folder, _row(solution, path))
 
