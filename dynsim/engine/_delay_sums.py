@@ -247,7 +247,7 @@ def expect_sums(breaks, delays, groups, t):
         start <= t
         and place + 1 < K
         and (np.diff(times) > 0).all()
-        and times[place] <= t < times[place + 1]
+        and times[place] - slack <= t < times[place + 1]
         and (np.diff(times[times >= start]) <= delays.shortest + slack).all()
         and (abs(found["sources"] + found["counts"] @ eps - times) <= slack).all()
         and (abs(found["pasts"] + eps - times[:, None, None])[times >= start] <= slack).all()

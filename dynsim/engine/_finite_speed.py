@@ -5,9 +5,9 @@
 
 The memory holds the steps that the farthest pair still sees. A step is shorter than the shortest of these delays, so
 that nothing is looked for within it: neurons that meet at eps = 0 stop a run. What is not smooth at t0, or at a jump of
-a given signal, reaches each pair at a time of its own, on which no step lands: there a method has the order of what
-jumps, 1 for a kink of q and none for a jump of E, and adaptive steps become as short as it takes. Away from these times
-it has its own order, as places and signals are read from the interpolants of the method.
+a given signal, reaches each pair at a time of its own, on which no step lands: there a method has order 2 at a kink of
+E and order 1 at a jump, and adaptive steps become as short as it takes. Away from these times it has its own order, as
+places and signals are read from the interpolants of the method.
 """
 
 from __future__ import annotations

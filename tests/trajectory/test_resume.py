@@ -500,3 +500,63 @@ def test_begun_anew_it_keeps_its_type_and_its_later_end(tmp_path):
     with Trajectory(tmp_path / "run.h5") as trajectory:
         assert trajectory.q.dtype == np.float32 and trajectory.parameters["config"]["run"]["until"] == 1.5
         assert trajectory.time[-1] == 1.5
+
+
+# Several delays, and a finite speed.
+LATE = {
+    "seed": 5,
+    "dimension": 2,
+    "kernel": {"softening": 0.3},
+    "operators": {"A": 0.05, "B": [[0.1, 0.0]], "D": [[0.3], [-0.2]], "F": [[-0.1, -1.0], [1.0, -0.1]]},
+    "groups": [{"name": "in", "neurons": 5, "drive": 0.1}, {"name": "out", "neurons": 4}],
+    "run": {"until": 6.0, "method": "rk4", "dt": 0.02},
+}
+SEVERAL = {"in->out": 0.5, "out->in": 0.3, "in->in": 0.3}  # out->out at once
+KINDS = {"several": {"delay": SEVERAL}, "speed": {"speed": 8.0, "delay": 0.1}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("run_options", [{"method": "rk4", "dt": 0.02}, {"rtol": 1e-7}])
+def test_late_signals_that_were_asked_to_stop(kind, run_options, tmp_path):
+    config = {**LATE, **KINDS[kind], "run": {"until": 2.0, **run_options}}
+    complete(tmp_path / "whole.h5", config)
+    for stop_at in (1, 17, 40):
+        calls = iter(range(1, 10_000))
+        with pytest.raises(KeyboardInterrupt):
+            complete(tmp_path / "run.h5", config, overwrite=True, stop=lambda calls=calls, k=stop_at: next(calls) == k)
+        resume(tmp_path / "run.h5")
+        assert_same(tmp_path / "run.h5", tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_late_signals_that_are_killed(kind, start, tmp_path):
+    config, path = {**LATE, **KINDS[kind]}, tmp_path / "run.h5"
+    complete(tmp_path / "whole.h5", config)
+    told = config
+    for steps in (40, 90, 60):
+        process = start(command=[sys.executable, "-c", RUN, str(path), json.dumps(told)])
+        process.stdout.read(steps)  # a character each
+        error = process.stop(signal.SIGKILL)[1]
+        assert process.returncode in (0, -signal.SIGKILL), error
+        told = None
+    resume(path)
+    assert_same(path, tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_breaking_points_that_no_run_can_have_had_are_refused(kind, tmp_path):
+    path, calls = tmp_path / "run.h5", iter(range(1, 10_000))
+    with pytest.raises(KeyboardInterrupt):
+        complete(path, {**LATE, **KINDS[kind]}, stop=lambda: next(calls) == 60)
+    checkpoint = path.with_name("run.h5.checkpoint")
+    identity = Trajectory(path).identity
+    breaks = load_checkpoint(checkpoint)["state"]["breaks"]
+    for name in breaks:
+        for value in (np.nan, "text", None, breaks[name] - 1e6):
+            content = load_checkpoint(checkpoint)
+            content["state"]["breaks"][name] = value
+            if kind == "speed" and name in ("start", "since") and isinstance(value, float) and value == value:
+                continue  # an earlier start is one that a run can have had
+            save_checkpoint(checkpoint, content, run=identity)
+            with pytest.raises(FileError, match="is damaged"):
+                resume(path)
