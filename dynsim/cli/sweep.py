@@ -45,9 +45,10 @@ def command(
     """Simulate CONFIG.toml, or a preset, for every value of one or several keys.
 
     The folder gets sweep.csv, a row a run: its values, its outcome, numbers of steps, the echo gain at the end (gain),
-    and of the last frame the root mean squares of the signals (R_rms, E_rms) and of the places' distances from their
-    middle (spread). It gets sweep.png, with error bars over seeds, and the trajectory of every run. What is finished
-    there is not repeated, and what was interrupted goes on from its last checkpoint.
+    and of the last frame the root mean squares of the signals (R_rms, E_rms) and of the places' distances from
+    their middle (spread), and the entropy of their distances (entropy). It gets sweep.png, with error bars over
+    seeds, and the trajectory of every run. What is finished there is not repeated, and what was interrupted goes on
+    from its last checkpoint.
 
     \b
     dynsim sweep --preset stable --vary echo_gain=0.1:2:20 -o gains

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 import dynsim
+from dynsim.engine import Lyapunov
 from dynsim.plots import KINDS, plot
 from dynsim.trajectory import TrajectoryWriter
 from dynsim.trajectory._stored_system import describe_system
@@ -70,7 +71,10 @@ def sources(tmp_path_factory):
     lines = [{"delta": d, "test_accuracy": 99 - 80 * d, "deviation": 5 * d, "noise": n, "epoch": 3}
              for n in ("uniform", "floor") for d in (0, 0.01, 0.1, 1.0)]  # fmt: skip
     (folder / "lines.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return {"trajectory": folder / "run.h5", "model": model, "lines": folder / "lines.jsonl"}
+    t = np.arange(1.0, 101.0)
+    rates = 0.2 + np.cos(1.7 * t)
+    exponent = Lyapunov(0.2, 0.05, t, np.cumsum(rates) / t, rates)
+    return {"trajectory": folder / "run.h5", "model": model, "lines": folder / "lines.jsonl", "exponent": exponent}
 
 
 def draw(kind, sources):
@@ -78,7 +82,8 @@ def draw(kind, sources):
         return plot(sources["model"], kind, size=(1200, 800))
     if kind in ("confusion", "misread"):
         return plot(sources["model"], kind, data="digits", size=(1200, 800))
-    return plot(sources["lines" if kind == "noise" else "trajectory"], kind, size=(1200, 800))
+    source = {"noise": "lines", "lyapunov": "exponent"}.get(kind, "trajectory")
+    return plot(sources[source], kind, size=(1200, 800))
 
 
 @pytest.mark.parametrize("kind", KINDS)
