@@ -148,6 +148,8 @@ def good(tmp_path_factory):
         "engine.echo_gain": {"system": System(q, operators=Operators(A=0.5))},
         "engine.velocity": {"system": System(q), "q": q, "R": np.zeros((len(q), 1)), "E": np.zeros((len(q), 1))},
         "engine.estimate": span,
+        "engine.kinetic_energy": {"velocity": q, "mass": 1.0},
+        "engine.neuron_masses": {"system": System(q)},
         "engine.expect_span": {"span": (0.0, 1.0)},
         "engine.solve": {**span, "method": "dopri5"},
         "layers.BatchNorm": {"channels": 2},
