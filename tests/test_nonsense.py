@@ -152,6 +152,8 @@ def good(tmp_path_factory):
         "engine.estimate": span,
         "engine.fixed_points": {"system": System(q, operators=Operators(F=-1.0)), "starts": 1},
         "engine.lyapunov": {"system": system, "span": (0.0, 20.0)},
+        "engine.kinetic_energy": {"velocity": q, "mass": 1.0},
+        "engine.neuron_masses": {"system": System(q)},
         "engine.expect_span": {"span": (0.0, 1.0)},
         "engine.solve": {**span, "method": "dopri5"},
         "layers.BatchNorm": {"channels": 2},

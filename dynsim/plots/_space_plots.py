@@ -233,8 +233,8 @@ def draw_forces(
     """Arrows at the places of a frame along q', or of a model along -dL/dq.
 
     Of a run q' is the right-hand side of equation (3), the force of overdamped motion, or the velocity of neurons with
-    mass; of a training it is what moved since the frame before. Of a model it is the force of learning: the cross entropy of the first 500 training images
-    of the data set `data`, sent back through all layers.
+    mass; of a training it is what moved since the frame before. Of a model it is the force of learning: the cross
+    entropy of the first 500 training images of the data set `data`, sent back through all layers.
     """
     if is_trajectory(source):
         if data is not None or data_dir is not None:

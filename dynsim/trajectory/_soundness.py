@@ -49,9 +49,15 @@ def validate(path: str | os.PathLike, progress: Callable | None = None) -> list[
         falls = np.flatnonzero(~(np.diff(trajectory.time) > 0))
         if len(falls):
             findings.append(f"time: it does not increase after frame {falls[0]}")
-        parts = [("places", trajectory.q), ("view", trajectory._view), ("velocities", trajectory.velocity),
-                 ("view of velocities", trajectory._velocity_view), ("R", trajectory.R), ("E", trajectory.E)]  # fmt: skip
-        parts = [(name, data) for name, data in parts if data is not None]
+        parts = {
+            "places": trajectory.q,
+            "view": trajectory._view,
+            "velocities": trajectory.velocity,
+            "view of velocities": trajectory._velocity_view,
+            "R": trajectory.R,
+            "E": trajectory.E,
+        }
+        parts = [(name, data) for name, data in parts.items() if data is not None]
         total, identity = len(parts) * trajectory.frames, trajectory.identity
         for number, (name, data) in enumerate(parts):
             bad = []

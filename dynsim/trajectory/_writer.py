@@ -204,10 +204,10 @@ class TrajectoryWriter:
         """Add one frame.
 
         `step` int, larger than the last; `time` a number; `q` (N, d), or (H, N, d) with copies; `R` and `E`
-        (N, s), or (N,) if s = 1; `velocity` as q, of neurons with mass; `observables` by the names given at the start,
-        NaN for those left out. All but step and time may be NaN or infinite: the last frame of a diverged run is kept as it
-        was. Raises TypeError or ValueError for another type, shape or name and for a closed writer, OSError if the
-        disk refuses.
+        (N, s), or (N,) if s = 1; `velocity` as q, of neurons with mass; `observables` by the names given at the
+        start, NaN for those left out. All but step and time may be NaN or infinite: the last frame of a diverged run is
+        kept as it was. Raises TypeError or ValueError for another type, shape or name and for a closed writer, OSError
+        if the disk refuses.
         """
         self._expect_open()
         step = as_count(step, "step", minimum=-(2**63) if self._last_step is None else self._last_step + 1)

@@ -13,6 +13,25 @@ METHODS = [
     {"method": "bs32", "rtol": 1e-4}, {"method": "tsit5"},
 ]  # fmt: skip
 END = 3.0
+# Of neurons with mass and of those without it; with noise where the method has it.
+HEAVY = [
+    {"method": "verlet", "dt": 0.0625}, {"method": "baoab", "dt": 0.1}, {"method": "dopri5"},
+    {"method": "heun", "dt": 0.07}, {"method": "baoab", "dt": 0.0625},
+]  # fmt: skip
+LIGHT = [{"method": "euler_maruyama", "dt": 0.0625}, {"method": "sra1", "dt": 0.1}, {"method": "sra1", "dt": 0.07}]
+MOVED = [(options, True) for options in HEAVY] + [(options, False) for options in LIGHT]
+NOISY = ("baoab", "euler_maruyama", "sra1")
+
+
+def random_inertia(generator, options, heavy):
+    """Mass, friction and temperature of four neurons in two groups; velocities at the start."""
+    found = {"friction": generator.uniform(0.5, 2.0, [4, 2][generator.integers(2)])}
+    if heavy:
+        found["mass"] = generator.uniform(0.5, 2.0, [4, 2][generator.integers(2)])
+        found["velocity"] = generator.standard_normal((4, 2))
+    if options["method"] in NOISY:
+        found["temperature"] = [0.3, ([0.0, 1.0, 2.5], [0.5, 0.0, 0.2])][generator.integers(2)]
+    return found
 
 
 def random_system(generator):
@@ -27,12 +46,27 @@ def random_system(generator):
     )
 
 
+RECORDS = [EveryStep(), EveryStep(3), Times(EvenTimes(0.0, END, 31))]
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_states_of_any_kind_of_interruption(seed):
     """Steps counted, callbacks, checkpoints and terminal events end the parts of a run."""
     generator = np.random.default_rng(seed)
     system, options = random_system(generator), METHODS[seed % len(METHODS)]
-    record = [EveryStep(), EveryStep(3), Times(EvenTimes(0.0, END, 31))][seed // len(METHODS) % 3]
+    expect_the_whole_run(generator, system, options, RECORDS[seed // len(METHODS) % 3])
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_states_of_neurons_with_mass_friction_and_noise(seed):
+    generator = np.random.default_rng(300 + seed)
+    options, heavy = MOVED[seed % len(MOVED)]
+    system = random_system(generator).replace(groups=[0, 1, 1, 0], **random_inertia(generator, options, heavy))
+    expect_the_whole_run(generator, system, {**options, "seed": 11 + seed}, RECORDS[seed // len(MOVED) % 3])
+
+
+def expect_the_whole_run(generator, system, options, record):
+    """Interrupt a run at random until it has ended; what it recorded is what one run records."""
 
     def events(terminal):
         def first(t, q):
@@ -58,9 +92,12 @@ def test_states_of_any_kind_of_interruption(seed):
             more["callback"] = lambda t, q, seen=seen, number=number: seen.append(t) or len(seen) == number
         elif kind == "checkpoint":
             more["checkpoint"] = lambda t, state, bound, states=states: states.append(state())
-        part = solve(system, (0.0, END), events=events(kind == "event"), resume=state, **options, **more)
+        if state is not None and "seed" in options:
+            more["seed"] = 0  # that of the state is meant
+        part = solve(system, (0.0, END), events=events(kind == "event"), resume=state, **{**options, **more})
         ended = part.status == 0 or part.state["t"] == END
-        taken = list(zip(part.t, part.q, part.R, part.E, strict=True))
+        names = ["t", "q", "R", "E"] + ["velocity"] * (part.velocity is not None)
+        taken = list(zip(*(getattr(part, name) for name in names), strict=True))
         state, upto = part.state, np.inf
         if kind == "checkpoint" and len(states) > number + 1:  # killed later than that
             state, ended = states[number], False
@@ -72,7 +109,7 @@ def test_states_of_any_kind_of_interruption(seed):
         frames += [frame for frame in taken if frame[0] <= upto]
         for k in (0, 1):
             found[k] += [time for time in part.t_events[k].tolist() if time <= upto]
-    for ours, name in zip(zip(*frames, strict=True), ("t", "q", "R", "E"), strict=True):
+    for ours, name in zip(zip(*frames, strict=True), names, strict=True):
         assert np.array_equal(np.array(ours), getattr(whole, name)), name
     assert found == [times.tolist() for times in whole.t_events]
 
@@ -109,8 +146,25 @@ def simulate(path, config, **options):
 
 @pytest.mark.parametrize("seed", range(16))
 def test_files_that_are_stopped_and_prolonged_at_random(tmp_path, seed):
-    generator = np.random.default_rng(100 + seed)
-    method = METHODS[seed % len(METHODS)]
+    expect_the_whole_file(tmp_path, np.random.default_rng(100 + seed), seed, METHODS[seed % len(METHODS)], {})
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_files_of_neurons_with_mass_friction_and_noise(tmp_path, seed):
+    generator, (method, heavy) = np.random.default_rng(400 + seed), MOVED[seed % len(MOVED)]
+    inertia = {"friction": float(generator.uniform(0.5, 2.0))}
+    if heavy:
+        inertia["mass"] = generator.uniform(0.5, 2.0, 5).tolist()
+    if method["method"] in NOISY:
+        falling = {"times": [0.0, 2.0], "values": [0.5, 0.0]}
+        inertia["temperature"] = [0.3, falling][generator.integers(2)]
+    expect_the_whole_file(tmp_path, generator, seed, method, inertia)
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert ("velocity" in file["particles/native"]) == heavy
+
+
+def expect_the_whole_file(tmp_path, generator, seed, method, inertia):
+    """Stop a run into a file at random, go on with it and prolong it: the file is that of one run."""
     delay = float(generator.choice([0.0, 0.2, 0.3]))
     recording = [{}, {"every": 3}, {"frames": 6}, {"frames": 13}][seed // 2 % 4]
     if "frames" in recording:  # distances 0.1 and 1 / 24
@@ -122,7 +176,7 @@ def test_files_that_are_stopped_and_prolonged_at_random(tmp_path, seed):
 
     def config(until, frames=None):
         more = {"frames": frames} if frames else recording
-        return {**CONFIG, "delay": delay, "run": {"until": until, **method, **more}}
+        return {**CONFIG, **inertia, "delay": delay, "run": {"until": until, **method, **more}}
 
     path, whole = tmp_path / "run.h5", tmp_path / "whole.h5"
     calls, stop_at = [], int(generator.integers(1, 60))
