@@ -4,6 +4,7 @@ from . import presets
 from ._configuration import Configured, configure
 from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
+from ._loss_event import loss_below
 from ._operators import Operators
 from ._recorder import EvenTimes, EveryStep, LastOnly, Times
 from ._resumed_state import expect_state
@@ -19,5 +20,6 @@ from .integrators import METHODS, Method, Tableau
 __all__ = [
     "CONFIGURATION_KEYS", "LOSSES", "METHODS", "Configured", "EvenTimes", "EveryStep", "LastOnly", "Method",
     "Operators", "Solution", "System", "Tableau", "Teacher", "Times", "compiled_at_once", "configuration_schema",
-    "configure", "echo_gain", "estimate", "expect_span", "expect_state", "presets", "solve", "velocity",
+    "configure", "echo_gain", "estimate", "expect_span", "expect_state", "loss_below", "presets", "solve",
+    "velocity",
 ]  # fmt: skip
