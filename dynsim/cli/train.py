@@ -56,6 +56,7 @@ COPIES = 4  # of an mlp of your own widths
     help="Profile of the kernel; l1: the linear one with l1 distances.",
 )
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
+@click.option("--no-norm", is_flag=True, help="mlp: no BatchNorm between the layers, only biases and ReLU.")
 @click.option("--weights", is_flag=True, help="Train the ordinary network with weights, for comparison.")
 @click.option("--epochs", type=int, help="Times that all images are seen [20; mlp 15, vit 10].")
 @click.option("--batch", type=int, help="Images per step [128; mlp 1000, with weights 250; fewer of few images].")
@@ -127,6 +128,8 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     if not dry_run:
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
+    if options["no_norm"] and model != "mlp":
+        raise refusal("--no-norm", f"it for {model}", "the model mlp, the only one without", error=click.UsageError)
     data = load_data(name, data_dir, size=size, grey=grey)
     network, reference = _begin(model, data, options)
     usual = _usual(network, data, options)
@@ -216,7 +219,7 @@ def _build(model, data, options):
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)
     widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]
-    return models.mlp(widths, copies=copies, dim=dim, **common)
+    return models.mlp(widths, copies=copies, dim=dim, norm=not options["no_norm"], **common)
 
 
 def _hidden(text, number=None):

@@ -6,6 +6,7 @@ from ._configuration_keys import CONFIGURATION_KEYS, configuration_schema
 from ._echo_gain import echo_gain
 from ._fixed_points import FixedPoint, fixed_points
 from ._kinetic_energy import kinetic_energy, neuron_masses
+from ._loss_event import loss_below
 from ._lyapunov import Lyapunov, lyapunov
 from ._observables import OBSERVABLES, expect_observables, observe
 from ._operators import Operators
@@ -24,6 +25,6 @@ __all__ = [
     "CONFIGURATION_KEYS", "LOSSES", "METHODS", "OBSERVABLES", "Configured", "EvenTimes", "EveryStep", "FixedPoint",
     "LastOnly", "Lyapunov", "Method", "Operators", "Solution", "System", "Tableau", "Teacher", "Times",
     "compiled_at_once", "configuration_schema", "configure", "echo_gain", "estimate", "expect_observables",
-    "expect_span", "expect_state", "fixed_points", "kinetic_energy", "lyapunov", "neuron_masses", "observe", "presets",
-    "solve", "velocity",
+    "expect_span", "expect_state", "fixed_points", "kinetic_energy", "loss_below", "lyapunov", "neuron_masses",
+    "observe", "presets", "solve", "velocity",
 ]  # fmt: skip

@@ -72,7 +72,7 @@ class Recipe:
         training = {**self.training.get("all", {}), **self.training.get(kind, {})}
         options = {**self.options, **({} if number is None else row.get("options", {}))}
         if number is None:  # the ordinary network has no copies: one for all rows
-            options = {key: value for key, value in options.items() if key in ("widths",)}
+            options = {key: value for key, value in options.items() if key in ("widths", "norm")}
         return Task(kind, seed, number, self.data, self.model, options, training, list(self.deltas), self.draws)
 
 

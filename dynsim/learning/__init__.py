@@ -5,6 +5,7 @@ from ._augment import Augment
 from ._fit import fit
 from ._fit_weights import FittedWeights, fit_start, fit_weights, singular_factors
 from ._gauss_newton import gauss_newton
+from ._gradient_flow import flow_model, flow_system
 from ._measured_targets import ridge_target
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
@@ -15,6 +16,6 @@ from ._training_cost import estimate
 __all__ = [
     "METHODS", "MOTIONS", "NOISES", "RATES", "Adam", "Augment", "FittedWeights", "Inertial", "Overdamped",
     "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse", "estimate", "evaluate", "fit",
-    "fit_start", "fit_weights", "gauss_newton", "low_rank", "one_cycle", "relations_problem", "ridge_target",
-    "singular_factors", "train",
+    "fit_start", "fit_weights", "flow_model", "flow_system", "gauss_newton", "low_rank", "one_cycle",
+    "relations_problem", "ridge_target", "singular_factors", "train",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dynsim._check import as_choice, as_count, as_instance, as_like, expect_keys, refusal
+from dynsim._check import as_choice, as_count, as_flag, as_instance, as_like, expect_keys, refusal
 from dynsim.kernels import Kernel
 from dynsim.layers import (
     SETS,
@@ -17,6 +17,7 @@ from dynsim.layers import (
     Flatten,
     Parameter,
     PlainConv,
+    ReLU,
     places_on_sphere,
     random_places,
     start_strengths,
@@ -37,6 +38,7 @@ def mlp(
     seed: int = 0,
     weights: bool = False,
     rank: int | None = None,
+    norm: bool = True,
 ) -> Model:
     """Full layers with BatchNorm and ReLU between them; neighbours share the hidden neurons' places.
 
@@ -54,6 +56,9 @@ def mlp(
         Ordinary weights instead of places: the baseline.
     rank : int, optional
         With weights: every layer's are a product of this rank, or of full rank where that is less.
+    norm : bool
+        False leaves BatchNorm out: biases, 0 at the start, and ReLU alone stand between the layers. The answer to an
+        image then depends on no other images, as `dynsim.learning.flow_system` needs it.
 
     Raises
     ------
@@ -73,9 +78,12 @@ def mlp(
     kernel = settings(kernel, seed, weights, rank)
     config = {"model": "mlp", "widths": widths, "copies": copies, "dim": dim, "kernel": kernel.to_dict()}
     config |= {"seed": seed, "weights": bool(weights), "rank": rank}
+    if not as_flag(norm, "norm"):  # earlier versions wrote none
+        config["norm"] = False
     expect_room(config)
     generator = np.random.default_rng(seed)
-    layers = [Flatten(), *_full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere)]
+    full_layers = _full_layers(generator, widths, copies, dim, kernel, weights, rank, places_on_sphere, norm=norm)
+    layers = [Flatten(), *full_layers]
     return Model(layers, config, image=(1, 1, widths[0]))
 
 
@@ -182,7 +190,7 @@ def materialize(model: Model) -> Model:
     return ordinary
 
 
-def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
+def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw, *, norm=True):
     layers, shared = [], None
     for m, n in itertools.pairwise(widths):
         if weights:
@@ -192,7 +200,7 @@ def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw):
             following = Parameter(draw(generator, copies, n, dim), "places")
             layers.append(full(kernel, shared, following))
             shared = following
-        layers.append(BatchNorm(n, dtype=DTYPE, relu=True))
+        layers.append(BatchNorm(n, dtype=DTYPE, relu=True) if norm else ReLU())
     return layers[:-1]  # the classes' scores stay as they are
 
 
