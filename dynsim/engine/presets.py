@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import numpy as np
+
 from dynsim._check import as_choice
 
 from ._configuration import configure
@@ -15,6 +17,8 @@ PRESETS = {
     "pulse": "a layered network that passes a pulse on, one layer per delay of 1",
     "stable": "a delayed field with echo gain 0.8: it settles",
     "echo": "a delayed field with echo gain 3: it diverges, and the message says why",
+    "learn": "neurons that move down the gradient of a loss until two spirals of samples have parted",
+    "anneal": "the same neurons with mass and friction, at a temperature that falls",
 }
 
 
@@ -82,6 +86,35 @@ def _field(gain, delay, until, **group):
     }
 
 
+def _spirals(samples=60):
+    """Samples of two classes, (s, 2), on the arms of a spiral that turn once, and their labels."""
+    radius = np.linspace(0.2, 1.5, samples)
+    angle = 2 * np.pi * radius / 1.5
+    arm = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).round(3)
+    return np.concatenate([arm, -arm]), np.repeat([0, 1], samples)
+
+
+def _learner(**changed):
+    """A network 2-16-2 with a neuron that always emits 1 as its bias; strengths have both signs, so weights do, too."""
+    samples, labels = _spirals()
+    first, second = [4.0, -4.0, 4.0, -4.0], [0.5, -0.5, 0.5, -0.5]
+    sizes = {"input": 2, "bias": 1, "hidden": 16, "output": 2}
+    groups = [{"name": name, "neurons": count} for name, count in sizes.items()]
+    groups[0]["clamped"], groups[1]["clamped"] = samples.T.tolist(), 1.0
+    return {
+        "dimension": 2,
+        "copies": 4,
+        "signals": len(labels),
+        "kernel": {"profile": "gaussian"},
+        "operators": {"A": 1.0, "activation": ["identity", "identity", "tanh", "identity"]},
+        "groups": groups,
+        "strengths": {"input->hidden": first, "bias->hidden": first, "hidden->output": second},
+        "teacher": {"group": "output", "targets": labels.tolist(), "loss": "cross-entropy"},
+        **changed,
+    }
+
+
+_LEARNT = {"until": 60.0, "frames": 241, "observables": ["loss", "accuracy", "entropy"]}
 _CONFIGS = {
     # q' = F q - R with R_i = q_j / r: opposite neurons at radius rho obey rho' = -0.2 rho + 1/2, an orbit of 2.5.
     "pair": {
@@ -118,4 +151,11 @@ _CONFIGS = {
     "stable": _field(0.8, 0.2, 10.0, drive=0.1),
     # 3^k passes the largest float, 2e308, at k = 646 delays.
     "echo": _field(3.0, 0.1, 100.0),
+    "learn": _learner(run={"method": "rkc2", "rtol": 1e-3, "atol": 1e-3, **_LEARNT}),
+    "anneal": _learner(
+        mass=1.0,
+        friction=0.5,
+        temperature={"times": [0.0, 40.0], "values": [0.02, 0.0]},
+        run={"method": "baoab", "dt": 0.05, **_LEARNT},
+    ),
 }
