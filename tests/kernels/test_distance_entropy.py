@@ -33,8 +33,8 @@ def test_it_is_what_plain_numpy_gives(shape, bins, largest):
 def test_limits():
     assert distance_entropy(np.zeros((4, 2))) == 0.0
     assert distance_entropy([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]) == 0.0  # all distances alike
-    evenly = [[0.0], [1.0], [3.0]]  # 1, 2, 3: a bin each
-    assert distance_entropy(evenly, bins=3) == pytest.approx(np.log2(3), abs=1e-15)
+    apart = [[0.0], [1.2], [3.0]]  # 1.2, 1.8 and 3 in bins of 0.75: one each
+    assert distance_entropy(apart, bins=4) == pytest.approx(np.log2(3), abs=1e-15)
     assert np.isnan(distance_entropy([[0.0], [np.inf], [1.0]])) and np.isnan(distance_entropy([[0.0], [np.nan], [1.0]]))
 
 
