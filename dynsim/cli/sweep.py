@@ -19,7 +19,7 @@ from .simulate import configuration
 
 @click.command(cls=ComputingCommand)
 @click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--preset", "name", help="pair, cluster, pulse, stable or echo instead of a file.")
+@click.option("--preset", "name", help="A preset instead of a file, as of dynsim simulate.")
 @click.option(
     "--vary",
     multiple=True,

@@ -7,6 +7,7 @@ from ._fit_weights import FittedWeights, fit_start, fit_weights, singular_factor
 from ._gauss_newton import gauss_newton
 from ._gradient_flow import flow_model, flow_system
 from ._measured_targets import ridge_target
+from ._preset_of_digits import PRESETS, preset_config
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
 from ._quantise import Quantiser
 from ._targets import Target, Targets, apply_inverse, low_rank, relations_problem
@@ -14,8 +15,8 @@ from ._training import METHODS, TrainingResult, train
 from ._training_cost import estimate
 
 __all__ = [
-    "METHODS", "MOTIONS", "NOISES", "RATES", "Adam", "Augment", "FittedWeights", "Inertial", "Overdamped",
+    "METHODS", "MOTIONS", "NOISES", "PRESETS", "RATES", "Adam", "Augment", "FittedWeights", "Inertial", "Overdamped",
     "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse", "estimate", "evaluate", "fit",
     "fit_start", "fit_weights", "flow_model", "flow_system", "gauss_newton", "low_rank", "one_cycle",
-    "relations_problem", "ridge_target", "singular_factors", "train",
+    "preset_config", "relations_problem", "ridge_target", "singular_factors", "train",
 ]  # fmt: skip

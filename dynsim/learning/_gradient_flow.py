@@ -45,7 +45,8 @@ def flow_system(
     labels : array_like, (s,) or (s, classes)
         Whole numbers from 0, or the signals that are wanted: probabilities for the cross-entropy.
     rate, loss
-        Of the `Teacher`: mu, and "cross-entropy" (of softmax) or "squared error", L = 1 / (2 s) sum |scores - wanted|^2.
+        Of the `Teacher`: mu, and "cross-entropy" (of softmax) or "squared error",
+        L = 1 / (2 s) sum |scores - wanted|^2.
     mass, friction, temperature, delay
         Of the `System`. With a delay the error signals travel back with the same delay: the force is then not the
         gradient, and the scores of an image are complete after one delay for each layer.

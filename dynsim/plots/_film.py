@@ -40,6 +40,7 @@ from ._figure_style import (
     value_colours,
 )
 from ._groups import group_colours, group_entries, group_marks, shown_groups
+from ._judged_samples import JudgedSamples, has_teacher
 from ._outcome import ending
 from ._projection import decorate_space, dimensions, in_space, projection_of, same_scale, space
 from ._selection import chosen_neurons, component_of, particle_indices, subject
@@ -80,7 +81,8 @@ def animate(
     ffmpeg is installed, else GIF. Time passes evenly: where the frames of the run do not, as those of adaptive steps,
     places between them are interpolated linearly; the film has at most `frames` (600) pictures. With `stride`, every
     `stride`-th frame of the run is a picture, whatever its time. Of the neurons at most 2,000 places, evenly spread,
-    are shown, or those in `neurons` and `groups` (names or numbers): the film says so. `colour` is "group", or "R" or
+    are shown, or those in `neurons` and `groups` (names or numbers): the film says so. Of a run with a teacher the
+    samples are shown beside, where the judged group puts them. `colour` is "group", or "R" or
     "E", a `component` of these signals. `fps` are pictures a second; `progress(done, total)` is called after every one;
     if it returns true, the film ends with KeyboardInterrupt. Returns a dict: `output`, `encoder` (what wrote it),
     `frames`, `stride` (None where time is interpolated), `neurons`.
@@ -106,7 +108,7 @@ def animate(
         output = _output(output, trajectory)
         shown = _pictures(trajectory.time, frames, stride)
         encode = encoder(output.suffix)
-        size = (960, 720) if size is None else size
+        size = ((1280, 640) if has_teacher(trajectory) else (960, 720)) if size is None else size
         picture = _Picture(
             trajectory, shown, neurons=neurons, groups=groups, colour=colour, component=component, dim=dim, axes=axes,
             title=title, size=size, fps=fps,
@@ -228,15 +230,22 @@ class _Picture:
         some = [shown[int(k)] for k in evenly(len(shown), _AXES_FRAMES)]
         sample = np.stack([trajectory.q[int(k)][self.which] for k in some])
         self.projection = projection_of(trajectory, self.dim, axes)
+        judged = JudgedSamples(trajectory, shown) if has_teacher(trajectory) else None
         width, height = (2 * (side // 2) for side in size)  # video wants even numbers
         self.figure, self.size = new_figure((width, height)), (width, height)
         self.canvas = FigureCanvasAgg(self.figure)
-        self.panel = space(self.figure, self.dim)
+        self.panel = space(self.figure, self.dim, *((1, 2, 1) if judged else ()))
         self._limits(in_space(self.projection(sample), self.dim))
+        self.judged, self.beside = judged, []
         self._marks(trajectory, shown_groups(trajectory, chosen))
+        if judged is not None:
+            self.right = self.figure.add_subplot(1, 2, 2)
+            self.beside = judged.panel(self.right)
         self.clock = self.panel.set_title("")
         self.title = subject(trajectory, chosen, neurons, groups) if title is None else plain(title)
-        thin = thinned(len(chosen), trajectory.neurons, "neurons")
+        thin = " ".join(
+            part for part in (thinned(len(chosen), trajectory.neurons, "neurons"), judged and judged.thin) if part
+        )
         note(self.figure, *self._pace(shown, fps), thin, self.projection.note, UNITS)
         if self.end is not None:
             mark_below(self.figure, plain(self.end[2]))
@@ -288,7 +297,8 @@ class _Picture:
             self.cloud = self.panel.scatter(*places, c=some, **limits, **edge, **depth)
             self.figure.colorbar(self.cloud, ax=self.panel, label=self.colour.label, shrink=0.8, pad=0.12)
         elif len(kinds) > 1:
-            legend(self.figure, group_entries(trajectory, kinds, _MOST_NAMED))
+            entries = group_entries(trajectory, kinds, _MOST_NAMED)
+            legend(self.figure, entries if self.judged is None else [*entries, *self.judged.entries()])
 
     def draw(self, at, places):
         """The picture (height, width, 4) of frame `at`, bytes."""
@@ -306,13 +316,15 @@ class _Picture:
                 self.cloud._offsets3d = tuple(seen.T)
             else:
                 self.cloud.set_offsets(seen)
+        if self.judged is not None:
+            self.judged.draw(at)
         self.clock.set_text(f"{self.title}, {self.word} {self._time(at):.4g}{self._ending(at)}")
         moving = (*self.tails, *self.points, *([] if self.cloud is None else [self.cloud]), self.clock)
         if self.ground is None:
             # Axes, legend and layout are those of the first frame: drawn once, and nothing jumps.
             self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")
-            for artist in moving:
+            for artist in (*moving, *self.beside):
                 artist.set_animated(True)  # left out when the canvas is drawn
             self.canvas.draw()
             self.ground = self.canvas.copy_from_bbox(self.figure.bbox)
@@ -321,6 +333,8 @@ class _Picture:
             if self.dim == 3 and artist is self.cloud:
                 artist.do_3d_projection()
             self.panel.draw_artist(artist)
+        for artist in self.beside:
+            self.right.draw_artist(artist)
         return np.asarray(self.canvas.buffer_rgba())
 
     def _ending(self, at):
