@@ -7,8 +7,8 @@ from ._fit_weights import FittedWeights, fit_start, fit_weights, singular_factor
 from ._gauss_newton import gauss_newton
 from ._gradient_flow import flow_model, flow_system
 from ._measured_targets import ridge_target
-from ._preset_of_digits import PRESETS, preset_config
 from ._motion import MOTIONS, RATES, Adam, Inertial, Overdamped, one_cycle
+from ._preset_of_digits import PRESETS, preset_config
 from ._quantise import Quantiser
 from ._targets import Target, Targets, apply_inverse, low_rank, relations_problem
 from ._training import METHODS, TrainingResult, train
