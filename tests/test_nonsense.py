@@ -188,6 +188,7 @@ def good(tmp_path_factory):
         "models.vit": {},
         "models.load_model": {"path": folder / "model.h5"},
         "models.save_model": {"model": model, "path": folder / "other.h5"},
+        "learning.preset_config": {"name": "pair"},
         "learning.Adam": {"parameters": parameters},
         "learning.Inertial": {"parameters": parameters},
         "learning.Overdamped": {"parameters": parameters},

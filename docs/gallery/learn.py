@@ -2,9 +2,9 @@
 # # Neurons that learn as they move
 #
 # Two classes of samples lie on the arms of a spiral. Two clamped neurons emit their coordinates, sixteen hidden neurons
-# receive these, and two output neurons say which class it is. There are no weights: what one neuron is to another follows
-# from where they stand, and the error's signals, which travel back the same way, push all of them. Learning is a
-# simulation like any other.
+# receive these, and two output neurons say which class it is. There are no weights: what one neuron is to another
+# follows from where they stand, and the error's signals, which travel back the same way, push all of them. Learning is
+# a simulation like any other.
 
 # %%
 import matplotlib.pyplot as plt
@@ -38,7 +38,8 @@ plane.legend()
 figure.savefig("learn.png", dpi=90)
 
 # %% [markdown]
-# The same run as a film. `dynsim simulate --preset learn -o learn.h5 && dynsim animate learn.h5` makes one without a program.
+# The same run as a film. `dynsim simulate --preset learn -o learn.h5` and `dynsim animate learn.h5` make one without a
+# program.
 
 # %%
 shown = np.unique(np.linspace(0, 1, FRAMES) ** 2 * (len(solution.t) - 1)).astype(int)

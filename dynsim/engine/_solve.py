@@ -248,7 +248,9 @@ def _expect_fit(method, system):
 def _dt(dt, tableau, t0, t1):
     if tableau.adaptive:
         if dt is not None:
-            fixed = ", ".join(name for name, tableau in METHODS.items() if not tableau.adaptive)
+            fixed = ", ".join(
+                name for name, known in METHODS.items() if isinstance(known, Tableau) and not known.adaptive
+            )
             raise refusal(
                 "dt",
                 f"{dt!r} with {tableau.name}, which chooses its own steps",

@@ -71,7 +71,7 @@ def test_systems_of_nonsense_are_refused(arguments, words):
         ({"span": 3.0}, "span"),
         ({"span": "all"}, "span"),
         ({"span": None}, "span"),
-        ({"method": "rk5"}, "method: got 'rk5'; expected one of euler, heun, rk4"),
+        ({"method": "rk5"}, "method: got 'rk5'; expected one of .*euler.*heun.*rk4"),
         ({"method": None}, "method"),
         ({"dt": 0.1}, "dt: got 0.1 with dopri5.*euler, heun, rk4"),
         ({"method": "rk4"}, "dt: got None"),
