@@ -15,6 +15,7 @@ FASTER = {
     "cluster": {"FRAMES": "5"},
     "convert": {"EPOCHS": "5", "STEPS": "5"},
     "digits": {"EPOCHS": "3"},
+    "learn": {"FRAMES": "5"},
     "noise": {"EPOCHS": "2", "DRAWS": "2"},
     "product": {"SIZES": "(100, 200)"},
 }
@@ -61,6 +62,10 @@ def test_a_program_makes_its_picture(run, tmp_path, name, capsys):
     if name == "cluster":
         assert (tmp_path / "cluster.gif").read_bytes().startswith(b"GIF89a")
         assert (FOLDER / "cluster.gif").stat().st_size < 400_000
+    if name == "learn":
+        assert (tmp_path / "learn.gif").read_bytes().startswith(b"GIF89a")
+        assert (FOLDER / "learn.gif").stat().st_size < 400_000
+        assert found["right"][-1] == 100 and np.all(np.diff(found["loss"]) < 1e-3)
     if name == "pulse":
         # Layer k is passed at 1 + k; recorded every 0.02, and the pulse's sides shift its largest value.
         np.testing.assert_allclose(found["arrivals"], 1.0 + np.arange(6), atol=0.05)

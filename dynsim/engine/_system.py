@@ -22,7 +22,7 @@ from ._teacher import Teacher
 
 
 class System(Described):
-    """N neurons that emit and receive signals and move, equations (1') to (4).
+    """N neurons that emit and receive signals and move, equations (1') to (3).
 
     With groups g, copies h, strengths lambda, drive I and delay eps::
 
@@ -32,7 +32,7 @@ class System(Described):
 
     With a mass m, friction gamma, temperature T and the force f of a teacher the last of them is in full::
 
-        m q_i'' = -gamma (q_i' - v_i) + f_i + sqrt(2 gamma T) xi_i(t),        f_i = -mu dL/dq_i        (4)
+        m q_i'' = -gamma (q_i' - v_i) + f_i + sqrt(2 gamma T) xi_i(t),        f_i = -mu dL/dq_i
         q_i' = v_i + f_i / gamma + sqrt(2 T / gamma) xi_i(t)                  where m = 0
 
     with independent white noise xi for every copy and axis. Neurons with mass have velocities of their own, which are

@@ -61,7 +61,7 @@ def test_an_mp4_by_ffmpeg(make_file, tmp_path):
 
 def test_a_film_beside_the_run_replaces_none(make_file, tmp_path, monkeypatch):
     path = make_file(frames=2)
-    monkeypatch.setattr("dynsim.plots._film.shutil.which", lambda name: None)
+    monkeypatch.setattr("dynsim.plots._film_encoders.shutil.which", lambda name: None)
     assert animate(path, **SMALL)["output"] == str(path.with_suffix(".gif"))
     path.with_suffix(".gif").write_text("mine")
     with pytest.raises(FileExistsError, match=r"\.gif exists; give it as the output \(-o .*\.gif\) to replace it"):
@@ -71,7 +71,7 @@ def test_a_film_beside_the_run_replaces_none(make_file, tmp_path, monkeypatch):
 
 
 def test_without_ffmpeg(make_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("dynsim.plots._film.shutil.which", lambda name: None)
+    monkeypatch.setattr("dynsim.plots._film_encoders.shutil.which", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"ffmpeg to be installed; install it .* ends in \.gif"):
         animate(make_file(frames=2), tmp_path / "film.mp4", **SMALL)
     report = animate(make_file(frames=2), tmp_path / "film", **SMALL)
@@ -84,7 +84,7 @@ def test_what_ffmpeg_says_is_passed_on(make_file, tmp_path, monkeypatch):
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("dynsim.plots._film.ffmpeg", lambda: str(fake))
+    monkeypatch.setattr("dynsim.plots._film_encoders.ffmpeg", lambda: str(fake))
     with pytest.raises(OSError, match="no such codec"):
         animate(make_file(frames=3), tmp_path / "film.mp4", **SMALL)
     assert not list(tmp_path.glob("*film*"))
