@@ -29,7 +29,7 @@ def kinetic_energy(
     Parameters
     ----------
     velocity : array_like, (..., N, d)
-        Velocities; leading axes, as of frames or copies, are kept. Numbers may be NaN or infinite.
+        Velocities; up to two leading axes, as of frames and copies, are kept. Numbers may be NaN or infinite.
     mass : array_like, (N,) or a number
         Masses, as of `neuron_masses`.
     groups : array_like of int, (N,), optional
@@ -53,8 +53,8 @@ def kinetic_energy(
     [3.0, 25.0]
     """
     velocity = as_array(velocity, "velocity", dtype=np.float64, finite=False)
-    if velocity.ndim < 2:
-        raise refusal("velocity", f"shape {velocity.shape}", "(..., N, d)")
+    if not 2 <= velocity.ndim <= 4:
+        raise refusal("velocity", f"shape {velocity.shape}", "(N, d), or up to two axes before them")
     neurons = velocity.shape[-2]
     mass = as_array(mass, "mass", dtype=np.float64)
     if mass.shape not in ((), (neurons,)):

@@ -20,7 +20,7 @@ _HOME = {
     "save_checkpoint": "_checkpoint",
     "solve": "_simulation",
     "StoredFrames": "_stored_frames",
-    "stored_run": "_simulation",
+    "stored_run": "_stored_run",
     "stored_system": "_stored_system",
     "to_extxyz": "_extxyz",
     "to_pandas": "_labelled_arrays",

@@ -11,8 +11,8 @@ from dynsim.kernels import Kernel
 
 _MOST_NUMBERS = 100_000  # stored as text: larger systems are left to a configuration
 _OPERATORS = "ABCDEF"
-_KEYS = ("kernel", "operators", "activation", "strengths", "delay", "speed", "signals", "clamped")
-_INERTIA = {"mass": 0.0, "friction": 1.0, "temperature": 0.0}  # stored where they are not these
+_KEYS = ("kernel", "operators", "activation", "strengths", "delay", "signals", "clamped")
+_USUAL = {"speed": None, "mass": 0.0, "friction": 1.0, "temperature": 0.0}  # stored where they are not these
 
 
 def describe_system(system):
@@ -32,13 +32,12 @@ def describe_system(system):
         "activation": system.operators.activation,
         "strengths": system.strengths.tolist(),
         "delay": np.asarray(system.delay, dtype=float).tolist(),
-        "speed": system.speed,
         "signals": system.signals,
         "clamped": [int(group) for group in system.clamped],
     }
-    for name, usual in _INERTIA.items():
+    for name, usual in _USUAL.items():
         value = getattr(system, name)
-        if isinstance(value, tuple) or np.any(value != usual):
+        if isinstance(value, tuple) or np.any(np.not_equal(value, usual)):
             table[name] = [part.tolist() for part in value] if isinstance(value, tuple) else np.asarray(value).tolist()
     if system.teacher is not None:
         table["teacher"] = _described(system.teacher)
@@ -68,7 +67,7 @@ def stored_system(trajectory) -> System | None:
     if table is None or not trajectory.frames:
         return None
     try:
-        expect_keys(as_table(table, "system"), [*_KEYS, *_INERTIA, "teacher"], "system")
+        expect_keys(as_table(table, "system"), [*_KEYS, *_USUAL, "teacher"], "system")
         teacher = table.get("teacher")
         if teacher is not None:
             if as_table(teacher, "teacher")["targets"] is None:
@@ -86,15 +85,12 @@ def stored_system(trajectory) -> System | None:
             kernel=Kernel.from_dict(as_table(table["kernel"], "kernel")),
             operators=Operators(**operators, activation=table["activation"]),
             delay=table["delay"],
-            speed=table.get("speed"),  # not in files of earlier versions
             groups=None if one else groups,
             strengths=strengths,
             signals=table["signals"],
             clamped=dict.fromkeys(table["clamped"], 0.0) or None,
-            mass=table.get("mass", 0.0),
-            friction=table.get("friction", 1.0),
-            temperature=_temperature(table.get("temperature", 0.0)),
             teacher=teacher,
+            **{name: _value(table.get(name, usual), name) for name, usual in _USUAL.items()},
         )
         if system.signals != trajectory.signals:
             raise refusal("signals", system.signals, trajectory.signals)
@@ -103,6 +99,6 @@ def stored_system(trajectory) -> System | None:
     return system
 
 
-def _temperature(value):
-    """A number, or times and temperatures as the pair that `System` takes."""
-    return tuple(value) if isinstance(value, list) else value
+def _value(value, name):
+    """A stored value as `System` takes it: temperatures over time are a pair."""
+    return tuple(value) if name == "temperature" and isinstance(value, list) else value
