@@ -34,7 +34,10 @@ def flow_system(
     At delay 0 its places move along q' = -rate / friction dL/dq, the gradient flow of the mean loss over all images;
     steps of Euler's method of length h are those of gradient descent with the rate h * rate / friction. Strengths and
     biases stay as they are. Everything is computed in float64, also for a model of float32 numbers, which these are
-    exactly; its scores differ from the signals that the system emits by the rounding of float32.
+    exactly; the scores of such a model differ from the signals that the system emits by the rounding of float32.
+
+    The gradient jumps where a hidden neuron receives 0. A flow that is pushed there from both sides stays there, and
+    adaptive methods with tight tolerances take ever shorter steps: choose rtol of about 1e-3, or give `max_steps`.
 
     Parameters
     ----------
