@@ -123,6 +123,8 @@ def good(tmp_path_factory):
     tableau = {"name": "m", "order": 2, "A": [[0, 0], [0.5, 0]], "b": [0, 1], "c": [0, 0.5], "P": [[1, -1], [0, 1]]}
     span, weights = {"system": system, "span": (0.0, 0.1)}, np.ones((2, 2))
     parameters = list(model.parameters.values())
+    taught = System(q, teacher=dynsim.engine.Teacher(0, np.zeros((3, 1))))
+    plain = {"model": mlp((4, 3, 2), copies=2, dim=2, norm=False)}
     made = {
         "kernels.Kernel": {},
         "kernels.SortedProduct": {"sources": q, "targets": q},
@@ -148,6 +150,7 @@ def good(tmp_path_factory):
         "engine.Tableau": tableau,
         "engine.configure": {"config": {"groups": [{"neurons": 2}], "run": {"until": 1.0}}},
         "engine.echo_gain": {"system": System(q, operators=Operators(A=0.5))},
+        "engine.loss_below": {"system": taught, "x": 0.1},
         "engine.velocity": {"system": System(q), "q": q, "R": np.zeros((len(q), 1)), "E": np.zeros((len(q), 1))},
         "engine.estimate": span,
         "engine.fixed_points": {"system": System(q, operators=Operators(F=-1.0)), "starts": 1},
@@ -197,6 +200,8 @@ def good(tmp_path_factory):
         "learning.accuracy": {"model": model, "images": images, "labels": labels},
         "learning.evaluate": {"model": model, "images": images, "labels": labels},
         "learning.fit": {"model": model, "reference": mlp((4, 3, 2), weights=True), "steps": 1},
+        "learning.flow_model": {**plain, "end": np.ones((2, 9, 2))},
+        "learning.flow_system": {**plain, "images": images, "labels": labels},
         "learning.one_cycle": {"step": 1, "steps": 10, "peak": 0.1},
         "learning.estimate": {"model": model, "data": data, "epochs": 1, "batch": 4},
         "learning.fit_weights": {"weights": np.ones((1, 1, 3, 4)), "steps": 1},

@@ -34,7 +34,10 @@ def flow_system(
     At delay 0 its places move along q' = -rate / friction dL/dq, the gradient flow of the mean loss over all images;
     steps of Euler's method of length h are those of gradient descent with the rate h * rate / friction. Strengths and
     biases stay as they are. Everything is computed in float64, also for a model of float32 numbers, which these are
-    exactly; its scores differ from the signals that the system emits by the rounding of float32.
+    exactly; the scores of such a model differ from the signals that the system emits by the rounding of float32.
+
+    The gradient jumps where a hidden neuron receives 0. A flow that is pushed there from both sides stays there, and
+    adaptive methods with tight tolerances take ever shorter steps: choose rtol of about 1e-3, or give `max_steps`.
 
     Parameters
     ----------
@@ -45,8 +48,8 @@ def flow_system(
     labels : array_like, (s,) or (s, classes)
         Whole numbers from 0, or the signals that are wanted: probabilities for the cross-entropy.
     rate, loss
-        Of the `Teacher`: mu, and "cross-entropy" (of softmax) or "squared error",
-        L = 1 / (2 s) sum |scores - wanted|^2.
+        Of the `Teacher`: mu, and "cross-entropy" of softmax(scores), or "squared error", the mean of
+        |scores - wanted|^2 / 2.
     mass, friction, temperature, delay
         Of the `System`. With a delay the error signals travel back with the same delay: the force is then not the
         gradient, and the scores of an image are complete after one delay for each layer.
@@ -59,13 +62,15 @@ def flow_system(
     Examples
     --------
     >>> import dynsim
-    >>> from dynsim.engine import loss_below
-    >>> model = dynsim.models.mlp((2, 8, 2), copies=2, dim=2, norm=False)
-    >>> images, labels = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-    >>> system = flow_system(model, images, labels)
-    >>> solution = dynsim.solve(system, (0.0, 1e4), method="rkc2", events=loss_below(system, 0.1))
-    >>> flow_model(model, solution).forward(np.array(images, np.float32)).argmax(axis=1)
-    array([0, 1, 1, 0])
+    >>> from dynsim.models import mlp
+    >>> model = mlp((2, 4, 2), copies=2, dim=2, kernel=dynsim.Kernel("gaussian"), norm=False)
+    >>> system = flow_system(model, [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 1])
+    >>> solution = dynsim.solve(system, (0.0, 1.0), method="rkc2", rtol=1e-3)
+    >>> losses = system.teacher.value(solution.E[:, -2:])
+    >>> bool(losses[-1] < losses[0])
+    True
+    >>> flow_model(model, solution).predict(np.zeros((1, 1, 1, 2))).shape
+    (1,)
     """
     chain = _chain(model)
     subsystems = [chain[0].places_in, *(layer.places_out for layer in chain)]

@@ -60,6 +60,7 @@ def test_simulate_a_preset(run, tmp_path, capsys):
         (("train", "mlp", "--data", "digits", "--copies-fc", "-2", "-o", "{}/o"), 1, "--copies-fc: got -2"),
         (("train", "mlp", "--data", "digits", "-o", "{}/file/o"), 1, "file"),
         (("train", "mlp", "--data", "digits", "--hidden", "a", "-o", "{}/o"), 2, "--hidden"),
+        (("train", "vit", "--data", "digits", "--no-norm", "-o", "{}/o"), 2, "--no-norm: got it for vit"),
         (("evaluate", "{}/file", "--data", "digits"), 1, "not an HDF5 file"),
         (("simulate", "--preset", "nothing", "-o", "{}/o.h5"), 1, "pulse"),
         (("nothing",), 2, "nothing"),

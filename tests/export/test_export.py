@@ -19,6 +19,7 @@ SMALL = {"image": 8, "patch": 2, "width": 8, "depth": 2, "heads": 2, "hidden": 1
 
 def built():
     yield "mlp", mlp((64, 12, 10), copies=2, dim=3)
+    yield "mlp-without-norm", mlp((64, 12, 10), copies=2, dim=3, norm=False)
     yield "mlp-weights", mlp((64, 12, 10), weights=True)
     yield "mlp-low-rank", mlp((64, 12, 10), weights=True, rank=3)
     yield "lenet5", lenet5(1, 2, dim=4)
