@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_array, as_choice, refusal
+from dynsim._check import as_array, as_choice, expect_memory, refusal
 
 from ._equations import ACTIVATIONS, activate, activation_slopes
 
@@ -166,6 +166,7 @@ class Linear:
                 )
             if value.ndim == 0 and rows == columns:
                 return cls.of_number(float(value), rows)
+            expect_memory(8 * value.size * rows * columns, f"operator {name}: {wanted}", "give one for all neurons")
             return cls(value[..., None, None] * np.eye(rows, columns))
         if value.shape not in ((rows, columns), (neurons, rows, columns)):
             raise refusal(f"operator {name}", f"shape {value.shape}", wanted)

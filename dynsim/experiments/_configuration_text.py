@@ -27,7 +27,7 @@ def configuration_text(config: Mapping) -> str:
     """
     config = as_table(config, "configuration")
     expect_keys(config, [*CONFIGURATION_KEYS[""], *filter(None, CONFIGURATION_KEYS), "strengths"], "configuration")
-    for name in ("kernel", "operators", "run"):
+    for name in ("kernel", "operators", "teacher", "run"):
         expect_keys(as_table(config.get(name), name), CONFIGURATION_KEYS[name], name)
     for k, group in enumerate(config.get("groups", [])):
         expect_keys(as_table(group, f"groups[{k}]"), CONFIGURATION_KEYS["groups"], f"groups[{k}]")
@@ -57,6 +57,9 @@ def configuration_text(config: Mapping) -> str:
     else:  # before the first table, to which it would belong
         said = f"{'' if 'strengths' in config else '# '}strengths = {_value(strengths)}"
         lines.insert(2 + len(CONFIGURATION_KEYS[""]), _aligned(said, _STRENGTHS))
+    teacher = config.get("teacher")
+    lines += ["", "# [teacher]" if teacher is None else "[teacher]"]
+    lines += _lines(CONFIGURATION_KEYS["teacher"], teacher or {}, {"loss": "squared error", "rate": 1.0})
     lines += [
         "",
         "[run]",
