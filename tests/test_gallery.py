@@ -15,6 +15,7 @@ FASTER = {
     "cluster": {"FRAMES": "5"},
     "convert": {"EPOCHS": "5", "STEPS": "5"},
     "digits": {"EPOCHS": "3"},
+    "flow": {"UNTIL": "20.0", "FRAMES": "3"},
     "learn": {"FRAMES": "5"},
     "noise": {"EPOCHS": "2", "DRAWS": "2"},
     "product": {"SIZES": "(100, 200)"},

@@ -34,27 +34,27 @@ def _digits():
     """Images as the signals of 64 clamped neurons; the strengths' two signs give weights of both signs.
 
     With places of the standard normal distribution in four dimensions they make weights of about He's scale at the
-    hidden layer and twice that at the classes.
+    hidden layer and three times that at the classes.
     """
     data = load("digits")
     images = np.asarray(data.train_images, dtype=float).reshape(len(data.train_images), -1)
-    first, second = [0.4, -0.4, 0.4, -0.4], [1.0, -1.0, 1.0, -1.0]
+    first, second = [0.4, -0.4, 0.4, -0.4], [1.6, -1.6, 1.6, -1.6]
     return {
         "dimension": 4,
         "copies": 4,
         "signals": len(images),
         "kernel": {"profile": "gaussian", "length": 1.5},
-        "operators": {"A": 1.0, "activation": ["identity", "identity", "tanh", "identity"]},
+        "operators": {"A": 1.0, "activation": ["identity", "tanh", "identity", "identity"]},
         "groups": [
             {"name": "pixels", "neurons": 64, "clamped": images.T.tolist()},
-            {"name": "bias", "neurons": 1, "clamped": 1.0},
             {"name": "hidden", "neurons": 32},
             {"name": "classes", "neurons": 10},
+            {"name": "bias", "neurons": 1, "clamped": 1.0},
         ],
         "strengths": {
             "pixels->hidden": first,
-            "bias->hidden": first,
             "hidden->classes": second,
+            "bias->hidden": first,
             "bias->classes": second,
         },
         "teacher": {"group": "classes", "targets": np.asarray(data.train_labels).tolist(), "loss": "cross-entropy"},
