@@ -157,6 +157,7 @@ def good(tmp_path_factory):
         "engine.lyapunov": {"system": system, "span": (0.0, 20.0)},
         "engine.kinetic_energy": {"velocity": q, "mass": 1.0},
         "engine.neuron_masses": {"system": System(q)},
+        "engine.Teacher": {"group": 0, "targets": [[0.5]]},
         "engine.expect_span": {"span": (0.0, 1.0)},
         "engine.solve": {**span, "method": "dopri5"},
         "layers.BatchNorm": {"channels": 2},

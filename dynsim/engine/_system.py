@@ -291,9 +291,11 @@ class System(Described):
         """Velocities at the start, as places; None without mass."""
         if velocity is None:
             return _own(np.zeros_like(self.q)) if self._inertia.massive else None
+        velocity = as_array(velocity, "velocity", self.q.shape, np.float64)
         if not self._inertia.massive:
-            raise refusal("velocity", "one for neurons without mass, which (3) gives theirs", "None, or a mass above 0")
-        return _own(as_array(velocity, "velocity", self.q.shape, np.float64))
+            got = f"an array {velocity.shape} for neurons without mass, which (3) gives theirs"
+            raise refusal("velocity", got, "None, or a mass above 0")
+        return _own(velocity)
 
     @property
     def warm(self) -> bool:
