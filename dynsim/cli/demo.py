@@ -178,8 +178,9 @@ def _simulate(name, output, seed):
     parameters = {"config": ready.config, "preset": name}
     path = output / f"{name}.h5"
     solution = run(
-        ready.system, ready.span, path=path, parameters=parameters, overwrite=True, **{**ready.options, "seed": seed}
-    )
+        ready.system, ready.span, path=path, parameters=parameters, overwrite=True, observables=ready.observables,
+        **{**ready.options, "seed": seed},
+    )  # fmt: skip
     if not solution.success:
         raise click.ClickException(f"preset {name}: {solution.message}")
     return solution.message

@@ -53,7 +53,7 @@ def echo_gain(
     R = None if R is None else as_array(R, "R", (system.neurons, system.signals), np.float64)
     ranks = world() if as_flag(together, "together") else ALONE
     solver = ZeroDelaySolver(system, ranks)
-    if not solver.echoes:
+    if not solver.echoes or solver.layered:  # of groups in layers nothing comes back
         return 0.0
     q = system._places(q)
     slope = system._equations.slope(R)

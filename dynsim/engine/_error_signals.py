@@ -136,7 +136,8 @@ class Learning:
             D = x.reshape(judged.shape)
             S, out = self._errors(D, slopes), D.copy()
             for pair in self._back():
-                out[pair.sources] -= self.relations.returned(pair, q, q, S[pair.targets])
+                # What is solved by iteration must be linear, which trees are to their accuracy only.
+                out[pair.sources] -= self.relations.returned(pair, q, q, S[pair.targets], exact=True)
             return out.reshape(-1)
 
         n = judged.size

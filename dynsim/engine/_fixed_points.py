@@ -140,6 +140,9 @@ def fixed_points(
     """
     as_instance(system, System, "system")
     _expect_autonomous(system)
+    if system._inertia.massive and not system._inertia.friction.all():
+        expected = "friction above 0, or mass=0: without it v of (3) does not act, and no place is fixed by it"
+        raise refusal("system", "neurons with mass and no friction", expected)
     size = system.q.size
     if size > MOST_COORDINATES:
         expected = f"at most {MOST_COORDINATES:,}, as every Jacobian takes 2 evaluations for each"

@@ -81,12 +81,15 @@ class GroupRelations:
             return weights @ E
         return self._summed(pair, sources[:, pair.sources], targets[:, pair.targets], E)
 
-    def returned(self, pair, sources, targets, S):
-        """What the error signals S (n, s) of a group are to one that acts on it: sum_h lambda_h phi S (m, s)."""
+    def returned(self, pair, sources, targets, S, *, exact=False):
+        """What the error signals S (n, s) of a group are to one that acts on it: sum_h lambda_h phi S (m, s).
+
+        To the accuracy of the system, or exact.
+        """
         weights = self.weights(pair, sources, targets)
         if weights is not None:
             return weights.T @ S
-        return self._summed(pair, targets[:, pair.targets], sources[:, pair.sources], S)
+        return self._summed(pair, targets[:, pair.targets], sources[:, pair.sources], S, exact)
 
     def gradients(self, pair, sources, targets, E, S):
         """Gradients of sum_ij S_i . E_j sum_h lambda_h phi in the places of both groups, (H, m, d) and (H, n, d)."""
@@ -107,9 +110,10 @@ class GroupRelations:
             on_sources[h] = pair.strengths[h] * pair_force(self.kernel, to[h], of[h], S, E, **how)
         return on_sources, on_targets
 
-    def _summed(self, pair, sources, targets, signals):
+    def _summed(self, pair, sources, targets, signals, exact=False):
+        how = self._how(pair) | ({"accuracy": None} if exact else {})
         return sum(
-            pair.strengths[h] * pair_sum(self.kernel, sources[h], targets[h], signals, **self._how(pair))
+            pair.strengths[h] * pair_sum(self.kernel, sources[h], targets[h], signals, **how)
             for h in np.flatnonzero(pair.strengths)
         )
 

@@ -20,6 +20,8 @@ def loss_below(system: System, x: float) -> Callable:
 
     It is found where the loss falls through x, not where a run begins below it. Every evaluation computes the signals
     of the system once, as one of the right-hand side does without its forces. It can be pickled if the system can.
+    Where groups act on each other in circles, it solves for signals near those of its last call: a run that goes on may
+    find the event at another time, within the rounding of that solution.
 
     Parameters
     ----------

@@ -42,8 +42,8 @@ class Noise:
         """(count, *shape of the state) independent numbers of the step."""
         source = np.random.Philox(key=[self.seed, 0], counter=[0, 0, self.step, 0])
         raw = source.random_raw(count * math.prod(self.shape))
-        # The middle of one of 2^53 equal parts of (0, 1), and the normal number below which so much lies.
-        return ndtri(((raw >> np.uint64(11)) + 0.5) * 2.0**-53).reshape(count, *self.shape)
+        # The middle of one of 2^52 equal parts of (0, 1), and the normal number below which so much lies.
+        return ndtri(((raw >> np.uint64(12)) + 0.5) * 2.0**-52).reshape(count, *self.shape)
 
     def amplitude(self, t):
         """What increments of Brownian motion are multiplied by in the state, (H or 2 H, N, 1)."""

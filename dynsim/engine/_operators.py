@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -199,6 +200,8 @@ class Linear:
 
     def scale_rows(self, factors):
         """The map with row r of neuron i multiplied by factors[i, r]."""
+        numbers = math.prod((*factors.shape, self.shape[-1]))
+        expect_memory(16 * numbers, f"a matrix of {self.shape[-1]:,} signals for each neuron", "take fewer signals")
         return Linear(self.value * factors[..., None])
 
     def transposed(self):
@@ -299,7 +302,8 @@ class Resolved:
         else:
             slopes = np.array(self.A.apply(R), order="C")
         activation_slopes(self.kinds, slopes)
-        return self.M @ self.A.scale_rows(slopes) + self.G
+        slope = self.M @ self.A.scale_rows(slopes)
+        return slope if self.G.zero else slope + self.G
 
 
 def _kinds(activation, members, number_of_groups):

@@ -12,10 +12,9 @@ from ._echo_gain import echo_gain
 from ._machine import is_small
 from ._recorder import EveryStep, LastOnly, Times
 from ._small_loop import PATIENCE, compiled_at_once
-from ._solve import solve
+from ._solve import as_method, solve
 from ._system import System
 from ._zero_delay import ZeroDelaySolver
-from .integrators import METHODS
 
 TRIAL_STEPS = 30
 MOST_STEPS = 2.0**62  # more are counted as these
@@ -56,7 +55,7 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
         with compiled_at_once():  # as most of such a run would be
             solve(system, span, **{**trial, "record": LastOnly(), "max_steps": 1})
             solution, failed, share = _tried(system, span, trial)
-    tableau = METHODS[options.get("method", "dopri5")]
+    tableau = as_method(options.get("method", "dopri5"))
     steps = max(1, round(min(float(solution.naccepted) * share, MOST_STEPS)))
     if not (tableau.adaptive or failed):
         steps = math.ceil(min((span[1] - span[0]) / float(options["dt"]) - 1e-9, MOST_STEPS))
@@ -65,7 +64,7 @@ def estimate(system: System, span: tuple[float, float], **options) -> dict:
     numbers = (tableau.stages + 6) * places + 6 * signals
     if system.looks_back:
         segments = 2 * math.ceil(min(_reach(system) / (span[1] - span[0]) * steps, MOST_STEPS) + 1)
-        numbers += segments * tableau.nodes * (places + signals)
+        numbers += segments * tableau.nodes * (places + math.prod(system._emitted_shape))
     view = 0 if system.dimension == 3 else 3 * math.prod(system._state_shape[:2])
     frames = _frames(options.get("record"), steps)
     return {

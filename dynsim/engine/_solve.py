@@ -176,7 +176,7 @@ def solve(
     if backend is not None:
         system = system.on(backend)
     t0, t1 = expect_span(span)
-    tableau = _method(method)
+    tableau = as_method(method)
     _expect_fit(tableau, system)
     if resume is not None:
         t0 = expect_state(resume, system, tableau)
@@ -231,7 +231,8 @@ def expect_span(span: tuple[float, float]) -> tuple[float, float]:
     return t0, t1
 
 
-def _method(method):
+def as_method(method):
+    """Return a method by its name, or itself; raises ValueError."""
     return method if isinstance(method, Method) else METHODS[as_choice(method, METHODS, "method")]
 
 
@@ -254,7 +255,7 @@ def _dt(dt, tableau, t0, t1):
             raise refusal(
                 "dt",
                 f"{dt!r} with {tableau.name}, which chooses its own steps",
-                f"rtol and atol instead, or one of the methods of fixed step, {fixed}",
+                f"rtol and atol instead, or a method of fixed step, such as {fixed}",
             )
         return None
     if dt is None:

@@ -79,7 +79,7 @@ class System(Described):
     mass, friction : float or array_like, optional
         m and gamma, one number, one for each neuron (N,), or one for each group (G,). Masses are all 0 (the default) or
         all above 0; friction is 1 where nothing else is said, and above 0 for neurons without mass that something
-        pushes.
+        pushes. Without mass, noise and teacher friction changes nothing.
     temperature : float or tuple, optional
         T >= 0, in units of energy; or times (K,) and temperatures (K,), linear between, held outside. Above 0 only the
         methods with noise can be used, see `solve`.
@@ -194,6 +194,9 @@ class System(Described):
         self.teacher = None if teacher is None else as_instance(teacher, Teacher, "teacher")
         if self._inertia.warm:
             self._inertia.expect_friction("noise")
+            if not self._inertia.massive and np.any(self.operators.C):
+                got = "an operator C for neurons without mass at a temperature above 0, which would emit white noise"
+                raise refusal("operators", got, "C = 0, or a mass above 0")
         if self.teacher is not None:
             self._inertia.expect_friction("a teacher")
             self.teacher.expect(self)

@@ -133,9 +133,16 @@ class Teacher(Described):
         return (share - self.targets) / E.shape[1]
 
     def correct(self, E: npt.ArrayLike) -> float:
-        """Share of the samples whose largest signal is that of the wanted neuron, of E (n, s) or (..., n, s)."""
+        """Share of the samples whose largest signal is that of the wanted neuron, of E (n, s) or (..., n, s).
+
+        Of one neuron: whose signal is on the wanted side of the mean target.
+        """
+        E = as_array(E, "E", dtype=np.float64, finite=False)
+        if self.targets.ndim == 2 and len(self.targets) == 1:
+            middle = self.targets.mean()
+            return ((E[..., 0, :] > middle) == (self.targets[0] > middle)).mean(axis=-1)
         wanted = self.targets if self.targets.ndim == 1 else self.targets.argmax(axis=0)
-        return (np.argmax(as_array(E, "E", dtype=np.float64, finite=False), axis=-2) == wanted).mean(axis=-1)
+        return (np.argmax(E, axis=-2) == wanted).mean(axis=-1)
 
 
 def _again(group, targets, loss, rate):

@@ -24,7 +24,8 @@ def describe_system(system):
     0.0
     """
     operators = {name: getattr(system.operators, name) for name in _OPERATORS}
-    if sum(np.size(value) for value in operators.values()) + system.strengths.size > _MOST_NUMBERS:
+    others = (system.strengths, system.delay, system.mass, system.friction, system.temperature)
+    if sum(np.size(value) for value in (*operators.values(), *others)) > _MOST_NUMBERS:
         return None
     table = {
         "kernel": system.kernel.to_dict(),

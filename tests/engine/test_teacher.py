@@ -268,3 +268,14 @@ def test_what_a_teacher_refuses(options, word):
 def test_what_a_system_refuses(options, word):
     with pytest.raises(ValueError, match=word):
         network(**options)
+
+
+def test_one_judged_neuron_is_right_on_the_wanted_side():
+    teacher = Teacher(0, [[0.0, 0.0, 1.0, 1.0]])
+    assert teacher.correct([[0.1, 0.9, 0.8, 0.2]]) == 0.5
+
+
+def test_of_layers_nothing_comes_back():
+    from dynsim.engine import echo_gain
+
+    assert echo_gain(network()) == 0.0 and echo_gain(network(0.15 * numbers(7).standard_normal((2, 3, 3)))) > 0.0

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,3 +170,17 @@ def test_the_temperature_may_change():
     q = solve(hot, (0.0, 2.0), method="sra1", dt=0.02, t_eval=[1.0, 2.0]).q[..., 0]
     # Cold up to t = 1; then <q^2> = integral of 2 T = 4; the step's mean of T is exact to a part of h.
     assert not q[0].any() and abs(np.mean(q[1] ** 2) / 4.0 - 1) < 4 * np.sqrt(2 / 3000) + 0.03
+
+
+def test_operators_that_would_emit_white_noise_are_refused():
+    with pytest.raises(ValueError, match="operator C for neurons without mass"):
+        System(np.zeros((2, 1)), operators=Operators(C=0.5), temperature=1.0)
+    assert System(np.zeros((2, 1)), operators=Operators(C=0.5), temperature=1.0, mass=1.0).warm
+
+
+def test_no_number_is_infinite(monkeypatch):
+    noise = Noise(well(copies=3), 0)
+    for raw in (0, 2**64 - 1):
+        raws = SimpleNamespace(random_raw=lambda n, raw=raw: np.full(n, raw, np.uint64))
+        monkeypatch.setattr(np.random, "Philox", lambda raws=raws, **_: raws)
+        assert np.isfinite(noise.normals(1)).all() and abs(noise.normals(1)).max() < 8.3
