@@ -40,7 +40,8 @@ class Noise:
 
     def normals(self, count):
         """(count, *shape of the state) independent numbers of the step."""
-        source = np.random.Philox(key=[self.seed, 0], counter=[0, 0, self.step, 0])
+        key, counter = (np.array(words, np.uint64) for words in ([self.seed, 0], [0, 0, self.step, 0]))
+        source = np.random.Philox(key=key, counter=counter)
         raw = source.random_raw(count * math.prod(self.shape))
         # The middle of one of 2^52 equal parts of (0, 1), and the normal number below which so much lies.
         return ndtri(((raw >> np.uint64(12)) + 0.5) * 2.0**-52).reshape(count, *self.shape)

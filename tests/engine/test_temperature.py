@@ -123,6 +123,8 @@ def test_noise_is_a_function_of_seed_step_and_neuron():
     noise.begin(np.zeros(5, np.int64))
     np.testing.assert_array_equal(noise.normals(2), first)
     assert not np.any(first == other) and not np.any(first == Noise(well(copies=5), 12).normals(2))
+    seeds = [Noise(well(copies=5), seed).normals(1).tobytes() for seed in (0, 1, 2**63, 2**64 - 1)]
+    assert len(set(seeds)) == 4
     # Counter-based numbers of more neurons begin with those of fewer.
     more = Noise(well(copies=9), 11)
     more.begin(np.array([4, 0, 0, 0, 0]))
