@@ -7,11 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from dynsim.cli.simulate import command
-from dynsim.engine import OBSERVABLES, Operators, System, configure, observe
+from dynsim.engine import OBSERVABLES, Operators, System, Teacher, configure, observe
 from dynsim.kernels import distance_entropy
 from dynsim.plots import plot
 from dynsim.trajectory import Trajectory, resume, run
 
+PLAIN = [name for name, (_, _, needed) in OBSERVABLES.items() if not needed]
 CONFIG = {
     "dimension": 2,
     "delay": 0.1,
@@ -24,12 +25,12 @@ CONFIG = {
 
 def test_they_are_those_of_the_frames(tmp_path):
     system = System(np.random.default_rng(0).normal(size=(2, 6, 3)), operators=Operators(B=np.ones((1, 3)), F=-0.5))
-    run(system, (0.0, 1.0), path=tmp_path / "run.h5", observables=list(OBSERVABLES))
+    run(system, (0.0, 1.0), path=tmp_path / "run.h5", observables=PLAIN)
     with Trajectory(tmp_path / "run.h5") as file:
-        assert list(file.observables) == list(OBSERVABLES)
+        assert list(file.observables) == PLAIN
         q = file.q[:].reshape(-1, 2, 6, 3)
         for k in range(file.frames):
-            expected = observe(list(OBSERVABLES), q[k], file.R[k], file.E[k])
+            expected = observe(PLAIN, q[k], file.R[k], file.E[k])
             assert {name: values[k] for name, values in file.observables.items()} == expected
             assert expected["entropy"] == distance_entropy(q[k])
             centred = q[k] - q[k].mean(axis=1, keepdims=True)
@@ -37,6 +38,30 @@ def test_they_are_those_of_the_frames(tmp_path):
             assert expected["spread"] == pytest.approx(np.sqrt((centred**2).sum(-1).mean()), rel=1e-14)
             assert expected["E_rms"] == pytest.approx(np.sqrt((file.E[k] ** 2).mean()), rel=1e-14)
             assert expected["R_largest"] == abs(file.R[k]).max()
+
+
+def test_those_of_a_teacher_and_of_masses(tmp_path):
+    generator = np.random.default_rng(0)
+    teacher = Teacher(1, [0, 1, 1, 0], loss="cross-entropy", rate=1.5)
+    system = System(
+        generator.normal(size=(2, 6, 3)), operators=Operators(A=1.0), groups=[0, 0, 0, 1, 1, 1], mass=[2.0, 3.0],
+        friction=0.0, strengths=[[0, 1], [0, 0]], clamped={0: generator.normal(size=(3, 4))}, teacher=teacher,
+    )  # fmt: skip
+    names = ["loss", "accuracy", "kinetic_energy", "energy"]
+    solution = run(system, (0.0, 1.0), path=tmp_path / "run.h5", observables=names, method="verlet", dt=0.02)
+    with Trajectory(tmp_path / "run.h5") as file:
+        found = {name: file.observables[name][:] for name in names}
+    E, u = solution.E[:, 3:], solution.velocity[:]
+    np.testing.assert_allclose(found["loss"], teacher.value(E), rtol=1e-14)
+    np.testing.assert_allclose(found["accuracy"], 100 * teacher.correct(E), rtol=1e-14)
+    kinetic = 0.5 * (np.repeat([2.0, 3.0], 3)[:, None] * u**2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(found["kinetic_energy"], kinetic, rtol=1e-13)
+    np.testing.assert_allclose(found["energy"], kinetic + 1.5 * found["loss"], rtol=1e-13)
+    for one in names:
+        with pytest.raises(ValueError, match=f"{one} of a system without"):
+            run(system.replace(teacher=None, mass=0.0, velocity=None), (0.0, 1.0), path=tmp_path / "no.h5",
+                observables=[one])  # fmt: skip
+    assert not (tmp_path / "no.h5").exists()
 
 
 def test_a_resumed_run_has_those_of_one_run(tmp_path):
@@ -96,7 +121,7 @@ def test_states_of_all_kinds():
     many = np.random.default_rng(0).normal(size=(3000, 2))
     some = many[np.linspace(0, 2999, 1000).astype(int)]
     assert observe(["entropy"], many, nothing, nothing)["entropy"] == distance_entropy(some)
-    lost = observe(list(OBSERVABLES), [[np.inf], [0.0], [1.0]], [[np.nan]] * 3, [[1e300]] * 3)
+    lost = observe(PLAIN, [[np.inf], [0.0], [1.0]], [[np.nan]] * 3, [[1e300]] * 3)
     assert np.isnan([lost["entropy"], lost["spread"], lost["R_rms"]]).all() and lost["E_rms"] == 1e300
 
 
