@@ -81,7 +81,8 @@ def test_functions_have_max_step(name):
     solution = integral(narrow, method=name, max_step=0.1)
     assert abs(solution.q[-1, 0, 0] - PULSE) < 1e-5 * PULSE
     assert np.diff(solution.t).max() <= 0.1 * (1 + 1e-12)
-    assert integral(narrow, method=name, max_step=np.inf).naccepted < 30  # SciPy's default: no limit
+    free = integral(narrow, method=name, max_step=np.inf)  # SciPy's default: no limit
+    assert np.diff(free.t).max() > 0.1
     first = integral(narrow, method=name, first_step=1e-3)
     assert first.t[1] - first.t[0] == pytest.approx(1e-3, rel=1e-12)
 

@@ -136,8 +136,8 @@ def test_order_is_the_fitted_slope_where_nothing_jumps(name, reference):
 def test_adaptive_methods_keep_their_tolerance(name):
     system, history, exact = circled()
     solution = solve(system, (0.0, 3.0), method=name, rtol=1e-10, atol=1e-12, history=history, record=LastOnly())
-    # Errors of 1e-10 of numbers of order 1 in each of some hundred steps.
-    assert solution.success and abs(solution.q[-1] - exact).max() < 1e-8
+    # Errors of 1e-10 of numbers of order 1 in each of some hundred steps, or of some thousand of order 2.
+    assert solution.success and abs(solution.q[-1] - exact).max() < 1e-10 * max(100, solution.naccepted)
 
 
 def crowd(n=6, *, metric="l2", copies=1, A=0.0, **options):

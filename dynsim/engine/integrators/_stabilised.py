@@ -37,7 +37,7 @@ class Stabilised(Method):
     name: str
     reference: str = ""
 
-    order, error_order, adaptive, nodes, stages = 2, 2, True, 2, FEWEST_STAGES + 1
+    order, error_order, adaptive, nodes, stages = 2, 2, True, 3, FEWEST_STAGES + 1
 
     def arrays(self, rtol, atol, stages=FEWEST_STAGES):
         """As `Tableau.arrays`; the last row of A is b, so that a step's last stage is the next one's first."""
