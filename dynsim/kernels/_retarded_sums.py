@@ -16,7 +16,9 @@ from numba import njit, prange
 
 from ._block import L2, fill_row
 
-SEEN, WITHIN_STEP, TOO_FAR_BACK = 0, 1, 2
+SEEN = 0
+WITHIN_STEP = 1
+TOO_FAR_BACK = 2
 MOST_TRIALS = 64  # of Newton's method or halving, for one retarded time
 
 
