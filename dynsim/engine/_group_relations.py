@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
 import numpy as np
 
 from dynsim.kernels import pair_force, pair_matrix, pair_sum, relation, relation_forces
+
+from ._received_signals import group_members
 
 FEW_SIGNALS = 4
 MOST_WEIGHTS = 2**24  # of one pair of groups that are kept as numbers, 128 MiB; larger ones are summed pair by pair
@@ -37,7 +40,7 @@ class GroupRelations:
         # To keep weights pays where they are used for several signals, or for the errors as well.
         self.most = MOST_WEIGHTS if system.signals >= FEW_SIGNALS or system.teacher is not None else 0
         self.sizes = np.bincount(groups, minlength=table.shape[-1])
-        self.members = [_together(np.flatnonzero(groups == g)) for g in range(len(self.sizes))]
+        self.members = [group_members(groups, g) for g in range(len(self.sizes))]
         acts = np.any(table != 0.0, axis=0) & np.outer(self.sizes, self.sizes).astype(bool)
         for g in np.flatnonzero(self.sizes == 1):
             acts[g, g] = False  # nobody acts on itself
@@ -121,23 +124,11 @@ class GroupRelations:
         return {"exclude_self": pair.source == pair.target, "accuracy": self.accuracy, "backend": self.backend}
 
 
-def _together(members):
-    """Members of a group: a slice where they are neighbours, so that no copies are made."""
-    if len(members) and members[-1] - members[0] + 1 == len(members):
-        return slice(int(members[0]), int(members[-1]) + 1)
-    return members
-
-
 def _order(acts, clamped):
     """Groups sorted along `acts` [from, to], the clamped ones last; None where there is a circle."""
-    needs = acts.copy()
-    needs[:, clamped] = False
-    left, order = [g for g in range(len(acts)) if g not in clamped], []
-    needs[clamped] = False  # what they emit is given
-    while left:
-        ready = [g for g in left if not needs[left, g].any()]
-        if not ready:
-            return None
-        order += ready
-        left = [g for g in left if g not in ready]
-    return order + list(clamped)
+    free = [g for g in range(len(acts)) if g not in clamped]
+    before = {g: [k for k in np.flatnonzero(acts[:, g]).tolist() if k not in clamped] for g in free}
+    try:
+        return [*TopologicalSorter(before).static_order(), *clamped]
+    except CycleError:
+        return None

@@ -182,16 +182,6 @@ class Machine:
         """(H, N, d), a part of the state."""
         return self.q[: self.system.copies]
 
-    @property
-    def velocities(self):
-        """(H, N, d), a part of the state; None where neurons have no mass."""
-        return self.q[self.system.copies :] if len(self.q) > self.system.copies else None
-
-    @property
-    def emitted(self):
-        """E (N, s)."""
-        return self.E[: self.system.neurons]
-
     def place(self, t, q, f, R, E):
         """Set the state."""
         self.clock[NOW] = t

@@ -143,7 +143,7 @@ class Coupling:
 
     def __init__(self, kernel, groups, strengths, *, neurons, dimension, backend, accuracy=None):
         self.kernel, self.accuracy = kernel, accuracy
-        members = [None] if groups is None else [_members(groups, g) for g in range(strengths.shape[-1])]
+        members = [None] if groups is None else [group_members(groups, g) for g in range(strengths.shape[-1])]
         self.blocks = []
         self.by_target = {}  # for every group of targets: its members, their number, its blocks
         self.neurons = neurons
@@ -230,7 +230,7 @@ def _every(members):
     return slice(None) if members is None else members
 
 
-def _members(groups, g):
+def group_members(groups, g):
     """The neurons of group g: a slice where they are neighbours (no copies are made then), else their indices."""
     index = np.flatnonzero(groups == g)
     if len(index) and index[-1] - index[0] + 1 == len(index):

@@ -13,7 +13,7 @@ from ._noise import as_seed
 from ._recorder import time_slack
 
 KEYS = ("method", "t", "q", "velocity", "R", "E", "control", "recorded", "start", "memory")
-NOISE_KEYS = ("seed", "drawn", "stages")  # in states of version 0.2.0 neither
+NOISE_KEYS = ("seed", "drawn", "stages")  # not in those of earlier versions
 LATER_KEYS = ("events", "breaks", "free", "taken")  # not in states of version 0.1.0
 
 

@@ -17,7 +17,13 @@ def has_teacher(trajectory):
     """Whether a trajectory holds the signals of a system with a teacher."""
     if trajectory.signals is None:
         return False
-    system = system_of(trajectory)
+    system = getattr(trajectory, "system", None)
+    if system is None:  # made only where its description has a teacher
+        config = trajectory.parameters.get("config")
+        told = config if isinstance(config, dict) else trajectory.provenance.get("system")
+        if not isinstance(told, dict) or told.get("teacher") is None:
+            return False
+        system = system_of(trajectory)
     return system is not None and system.teacher is not None
 
 

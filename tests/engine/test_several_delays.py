@@ -200,20 +200,6 @@ def test_any_delays_by_an_independent_program(reference, made):
     assert solution.success and abs(solution.q[-1] - exact).max() < 1e-6
 
 
-def test_against_jitcdde():
-    jitcdde = pytest.importorskip("jitcdde", reason="needs jitcdde (pip install 'dynsim[bench]')")
-    t, y = jitcdde.t, jitcdde.y
-    equations = [-0.7 * sum(LAMBDA[j, i] * y(j, t - PART * COUNTS[j, i]) for j in range(3) if j != i) for i in range(3)]
-    dde = jitcdde.jitcdde(equations, verbose=False)
-    dde.constant_past(Q.ravel())
-    dde.generate_lambdas(simplify=False)
-    dde.set_integration_parameters(rtol=1e-8, atol=1e-10)
-    dde.step_on_discontinuities()
-    ours = solve(linear(), (0.0, END), rtol=1e-11, atol=1e-13, record=LastOnly()).q[-1].ravel()
-    # Its interpolant is of order 3 and its error estimate local: two digits less than its rtol.
-    np.testing.assert_allclose(ours, dde.integrate(END), rtol=0, atol=1e-6)
-
-
 def test_a_matrix_of_one_delay_is_that_number():
     one, many = System(Q, delay=0.5, groups=[0, 1, 2]), System(Q, delay=np.full((3, 3), 0.5), groups=[0, 1, 2])
     assert many.delay == 0.5 and repr(one) == repr(many)
