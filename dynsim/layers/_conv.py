@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from dynsim._check import as_choice, refusal
+from dynsim._check import as_choice, as_count, refusal
 from dynsim.kernels import Kernel, relation, relation_forces
 
-from ._convolution_loops import convolve, convolve_input, convolve_weights
+from ._convolution_loops import convolve, convolve_input, convolve_weights, widened
 from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
 from ._linear_products import SortedCopies
 from ._weighted import Weighted
@@ -22,22 +22,28 @@ SETS = ("half", "full")
 
 
 class Convolution(Weighted):
-    """y = W * x + bias (valid, stride 1), W (n_out, n_in, k, k) from `materialize()`; `side` is k."""
+    """y = W * x + bias (stride 1), W (n_out, n_in, k, k) from `materialize()`; `side` is k.
+
+    `margin` rows and columns of zeros surround the images; without them (0) the convolution is valid.
+    """
 
     word = "conv"
     convolves = True
     side: int
+    margin = 0
 
     def product(self, inference: str = "dense") -> Callable:
-        """Return the convolution with the weights: a function of images (n_in, height, width, batch) and bias."""
-        return DenseConvolution(self.materialize())
+        """Return the convolution with the weights: a function of images (n_in, height, width, batch) and bias.
+
+        The images have the margin's columns already; its rows are not there.
+        """
+        return DenseConvolution(self.materialize(), self.margin)
 
     def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
-        """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1)."""
-        _, n_in, k, _ = product.shape
-        if x.ndim != 4 or x.shape[1] != n_in or min(x.shape[2:]) < k:
-            raise refusal("x", f"shape {x.shape}", f"(batch, {n_in}, at least {k}, at least {k})")
+        """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1) plus 2 margin."""
+        self._expect(x.shape, product.shape[1])
         images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, product.dtype))
+        images = widened(images, self.margin)
         y = product(images, None if self.bias is None else self.bias.value)
         if training:
             self.memory = product.weights, images
@@ -47,27 +53,34 @@ class Convolution(Weighted):
         """Take dL/dy, add the parameters' gradients and return dL/dx."""
         signal = self.add_gradients(dy)
         weights, images = self.memory
-        return np.moveaxis(convolve_input(signal, weights.astype(images.dtype, copy=False)), -1, 0)
+        return np.moveaxis(convolve_input(signal, weights.astype(images.dtype, copy=False), self.margin), -1, 0)
 
     def add_gradients(self, dy: npt.NDArray) -> npt.NDArray:
         """Add the gradients of the weights and of the bias; returns dL/dy with the batch last."""
         weights, images = self.memory
         signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1), dtype=images.dtype)
-        self.add_weight_gradient(convolve_weights(images, signal, weights.shape[2]))
+        self.add_weight_gradient(convolve_weights(images, signal, weights.shape[2], self.margin))
         if self.bias is not None:
             self.bias.add(signal.reshape(len(signal), -1).sum(axis=1))
         return signal
 
     def columns(self, shape: tuple[int, ...]) -> int:
         """How many windows of images (batch, n_in, height, width) the weights are applied to."""
-        if len(shape) != 4 or min(shape[2:]) < self.side:
-            raise refusal("x", f"shape {shape}", f"(batch, n_in, at least {self.side}, at least {self.side})")
-        return shape[0] * (shape[2] - self.side + 1) * (shape[3] - self.side + 1)
+        self._expect(shape)
+        more = 2 * self.margin - self.side + 1
+        return shape[0] * (shape[2] + more) * (shape[3] + more)
+
+    def _expect(self, shape, n_in=None):
+        least = max(1, self.side - 2 * self.margin)
+        if len(shape) != 4 or n_in not in (None, shape[1]) or min(shape[2:]) < least:
+            wanted = f"(batch, {'n_in' if n_in is None else n_in}, at least {least}, at least {least})"
+            raise refusal("x", f"shape {shape}", wanted)
 
     def to_onnx(self, graph, x: str) -> str:
         """A convolution with the materialised weights and the bias."""
         bias = [] if self.bias is None else [graph.constant(self.bias.value)]
-        return graph.add("Conv", x, graph.constant(self.materialize()), *bias)
+        around = {"pads": 4 * [self.margin]} if self.margin else {}
+        return graph.add("Conv", x, graph.constant(self.materialize()), *bias, **around)
 
 
 class Conv(Convolution):
@@ -91,11 +104,13 @@ class Conv(Convolution):
     bias : array_like (n_out,), or Parameter, optional
     sets : {"half", "full"}
         k (n_in + n_out) or 2 k (n_in + n_out) neurons a copy.
+    margin : int
+        Rows and columns of zeros around the images, fewer than k; (k - 1) / 2 of them keep the images' size.
 
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit.
+        If shapes do not fit, or the margin is not from 0 to k - 1.
 
     Examples
     --------
@@ -116,6 +131,7 @@ class Conv(Convolution):
         *,
         bias: ParameterLike | None = None,
         sets: str = "half",
+        margin: int = 0,
     ):
         self.sets = as_choice(sets, SETS, "sets")
         axes = () if sets == "half" else (2,)
@@ -124,6 +140,7 @@ class Conv(Convolution):
         self.side = k
         self.places_out = as_parameter(places_out, "places", "places_out", (*axes, k, copies, "n_out", d))
         self.strengths = as_parameter(strengths, "strengths", "strengths", (*axes, k, k, copies))
+        self.margin = as_margin(margin, k)
         self.kernel = as_kernel(kernel)
         self.bias = as_bias(bias, self.places_out.value.shape[-2])
 
@@ -145,18 +162,19 @@ class Conv(Convolution):
     def product(self, inference: str = "dense") -> Callable:
         """Return the convolution with the weights: dense, tiled (which is the same) or weight-free.
 
-        It is a function of images (n_in, height, width, batch) and a bias, or None. Weight-free, every offset (r, c) of
+        It is a function of images (n_in, height, width, batch), which have the margin's columns but not its rows, and
+        of a bias, or None. Weight-free, every offset (r, c) of
         the kernel and every copy is one sorted product over the image shifted by it; neither weights nor patches are
         made.
         """
         if inference != "weight-free":  # the weights of a convolution are few: all of them are one tile
-            return DenseConvolution(self.materialize())
+            return DenseConvolution(self.materialize(), self.margin)
         parts = []
         for (sources, targets, strengths), order in self._relations():
             for t, s in np.ndindex(strengths.shape[:2]):
                 r, c = (t, s) if order[2] == 0 else (s, t)
                 parts.append((r, c, SortedCopies(self.kernel, sources[s], targets[t], strengths[t, s])))
-        return SortedConvolution(self.side, parts, self.places_in.value.dtype)
+        return SortedConvolution(self.side, parts, self.margin, self.places_in.value.dtype)
 
     def sizes(self, columns: int) -> dict[str, int]:
         """What the planner (`choose`, `costs`) asks of this layer for so many windows."""
@@ -175,7 +193,7 @@ class Conv(Convolution):
 
 
 class PlainConv(Convolution):
-    """The ordinary convolution, weights (n_out, n_in, k, k).
+    """The ordinary convolution, weights (n_out, n_in, k, k), with `margin` (0 to k - 1) zeros around the images.
 
     Examples
     --------
@@ -184,12 +202,12 @@ class PlainConv(Convolution):
     4.0
     """
 
-    def __init__(self, weights: ParameterLike, bias: ParameterLike | None = None):
+    def __init__(self, weights: ParameterLike, bias: ParameterLike | None = None, *, margin: int = 0):
         self.weights = as_parameter(weights, "weights", "weights", ("n_out", "n_in", "k", "k"))
         shape = self.weights.value.shape
         if shape[2] != shape[3]:
             raise refusal("weights", f"a kernel of {shape[2]} x {shape[3]}", "a square one")
-        self.side = shape[2]
+        self.side, self.margin = shape[2], as_margin(margin, shape[2])
         self.bias = as_bias(bias, shape[0])
 
     def materialize(self) -> npt.NDArray:
@@ -204,23 +222,24 @@ class PlainConv(Convolution):
 class DenseConvolution:
     """With the weights, which are kept."""
 
-    def __init__(self, weights):
-        self.weights, self.shape, self.dtype = weights, weights.shape, weights.dtype
+    def __init__(self, weights, margin):
+        self.weights, self.shape, self.dtype, self._margin = weights, weights.shape, weights.dtype, margin
 
     def __call__(self, images, bias):
-        bias = np.zeros(self.shape[0], images.dtype) if bias is None else bias.astype(images.dtype, copy=False)
-        return convolve(images, self.weights.astype(images.dtype, copy=False), bias)
+        bias = None if bias is None else bias.astype(images.dtype, copy=False)
+        return convolve(images, self.weights.astype(images.dtype, copy=False), bias, self._margin)
 
 
 class SortedConvolution:
     """Without weights: (r, c, product) of every offset of the kernel, added up."""
 
-    def __init__(self, side, parts, dtype):
-        self._parts, self.dtype = parts, dtype
+    def __init__(self, side, parts, margin, dtype):
+        self._parts, self._margin, self.dtype = parts, margin, dtype
         self.shape = (*parts[0][2].shape, side, side)
 
     def __call__(self, images, bias):
         n_out, n_in, k, _ = self.shape
+        images = np.pad(images, ((0, 0), (self._margin, self._margin), (0, 0), (0, 0))) if self._margin else images
         height, width, batch = images.shape[1] - k + 1, images.shape[2] - k + 1, images.shape[3]
         y = np.zeros((n_out, height * width * batch), images.dtype)
         if bias is not None:
@@ -228,3 +247,10 @@ class SortedConvolution:
         for r, c, product in self._parts:
             y += product(images[:, r : r + height, c : c + width].reshape(n_in, -1), None)
         return y.reshape(n_out, height, width, batch)
+
+
+def as_margin(value, k):
+    """Return `value` as the margin of a k x k kernel: from 0 to k - 1, so that every window sees something."""
+    if (margin := as_count(value, "margin", minimum=0)) >= k:
+        raise refusal("margin", margin, f"a whole number from 0 to {k - 1} with a kernel of {k} x {k}")
+    return margin

@@ -60,6 +60,12 @@ def layers():
     yield ClassToken(g.normal(size=6)), (3, 5, 6)
     yield FirstToken(), (3, 5, 6)
     yield TokenMean(), (3, 5, 6)
+    half = [g.normal(size=shape) for shape in ((3, 2, 2, 3), (3, 2, 4, 3), (3, 3, 2))]
+    yield Conv(*half, Kernel(softening=0.1), bias=np.ones(4), margin=1), (2, 2, 4, 5)
+    yield Conv(*full, Kernel(softening=0.1), sets="full", margin=2), (2, 2, 4, 5)
+    one = [g.normal(size=shape) for shape in ((1, 2, 2, 3), (1, 2, 4, 3), (1, 1, 2))]
+    yield Conv(*one, Kernel(softening=0.1), bias=np.ones(4)), (2, 2, 4, 5)
+    yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, margin=1), (2, 2, 4, 5)
     yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), bias=np.ones(4)), (5, 6)
     yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, bias=np.ones(4)), (2, 2, 5, 6)
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
