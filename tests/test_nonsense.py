@@ -187,6 +187,7 @@ def good(tmp_path_factory):
         "models.mlp": {"widths": (4, 3, 2)},
         "models.latency": {"model": model},
         "models.materialize": {"model": model},
+        "models.numbers": {"model": model},
         "models.operations": {"model": model},
         "models.plan": {"model": model},
         "models.vit": {},
