@@ -18,7 +18,8 @@ from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
 from ._linear_products import SortedCopies
 from ._weighted import Weighted
 
-SETS = ("half", "full")
+SETS = ("half", "full")  # with places of their own for every row and column
+CONV_SETS = (*SETS, "one")
 
 
 class Convolution(Weighted):
@@ -95,15 +96,20 @@ class Conv(Convolution):
         W[o, i, r, c] = sum_h lambda[0, r, c, h] phi(q_out[0, r, h, o], q_in[0, c, h, i])
                             + lambda[1, c, r, h] phi(q_out[1, c, h, o], q_in[1, r, h, i])
 
+    With one set every neuron has one place in each copy, whatever the offset; only lambda depends on that. Layers with as
+    many channels can then share all their places, and differ in lambda alone::
+
+        W[o, i, r, c] = sum_h lambda[r, c, h] phi(q_out[0, h, o], q_in[0, h, i])
+
     Parameters
     ----------
-    places_in : array_like (k, H, n_in, d), full (2, k, H, n_in, d), or Parameter
-    places_out : array_like (k, H, n_out, d), full (2, k, H, n_out, d), or Parameter
+    places_in : array_like (k, H, n_in, d), full (2, k, H, n_in, d), one (1, H, n_in, d), or Parameter
+    places_out : array_like (k, H, n_out, d), full (2, k, H, n_out, d), one (1, H, n_out, d), or Parameter
     strengths : array_like (k, k, H), full (2, k, k, H), or Parameter
     kernel : Kernel, optional
     bias : array_like (n_out,), or Parameter, optional
-    sets : {"half", "full"}
-        k (n_in + n_out) or 2 k (n_in + n_out) neurons a copy.
+    sets : {"half", "full", "one"}
+        k (n_in + n_out), 2 k (n_in + n_out) or n_in + n_out neurons a copy.
     margin : int
         Rows and columns of zeros around the images, fewer than k; (k - 1) / 2 of them keep the images' size.
 
@@ -133,13 +139,14 @@ class Conv(Convolution):
         sets: str = "half",
         margin: int = 0,
     ):
-        self.sets = as_choice(sets, SETS, "sets")
-        axes = () if sets == "half" else (2,)
-        self.places_in = as_parameter(places_in, "places", "places_in", (*axes, "k", "H", "n_in", "d"))
-        *_, k, copies, _, d = self.places_in.value.shape
-        self.side = k
-        self.places_out = as_parameter(places_out, "places", "places_out", (*axes, k, copies, "n_out", d))
+        self.sets = as_choice(sets, CONV_SETS, "sets")
+        axes, rows = (2,) if sets == "full" else (), 1 if sets == "one" else "k"
+        self.places_in = as_parameter(places_in, "places", "places_in", (*axes, rows, "H", "n_in", "d"))
+        *_, rows, copies, _, d = self.places_in.value.shape
+        self.places_out = as_parameter(places_out, "places", "places_out", (*axes, rows, copies, "n_out", d))
+        k = "k" if sets == "one" else rows
         self.strengths = as_parameter(strengths, "strengths", "strengths", (*axes, k, k, copies))
+        k = self.side = self.strengths.value.shape[-2]
         self.margin = as_margin(margin, k)
         self.kernel = as_kernel(kernel)
         self.bias = as_bias(bias, self.places_out.value.shape[-2])
@@ -157,7 +164,9 @@ class Conv(Convolution):
             forces.append(relation_forces(self.kernel, *subsystem, on_weights))
         for number, parameter in enumerate((self.places_in, self.places_out, self.strengths)):
             parts = [force[number] for force in forces]
-            parameter.add(parts[0] if self.sets == "half" else np.stack(parts))
+            if self.sets == "one" and parameter is not self.strengths:
+                parts[0] = parts[0].sum(axis=0, keepdims=True)  # over the offsets, for which the places are the same
+            parameter.add(np.stack(parts) if self.sets == "full" else parts[0])
 
     def product(self, inference: str = "dense") -> Callable:
         """Return the convolution with the weights: dense, tiled (which is the same) or weight-free.
@@ -178,7 +187,7 @@ class Conv(Convolution):
 
     def sizes(self, columns: int) -> dict[str, int]:
         """What the planner (`choose`, `costs`) asks of this layer for so many windows."""
-        *_, k, _, n_in, d = self.places_in.value.shape
+        k, (*_, n_in, d) = self.side, self.places_in.value.shape
         copies = self.strengths.value.size // (k * k)
         n_out = self.places_out.value.shape[-2]
         return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": columns, "offsets": k * k}
@@ -187,7 +196,9 @@ class Conv(Convolution):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""
         arrays = (self.places_in.value, self.places_out.value, self.strengths.value)
         rows_out, columns_out = (2, 3, 0, 1), (2, 3, 1, 0)
-        if self.sets == "half":
+        if self.sets == "one":
+            arrays = *(np.broadcast_to(places, (self.side, *places.shape[1:])) for places in arrays[:2]), arrays[2]
+        if self.sets != "full":
             return [(arrays, rows_out)]
         return [(tuple(array[axis] for array in arrays), order) for axis, order in enumerate((rows_out, columns_out))]
 
