@@ -13,7 +13,8 @@ import numpy.typing as npt
 from dynsim._check import as_choice, as_count, refusal
 from dynsim.kernels import Kernel, relation, relation_forces
 
-from ._convolution_loops import convolve, convolve_input, convolve_weights, widened
+from . import _convolution_loops
+from ._convolution_loops import widened
 from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
 from ._linear_products import SortedCopies
 from ._weighted import Weighted
@@ -32,17 +33,18 @@ class Convolution(Weighted):
     convolves = True
     side: int
     margin = 0
+    loops = _convolution_loops  # or another module with convolve, convolve_input and convolve_weights
 
     def product(self, inference: str = "dense") -> Callable:
         """Return the convolution with the weights: a function of images (n_in, height, width, batch) and bias.
 
         The images have the margin's columns already; its rows are not there.
         """
-        return DenseConvolution(self.materialize(), self.margin)
+        return DenseConvolution(self.materialize(), self.margin, self.loops)
 
     def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1) plus 2 margin."""
-        self._expect(x.shape, product.shape[1])
+        self._expect(x.shape, product.shape[-3])
         images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, product.dtype))
         images = widened(images, self.margin)
         y = product(images, None if self.bias is None else self.bias.value)
@@ -54,13 +56,14 @@ class Convolution(Weighted):
         """Take dL/dy, add the parameters' gradients and return dL/dx."""
         signal = self.add_gradients(dy)
         weights, images = self.memory
-        return np.moveaxis(convolve_input(signal, weights.astype(images.dtype, copy=False), self.margin), -1, 0)
+        weights = weights.astype(images.dtype, copy=False)
+        return np.moveaxis(self.loops.convolve_input(signal, weights, self.margin), -1, 0)
 
     def add_gradients(self, dy: npt.NDArray) -> npt.NDArray:
         """Add the gradients of the weights and of the bias; returns dL/dy with the batch last."""
-        weights, images = self.memory
+        _, images = self.memory
         signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1), dtype=images.dtype)
-        self.add_weight_gradient(convolve_weights(images, signal, weights.shape[2], self.margin))
+        self.add_weight_gradient(self.loops.convolve_weights(images, signal, self.side, self.margin))
         if self.bias is not None:
             self.bias.add(signal.reshape(len(signal), -1).sum(axis=1))
         return signal
@@ -79,9 +82,13 @@ class Convolution(Weighted):
 
     def to_onnx(self, graph, x: str) -> str:
         """A convolution with the materialised weights and the bias."""
+        return self.onnx_node(graph, x, self.materialize())
+
+    def onnx_node(self, graph, x: str, weights: npt.NDArray, **attributes) -> str:
+        """ONNX's convolution with these weights, the bias and the margin."""
         bias = [] if self.bias is None else [graph.constant(self.bias.value)]
-        around = {"pads": 4 * [self.margin]} if self.margin else {}
-        return graph.add("Conv", x, graph.constant(self.materialize()), *bias, **around)
+        attributes |= {"pads": 4 * [self.margin]} if self.margin else {}
+        return graph.add("Conv", x, graph.constant(weights), *bias, **attributes)
 
 
 class Conv(Convolution):
@@ -177,7 +184,7 @@ class Conv(Convolution):
         made.
         """
         if inference != "weight-free":  # the weights of a convolution are few: all of them are one tile
-            return DenseConvolution(self.materialize(), self.margin)
+            return super().product()
         parts = []
         for (sources, targets, strengths), order in self._relations():
             for t, s in np.ndindex(strengths.shape[:2]):
@@ -233,12 +240,13 @@ class PlainConv(Convolution):
 class DenseConvolution:
     """With the weights, which are kept."""
 
-    def __init__(self, weights, margin):
-        self.weights, self.shape, self.dtype, self._margin = weights, weights.shape, weights.dtype, margin
+    def __init__(self, weights, margin, loops):
+        self.weights, self.shape, self.dtype = weights, weights.shape, weights.dtype
+        self._margin, self._convolve = margin, loops.convolve
 
     def __call__(self, images, bias):
         bias = None if bias is None else bias.astype(images.dtype, copy=False)
-        return convolve(images, self.weights.astype(images.dtype, copy=False), bias, self._margin)
+        return self._convolve(images, self.weights.astype(images.dtype, copy=False), bias, self._margin)
 
 
 class SortedConvolution:

@@ -27,7 +27,7 @@ def widened(images, margin):
         return images
     channels, height, width, batch = images.shape
     out = np.empty((channels, height, width + 2 * margin, batch), images.dtype)
-    launch(_widen, out.size, _rows(images), margin * batch, _rows(out))
+    launch(_widen, out.size, rows_of(images), margin * batch, rows_of(out))
     return out
 
 
@@ -45,7 +45,7 @@ def convolve(images, weights, bias, margin=0):
         return out.reshape(n_out, height, width, batch)
     bias = np.zeros(n_out, images.dtype) if bias is None else bias
     out = np.empty((n_out, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
-    _forward(k)(_rows(images), weights, bias, batch, margin, _rows(out))
+    _forward(k)(rows_of(images), weights, bias, batch, margin, rows_of(out))
     return out
 
 
@@ -63,14 +63,15 @@ def convolve_weights(images, signal, k, margin=0):
     """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy; the sums of rows are added in float64."""
     out = np.empty((len(signal), len(images), k, k), images.dtype)
     if k == 1:
-        rows = np.matmul(_rows(signal).swapaxes(0, 1), _rows(images).transpose(1, 2, 0))
+        rows = np.matmul(rows_of(signal).swapaxes(0, 1), rows_of(images).transpose(1, 2, 0))
         out[:, :, 0, 0] = rows.sum(axis=0, dtype=np.float64)
     else:
-        _weights(k)(_rows(images), _rows(signal), images.shape[3], margin, out)
+        _weights(k)(rows_of(images), rows_of(signal), images.shape[3], margin, out)
     return out
 
 
-def _rows(array):
+def rows_of(array):
+    """Images with each row as one axis of columns times batch."""
     return array.reshape(*array.shape[:2], -1)
 
 

@@ -10,6 +10,7 @@ from dynsim.layers import (
     BatchNorm,
     ClassToken,
     Conv,
+    Depthwise,
     FirstToken,
     Flatten,
     Full,
@@ -20,6 +21,7 @@ from dynsim.layers import (
     Patches,
     PlainAttention,
     PlainConv,
+    PlainDepthwise,
     PlainFull,
     Positions,
     ReLU,
@@ -65,6 +67,11 @@ def layers():
     yield Conv(*full, Kernel(softening=0.1), sets="full", margin=2), (2, 2, 4, 5)
     one = [g.normal(size=shape) for shape in ((1, 2, 2, 3), (1, 2, 4, 3), (1, 1, 2))]
     yield Conv(*one, Kernel(softening=0.1), bias=np.ones(4)), (2, 2, 4, 5)
+    for kernel in (Kernel(softening=0.1), Kernel("linear", "l1")):
+        depthwise = [g.normal(size=shape) for shape in ((1, 2, 3, 4), (1, 2, 9, 4), (1, 1, 2))]
+        yield Depthwise(*depthwise, kernel, bias=np.ones(3), margin=1), (2, 3, 4, 5)
+        yield Depthwise(*depthwise, kernel), (2, 3, 4, 5)
+    yield PlainDepthwise(g.normal(size=(3, 2, 2)), np.ones(3), margin=1), (2, 3, 4, 5)
     yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, margin=1), (2, 2, 4, 5)
     yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), bias=np.ones(4)), (5, 6)
     yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, bias=np.ones(4)), (2, 2, 5, 6)
@@ -123,6 +130,27 @@ def test_shared_places_take_both_forces():
     alone.backward(np.ones((1, 2)))
     difference = first.places_out.gradient - alone.places_in.gradient
     assert np.abs(difference).max() > 0 and second.places_in is first.places_out
+
+
+def test_depthwise_and_pointwise_share_places():
+    g = np.random.default_rng(8)
+    first = Depthwise(g.normal(size=(1, 2, 3, 4)), g.normal(size=(1, 2, 9, 4)), g.normal(size=(1, 1, 2)), margin=1)
+    second = Conv(first.places, g.normal(size=(1, 2, 5, 4)), g.normal(size=(1, 1, 2)))
+    x, dy = g.normal(size=(2, 3, 4, 4)), g.normal(size=(2, 5, 4, 4))
+
+    def loss():
+        return float((second.forward(first.forward(x, True), True) * dy).sum())
+
+    loss()
+    first.backward(second.backward(dy))
+    for index in np.ndindex(first.places.value.shape):
+        kept, sides = first.places.value[index], []
+        for moved in (kept + 1e-6, kept - 1e-6):
+            first.places.value[index] = moved
+            sides.append(loss())
+        first.places.value[index] = kept
+        # as test_way_back
+        assert first.places.gradient[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=2e-6)
 
 
 def test_full_sets_are_two_relations():
