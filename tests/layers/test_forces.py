@@ -8,6 +8,7 @@ from dynsim.layers import (
     Add,
     Attention,
     BatchNorm,
+    ChannelMean,
     ClassToken,
     Conv,
     Depthwise,
@@ -83,6 +84,7 @@ def layers():
     yield BatchNorm(2, relu=True, pool=True), (3, 2, 4, 6)
     yield ReLU(), (4, 5)
     yield MaxPool(), (2, 3, 4, 6)
+    yield ChannelMean(), (2, 3, 4, 5)
     yield Flatten(), (2, 3, 4, 5)
 
 
