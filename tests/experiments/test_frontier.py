@@ -16,6 +16,8 @@ from dynsim.experiments.frontier import widest
 from dynsim.experiments.frontier._frontier_cells import envelope, moments, within
 from dynsim.experiments.frontier._frontier_task import search_data, without_test
 
+# Trainings are too short to learn much, and say so.
+pytestmark = pytest.mark.filterwarnings("ignore:training")
 RECIPE = """
 kind = "frontier"
 title = "digits"
@@ -44,7 +46,7 @@ grid = [{ rate = 0.05 }, { rate = 0.1 }]
 particles = true
 width = "copies"
 options = { widths = [64, 16, 10] }
-grid = [{ rate = 0.1, options = { dim = 2 } }, { rate = 0.1, options = { dim = 4 } }]
+grid = [{ rate = 0.1, options = { dim = 2 } }, { rate = 0.1, options = { dim = 3 } }]
 
 [[published]]
 name = "of a paper"
@@ -189,15 +191,24 @@ def test_what_is_finished_is_not_repeated_and_the_rest_goes_on(finished, tmp_pat
     assert again["final-low-rank-400-seed0"]["test_accuracy"] == results["final-low-rank-400-seed0"]["test_accuracy"]
 
 
-@pytest.mark.parametrize("batches", [3, 30])  # of full training in its second phase, of retraining
-def test_an_interrupted_training_goes_on_bit_for_bit(finished, tmp_path, batches):
-    recipe, folder, results = finished
-    (tmp_path / "runs").mkdir()
-    for trial in folder.glob("runs/trial-pruned-400-*"):
-        (tmp_path / "runs" / trial.name).mkdir()
-        (tmp_path / "runs" / trial.name / "result.json").write_bytes((trial / "result.json").read_bytes())
-    task = next(task for task in recipe.tasks() if task.name == "final-pruned-400-seed0")
-    calls = []
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """A training of 2 epochs, pruning, 2 epochs and 2 with few bits; 20 batches each."""
+    folder = tmp_path_factory.mktemp("long")
+    changes = {"training": {"epochs": 4, "batch": 64}, "retrain_bits": {"epochs": 2, "rate": 0.01}}
+    families = {"pruned": tomllib.loads(RECIPE)["families"]["pruned"]}
+    recipe = experiments.load(given(budgets=[400], seeds=[0], bits=[3], families=families, **changes))
+    return recipe, folder, experiments.run(recipe, folder)
+
+
+@pytest.mark.parametrize("batches", [30, 70, 110])  # of 40 before pruning, 40 after it and 40 with few bits
+def test_an_interrupted_training_goes_on_bit_for_bit(long, tmp_path, batches):
+    recipe, folder, results = long
+    for trial in folder.glob("runs/trial-*"):
+        place = tmp_path / "runs" / trial.name
+        place.mkdir(parents=True)
+        (place / "result.json").write_bytes((trial / "result.json").read_bytes())
+    task, calls = recipe.tasks()[-1], []
 
     def stop(*_, **__):
         calls.append(1)
@@ -207,10 +218,31 @@ def test_an_interrupted_training_goes_on_bit_for_bit(finished, tmp_path, batches
     with pytest.raises(KeyboardInterrupt):
         task.run(tmp_path, progress=stop)
     assert task.result(tmp_path) is None
-    assert task.run(tmp_path, progress=lambda *_, **__: True) is None  # stopped in good order
-    result = task.run(tmp_path)
+    result, before = task.run(tmp_path, progress=stop), results[task.name]
+    # What an epoch had done before the interruption is repeated, and no more.
+    assert len(calls) == 120 + 10
     for key in ("test_accuracy", "numbers", "packed", "chosen"):
-        assert result[key] == results[task.name][key]
+        assert result[key] == before[key]
+
+
+def test_a_training_that_is_stopped_has_no_result(long, tmp_path):
+    recipe, folder, results = long
+    for trial in folder.glob("runs/trial-*"):
+        (tmp_path / "runs" / trial.name).mkdir(parents=True)
+        (tmp_path / "runs" / trial.name / "result.json").write_bytes((trial / "result.json").read_bytes())
+    task = recipe.tasks()[-1]
+
+    def enough(*_, **__):
+        return True  # after an epoch
+
+    # The second call ends the first part and begins the next; so does the third.
+    assert [task.run(tmp_path, progress=enough) for _ in range(3)] == [None] * 3
+    assert task.result(tmp_path) is None
+    assert task.run(tmp_path)["test_accuracy"] == results[task.name]["test_accuracy"]
+    trial = recipe.tasks()[0]
+    assert (
+        trial.run(tmp_path / "other", progress=enough)["accuracy"] == results[trial.name]["accuracy"]
+    )  # one epoch each
 
 
 def test_two_at_once_give_the_same(finished, tmp_path):
@@ -280,13 +312,23 @@ def test_the_widest_network():
     assert widest(lambda rank: models.mlp([4, 3, 2], weights=True, rank=rank), 50) == 50
 
 
-def test_a_family_that_does_not_fit_is_named(tmp_path):
-    changed = given(budgets=[60], seeds=[0])
-    recipe = experiments.load(changed)
+def test_what_does_not_fit_is_named_and_not_chosen(tmp_path):
+    # One copy of 90 places, 2 lambdas, 2 x 16 of the norm, 10 biases: 134 numbers in one dimension, 314 in three.
+    grid = {"grid": [{"rate": 0.1, "options": {"dim": dim}} for dim in (3, 1)]}
+    recipe = experiments.load(given(budgets=[140], seeds=[0], bits=[], **family("particles", **grid)))
     results = experiments.run(recipe, tmp_path)
-    assert [result["numbers"] for result in results.values()] == [None] * 9
+    assert results["trial-particles-140-0"]["accuracy"] is None
+    assert results["final-particles-140-seed0"]["chosen"] == 1
+    assert results["final-particles-140-seed0"]["numbers"] == 134
+    assert results["final-pruned-140-seed0"]["numbers"] == 140
+    assert results["final-low-rank-140-seed0"]["numbers"] is None  # one rank more than all: 148
     text = recipe.report(results, tmp_path)
-    assert text.count("does not fit") == 3 + 6 and not list(tmp_path.glob("*.png"))
+    assert "| 140 | low rank | | does not fit | | | |" in text and text.count("does not fit") == 1 + 2 + 1
+    recipe = experiments.load(given(budgets=[40], seeds=[0]))
+    results = experiments.run(recipe, tmp_path / "less")
+    assert [result["numbers"] for result in results.values()] == [None] * 9
+    assert "does not fit" in recipe.report(results, tmp_path / "less")
+    assert not list((tmp_path / "less").glob("*.png"))
 
 
 def test_envelopes_and_limits():
