@@ -100,7 +100,8 @@ def operations(model: Model) -> dict[str, int | None]:
 
     Attention adds tokens^2 (d_k + d_v) to each, for the scores and the means of the values.
     weight_free is None where the kernel does not allow it (see `dynsim.layers.choose`). Ordinary layers count alike in
-    all three.
+    all three. A depthwise convolution, whose weights are always made, has as many operations weight-free as
+    materialised: k k for each channel and place of the window, and k k (2 d + 1) for each channel and copy.
 
     Examples
     --------
@@ -136,10 +137,12 @@ def layer_operations(layer: Layer, shape: tuple[int, ...]) -> dict[str, int | No
     m, n, d = (sizes[name] for name in ("m", "n", "d"))
     relations = sizes["copies"] * sizes.get("offsets", 1)  # of single copies
     sweeps = relations * sizes["columns"] * (m * (3 * d + 1) + n * (2 * d + 2) + 2 * d)
+    materialized = dense + relations * n * m * (2 * d + 1)
+    weight_free = materialized if layer.by_weights else sweeps + other
     return {
         "dense": dense,
-        "materialized": dense + relations * n * m * (2 * d + 1),
-        "weight_free": sweeps + other if is_sortable(layer.kernel) else None,
+        "materialized": materialized,
+        "weight_free": weight_free if is_sortable(layer.kernel) else None,
     }
 
 
