@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from dynsim.models import Model
 
 
 def training_options(given: dict) -> dict:
-    """Return options of `dynsim.train` for those of a recipe, in which `shift` and `rotation` change the images.
+    """Return options of `dynsim.train` for those of a recipe, among which are those of `dynsim.learning.Augment`.
 
     >>> training_options({"epochs": 3, "shift": 0.0})
     {'epochs': 3}
     """
     options = dict(given)
-    changes = {name: options.pop(name) for name in ("shift", "rotation") if name in options}
+    changes = {name: options.pop(name) for name in signature(learning.Augment).parameters if name in options}
     if any(changes.values()):
         options["augment"] = learning.Augment(**changes)
     return options
