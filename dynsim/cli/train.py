@@ -19,7 +19,7 @@ COPIES = 4  # of an mlp of your own widths
 
 
 @click.command(cls=ComputingCommand)
-@click.argument("model", type=click.Choice(["mlp", "lenet5", "vit"]))
+@click.argument("model", type=click.Choice(["mlp", "lenet5", "compact", "vit"]))
 @data_options(required=True)
 @shape_options
 @click.option(
@@ -31,17 +31,38 @@ COPIES = 4  # of an mlp of your own widths
 )
 @click.option(
     "--copies-fc",
+    "--copies",
     "copies",
     type=int,
     default=None,
-    help="Places per neuron in full layers [2; vit 4; mlp 50, of other widths 4].",
+    help="Places per neuron; of lenet5 in full layers [2; compact 12, vit 4; mlp 50, of other widths 4].",
 )
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron in convolutions.")
-@click.option("--dim", type=int, default=None, help="Dimension of the space [9; mlp 8, vit 12].")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; compact 3, mlp 8, vit 12].")
 @click.option("--hidden", help="Hidden neurons: of mlp, layer by layer [1000,1500]; in a block of vit [128].")
 @click.option("--patch", type=int, default=7, show_default=True, help="vit: side of a patch in pixels.")
 @click.option("--width", type=int, default=64, show_default=True, help="vit: signals per token.")
-@click.option("--depth", type=int, default=4, show_default=True, help="vit: number of blocks.")
+@click.option("--depth", type=int, help="Blocks of vit [4]; convolutions of compact [5].")
+@click.option("--channels", type=int, default=24, show_default=True, help="compact: channels of every convolution.")
+@click.option(
+    "--form",
+    type=click.Choice(["whole", "separable"]),
+    default="whole",
+    help="compact: whole convolutions, or depthwise ones with a 1 x 1 behind each.",
+)
+@click.option(
+    "--sets",
+    type=click.Choice(["half", "full", "one"]),
+    default="one",
+    help="compact: places for every row and column of the convolutions, for both on both sides, or the same for all.",
+)
+@click.option(
+    "--share",
+    type=click.Choice(["none", "neighbours", "all"]),
+    default="all",
+    help="compact: which convolutions have their neurons in common.",
+)
+@click.option("--rank", type=int, help="With --weights: layers are products of this rank.")
 @click.option("--heads", type=int, default=4, show_default=True, help="vit: attention heads per block.")
 @click.option(
     "--pool",
@@ -106,7 +127,7 @@ COPIES = 4  # of an mlp of your own widths
 @click.option("--dry-run", is_flag=True, help="Only print settings, counts, memory and time.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
 def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_run, **options):
-    """Train MODEL (mlp, lenet5, vit); write model.h5, training.h5, metrics.jsonl and figures into a folder.
+    """Train MODEL (mlp, lenet5, compact, vit); write model.h5, training.h5, metrics.jsonl and figures into a folder.
 
     \b
     dynsim train lenet5 --data mnist -o out
@@ -115,6 +136,7 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     dynsim train lenet5 --data mnist --kernel l1 -o l1
     dynsim train lenet5 --data mnist --weights -o ordinary
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o small
+    dynsim train compact --data mnist --channels 24 --copies 12 --dim 3 -o compact
     dynsim train vit --data mnist -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
     dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
@@ -130,6 +152,8 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
     if options["no_norm"] and model != "mlp":
         raise refusal("--no-norm", f"it for {model}", "the model mlp, the only one without", error=click.UsageError)
+    if options["rank"] is not None and not options["weights"]:
+        raise refusal("--rank", "it without --weights", "both, for layers of low rank", error=click.UsageError)
     data = load_data(name, data_dir, size=size, grey=grey)
     network, reference = _begin(model, data, options)
     usual = _usual(network, data, options)
@@ -201,7 +225,7 @@ def _build(model, data, options):
         kernel = Kernel("linear", "l1")
     else:
         kernel = Kernel(options["kernel"], options["metric"], softening=1e-3)
-    common = {"kernel": kernel, "seed": options["seed"], "weights": options["weights"]}
+    common = {"kernel": kernel, "seed": options["seed"], "weights": options["weights"], "rank": options["rank"]}
     copies, dim = options["copies"], options["dim"]
     if model == "lenet5":
         copies, dim = 2 if copies is None else copies, 9 if dim is None else dim
@@ -210,12 +234,17 @@ def _build(model, data, options):
     usual = usual_options(model)
     hidden = _hidden("1000,1500" if options["hidden"] is None else options["hidden"]) if model == "mlp" else []
     if copies is None:
-        copies = usual["copies"] if model == "vit" or _as_published(hidden) else COPIES
+        copies = usual["copies"] if model != "mlp" or _as_published(hidden) else COPIES
     dim = usual["dim"] if dim is None else dim
-    channels, size, _ = data.train_images.shape[1:]
+    image = channels, size, _ = data.train_images.shape[1:]
+    depth = {} if options["depth"] is None else {"depth": options["depth"]}
+    if model == "compact":
+        common |= {"image": image, "classes": data.classes, "channels": options["channels"], **depth}
+        common |= {name: options[name] for name in ("form", "sets", "share")}
+        return models.compact(copies=copies, dim=dim, **common)
     if model == "vit":
         hidden = _hidden("128" if options["hidden"] is None else options["hidden"], 1)[0]
-        sizes = {name: options[name] for name in ("patch", "width", "depth", "heads", "pool")}
+        sizes = {name: options[name] for name in ("patch", "width", "heads", "pool")} | depth
         common |= {"image": size, "channels": channels, "classes": data.classes, "hidden": hidden, **sizes}
         return models.vit(copies=copies, dim=dim, **common)
     widths = [math.prod(data.train_images.shape[1:]), *hidden, data.classes]

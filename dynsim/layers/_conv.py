@@ -103,8 +103,8 @@ class Conv(Convolution):
         W[o, i, r, c] = sum_h lambda[0, r, c, h] phi(q_out[0, r, h, o], q_in[0, c, h, i])
                             + lambda[1, c, r, h] phi(q_out[1, c, h, o], q_in[1, r, h, i])
 
-    With one set every neuron has one place in each copy, whatever the offset; only lambda depends on that. Layers with as
-    many channels can then share all their places, and differ in lambda alone::
+    With one set every neuron has one place in each copy, whatever the offset; only lambda depends on that. Layers with
+    as many channels can then share all their places, and differ in lambda alone::
 
         W[o, i, r, c] = sum_h lambda[r, c, h] phi(q_out[0, h, o], q_in[0, h, i])
 

@@ -9,7 +9,6 @@ from numba import njit, prange
 from dynsim._check import as_number
 from dynsim.kernels import launch
 
-
 OPERATIONS = 12  # of a pixel, about: what is worth several threads
 
 

@@ -133,13 +133,11 @@ def _numbers(given, name, depth):
 
 def _expect_size(size, depth, pools, margins):
     """Refuse an image that becomes too small, or odd before pooling."""
-    sizes = [size]
     for number in range(1, depth + 1):
         size += 0 if number in margins else 1 - SIDE
-        sizes.append(size)
         if size < 1 or (number in pools and size % 2):
-            what = f"sizes {', '.join(map(str, sizes))} of the image after the convolutions"
-            raise refusal("compact", what, "at least 1, and even ones before pooling", "change pools, margins or depth")
+            fault = "too small an image" if size < 1 else f"an image of the odd size {size} to pool"
+            raise refusal("compact", f"{fault} after convolution {number}", "other pools, margins or depth")
         size = size // 2 if number in pools else size
 
 
