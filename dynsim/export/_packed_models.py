@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import MISSING, fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +150,7 @@ def _read(metadata, content, bits, path):
     if sum(sizes) > len(content):
         raise damaged(path, "its numbers do not fit its configuration")
     ends = np.cumsum([0, *sizes])
-    grids, halves, rough = (content[a:b] for a, b in zip(ends, ends[1:], strict=False))
+    grids, halves, rough = (content[a:b] for a, b in pairwise(ends))
     grids = iter(np.frombuffer(grids, "<u2").reshape(-1, 2))
     count = sum(array.size for kind, array, width in slots if width and _is_fine(kind))
     rough = _Taken(np.frombuffer(rough, np.uint8))

@@ -14,8 +14,8 @@ from dynsim import models
 from dynsim._check import as_callable, as_count
 from dynsim.errors import DataError
 
-from ._onnx import onnx_image, read_onnx, reference_onnx, run_onnx, save_onnx
 from ._first_packed import FIRST
+from ._onnx import onnx_image, read_onnx, reference_onnx, run_onnx, save_onnx
 from ._packed_models import PACKED, load_packed, packed_bits, save_packed
 from ._safetensors_files import MATERIALIZED, load_materialized, open_safetensors, save_materialized
 

@@ -18,9 +18,9 @@ GRID_BYTES = 4  # of a grid in a file
 class Grid:
     """The values (code - offset / parts) * step of the codes 0 to 2^bits - 1.
 
-    The step has 8 significant bits, so that the values are exact in float32, and 4 bytes hold the step and the offset,
-    which is counted in parts of a step: 16 up to 8 bits, 1 from 12 bits on. Zero is exactly on the grid if the offset
-    is a multiple of them (Jacob et al., CVPR 2018).
+    The step has 8 significant bits, so that values of up to 12 bits are exact in float32, and 4 bytes hold the step and
+    the offset, which is counted in parts of a step: 16 up to 8 bits, 1 from 12 bits on. Zero is exactly on the grid if
+    the offset is a multiple of them (Jacob et al., CVPR 2018).
 
     Examples
     --------
@@ -78,8 +78,9 @@ def stored_bits(kind: str, size: int, bits: int) -> int | None:
 def find_grid(values: npt.NDArray, bits: int) -> Grid:
     """Return the grid of 2^bits values for an array: the one that it lies on, or else the one of the least error.
 
-    The squared error is compared over grids that cover the whole range of the values and parts of it. If any of the
-    values is 0, as those of a pruned layer, the grid has 0 exactly.
+    Values on a grid of up to 12 bits are kept exactly, those on the grids of packed files of format 1 to a few percent
+    of a step. Otherwise the squared error is compared over grids that cover the range of the values and parts of it. If
+    any of the values is 0, as those of a pruned layer, the grid has 0 exactly.
 
     >>> values = find_grid(np.random.default_rng(0).standard_normal(1000), 3).nearest(np.linspace(-1, 1, 50))
     >>> grid = find_grid(values, 3)
