@@ -2,7 +2,9 @@
 
 Images are (channels, height, width, batch): a shift by one column is a shift by `batch` numbers in a row, the inner
 loops run along rows, and no patches are copied. A row of the kernel at a time, two outputs share what is loaded, and
-their sums and weights stand in registers. Each output row, and each slice of a gradient, belongs to one thread.
+their sums and weights stand in registers. Each output row, and each slice of a gradient, belongs to one thread. Of a
+margin of zeros around the images the columns are copied and the rows are left out. A kernel of 1 x 1 is a product of
+matrices.
 """
 
 from __future__ import annotations
@@ -12,45 +14,64 @@ from functools import cache
 import numpy as np
 from numba import njit, prange
 
-from dynsim.kernels import run_text
+from dynsim.kernels import launch, run_text
 
 OUTPUTS = 2  # of one task, which share what is loaded
 MOST_TAPS = 6  # with which the weights of two outputs stand in registers, once more for what a row has left
 PART = 2048  # numbers of a row whose sums stay in the nearest cache
 
 
-def convolve(images, weights, bias):
-    """y[o, r, c] = bias_o + sum_{i, a, b} W[o, i, a, b] x[i, r + a, c + b], images (n_in, height, width, batch)."""
-    return _convolved(images, weights, bias, 0)
+def widened(images, margin):
+    """Images (channels, height, width, batch) with so many columns of zeros on either side; themselves where none."""
+    if margin == 0:
+        return images
+    channels, height, width, batch = images.shape
+    out = np.empty((channels, height, width + 2 * margin, batch), images.dtype)
+    launch(_widen, out.size, rows_of(images), margin * batch, rows_of(out))
+    return out
 
 
-def convolve_input(signal, weights):
-    """dL/dx of `convolve` from dL/dy (n_out, rows, columns, batch): the same with the kernel turned, over a margin."""
-    n_out, rows, columns, batch = signal.shape
-    _, n_in, k, _ = weights.shape
-    wide = np.zeros((n_out, rows, columns + 2 * (k - 1), batch), signal.dtype)
-    wide[:, :, k - 1 : k - 1 + columns] = signal
-    turned = np.ascontiguousarray(weights[:, :, ::-1, ::-1].swapaxes(0, 1))
-    return _convolved(wide, turned, np.zeros(n_in, signal.dtype), k - 1)
+def convolve(images, weights, bias, margin=0):
+    """y[o, r, c] = bias_o + sum_{i, a, b} W[o, i, a, b] x[i, r + a, c + b], images (n_in, height, width, batch).
 
-
-def _convolved(images, weights, bias, margin):
-    """`convolve` of images with so many rows of zeros above and below, which are not there."""
+    A bias of None is 0. The images have so many rows of zeros above and below, which are not in the array.
+    """
     _, height, width, batch = images.shape
     n_out, _, k, _ = weights.shape
+    if k == 1:
+        out = weights[:, :, 0, 0] @ images.reshape(len(images), -1)
+        if bias is not None:
+            out += bias[:, None]
+        return out.reshape(n_out, height, width, batch)
+    bias = np.zeros(n_out, images.dtype) if bias is None else bias
     out = np.empty((n_out, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
-    _forward(k)(_rows(images), weights, bias, batch, margin, _rows(out))
+    _forward(k)(rows_of(images), weights, bias, batch, margin, rows_of(out))
     return out
 
 
-def convolve_weights(images, signal, k):
+def convolve_input(signal, weights, margin=0):
+    """dL/dx of `convolve` of `widened` images from dL/dy (n_out, rows, columns, batch), without the margin's.
+
+    It is the same with the kernel turned, over a margin of what the kernel has beyond the other.
+    """
+    turned = np.ascontiguousarray(weights[:, :, ::-1, ::-1].swapaxes(0, 1))
+    margin = weights.shape[2] - 1 - margin
+    return convolve(widened(signal, margin), turned, None, margin)
+
+
+def convolve_weights(images, signal, k, margin=0):
     """dL/dW (n_out, n_in, k, k) of `convolve` from its input and dL/dy; the sums of rows are added in float64."""
     out = np.empty((len(signal), len(images), k, k), images.dtype)
-    _weights(k)(_rows(images), _rows(signal), images.shape[3], out)
+    if k == 1:
+        rows = np.matmul(rows_of(signal).swapaxes(0, 1), rows_of(images).transpose(1, 2, 0))
+        out[:, :, 0, 0] = rows.sum(axis=0, dtype=np.float64)
+    else:
+        _weights(k)(rows_of(images), rows_of(signal), images.shape[3], margin, out)
     return out
 
 
-def _rows(array):
+def rows_of(array):
+    """Images with each row as one axis of columns times batch."""
     return array.reshape(*array.shape[:2], -1)
 
 
@@ -86,6 +107,14 @@ def _text(arguments, lines):
     return "\n".join([f"def run({arguments}):", *(f"    {line}" for line in lines)])
 
 
+@njit(cache=True, parallel=True, nogil=True)
+def _widen(images, border, out):
+    channels, rows, length = images.shape
+    for task in prange(channels * rows):
+        row, wide = images[task // rows, task % rows], out[task // rows, task % rows]
+        wide[:border], wide[border : border + length], wide[border + length :] = 0, row, 0
+
+
 @cache
 def _forward(k):
     together = OUTPUTS if k <= MOST_TAPS else 1
@@ -118,16 +147,16 @@ def _weights(k):
     two, one = slopes_text(k, OUTPUTS), slopes_text(k, 1)
 
     @njit(cache=True, parallel=True, nogil=True)
-    def loop(images, signal, batch, out):
+    def loop(images, signal, batch, margin, out):
         n_out, rows, _ = signal.shape
-        n_in = images.shape[0]
+        n_in, height, _ = images.shape
         for task in prange((n_out + OUTPUTS - 1) // OUTPUTS * n_in):
             begin, i = task // n_in * OUTPUTS, task % n_in
             end = min(begin + OUTPUTS, n_out)
             total = np.zeros((k, OUTPUTS, k))
             for r in range(rows):
-                for a in range(k):
-                    row = images[i, r + a]
+                for a in range(max(0, margin - r), min(k, height + margin - r)):
+                    row = images[i, r + a - margin]
                     if begin + OUTPUTS == end:
                         run_text(two, total[a], signal, begin, r, row, batch)
                     else:

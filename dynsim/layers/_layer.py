@@ -92,6 +92,8 @@ class Layer:
         Whether it has weights.
     placed : bool
         Whether these follow from places; `forward` then takes `inference`, too.
+    by_weights : bool
+        Whether the weights that follow from places are made whatever `inference` says, because they are few.
     convolves : bool
         Whether it applies its weights at every position of an image.
     averaged : bool
@@ -125,7 +127,7 @@ class Layer:
     (['gain'], array([5., 5., 5.]))
     """
 
-    weighted = placed = convolves = averaged = relu = False
+    weighted = placed = by_weights = convolves = averaged = relu = False
     bias: Parameter | None = None
     word: str | None = None
 

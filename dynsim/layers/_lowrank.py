@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_count, refusal
 
-from ._conv import Convolution
+from ._conv import Convolution, as_margin
 from ._full import Linear
 from ._layer import ParameterLike, as_bias, as_parameter
 
@@ -38,7 +38,7 @@ class LowRankFull(Linear):
 
 
 class LowRankConv(Convolution):
-    """A convolution of rank r: its weights as an (n_out, n_in k k) matrix are U V.
+    """A convolution of rank r: its weights as an (n_out, n_in k k) matrix are U V; `margin` as of `PlainConv`.
 
     Examples
     --------
@@ -47,13 +47,22 @@ class LowRankConv(Convolution):
     (4, 2, 3, 3)
     """
 
-    def __init__(self, left: ParameterLike, right: ParameterLike, *, n_in: int, bias: ParameterLike | None = None):
+    def __init__(
+        self,
+        left: ParameterLike,
+        right: ParameterLike,
+        *,
+        n_in: int,
+        bias: ParameterLike | None = None,
+        margin: int = 0,
+    ):
         self.flat = LowRankFull(left, right, bias=bias)
         self.left, self.right, self.bias = self.flat.left, self.flat.right, self.flat.bias
         n_in, columns = as_count(n_in, "n_in"), self.right.value.shape[1]
         k = round((columns / n_in) ** 0.5)
         if n_in * k * k != columns:
             raise refusal("right", f"shape {self.right.value.shape}", f"(r, {n_in} k k)")
+        self.margin = as_margin(margin, k)
         self.side, self.shape = k, (len(self.left.value), n_in, k, k)
 
     def materialize(self) -> npt.NDArray:

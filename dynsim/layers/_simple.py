@@ -1,4 +1,4 @@
-"""Layers without particles: ReLU, pooling, flattening, and the loss."""
+"""Layers without particles: ReLU, pooling, means of images, flattening, and the loss."""
 
 from __future__ import annotations
 
@@ -77,6 +77,42 @@ class MaxPool(Layer):
     def to_onnx(self, graph, x: str) -> str:
         """Pooling of 2 x 2 squares."""
         return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+
+
+class ChannelMean(Layer):
+    """(batch, channels, height, width) to (batch, channels): the mean over the image.
+
+    Raises
+    ------
+    ValueError
+        If the signals are no images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ChannelMean().forward(np.arange(8.0).reshape(1, 2, 2, 2))
+    array([[1.5, 5.5]])
+    """
+
+    def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
+        """Average over height and width, in float64."""
+        if x.ndim != 4 or min(x.shape[2:]) < 1:
+            raise refusal("x", f"shape {x.shape}", "(batch, channels, at least 1, at least 1)")
+        if training:
+            self.memory = x.shape
+        means = np.moveaxis(x, 0, -1).mean(axis=(1, 2), dtype=np.float64)  # (channels, batch), as layers keep signals
+        return means.astype(x.dtype).T
+
+    def backward(self, dy: npt.NDArray) -> npt.NDArray:
+        """Return dL/dx: the same for every pixel."""
+        batch, channels, height, width = self.memory
+        dx = np.empty((channels, height, width, batch), dy.dtype)
+        dx[...] = (dy.T / dy.dtype.type(height * width))[:, None, None]
+        return np.moveaxis(dx, -1, 0)
+
+    def to_onnx(self, graph, x: str) -> str:
+        """The mean over the image, flattened."""
+        return graph.add("Flatten", graph.add("GlobalAveragePool", x), axis=1)
 
 
 class Flatten(Layer):

@@ -22,7 +22,7 @@ class Weighted(Layer):
 
         In training, and in layers without places, it is always by the weights.
         """
-        way = "dense" if training else self._way(inference, x.shape)
+        way = "dense" if training or inference == "dense" else self._way(inference, self.columns(x.shape))
         return self.answer(self.product(way), x, training)
 
     def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
@@ -31,10 +31,11 @@ class Weighted(Layer):
 
     def keep(self, inference: str, columns: int) -> Prepared:
         """Make the prepared layer of this one, which must not be used otherwise from now on."""
-        way = choose(inference, self.kernel, **self.sizes(columns), kept=True) if self.placed else "dense"
+        way = self._way(inference, columns, kept=True)
         return Prepared(self, partial(self.answer, self.product(way)), way)
 
-    def _way(self, inference, shape):
-        if inference == "dense" or not self.placed:
+    def _way(self, inference, columns, kept=False):
+        if not self.placed or (self.by_weights and inference == "auto"):
             return "dense"
-        return choose(inference, self.kernel, **self.sizes(self.columns(shape)))
+        way = choose(inference, self.kernel, **self.sizes(columns), kept=kept)
+        return "dense" if self.by_weights else way

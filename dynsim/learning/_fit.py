@@ -183,7 +183,9 @@ def _entry(model, layer, weights):
     scale = float(np.sum(np.square(weights, dtype=np.float64)))
     error = float(np.sum(np.square(layer.materialize() - weights, dtype=np.float64))) / scale
     floats = sum(p.value.size for p in layer.parameters.values() if p.kind in PARTICLES)
-    flat = weights if weights.ndim == 2 else weights.transpose(0, 2, 1, 3).reshape(len(weights) * weights.shape[2], -1)
+    flat = weights.reshape(len(weights), -1)
+    if weights.ndim == 4:
+        flat = weights.transpose(0, 2, 1, 3).reshape(len(weights) * weights.shape[2], -1)
     rank = min(floats // sum(flat.shape), min(flat.shape))
     values = np.linalg.svd(flat.astype(np.float64), compute_uv=False)
     return {

@@ -1,8 +1,9 @@
 """Networks of layers: building, counting, saving and loading."""
 
 from ._build import BUILDERS, build, lenet5, materialize, mlp
+from ._compact import compact
 from ._converted_description import describe_converted
-from ._count import count, operations
+from ._count import count, numbers, operations
 from ._latency import latency, plan
 from ._model import Model
 from ._model_data import load_data_for
@@ -13,7 +14,7 @@ from ._size import check_size
 from ._vit import vit
 
 __all__ = [
-    "BUILDERS", "Enlarge", "Model", "PreparedModel", "build", "check_size", "count", "describe", "describe_converted",
-    "fill", "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "operations", "plan",
-    "save_model", "take_results", "vit",
+    "BUILDERS", "Enlarge", "Model", "PreparedModel", "build", "check_size", "compact", "count", "describe", "describe_converted",
+    "fill", "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "numbers", "operations",
+    "plan", "save_model", "take_results", "vit",
 ]  # fmt: skip

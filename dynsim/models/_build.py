@@ -20,11 +20,11 @@ from dynsim.layers import (
     ReLU,
     places_on_sphere,
     random_places,
-    start_strengths,
 )
 
+from ._compact import compact
 from ._model import Model
-from ._parts import DTYPE, Enlarge, full, he, ordinary, settings
+from ._parts import DTYPE, Enlarge, convolution_strengths, full, he, ordinary, settings
 from ._size import expect_room
 from ._vit import vit
 
@@ -133,7 +133,7 @@ def lenet5(
     return Model(layers, config, preprocess=Enlarge(32), image=(1, 28, 28))
 
 
-BUILDERS = {"mlp": mlp, "lenet5": lenet5, "vit": vit}
+BUILDERS = {"mlp": mlp, "lenet5": lenet5, "compact": compact, "vit": vit}
 
 
 def build(config: Mapping) -> Model:
@@ -181,7 +181,8 @@ def materialize(model: Model) -> Model:
     for layer, plain in zip(model.layers, ordinary.layers, strict=True):
         if layer.weighted:
             plain.weights.value[...] = layer.materialize()
-            plain.bias.value[...] = layer.bias.value
+            if layer.bias is not None:
+                plain.bias.value[...] = layer.bias.value
             continue
         for name, parameter in layer.parameters.items():
             plain.parameters[name].value[...] = parameter.value
@@ -205,13 +206,9 @@ def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw, *,
 
 
 def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
-    places, axes = [], 1 if sets == "half" else 2
-    for _ in range(axes):
-        places.append([random_places(generator, k, copies, n, dim) for n in (n_in, n_out)])
-    strengths = [start_strengths(kernel, *pair) for pair in places]
-    places_in, places_out = ([pair[side] for pair in places] for side in (0, 1))
-    arrays = [part[0] if axes == 1 else np.stack(part) for part in (places_in, places_out, strengths)]
-    layer = Conv(*arrays, kernel, bias=np.zeros(n_out, DTYPE), sets=sets)
-    if axes == 2:  # the two relations have the signs' pattern in common, so their variances do not simply add up
-        layer.strengths.value *= np.sqrt(2 / (k * k * n_in) / np.mean(layer.materialize() ** 2))
-    return layer
+    drawn = [[random_places(generator, k, copies, n, dim) for n in (n_in, n_out)] for _ in range(2 if sets == "full" else 1)]
+    places_in, places_out = (np.stack([pair[side] for pair in drawn]) for side in (0, 1))
+    if sets == "half":
+        places_in, places_out = places_in[0], places_out[0]
+    strengths = convolution_strengths(generator, kernel, places_in, places_out, sets, k)
+    return Conv(places_in, places_out, strengths, kernel, bias=np.zeros(n_out, DTYPE), sets=sets)

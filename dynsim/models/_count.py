@@ -13,13 +13,13 @@ from ._model import Model
 
 
 def count(model: Model) -> dict[str, int]:
-    """Count a model's numbers, `{"memory", "disk", "stored_floats", "bytes"}`.
+    """Count a model's numbers, `{"memory", "disk", "numbers", "stored_floats", "bytes"}`.
 
     memory and disk are counted as in the paper: coordinates d * neurons * copies (disk: without the factor d), the
     lambdas of full layers and attention, and what stays ordinary: weights, biases, layer norms and the norms of
     convolutions. For LeNet-5 that is 9 (110 H_conv + 614 H_fc) + 3 H_fc + 474; the convolutions' lambdas and the full
     layers' norms are not in it.
-    stored_floats counts every number of the model file; bytes are theirs, 4 each in float32.
+    numbers are what inference needs (see `numbers`); stored_floats counts every number of the model file; bytes are theirs, 4 each in float32.
 
     Examples
     --------
@@ -53,9 +53,36 @@ def count(model: Model) -> dict[str, int]:
     return {
         "memory": coordinates + ordinary,
         "disk": places + ordinary,
+        "numbers": numbers(model),
         "stored_floats": sum(array.size for array in stored) - absent,
         "bytes": sum(array.nbytes for array in stored) - 4 * absent,
     }
+
+
+def numbers(model: Model) -> int:
+    """Count the numbers that inference needs: those of a packed file.
+
+    Places, lambdas, weights and biases, of pruned parameters what is left; of a norm that uses running averages a factor
+    and an offset a channel, in which the bias of the layer before it is contained.
+
+    Examples
+    --------
+    >>> from dynsim.models import mlp
+    >>> numbers(mlp((4, 3, 2), weights=True))  # 4 x 3 weights, 2 x 3 of the norm, 3 x 2 weights, 2 biases
+    26
+    """
+    as_like(model, ("layers",), "Model", "model")
+    total, seen = 0, set()
+    for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
+        if layer.averaged:
+            total += 2 * layer.scale.value.size
+            continue
+        folded = layer.bias if following is not None and following.averaged else None
+        for parameter in layer.parameters.values():
+            if parameter is not folded and id(parameter) not in seen:
+                seen.add(id(parameter))
+                total += parameter.stored
+    return total
 
 
 def operations(model: Model) -> dict[str, int | None]:
@@ -72,7 +99,8 @@ def operations(model: Model) -> dict[str, int | None]:
 
     Attention adds tokens^2 (d_k + d_v) to each, for the scores and the means of the values.
     weight_free is None where the kernel does not allow it (see `dynsim.layers.choose`). Ordinary layers count alike in
-    all three.
+    all three. A depthwise convolution, whose weights are always made, has as many operations weight-free as
+    materialised: k k for each channel and place of the window, and k k (2 d + 1) for each channel and copy.
 
     Examples
     --------
@@ -108,10 +136,12 @@ def layer_operations(layer: Layer, shape: tuple[int, ...]) -> dict[str, int | No
     m, n, d = (sizes[name] for name in ("m", "n", "d"))
     relations = sizes["copies"] * sizes.get("offsets", 1)  # of single copies
     sweeps = relations * sizes["columns"] * (m * (3 * d + 1) + n * (2 * d + 2) + 2 * d)
+    materialized = dense + relations * n * m * (2 * d + 1)
+    weight_free = materialized if layer.by_weights else sweeps + other
     return {
         "dense": dense,
-        "materialized": dense + relations * n * m * (2 * d + 1),
-        "weight_free": sweeps + other if is_sortable(layer.kernel) else None,
+        "materialized": materialized,
+        "weight_free": weight_free if is_sortable(layer.kernel) else None,
     }
 
 

@@ -53,6 +53,8 @@ def latency(model: Model, batches: Sequence[int] = BATCHES, *, repeats: int = 15
 def plan(model: Model, batches: Sequence[int] = BATCHES) -> list[dict]:
     """For every layer of particles and batch: what the planner expects (seconds) and chooses for a prepared model.
 
+    Layers whose weights are always made, `by_weights`, leave nothing to choose and are not in it.
+
     Returns a list of dicts with "layer", "batch", "sizes", "seconds" and "choice".
 
     Examples
@@ -65,7 +67,7 @@ def plan(model: Model, batches: Sequence[int] = BATCHES) -> list[dict]:
     rows = []
     for batch in _batches(model, batches):
         for number, layer, shape in signals(model):
-            if layer.placed:
+            if layer.placed and not layer.by_weights:
                 sizes = layer.sizes(layer.columns((batch, *shape)))
                 seconds = costs(layer.kernel, **sizes, kept=True)
                 choice = choose("auto", layer.kernel, **sizes, kept=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_count, as_flag, as_instance, refusal
 from dynsim.kernels import Kernel
-from dynsim.layers import Full, LowRankConv, LowRankFull, PlainConv, PlainFull, start_strengths
+from dynsim.layers import Conv, Full, LowRankConv, LowRankFull, PlainConv, PlainFull, start_strengths
 
 DTYPE = np.float32
 
@@ -29,16 +29,34 @@ def full(kernel, places_in, places_out):
     return Full(places_in, places_out, strengths, kernel, bias=np.zeros(places_out.value.shape[1], DTYPE))
 
 
-def ordinary(generator, shape, rank=None):
-    """A layer of weights (n, m) or (n_out, n_in, k, k), plain or a product of low rank."""
-    bias, rows, columns = np.zeros(shape[0], DTYPE), shape[0], math.prod(shape[1:])
+def ordinary(generator, shape, rank=None, *, bias=True, **options):
+    """A layer of weights (n, m) or (n_out, n_in, k, k), plain or a product of low rank; options are the layer's."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    options["bias"] = np.zeros(rows, DTYPE) if bias else None
     if rank is None:
-        return (PlainFull if len(shape) == 2 else PlainConv)(he(generator, shape, columns), bias)
+        return (PlainFull if len(shape) == 2 else PlainConv)(he(generator, shape, columns), **options)
     rank = min(as_count(rank, "rank"), rows, columns)
     left, right = he(generator, (rows, rank), 2 * rank), he(generator, (rank, columns), columns)
     if len(shape) == 2:
-        return LowRankFull(left, right, bias=bias)
-    return LowRankConv(left, right, n_in=shape[1], bias=bias)
+        return LowRankFull(left, right, **options)
+    return LowRankConv(left, right, n_in=shape[1], **options)
+
+
+def convolution_strengths(generator, kernel, places_in, places_out, sets, side):
+    """lambda of a convolution of particles, with the start of training; of full sets, for the sum of both relations."""
+    if sets == "one":
+        # With the same signs for all offsets their weights would be the same: lambda is drawn, with the sum 0 over the
+        # copies, so that what all distances have in common cancels.
+        strengths = generator.standard_normal((side, side, places_in.shape[1])).astype(DTYPE)
+        if places_in.shape[1] > 1:
+            strengths -= strengths.mean(axis=2, keepdims=True)
+    elif sets == "half":
+        return start_strengths(kernel, places_in, places_out)
+    else:
+        strengths = np.stack([start_strengths(kernel, *axis) for axis in zip(places_in, places_out, strict=True)])
+    layer = Conv(places_in, places_out, strengths, kernel, sets=sets)
+    strengths *= np.sqrt(2 / (side**2 * places_in.shape[-2]) / np.mean(layer.materialize() ** 2))
+    return strengths
 
 
 def he(generator, shape, fan):

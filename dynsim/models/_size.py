@@ -11,7 +11,7 @@ LARGEST = 2**31  # floats; a configuration of a file that asks for more is refus
 DRAWN = 24  # bytes that a number takes at most while it is drawn in float64, or while a weight follows from places
 KEPT = 4  # bytes of a number in float32
 LAYER = 2**12  # bytes of a layer's objects, or more
-NAMES = ("widths", "image", "channels", "patch", "width", "depth", "hidden", "classes")
+NAMES = ("widths", "image", "channels", "depth", "patch", "width", "hidden", "classes")
 NAMES += ("copies", "copies_fc", "copies_conv", "dim")
 
 
@@ -48,7 +48,8 @@ def _coordinates(config, neurons):
 def _least(config, neurons, weights):
     """A bound from below of the numbers in a file, exact for places of mlp and vit; neurons are those of a copy."""
     if config.get("weights"):
-        return neurons if config.get("rank") else weights
+        few = int(config["channels"]) if config.get("model") == "compact" else neurons
+        return few if config.get("rank") else weights
     if config.get("model") == "lenet5":
         return int(config["copies_fc"]) * int(config["dim"]) * sum(_lenet5(config))
     return int(config["copies"]) * int(config["dim"]) * neurons
@@ -61,12 +62,24 @@ def _lenet5(config):
 
 def _sizes(config):
     """Neurons of a copy, the weights that are held at once, and all weights."""
+    if config.get("model") == "compact":
+        return _compact_sizes(config)
     if config.get("model") != "vit":
         widths = [int(width) for width in config.get("widths", _lenet5(config))]
         products = [a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)]
         return sum(widths), max(products), sum(products)
-    names = ("image", "channels", "patch", "width", "depth", "hidden", "classes")
+    names = ("image", "channels", "patch", "width", "hidden", "classes")
     image, channels, patch, width, depth, hidden, classes = (int(config[name]) for name in names)
     embedding = width * (channels * patch**2 + (image // patch) ** 2)
     weights = depth * width * (4 * width + 2 * hidden) + width * classes + embedding
     return width + depth * (5 * width + hidden) + classes, weights, weights
+
+
+def _compact_sizes(config):
+    channels, depth, classes = (int(config[name]) for name in ("channels", "depth", "classes"))
+    separable, between = config["form"] == "separable", depth - 1
+    ends = {"none": 2 * between, "neighbours": depth, "all": 2}[config["share"]]
+    rows = 1 if separable else {"one": 1, "half": 3, "full": 6}[config["sets"]]
+    weights = channels**2 if separable else 9 * channels**2
+    rest = channels * (9 * int(config["image"][0]) + classes)
+    return ends * rows * channels, weights, between * (weights + 9 * channels * separable) + rest

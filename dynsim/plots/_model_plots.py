@@ -134,6 +134,8 @@ def _image_layers(model):
 def _as_images(model, number):
     """The weights of a layer as images (n, channels, height, width)."""
     weights = np.asarray(model.layers[number].materialize(), dtype=float)
+    if weights.ndim == 3:  # of a depthwise convolution
+        return weights[:, None]
     return weights if weights.ndim == 4 else weights.reshape(-1, *model.image)
 
 

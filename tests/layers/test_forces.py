@@ -8,8 +8,10 @@ from dynsim.layers import (
     Add,
     Attention,
     BatchNorm,
+    ChannelMean,
     ClassToken,
     Conv,
+    Depthwise,
     FirstToken,
     Flatten,
     Full,
@@ -20,6 +22,7 @@ from dynsim.layers import (
     Patches,
     PlainAttention,
     PlainConv,
+    PlainDepthwise,
     PlainFull,
     Positions,
     ReLU,
@@ -60,6 +63,17 @@ def layers():
     yield ClassToken(g.normal(size=6)), (3, 5, 6)
     yield FirstToken(), (3, 5, 6)
     yield TokenMean(), (3, 5, 6)
+    half = [g.normal(size=shape) for shape in ((3, 2, 2, 3), (3, 2, 4, 3), (3, 3, 2))]
+    yield Conv(*half, Kernel(softening=0.1), bias=np.ones(4), margin=1), (2, 2, 4, 5)
+    yield Conv(*full, Kernel(softening=0.1), sets="full", margin=2), (2, 2, 4, 5)
+    one = [g.normal(size=shape) for shape in ((1, 2, 2, 3), (1, 2, 4, 3), (1, 1, 2))]
+    yield Conv(*one, Kernel(softening=0.1), bias=np.ones(4)), (2, 2, 4, 5)
+    for kernel in (Kernel(softening=0.1), Kernel("linear", "l1")):
+        depthwise = [g.normal(size=shape) for shape in ((1, 2, 3, 4), (1, 2, 9, 4), (1, 1, 2))]
+        yield Depthwise(*depthwise, kernel, bias=np.ones(3), margin=1), (2, 3, 4, 5)
+        yield Depthwise(*depthwise, kernel), (2, 3, 4, 5)
+    yield PlainDepthwise(g.normal(size=(3, 2, 2)), np.ones(3), margin=1), (2, 3, 4, 5)
+    yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, margin=1), (2, 2, 4, 5)
     yield LowRankFull(g.normal(size=(4, 2)), g.normal(size=(2, 6)), bias=np.ones(4)), (5, 6)
     yield LowRankConv(g.normal(size=(4, 3)), g.normal(size=(3, 18)), n_in=2, bias=np.ones(4)), (2, 2, 5, 6)
     yield PlainFull(g.normal(size=(4, 6)), np.ones(4)), (5, 6)
@@ -70,6 +84,7 @@ def layers():
     yield BatchNorm(2, relu=True, pool=True), (3, 2, 4, 6)
     yield ReLU(), (4, 5)
     yield MaxPool(), (2, 3, 4, 6)
+    yield ChannelMean(), (2, 3, 4, 5)
     yield Flatten(), (2, 3, 4, 5)
 
 
@@ -117,6 +132,27 @@ def test_shared_places_take_both_forces():
     alone.backward(np.ones((1, 2)))
     difference = first.places_out.gradient - alone.places_in.gradient
     assert np.abs(difference).max() > 0 and second.places_in is first.places_out
+
+
+def test_depthwise_and_pointwise_share_places():
+    g = np.random.default_rng(8)
+    first = Depthwise(g.normal(size=(1, 2, 3, 4)), g.normal(size=(1, 2, 9, 4)), g.normal(size=(1, 1, 2)), margin=1)
+    second = Conv(first.places, g.normal(size=(1, 2, 5, 4)), g.normal(size=(1, 1, 2)))
+    x, dy = g.normal(size=(2, 3, 4, 4)), g.normal(size=(2, 5, 4, 4))
+
+    def loss():
+        return float((second.forward(first.forward(x, True), True) * dy).sum())
+
+    loss()
+    first.backward(second.backward(dy))
+    for index in np.ndindex(first.places.value.shape):
+        kept, sides = first.places.value[index], []
+        for moved in (kept + 1e-6, kept - 1e-6):
+            first.places.value[index] = moved
+            sides.append(loss())
+        first.places.value[index] = kept
+        # as test_way_back
+        assert first.places.gradient[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-5, abs=2e-6)
 
 
 def test_full_sets_are_two_relations():

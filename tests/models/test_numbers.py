@@ -1,0 +1,35 @@
+"""The numbers that inference needs, counted by hand."""
+
+import numpy as np
+import pytest
+
+from dynsim.layers import BatchNorm
+from dynsim.models import count, lenet5, mlp, numbers, vit
+
+# Six and sixteen channels, and 120 and 84 neurons, have a norm: a factor and an offset each.
+NORMS = 2 * (6 + 16 + 120 + 84)
+
+
+def test_lenet5_of_weights():
+    weights = 25 * 6 + 25 * 6 * 16 + 400 * 120 + 120 * 84 + 84 * 10
+    assert numbers(lenet5(weights=True)) == weights + NORMS + 10  # the biases of the last layer alone
+
+
+def test_lenet5_of_particles():
+    neurons_conv, neurons_fc = 5 * (6 + 16), 400 + 120 + 84 + 10  # shared by neighbouring layers
+    places = 9 * (3 * neurons_conv + 2 * neurons_fc)
+    assert numbers(lenet5()) == 25 * 6 + places + 25 * 3 + 3 * 2 + NORMS + 10
+
+
+@pytest.mark.parametrize("model", [mlp((9, 4, 3), copies=2, dim=2), mlp((9, 4, 3), norm=False), lenet5(), vit()])
+def test_what_is_left_out_are_averages_and_biases_before_norms(model):
+    norms = [k for k, layer in enumerate(model.layers) if isinstance(layer, BatchNorm)]
+    absent = sum(2 * model.layers[k].scale.value.size + model.layers[k - 1].bias.value.size for k in norms)
+    assert numbers(model) == count(model)["numbers"] == count(model)["stored_floats"] - absent
+
+
+def test_pruned_weights_do_not_count():
+    model = mlp((9, 4, 3), weights=True)
+    before = numbers(model)
+    model.layers[1].weights.prune(np.arange(36).reshape(4, 9) < 5)
+    assert before - numbers(model) == 31
