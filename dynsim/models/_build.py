@@ -10,17 +10,7 @@ import numpy as np
 
 from dynsim._check import as_choice, as_count, as_flag, as_instance, as_like, expect_keys, refusal
 from dynsim.kernels import Kernel
-from dynsim.layers import (
-    SETS,
-    BatchNorm,
-    Conv,
-    Flatten,
-    Parameter,
-    PlainConv,
-    ReLU,
-    places_on_sphere,
-    random_places,
-)
+from dynsim.layers import SETS, BatchNorm, Conv, Flatten, Parameter, PlainConv, ReLU, places_on_sphere, random_places
 
 from ._compact import compact
 from ._model import Model
@@ -206,7 +196,9 @@ def _full_layers(generator, widths, copies, dim, kernel, weights, rank, draw, *,
 
 
 def _convolution(generator, k, n_in, n_out, copies, dim, kernel, sets):
-    drawn = [[random_places(generator, k, copies, n, dim) for n in (n_in, n_out)] for _ in range(2 if sets == "full" else 1)]
+    drawn = [
+        [random_places(generator, k, copies, n, dim) for n in (n_in, n_out)] for _ in range(2 if sets == "full" else 1)
+    ]
     places_in, places_out = (np.stack([pair[side] for pair in drawn]) for side in (0, 1))
     if sets == "half":
         places_in, places_out = places_in[0], places_out[0]

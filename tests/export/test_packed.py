@@ -11,7 +11,7 @@ from dynsim.cli import main
 from dynsim.errors import DataError, FileError
 from dynsim.kernels import Kernel
 from dynsim.learning import Quantiser, accuracy, stored_bits, train
-from dynsim.models import count, lenet5, mlp, vit
+from dynsim.models import compact, count, lenet5, mlp, vit
 
 pytest.importorskip("safetensors", reason="needs safetensors: pip install 'dynsim[export]'")
 from dynsim.export import load_packed, model_form, packed_bits, packed_bytes, rounded, save_packed
@@ -43,6 +43,9 @@ FAMILIES = {
     "pruned convolutions": lambda: pruned(lenet5(weights=True)),
     "low-rank convolutions": lambda: lenet5(weights=True, rank=3),
     "another kernel": lambda: mlp((64, 10), copies=2, dim=3, kernel=Kernel("linear", "l1")),
+    "compact": lambda: compact(8, 4, sets="half"),
+    "compact, separable": lambda: compact(8, 4, form="separable", share="neighbours"),
+    "compact, pruned": lambda: pruned(compact(8, weights=True)),
     "transformer": lambda: vit(image=8, patch=2, width=8, depth=1, heads=2, hidden=12, copies=2, dim=3),
 }
 
