@@ -68,7 +68,7 @@ def _sizes(config):
         widths = [int(width) for width in config.get("widths", _lenet5(config))]
         products = [a * b for a, b in zip(widths, [*widths[1:], 1], strict=True)]
         return sum(widths), max(products), sum(products)
-    names = ("image", "channels", "patch", "width", "hidden", "classes")
+    names = ("image", "channels", "patch", "width", "depth", "hidden", "classes")
     image, channels, patch, width, depth, hidden, classes = (int(config[name]) for name in names)
     embedding = width * (channels * patch**2 + (image // patch) ** 2)
     weights = depth * width * (4 * width + 2 * hidden) + width * classes + embedding
