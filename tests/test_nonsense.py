@@ -176,7 +176,7 @@ def good(tmp_path_factory):
         "layers.Patches": {"size": 2},
         "layers.PlainAttention": {"weights": np.ones((6, 2))},
         "layers.Positions": {"value": weights},
-        "layers.LowRankConv": {"left": np.ones((6, 1)), "right": np.ones((1, 6)), "n_in": 2},
+        "layers.LowRankConv": {"left": np.ones((6, 1)), "right": np.ones((1, 8)), "n_in": 2},
         "layers.LowRankFull": {"left": weights, "right": weights},
         "layers.PlainConv": {"weights": np.ones((2, 2, 3, 3))},
         "layers.PlainDepthwise": {"weights": np.ones((2, 3, 3))},

@@ -29,6 +29,7 @@ OTHERS = {
     "imagenet": "dynsim.experiments.imagenet",
     "cifar10": "dynsim.experiments.cifar10",
     "agreement": "dynsim.experiments.agreement",
+    "frontier": "dynsim.experiments.frontier",
 }  # kinds of experiments with recipes of their own
 RECIPES = Path(__file__).parent / "recipes"  # of the package
 FOLDERS = (Path("experiments"), RECIPES)
@@ -49,6 +50,16 @@ class Recipe:
     deltas: list = field(default_factory=list)
     draws: int = 5
     kinds: tuple = KINDS  # of tasks: some begin with the networks of those before
+
+    @property
+    def networks(self) -> str:
+        """The networks in words."""
+        return f"{self.model} {self.options}"
+
+    @property
+    def settings(self) -> dict:
+        """{method: options of its training}."""
+        return {kind: {**self.training.get("all", {}), **self.training.get(kind, {})} for kind in self.methods}
 
     def check(self, data_dir: str | Path | None = None) -> None:
         """Refuse to begin without the data set; raises DataError."""

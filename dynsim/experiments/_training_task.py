@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dynsim import datasets, learning, models
 from dynsim._check import refusal
-from dynsim.errors import DataError, FileError
+from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 
+from ._resumable_training import prune_largest, train_on, training_options
 from ._stored_result import StoredTask
 
 # "fit" and "pruned" begin with the network of "weights" of the same seed.
@@ -40,6 +39,11 @@ class Task(StoredTask):
         """Name of its folder."""
         return f"{self.kind}-seed{self.seed}" if self.row is None else f"{self.kind}-row{self.row}-seed{self.seed}"
 
+    @property
+    def alike(self) -> tuple:
+        """What its cost depends on: trainings of another seed cost the same."""
+        return self.kind, self.row
+
     def run(self, folder: str | Path, data_dir: str | Path | None = None, *, progress: Callable | None = None) -> dict:
         """Train, evaluate, and leave model.h5 and result.json in its folder; returns the result."""
         place = self.place(folder)
@@ -63,41 +67,29 @@ class Task(StoredTask):
 
         A fit is counted to a network that is there already, and the epochs of pruning are those of ordinary training.
         """
-        training = dict(self.training)
-        shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)
-        if shift or rotation:
-            training["augment"] = learning.Augment(shift, rotation)
         ordinary = self.kind in ("weights", "low-rank", "pruned")
         model = self._build(weights=ordinary, rank=self._rank())
         method = self.kind if self.kind in learning.METHODS else "forces"
         reference = self._build(weights=True) if self.kind == "fit" else None
-        costs = learning.estimate(model, data, method=method, reference=reference, seed=self.seed, **training)
+        options = training_options(self.training)
+        costs = learning.estimate(model, data, method=method, reference=reference, seed=self.seed, **options)
         return {**costs, "parameters": models.count(model)}
 
     def _train(self, folder, place, data, progress):
-        training = dict(self.training)
-        shift, rotation = training.pop("shift", 0.0), training.pop("rotation", 0.0)
-        if shift or rotation:
-            training["augment"] = learning.Augment(shift, rotation)
-        checkpoint = place / "training.checkpoint"
-        options = {"seed": self.seed, "checkpoint": checkpoint, "progress": progress, **training}
+        options = {"seed": self.seed, "progress": progress, **training_options(self.training)}
         if self.kind == "pruned":
             return self._pruned(folder, data, options)
-        model = self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
-        method = self.kind if self.kind in learning.METHODS else "forces"
-        reference = self._ordinary(folder) if self.kind == "fit" else None
+        if self.kind in learning.METHODS:
+            options["method"] = self.kind
+        if self.kind == "fit":
+            options["reference"] = self._ordinary(folder)
         if self.kind == "forces":
             options["trajectory"] = place / "training.h5"
-        try:
-            return model, learning.train(
-                model, data, method=method, reference=reference, resume=checkpoint.exists(), **options
-            )
-        except (FileError, DataError, ValueError) as error:
-            if not checkpoint.exists() or "checkpoint" not in str(error):
-                raise
-            checkpoint.unlink()  # of an earlier version of this task: begin anew
-            model = self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
-            return model, learning.train(model, data, method=method, reference=reference, **options)
+
+        def build():
+            return self._build(weights=self.kind in ("weights", "low-rank"), rank=self._rank())
+
+        return train_on(build, data, checkpoint=place / "training.checkpoint", **options)
 
     def _build(self, **options):
         given = {**self.options, "seed": self.seed, **{k: v for k, v in options.items() if v is not None}}
@@ -128,14 +120,9 @@ class Task(StoredTask):
     def _pruned(self, folder, data, options):
         """The largest weights of the ordinary network, as many as there are numbers, trained on for a while."""
         model = self._ordinary(folder)
-        weights = [p for p in model.parameters.values() if p.kind == "weights"]
-        others = models.count(model)["stored_floats"] - sum(p.value.size for p in weights)
-        kept = max(1, self._floats() - others)
-        sizes = np.sort(np.concatenate([np.abs(p.value).ravel() for p in weights]))
-        threshold = sizes[-min(kept, len(sizes))]
-        for parameter in weights:
-            parameter.prune(np.abs(parameter.value) >= threshold)
-        options.pop("checkpoint")
+        weights = sum(p.value.size for p in model.parameters.values() if p.kind == "weights")
+        kept = max(1, self._floats() - (models.count(model)["stored_floats"] - weights))
+        prune_largest(model, kept)
         return model, learning.train(model, data, **options)
 
     def _noise(self, model, data):

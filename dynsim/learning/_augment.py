@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import map_coordinates
+from numba import njit, prange
 
 from dynsim._check import as_number
+from dynsim.kernels import launch
+
+
+OPERATIONS = 12  # of a pixel, about: what is worth several threads
 
 
 class Augment:
@@ -26,16 +30,32 @@ class Augment:
 
     def __call__(self, images: npt.NDArray, generator: np.random.Generator) -> npt.NDArray:
         """Return new images; interpolation is linear, and outside is 0."""
-        n, channels, height, width = images.shape
-        angle = np.radians(generator.uniform(-self.rotation, self.rotation, n))[:, None, None]
-        shift = generator.uniform(-self.shift, self.shift, (2, n, 1, 1))
-        y, x = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-        y, x = y - (height - 1) / 2, x - (width - 1) / 2
-        rows = np.cos(angle) * y - np.sin(angle) * x + (height - 1) / 2 + shift[0]
-        columns = np.sin(angle) * y + np.cos(angle) * x + (width - 1) / 2 + shift[1]
-        number = np.broadcast_to(np.arange(n)[:, None, None], rows.shape)
-        out = np.empty_like(images)
-        for channel in range(channels):
-            # The images' own axis is at whole numbers, so linear interpolation does not mix images.
-            out[:, channel] = map_coordinates(images[:, channel], [number, rows, columns], order=1)
+        n = len(images)
+        angle = np.radians(generator.uniform(-self.rotation, self.rotation, n))
+        shift = generator.uniform(-self.shift, self.shift, (2, n))
+        out = np.zeros_like(images)
+        launch(_turned, OPERATIONS * images.size, images, np.cos(angle), np.sin(angle), shift, out)
         return out
+
+
+@njit(cache=True, parallel=True)
+def _turned(images, cosines, sines, shift, out):
+    """out at (y, x) is the image where the rotation about its centre, and the shift, lead from there."""
+    n, channels, height, width = images.shape
+    middle, centre = (height - 1) / 2, (width - 1) / 2
+    for k in prange(n):
+        c, s = cosines[k], sines[k]
+        for i in range(height):
+            for j in range(width):
+                row = c * (i - middle) - s * (j - centre) + middle + shift[0, k]
+                column = s * (i - middle) + c * (j - centre) + centre + shift[1, k]
+                if not (0 <= row <= height - 1 and 0 <= column <= width - 1):
+                    continue
+                r, q = int(row), int(column)
+                down, right = min(r + 1, height - 1), min(q + 1, width - 1)
+                u, v = row - r, column - q
+                for channel in range(channels):
+                    image = images[k, channel]
+                    upper = image[r, q] * (1 - v) + image[r, right] * v
+                    lower = image[down, q] * (1 - v) + image[down, right] * v
+                    out[k, channel, i, j] = upper * (1 - u) + lower * u

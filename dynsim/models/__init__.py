@@ -14,7 +14,7 @@ from ._size import check_size
 from ._vit import vit
 
 __all__ = [
-    "BUILDERS", "Enlarge", "Model", "PreparedModel", "build", "check_size", "compact", "count", "describe", "describe_converted",
-    "fill", "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp", "numbers", "operations",
-    "plan", "save_model", "take_results", "vit",
+    "BUILDERS", "Enlarge", "Model", "PreparedModel", "build", "check_size", "compact", "count", "describe",
+    "describe_converted", "fill", "latency", "lenet5", "load_data_for", "load_model", "materialize", "mlp",
+    "numbers", "operations", "plan", "save_model", "take_results", "vit",
 ]  # fmt: skip

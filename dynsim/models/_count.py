@@ -19,7 +19,8 @@ def count(model: Model) -> dict[str, int]:
     lambdas of full layers and attention, and what stays ordinary: weights, biases, layer norms and the norms of
     convolutions. For LeNet-5 that is 9 (110 H_conv + 614 H_fc) + 3 H_fc + 474; the convolutions' lambdas and the full
     layers' norms are not in it.
-    numbers are what inference needs (see `numbers`); stored_floats counts every number of the model file; bytes are theirs, 4 each in float32.
+    numbers are what inference needs (see `numbers`). stored_floats counts every number of the model file; bytes are
+    theirs, 4 each in float32.
 
     Examples
     --------
@@ -62,8 +63,8 @@ def count(model: Model) -> dict[str, int]:
 def numbers(model: Model) -> int:
     """Count the numbers that inference needs: those of a packed file.
 
-    Places, lambdas, weights and biases, of pruned parameters what is left; of a norm that uses running averages a factor
-    and an offset a channel, in which the bias of the layer before it is contained.
+    Places, lambdas, weights and biases, of pruned parameters what is left; of a norm that uses running averages a
+    factor and an offset a channel, in which the bias of the layer before it is contained.
 
     Examples
     --------

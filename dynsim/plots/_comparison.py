@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsim._check import as_flag, as_instance
 
@@ -14,6 +14,8 @@ from ._figure_style import MARKS, colours, decorate, legend, line, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FEW_DECADES = 300  # ratio of the largest to the smallest value of an axis
+
 
 def compare(
     series: Mapping[str, Sequence[tuple[float, ...]]],
@@ -21,6 +23,7 @@ def compare(
     x: str,
     y: str,
     logarithmic: bool = False,
+    logarithmic_y: bool = False,
     lines: bool = False,
     title: str | None = None,
     size: tuple[int, int] | None = None,
@@ -28,7 +31,8 @@ def compare(
     """A figure of several series of points.
 
     `series` is a dict {name: points}, points a list of (x, y) or (x, y, deviation); `x` and `y` label the axes;
-    `logarithmic` is for the horizontal axis; `lines` connects the points of a series. Returns the matplotlib Figure.
+    `logarithmic` is for the horizontal axis and `logarithmic_y` for the vertical one; `lines` connects the points of a
+    series. Returns the matplotlib Figure.
 
     >>> compare({"ours": [(1, 2.0, 0.1)], "published": [(1, 1.5)]}, x="memory", y="accuracy").axes[0].get_xlabel()
     'memory'
@@ -37,6 +41,7 @@ def compare(
     for name, value in (("x", x), ("y", y), ("title", "" if title is None else title)):
         as_instance(value, str, name)
     as_flag(logarithmic, "logarithmic")
+    as_flag(logarithmic_y, "logarithmic_y")
     as_flag(lines, "lines")
     figure = new_figure(size)
     axes = figure.add_subplot()
@@ -50,11 +55,26 @@ def compare(
         handles.append(line(name, color=colour, **style))
     if logarithmic:
         axes.set_xscale("log")
+    if logarithmic_y:
+        axes.set_yscale("log")
     decorate(axes, x, y)
+    for axis, chosen, place in ((axes.xaxis, logarithmic, 0), (axes.yaxis, logarithmic_y, 1)):
+        if chosen:
+            _tick_in_numbers(axis, [point[place] for points in series.values() for point in points if point[place] > 0])
     if title:
         axes.set_title(title, parse_math=False)
     legend(figure, handles)
     return figure
+
+
+def _tick_in_numbers(axis, values):
+    """Write the ticks of a logarithmic axis as plain numbers, 1, 2, 3 and 5 of a decade, where it spans few decades."""
+    span = max(values, default=1) / min(values, default=1)
+    if span > _FEW_DECADES:
+        return
+    axis.set_minor_locator(LogLocator(subs=(2, 3, 5) if span > 3 else range(2, 10)))
+    axis.set_major_formatter("{x:,g}")
+    axis.set_minor_formatter("{x:,g}")
 
 
 STYLES = {1: "#0072B2", 256: "#D55E00"}  # colour by the number of vectors

@@ -1,0 +1,124 @@
+"""What the results of a comparison come to: means over seeds, differences, and what fits into so many bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LIMITS = tuple(1024 * 2**k for k in range(5))  # bytes of packed files, 1 to 16 KiB
+
+
+def moments(accuracies):
+    """Mean, deviation and standard error over seeds as a dict; the latter two are None for a single seed.
+
+    >>> moments([98.0, 99.0])["deviation"].__round__(3)
+    0.707
+    """
+    several = len(accuracies) > 1
+    deviation = float(np.std(accuracies, ddof=1)) if several else None
+    error = deviation / len(accuracies) ** 0.5 if several else None
+    return {"mean": float(np.mean(accuracies)), "deviation": deviation, "error": error}
+
+
+def cells_of(recipe, results):
+    """A dict for every budget and family of which a final training is finished, in this order."""
+    cells = {}
+    for task in recipe.tasks():
+        result = results.get(task.name)
+        if task.kind != "final" or result is None:
+            continue
+        cell = cells.setdefault(
+            (task.budget, task.family),
+            {"budget": task.budget, "family": task.family, "wanted": len(recipe.seeds), "seeds": [], "accuracies": []},
+        )
+        cell["fits"] = result["numbers"] is not None
+        if not cell["fits"]:
+            continue
+        cell["seeds"].append(task.seed)
+        cell["accuracies"].append(result["test_accuracy"])
+        cell.setdefault("seconds", []).append(result["seconds_per_epoch"])
+        cell.update(moments(cell["accuracies"]))
+        cell.update({key: result[key] for key in ("numbers", "width", "chosen", "parameters")})
+        cell["setting"] = setting_of(task.grid[result["chosen"]])
+        for bits, found in result["packed"].items():
+            packed = cell.setdefault("packed", {}).setdefault(bits, {"bytes": 0, "accuracies": []})
+            packed["bytes"] = max(packed["bytes"], found["bytes"])  # of the seeds' files the largest
+            packed["accuracies"].append(found["test_accuracy"])
+            packed.update(moments(packed["accuracies"]))
+    return list(cells.values())
+
+
+def setting_of(choice):
+    """A trial in words.
+
+    >>> setting_of({"rate": 0.1, "options": {"dim": 6}})
+    'rate 0.1, dim 6'
+    """
+    flat = {key: value for key, value in choice.items() if key != "options"} | choice.get("options", {})
+    return ", ".join(f"{key} {value}" for key, value in flat.items()) or "default"
+
+
+def best_of(cells):
+    """The cell of the highest mean, or None."""
+    return max((cell for cell in cells if cell["fits"]), key=lambda cell: cell["mean"], default=None)
+
+
+def differences(recipe, cells):
+    """Best family of particles minus best of the others for every budget, with the standard error of the difference."""
+    found = []
+    for budget in recipe.budgets:
+        some = [cell for cell in cells if cell["budget"] == budget]
+        sides = [[c for c in some if recipe.is_particles(c["family"]) == side] for side in (True, False)]
+        ours, theirs = map(best_of, sides)
+        if ours is None or theirs is None:
+            continue
+        known = ours["error"] is not None and theirs["error"] is not None
+        found.append(
+            {
+                "budget": budget,
+                "particles": ours["family"],
+                "ordinary": theirs["family"],
+                "difference": ours["mean"] - theirs["mean"],
+                "error": (ours["error"] ** 2 + theirs["error"] ** 2) ** 0.5 if known else None,
+            }
+        )
+    return found
+
+
+def files_of(cells):
+    """A dict for every packed file: family, budget, bits, bytes, moments of its accuracy over seeds."""
+    return [
+        {**{key: cell[key] for key in ("family", "budget", "numbers", "wanted")}, "bits": int(bits), **packed}
+        for cell in cells
+        if cell["fits"]
+        for bits, packed in cell.get("packed", {}).items()
+    ]
+
+
+def within(files, family, limit):
+    """The file of a family with the highest mean accuracy among those of at most `limit` bytes, or None."""
+    fitting = [file for file in files if file["family"] == family and file["bytes"] <= limit]
+    return max(fitting, key=lambda file: file["mean"], default=None)
+
+
+def envelope(files):
+    """Files in the order of their bytes, without those that are no better than a smaller one."""
+    found = []
+    for file in sorted(files, key=lambda file: (file["bytes"], -file["mean"])):
+        if not found or file["mean"] > found[-1]["mean"]:
+            found.append(file)
+    return found
+
+
+def trials_of(recipe, results):
+    """A dict for every finished trial: family, budget, number, setting, held-out accuracy (None if it does not fit)."""
+    return [
+        {
+            "family": task.family,
+            "budget": task.budget,
+            "number": task.number,
+            "setting": setting_of(task.choice),
+            **{key: result[key] for key in ("accuracy", "numbers", "width", "seconds_per_epoch")},
+        }
+        for task in recipe.tasks()
+        if task.kind == "trial" and (result := results.get(task.name)) is not None
+    ]

@@ -1,0 +1,266 @@
+"""Trials that choose the settings of a family of networks at a budget, and the trainings with what was chosen."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+
+from dynsim import datasets, export, learning, models
+from dynsim._check import refusal
+from dynsim.datasets import Dataset
+from dynsim.errors import DataError
+from dynsim.kernels import Kernel
+
+from .._resumable_training import prune_largest, train_on, training_options
+from .._stored_result import StoredTask
+from ._widest_networks import widest
+
+KINDS = ("trial", "final")
+RETRAINED = 4  # bits up to which networks are trained on with numbers on a grid, where a recipe says so
+WITHOUT_FIT = {"numbers": None, "parameters": None, "width": None}  # where even the narrowest network has too many
+
+
+def search_data(data: Dataset, seed: int, images: int) -> Dataset:
+    """The data of a search: a tenth of the training images, by the seed, to judge, and (some of) the rest to train on.
+
+    The test images of `data` are not looked at.
+    """
+    order = np.random.default_rng(seed).permutation(len(data.train_images))
+    held = max(1, len(order) // 10)
+    judged, rest = order[:held], order[held:]
+    if images > len(rest):
+        raise refusal("search.images", images, f"at most {len(rest)}, or 0 for all of them")
+    return _with_images(data, rest[: images or None], judged)
+
+
+def without_test(data: Dataset) -> Dataset:
+    """The same training images, of which one stands for the test images: for trainings that are not the last."""
+    return _with_images(data, slice(None), slice(1))
+
+
+def _with_images(data, trained, judged):
+    images, labels = data.train_images, data.train_labels
+    return Dataset(
+        data.name, images[trained], train_labels=labels[trained], test_images=images[judged],
+        test_labels=labels[judged], classes=data.classes, class_names=data.class_names,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FrontierTask(StoredTask):
+    """A family, a budget of numbers, and everything that a network of them depends on."""
+
+    family: str
+    budget: int
+    data: str
+    model: str
+    width: str
+    options: dict
+    training: dict
+    prune_from: float | None
+    prune_after: float
+
+    def found(self, choice: dict) -> int | None:
+        """The largest width that fits with the settings of a trial, or None."""
+        factor = self.prune_from or 1
+        return widest(lambda width: self.build(choice, width, seed=0), int(factor * self.budget))
+
+    def build(self, choice: dict, width: int, *, seed: int) -> models.Model:
+        """The network of this width at its start, with the settings of a trial."""
+        options = {**self.options, **choice.get("options", {}), self.width: width, "seed": seed}
+        if isinstance(options.get("kernel"), dict):
+            options["kernel"] = Kernel.from_dict(options["kernel"])
+        return models.BUILDERS[self.model](**options)
+
+    def options_of(self, choice: dict, **others) -> dict:
+        """Options of `dynsim.train`: those of all families, those of the search, and before both those of the trial."""
+        given = {key: value for key, value in choice.items() if key != "options"}
+        return training_options({**self.training, **others, **given})
+
+    def kept(self, model: models.Model) -> int | None:
+        """How many weights pruning leaves, or None if nothing else fits into the budget."""
+        weights = sum(p.value.size for p in model.parameters.values() if p.kind == "weights")
+        kept = self.budget - (models.numbers(model) - weights)
+        return kept if kept > 0 else None
+
+    def train(self, place, data, choice, *, seed, progress, between, **others):
+        """Train a network of the family; returns model, result and width, None if no network fits or it was stopped.
+
+        `between` are the data of what comes before pruning. Pruned networks are trained for a part of the epochs,
+        pruned once, and trained on.
+        """
+        width, options = self.found(choice), self.options_of(choice, **others)
+        if width is None or (self.prune_from and self.kept(self.build(choice, width, seed=seed)) is None):
+            return None, None, None
+        options |= {"seed": seed, "progress": progress}
+        checkpoint, epochs = place / "training.checkpoint", options["epochs"]
+
+        def build():
+            return self.build(choice, width, seed=seed)
+
+        if self.prune_from:
+            first = min(max(1, round(epochs * self.prune_after)), epochs - 1)
+            full = place / "full.h5"
+            model = self._full(build, between, full, checkpoint=checkpoint, **{**options, "epochs": first})
+            if model is None:
+                return None, None, width
+            checkpoint, options["epochs"] = place / "pruned.checkpoint", epochs - first
+
+            def build():
+                model = models.load_model(full)
+                return prune_largest(model, self.kept(model))
+
+        model, trained = train_on(build, data, checkpoint=checkpoint, **options)
+        return model, (trained if trained.epochs == options["epochs"] else None), width
+
+    @staticmethod
+    def _full(build, data, path, *, epochs, **options):
+        """Train the network that will be pruned and write it; returns None if `progress` stopped that."""
+        model, trained = train_on(build, data, epochs=epochs, **options)
+        if trained.epochs < epochs:
+            return None
+        model.save(path)
+        return model
+
+    def costs(self, data, choice, *, seed, **others) -> dict:
+        """What a training costs (see `dynsim.learning.estimate`), and the numbers of the network."""
+        width = self.found(choice)
+        if width is None:
+            return {"epochs": 0, "steps": 0, "seconds": 0.0, "memory_bytes": 0, "parameters": {"stored_floats": 0}}
+        model = self.build(choice, width, seed=seed)
+        costs = learning.estimate(model, data, seed=seed, **self.options_of(choice, **others))
+        return {**costs, "parameters": models.count(model)}
+
+
+@dataclass(frozen=True)
+class TrialTask(FrontierTask):
+    """A setting of the grid, judged on images that the search holds out of the training images."""
+
+    number: int
+    choice: dict
+    search: dict
+    kind: str = "trial"
+
+    needed = frozenset(("accuracy", "width", "numbers", "seconds_per_epoch"))
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"trial-{self.family}-{self.budget}-{self.number}"
+
+    @property
+    def alike(self):
+        """What its cost depends on."""
+        return self.kind, self.family, self.budget, self.number
+
+    def _search(self):
+        options = dict(self.search)
+        return options.pop("seed"), options.pop("images"), options
+
+    def run(self, folder, data_dir=None, *, progress=None):
+        """Train on the images of the search; returns the result, or None if `progress` stopped the training."""
+        seed, images, options = self._search()
+        data = search_data(datasets.load(self.data, data_dir), seed, images)
+        settings = {"seed": seed, "progress": progress, "between": without_test(data), **options}
+        model, trained, width = self.train(self.place(folder), data, self.choice, **settings)
+        if width is None:
+            return self.store(folder, {**WITHOUT_FIT, "accuracy": None, "seconds_per_epoch": None})
+        if trained is None:
+            return None
+        result = {"accuracy": trained.test_accuracy, "width": width, "numbers": models.numbers(model)}
+        result |= {"seconds_per_epoch": trained.seconds_per_epoch, "metrics": trained.metrics}
+        return self.store(folder, result)
+
+    def estimate(self, data):
+        """What its training costs."""
+        seed, images, options = self._search()
+        return self.costs(search_data(data, seed, images), self.choice, seed=seed, **options)
+
+
+@dataclass(frozen=True)
+class FinalTask(FrontierTask):
+    """The training with the setting that was best in the search, and the test images, read once."""
+
+    seed: int
+    grid: list
+    search: dict
+    bits: list
+    retrain_bits: dict
+    kind: str = "final"
+
+    needed = frozenset(("test_accuracy", "numbers", "width", "chosen", "seconds_per_epoch", "packed"))
+
+    @property
+    def name(self):
+        """Name of its folder."""
+        return f"final-{self.family}-{self.budget}-seed{self.seed}"
+
+    @property
+    def alike(self):
+        """What its cost depends on."""
+        return self.kind, self.family, self.budget
+
+    def trials(self) -> list[TrialTask]:
+        """The trials it chooses from."""
+        own = {name: getattr(self, name) for name in FrontierTask.__dataclass_fields__}
+        return [TrialTask(**own, number=k, choice=choice, search=self.search) for k, choice in enumerate(self.grid)]
+
+    def chosen(self, folder) -> int | None:
+        """Number of the best trial, the first of equal ones; None if none fits into the budget."""
+        results = {trial.name: trial.result(folder) for trial in self.trials()}
+        if missing := [name for name, result in results.items() if result is None]:
+            do = "run the trials first"
+            raise refusal(self.name, f"no result of {', '.join(missing)}", "those of all trials", do, error=DataError)
+        accuracies = [result["accuracy"] for result in results.values()]
+        fitting = [number for number, accuracy in enumerate(accuracies) if accuracy is not None]
+        return max(fitting, key=accuracies.__getitem__, default=None)
+
+    def run(self, folder, data_dir=None, *, progress=None):
+        """Train, test, pack and test again, and leave model.h5; returns the result, or None if it was stopped."""
+        number, place = self.chosen(folder), self.place(folder)
+        if number is None:
+            absent = {"test_accuracy": None, "chosen": None, "seconds_per_epoch": None, "packed": {}}
+            return self.store(folder, {**WITHOUT_FIT, **absent})
+        data, choice = datasets.load(self.data, data_dir), self.grid[number]
+        settings = {"seed": self.seed, "progress": progress, "between": without_test(data)}
+        model, trained, width = self.train(place, data, choice, **settings)
+        if trained is None:
+            return None
+        model.save(place / "model.h5")
+        packed = {}
+        for bits in self.bits:
+            rounded = self._retrained(model, bits, place, data, choice, progress)
+            if rounded is None:
+                return None
+            read = export.rounded(rounded, bits=bits)
+            accuracy = learning.accuracy(read, data.test_images, labels=data.test_labels)
+            packed[str(bits)] = {"bytes": export.packed_bytes(rounded, bits=bits), "test_accuracy": accuracy}
+        result = {
+            "test_accuracy": trained.test_accuracy,
+            "validation_accuracy": trained.validation_accuracy,
+            "numbers": models.numbers(model),
+            "parameters": models.count(model),
+            "width": width,
+            "chosen": number,
+            "epochs": trained.epochs,
+            "seconds_per_epoch": trained.seconds_per_epoch,
+            "metrics": trained.metrics,
+            "packed": packed,
+        }
+        return self.store(folder, result)
+
+    def _retrained(self, model, bits, place, data, choice, progress):
+        """The network as it is packed at so many bits: as it is, or trained on with its numbers on a grid."""
+        if not self.retrain_bits or bits > RETRAINED:
+            return model
+        options = self.options_of(choice) | self.retrain_bits
+        options |= {"bits": bits, "seed": self.seed, "progress": progress}
+        checkpoint = place / f"bits-{bits}.checkpoint"
+        made, trained = train_on(lambda: deepcopy(model), without_test(data), checkpoint=checkpoint, **options)
+        return made if trained.epochs == options["epochs"] else None
+
+    def estimate(self, data):
+        """What its training costs, with the first setting of the grid; without packing."""
+        return self.costs(data, self.grid[0], seed=self.seed)
