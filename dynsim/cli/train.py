@@ -97,7 +97,7 @@ COPIES = 4  # of an mlp of your own widths
     show_default=True,
     help="Noise on the stored numbers during training, relative to each array's root mean square.",
 )
-@click.option("--bits", type=int, help="Keep places on a grid of 2^bits values, for packed files.")
+@click.option("--bits", type=int, help="Keep places and weights on grids of 2^bits values, for packed files.")
 @click.option("--shift", type=float, help="Shift training images at random by at most so many pixels [0; vit 1].")
 @click.option(
     "--rotation",

@@ -14,6 +14,7 @@ from dynsim import models
 from dynsim._check import as_callable, as_count
 from dynsim.errors import DataError
 
+from ._first_packed import FIRST
 from ._onnx import onnx_image, read_onnx, reference_onnx, run_onnx, save_onnx
 from ._packed_models import PACKED, load_packed, packed_bits, save_packed
 from ._safetensors_files import MATERIALIZED, load_materialized, open_safetensors, save_materialized
@@ -41,7 +42,7 @@ def model_form(path: str | Path) -> str:
     if path.suffix != ".safetensors":
         return "model.h5"
     with open_safetensors(path) as (metadata, _):
-        found = {PACKED: "packed", MATERIALIZED: "materialized"}.get(metadata.get("format"))
+        found = {FIRST: "packed", PACKED: "packed", MATERIALIZED: "materialized"}.get(metadata.get("format"))
     if found is None:
         do = "give model.h5, or what `dynsim export` wrote of one (of a converted network give its .h5 file)"
         raise DataError(f"{path} is not a model of dynsim; {do}.")

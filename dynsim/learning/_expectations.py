@@ -70,9 +70,8 @@ def expect_data(model, data):
 def expect_method(model, method, reference, bits=None):
     """Refuse a model that the method cannot train, a reference that it cannot be fitted to, and a grid without use."""
     placed = any(parameter.kind == "places" for parameter in model.parameters.values())
-    if bits is not None and not (placed and method == "forces"):
-        what = f"method {method}" if placed else "a model of ordinary weights"
-        raise refusal("bits", f"{bits} for {what}", "None", "only places that forces move are kept on a grid")
+    if bits is not None and method != "forces":
+        raise refusal("bits", f"{bits} for method {method}", "None", "only what forces move is kept on a grid")
     if method == "forces":
         return
     if not placed:

@@ -1,4 +1,4 @@
-"""Places on a grid of 2^bits values an axis: trained so, they lose nothing when they are packed."""
+"""Numbers on grids of 2^bits values while they are trained: so they lose nothing when they are packed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import numpy as np
 from dynsim._check import as_count, as_like, refusal
 from dynsim.models import Model
 
-REACH = 2.6  # standard deviations on both sides of the mean that a grid covers
+from ._grids import MOST_BITS, Grid, find_grid, stored_bits
+from ._perturbation import PERTURBED
 
 
 class Quantiser:
-    """Hold the exact places of a model beside those on the grid, for training with straight-through gradients.
+    """Hold the exact places, strengths and weights of a model beside those on the grid, for straight-through gradients.
 
-    The model computes with places on the grid; forces move the exact ones (Bengio et al., arXiv:1308.3432). The grid
-    of each subsystem covers 2.6 standard deviations about its mean at the start, and stays.
+    The model computes with the numbers on the grid; forces move the exact ones (Bengio et al., arXiv:1308.3432). Every
+    array has a grid of its own, that of the least squared error; `renew` fits the grids to the numbers as they are now.
+    What a packed file stores as float16 is left alone.
 
     Examples
     --------
@@ -27,32 +29,45 @@ class Quantiser:
 
     def __init__(self, model: Model, bits: int):
         self.bits = as_count(bits, "bits")
-        if self.bits > 16:
-            raise refusal("bits", bits, "1 to 16")
+        if self.bits > MOST_BITS:
+            raise refusal("bits", bits, f"1 to {MOST_BITS}")
         as_like(model, ("parameters",), "Model", "model")
-        self.places = [p for p in model.parameters.values() if p.kind == "places"]
-        self.exact = [p.value.copy() for p in self.places]
-        self.grids = [_grid(value, self.bits) for value in self.exact]
+        kept = [p for p in model.parameters.values() if p.kind in PERTURBED]
+        widths = [stored_bits(p.kind, p.value.size, self.bits) for p in kept]
+        self.parameters = [p for p, width in zip(kept, widths, strict=True) if width]
+        self.widths = [width for width in widths if width]
+        self.exact = [p.value.copy() for p in self.parameters]
+        self.renew()
+
+    def renew(self):
+        """Fit the grids to the exact numbers."""
+        self.grids = [find_grid(exact, width) for exact, width in zip(self.exact, self.widths, strict=True)]
 
     def to_grid(self):
-        """Give the model the nearest places on the grid."""
-        for parameter, exact, (low, step) in zip(self.places, self.exact, self.grids, strict=True):
-            codes = np.clip(np.rint((exact - low) / step), 0, 2**self.bits - 1)
-            parameter.value[...] = low + codes.astype(parameter.value.dtype) * step
+        """Give the model the nearest numbers on the grid."""
+        for parameter, exact, grid in zip(self.parameters, self.exact, self.grids, strict=True):
+            parameter.value[...] = grid.nearest(exact)
 
     def to_exact(self):
-        """Give the model the exact places, to be moved."""
-        for parameter, exact in zip(self.places, self.exact, strict=True):
+        """Give the model the exact numbers, to be moved."""
+        for parameter, exact in zip(self.parameters, self.exact, strict=True):
             parameter.value[...] = exact
 
     def moved(self):
-        """Take over the places after a step."""
-        for parameter, exact in zip(self.places, self.exact, strict=True):
+        """Take over the numbers after a step."""
+        for parameter, exact in zip(self.parameters, self.exact, strict=True):
             exact[...] = parameter.value
 
+    def state(self) -> dict:
+        """All that later steps depend on."""
+        return {"exact": self.exact, "grids": [[grid.step, grid.offset] for grid in self.grids]}
 
-def _grid(value, bits):
-    """Lowest value and step, in the working precision."""
-    reach = REACH * float(value.std()) or 1.0
-    low = float(value.mean()) - reach
-    return value.dtype.type(low), value.dtype.type(2 * reach / (2**bits - 1))
+    def restore(self, state: dict):
+        """Take over what `state` returned; raises ValueError if it is of another training."""
+        shapes = [np.shape(exact) for exact in state["exact"]]
+        if shapes != [exact.shape for exact in self.exact]:
+            raise refusal("checkpoint", "one with other numbers on grids", "that of this training with bits")
+        for exact, stored in zip(self.exact, state["exact"], strict=True):
+            exact[...] = stored
+        pairs = zip(state["grids"], self.widths, strict=True)
+        self.grids = [Grid(float(step), int(offset), width) for (step, offset), width in pairs]

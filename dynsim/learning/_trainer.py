@@ -143,8 +143,7 @@ class Trainer:
             "motion": self.motion.state(),
             "arrays": self._arrays(),
             "kept": self.kept,
-            "exact": [] if self.quantiser is None else self.quantiser.exact,
-            "grids": [] if self.quantiser is None else [[float(x) for x in grid] for grid in self.quantiser.grids],
+            **({"exact": [], "grids": []} if self.quantiser is None else self.quantiser.state()),
         }
 
     def restore(self, state, *, extend=False):
@@ -171,11 +170,7 @@ class Trainer:
         self.motion.restore(state["motion"])
         self._fill(state["arrays"])
         if self.quantiser is not None:
-            if len(state["exact"]) != len(self.quantiser.exact):
-                raise ValueError("checkpoint: it is of a training without bits; give those it is of.")
-            for exact, stored in zip(self.quantiser.exact, state["exact"], strict=True):
-                exact[...] = stored
-            self.quantiser.grids = [tuple(np.float32(x) for x in grid) for grid in state["grids"]]
+            self.quantiser.restore(state)
 
     def rate_at(self, step):
         """The rate of a step, counted over all epochs."""
@@ -183,6 +178,9 @@ class Trainer:
 
     def _epoch(self, progress):
         losses = []
+        if self.quantiser is not None and self.epoch:
+            self.quantiser.renew()
+            self.quantiser.to_grid()
         self.order = self.generator.permutation(self.order)
         for step in range(self.steps):
             chosen = self.order[step * self.batch : (step + 1) * self.batch]

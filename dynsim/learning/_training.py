@@ -139,7 +139,7 @@ def train(
     sphere : bool
         Every place keeps its distance from the origin: for wide layers with many copies.
     bits : int, optional
-        Compute with places on a grid of 2^bits values an axis, for packed files; forces move the exact ones.
+        Compute with places and weights on grids of 2^bits values, for packed files; forces move the exact ones.
     augment : callable, optional
         (images, generator) -> images, for every batch; see `Augment`.
     seed : int

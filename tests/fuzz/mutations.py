@@ -176,7 +176,7 @@ def change_safetensors(rng, data, folder=None):
     header, what = json.loads(data[8 : 8 + size]), []
     config = header.get("__metadata__", {}).get("config")
     if config and rng.integers(2):
-        tree, done = change_tree(rng, json.loads(config))
+        tree, done = change_tree(rng, json.loads(config.replace("'", '"')))  # as packed files write it
         header["__metadata__"]["config"] = as_json(rng, tree)
         what.append(f"config {done}")
     else:

@@ -86,7 +86,6 @@ def test_data_that_cannot_be_used_are_refused_before_the_first_epoch(digits, cas
             "model: got one of ordinary weights; expected .* method fit",
         ),
         (lambda: network(weights=True), {"method": "alternating"}, "model: got one of ordinary weights"),
-        (lambda: network(weights=True), {"bits": 3}, "bits: got 3 for a model of ordinary weights"),
         (network, {"bits": 3, "method": "alternating"}, "bits: got 3 for method alternating"),
         (network, {"smoothing": 1.5}, "smoothing: got 1.5"),
         (network, {"method": "alternating", "reference": mlp((64, 13, 10), weights=True)}, r"weights \(13, 64\)"),

@@ -8,7 +8,7 @@ import dynsim
 from dynsim.errors import FileError
 from dynsim.kernels import Kernel
 from dynsim.layers import softmax_cross_entropy
-from dynsim.learning import Augment, Quantiser, _training, fit, fit_weights, train
+from dynsim.learning import Augment, _training, fit, fit_weights, train
 from dynsim.models import mlp
 
 WIDTHS = (64, 24, 10)
@@ -183,15 +183,6 @@ def test_every_epoch_of_alternating_fits_as_many_steps_as_it_is_told(digits, ste
     model = mlp(WIDTHS, copies=2, dim=3)
     train(model, digits, method="alternating", fit_steps=steps, epochs=2, batch=400, seed=1)
     assert told == [steps or _training.FIT_STEPS["alternating"]] * 2
-
-
-@pytest.mark.parametrize("bits", [1, 2, 5])
-def test_a_grid_lies_evenly_around_the_mean(bits):
-    quantiser = Quantiser(mlp((30, 20), copies=2, dim=3, seed=1), bits)
-    for exact, (low, step) in zip(quantiser.exact, quantiser.grids, strict=True):
-        high = low + (2**bits - 1) * step
-        assert (low + high) / 2 == pytest.approx(exact.mean(), abs=1e-6 * float(high - low))
-        assert low < exact.mean() - 2 * exact.std() < exact.mean() + 2 * exact.std() < high
 
 
 def test_augmented_images():
