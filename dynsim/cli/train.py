@@ -57,10 +57,11 @@ COPIES = 4  # of an mlp of your own widths
     help="compact: places for every row and column of the convolutions, for both on both sides, or the same for all.",
 )
 @click.option(
-    "--share",
-    type=click.Choice(["none", "neighbours", "all"]),
-    default="all",
-    help="compact: which convolutions have their neurons in common.",
+    "--populations",
+    type=int,
+    default=2,
+    show_default=True,
+    help="compact: populations of neurons that signals pass through in turn; 0: each convolution has its own.",
 )
 @click.option("--rank", type=int, help="With --weights: layers are products of this rank.")
 @click.option("--heads", type=int, default=4, show_default=True, help="vit: attention heads per block.")
@@ -240,7 +241,7 @@ def _build(model, data, options):
     depth = {} if options["depth"] is None else {"depth": options["depth"]}
     if model == "compact":
         common |= {"image": image, "classes": data.classes, "channels": options["channels"], **depth}
-        common |= {name: options[name] for name in ("form", "sets", "share")}
+        common |= {"form": options["form"], "sets": options["sets"], "populations": options["populations"]}
         return models.compact(copies=copies, dim=dim, **common)
     if model == "vit":
         hidden = _hidden("128" if options["hidden"] is None else options["hidden"], 1)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,6 @@ from ._parts import DTYPE, Enlarge, convolution_strengths, he, ordinary, setting
 from ._size import expect_room
 
 FORMS = ("whole", "separable")
-SHARES = ("none", "neighbours", "all")
 SIDE = 3  # of all convolutions
 ENLARGED = 28  # size that small images are enlarged to
 
@@ -39,7 +39,7 @@ def compact(
     depth: int = 5,
     form: str = "whole",
     sets: str = "one",
-    share: str = "all",
+    populations: int = 2,
     pools: Sequence[int] = (1, 3),
     margins: Sequence[int] = (1,),
     kernel: Kernel | None = None,
@@ -52,7 +52,7 @@ def compact(
     """A row of 3 x 3 convolutions with BatchNorm and ReLU, pooling, the mean of every channel, and a full layer.
 
     The first convolution, which sees the image, and the full layer at the end keep ordinary weights, as they have few.
-    The convolutions between them all have the same channels, so they can share their neurons: see `share`.
+    The convolutions between them all have the same channels, so they can share their neurons: see `populations`.
 
     Parameters
     ----------
@@ -67,10 +67,12 @@ def compact(
         arXiv:1704.04861). In DyN form both of a pair see the same places of the channels.
     sets : {"half", "full", "one"}
         Of the convolutions of form "whole" (see `Conv`).
-    share : {"none", "neighbours", "all"}
-        Which convolutions have their neurons in common: none; neighbours, where those that one leads to are those
-        that the next begins with; or all, which then lead from the same neurons to the same others, and
-        differ in lambda alone.
+    populations : int
+        Populations of neurons, through which signals pass in turn: the first of them receives the signals of the
+        first convolution, and the l-th convolution after that leads from population l to population l + 1, both modulo
+        this number. With 1 the neurons act on one another, with 2 signals go back and forth, and convolutions between
+        the same populations differ in lambda alone; with `depth` or more, neighbours share the neurons between them
+        and nothing returns. 0: every convolution has neurons of its own on both sides.
     pools, margins : sequence of int
         Numbers of the convolutions, from 1 on, that are followed by pooling of 2 x 2, and that have a margin of zeros,
         which keeps the size of the image.
@@ -101,14 +103,14 @@ def compact(
     depth, classes = as_count(depth, "depth", minimum=2), as_count(classes, "classes")
     as_choice(form, FORMS, "form")
     as_choice(sets, CONV_SETS, "sets")
-    as_choice(share, SHARES, "share")
+    populations = as_count(populations, "populations", minimum=0)
     kernel = settings(kernel, seed, weights, rank)
     pools, margins = (_numbers(given, name, depth) for given, name in ((pools, "pools"), (margins, "margins")))
     image = [as_count(size, "image") for size in as_instance(image, list | tuple, "image")]
     if len(image) != 3 or image[1] != image[2]:
         raise refusal("image", image, "(channels, size, size)")
     config = {"model": "compact", "channels": channels, "copies": copies, "dim": dim, "depth": depth, "form": form}
-    config |= {"sets": sets, "share": share, "pools": pools, "margins": margins, "kernel": kernel.to_dict()}
+    config |= {"sets": sets, "populations": populations, "pools": pools, "margins": margins, "kernel": kernel.to_dict()}
     config |= {"seed": seed, "weights": bool(weights), "rank": rank, "image": image, "classes": classes}
     small = image[0] == 1 and image[1] < ENLARGED
     _expect_size(ENLARGED if small else image[1], depth, pools, margins)
@@ -157,21 +159,22 @@ def _ordinary(generator, config):
 
 def _of_particles(generator, config, kernel):
     """The same of particles: neurons are drawn when they are first needed."""
-    channels, copies, dim, share = (config[key] for key in ("channels", "copies", "dim", "share"))
+    channels, copies, dim, populations = (config[key] for key in ("channels", "copies", "dim", "populations"))
     sets = "one" if config["form"] == "separable" else config["sets"]
     rows = {"one": (1,), "half": (SIDE,), "full": (2, SIDE)}[sets]
-    shared = []
+    numbers, drawn = itertools.count(), {}
 
-    def drawn():
-        return Parameter(places_on_sphere(generator, *rows, copies, channels, dim), "places")
+    def population(number):
+        if number not in drawn:
+            drawn[number] = Parameter(places_on_sphere(generator, *rows, copies, channels, dim), "places")
+        return drawn[number]
 
     def ends():
         """Neurons that the next convolution leads from, and those that it leads to."""
-        if share == "none" or not shared:
-            shared[:] = drawn(), drawn()
-        elif share == "neighbours":
-            shared[:] = shared[1], drawn()
-        return shared
+        number = next(numbers)
+        if not populations:
+            return population(2 * number), population(2 * number + 1)
+        return population(number % populations), population((number + 1) % populations)
 
     def whole(margin):
         places_in, places_out = ends()

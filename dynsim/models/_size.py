@@ -78,7 +78,8 @@ def _sizes(config):
 def _compact_sizes(config):
     channels, depth, classes = (int(config[name]) for name in ("channels", "depth", "classes"))
     separable, between = config["form"] == "separable", depth - 1
-    ends = {"none": 2 * between, "neighbours": depth, "all": 2}[config["share"]]
+    populations = int(config["populations"])
+    ends = min(depth, populations) if populations else 2 * between
     rows = 1 if separable else {"one": 1, "half": 3, "full": 6}[config["sets"]]
     weights = channels**2 if separable else 9 * channels**2
     rest = channels * (9 * int(config["image"][0]) + classes)

@@ -10,10 +10,8 @@ from dynsim.kernels import Kernel
 from dynsim.models import build, compact, count, materialize, numbers
 
 FORMS = [
-    {"form": form, "sets": sets, "share": share}
-    for form, sets, share in itertools.product(
-        ("whole", "separable"), ("half", "full", "one"), ("none", "neighbours", "all")
-    )
+    {"form": form, "sets": sets, "populations": populations}
+    for form, sets, populations in itertools.product(("whole", "separable"), ("half", "full", "one"), (0, 1, 2, 3, 9))
     if form == "whole" or sets == "one"
 ]
 ORDINARY = [
@@ -22,10 +20,10 @@ ORDINARY = [
 SMALL = {"channels": 4, "copies": 2, "dim": 2, "depth": 4}
 
 
-def places_by_hand(channels, copies, dim, depth, form, sets, share):
+def places_by_hand(channels, copies, dim, depth, form, sets, populations):
     """Coordinates of the neurons, counted from the picture of a row of relations."""
     rows = 1 if form == "separable" else {"one": 1, "half": 3, "full": 2 * 3}[sets]
-    ends = {"none": 2 * (depth - 1), "neighbours": depth, "all": 2}[share]
+    ends = min(populations, depth) if populations else 2 * (depth - 1)
     offsets = (depth - 1) * 9 if form == "separable" else 0  # the offsets of depthwise kernels are neurons as well
     return copies * dim * (ends * rows * channels + offsets)
 
@@ -82,14 +80,12 @@ def test_weights_at_the_start_have_the_scale_of_he(options):
             assert np.mean(weights.astype(float) ** 2) == pytest.approx(2 / fan, rel=1e-3)
 
 
-def test_layers_that_share_all_neurons_differ_in_lambda():
-    model = compact(6, 3, dim=2, share="all")
+def test_populations_in_turn():
+    model = compact(6, 3, dim=2, populations=2)
     convolutions = [layer for layer in model.layers if layer.placed]
-    assert (
-        len({id(layer.places_in) for layer in convolutions})
-        == len({id(layer.places_out) for layer in convolutions})
-        == 1
-    )
+    for layer, following in itertools.pairwise(convolutions):
+        assert following.places_in is layer.places_out
+        assert following.places_out is layer.places_in
     assert len({layer.strengths.value.tobytes() for layer in convolutions}) == 4
 
 
@@ -119,7 +115,7 @@ def test_images_of_several_sizes(image):
         ({"pools": [1, 2], "margins": []}, "odd"),
         ({"depth": 8}, "too small"),
         ({"image": [1, 28, 32]}, "image"),
-        ({"share": "some"}, "share"),
+        ({"populations": -1}, "populations"),
         ({"sets": "two"}, "sets"),
         ({"form": "dense"}, "form"),
     ],
