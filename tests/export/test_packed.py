@@ -44,7 +44,7 @@ FAMILIES = {
     "low-rank convolutions": lambda: lenet5(weights=True, rank=3),
     "another kernel": lambda: mlp((64, 10), copies=2, dim=3, kernel=Kernel("linear", "l1")),
     "compact": lambda: compact(8, 4, sets="half"),
-    "compact, separable": lambda: compact(8, 4, form="separable", share="neighbours"),
+    "compact, separable": lambda: compact(8, 4, form="separable", populations=9),
     "compact, pruned": lambda: pruned(compact(8, weights=True)),
     "transformer": lambda: vit(image=8, patch=2, width=8, depth=1, heads=2, hidden=12, copies=2, dim=3),
 }
