@@ -37,7 +37,7 @@ def cells_of(recipe, results):
         cell["accuracies"].append(result["test_accuracy"])
         cell.setdefault("seconds", []).append(result["seconds_per_epoch"])
         cell.update(moments(cell["accuracies"]))
-        cell.update({key: result[key] for key in ("numbers", "width", "chosen", "parameters")})
+        cell.update({key: result[key] for key in ("numbers", "operations", "width", "chosen", "parameters")})
         cell["setting"] = setting_of(task.grid[result["chosen"]])
         for bits, found in result["packed"].items():
             packed = cell.setdefault("packed", {}).setdefault(bits, {"bytes": 0, "accuracies": []})

@@ -59,20 +59,25 @@ def _spread(found, wanted=None):
 
 def _numbers(recipe, cells):
     yield from ("", "## Equal numbers", "")
-    yield "Test accuracy in percent, mean ± deviation over the seeds; the best mean of each budget is bold."
-    yield from ("", "| budget | family | numbers | accuracy | seeds | setting | seconds per epoch |", "|" + "---|" * 7)
+    yield (
+        "Test accuracy in percent, mean ± deviation over the seeds; the best mean of each budget is bold. MACs are "
+        "multiply-accumulates with the weights for one image, in thousands, as if none were 0."
+    )
+    yield ""
+    yield "| budget | family | numbers | accuracy | seeds | setting | kMACs | seconds per epoch |"
+    yield "|" + "---|" * 8
     for budget in recipe.budgets:
         some = {cell["family"]: cell for cell in cells if cell["budget"] == budget}
         best = best_of(some.values())
         for name in recipe.families:
             cell, start = some.get(name), f"| {budget:,} | {recipe.title_of(name)} |"
             if cell is None or not cell["fits"]:
-                yield f"{start} | {'not run' if cell is None else 'does not fit'} | | | |"
+                yield f"{start} | {'not run' if cell is None else 'does not fit'} | | | | |"
                 continue
             accuracy = f"**{_spread(cell)}**" if cell is best else _spread(cell)
             seeds = f"{len(cell['seeds'])}" + (f" of {cell['wanted']}" if len(cell["seeds"]) < cell["wanted"] else "")
-            seconds = np.mean(cell["seconds"])
-            yield f"{start} {cell['numbers']:,} | {accuracy} | {seeds} | {cell['setting']} | {seconds:.3g} |"
+            seconds, operations = np.mean(cell["seconds"]), f"{cell['operations'] / 1000:,.0f}"
+            yield f"{start} {cell['numbers']:,} | {accuracy} | {seeds} | {cell['setting']} | {operations} | {seconds:.3g} |"
 
 
 def _differences(recipe, found):

@@ -190,7 +190,7 @@ class FinalTask(FrontierTask):
     retrain_bits: dict
     kind: str = "final"
 
-    needed = frozenset(("test_accuracy", "numbers", "width", "chosen", "seconds_per_epoch", "packed"))
+    needed = frozenset(("test_accuracy", "numbers", "operations", "width", "chosen", "seconds_per_epoch", "packed"))
 
     @property
     def name(self):
@@ -221,7 +221,13 @@ class FinalTask(FrontierTask):
         """Train, test, pack and test again, and leave model.h5; returns the result, or None if it was stopped."""
         number, place = self.chosen(folder), self.place(folder)
         if number is None:
-            absent = {"test_accuracy": None, "chosen": None, "seconds_per_epoch": None, "packed": {}}
+            absent = {
+                "test_accuracy": None,
+                "operations": None,
+                "chosen": None,
+                "seconds_per_epoch": None,
+                "packed": {},
+            }
             return self.store(folder, {**WITHOUT_FIT, **absent})
         data, choice = datasets.load(self.data, data_dir), self.grid[number]
         settings = {"seed": self.seed, "progress": progress, "between": without_test(data)}
@@ -242,6 +248,7 @@ class FinalTask(FrontierTask):
             "validation_accuracy": trained.validation_accuracy,
             "numbers": models.numbers(model),
             "parameters": models.count(model),
+            "operations": models.operations(model)["dense"],
             "width": width,
             "chosen": number,
             "epochs": trained.epochs,
