@@ -14,7 +14,7 @@ from ._computation import ComputingCommand
 from ._data_options import data_options, load_data, shape_options
 from ._training_folder import CHECKPOINT, expect_training_folder, print_training_costs, train_into
 
-PLAIN = {"rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "fit_images": 0, "fit_rate": 0.02}
+PLAIN = {"rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "rotation": 0.0, "fit_images": 0, "fit_rate": 0.02}
 COPIES = 4  # of an mlp of your own widths
 
 
@@ -35,15 +35,15 @@ COPIES = 4  # of an mlp of your own widths
     "copies",
     type=int,
     default=None,
-    help="Places per neuron; of lenet5 in full layers [2; compact 12, vit 4; mlp 50, of other widths 4].",
+    help="Places per neuron; of lenet5 in full layers [2; compact 24, vit 4; mlp 50, of other widths 4].",
 )
 @click.option("--copies-conv", type=int, default=3, show_default=True, help="Places per neuron in convolutions.")
-@click.option("--dim", type=int, default=None, help="Dimension of the space [9; compact 3, mlp 8, vit 12].")
+@click.option("--dim", type=int, default=None, help="Dimension of the space [9; compact 2, mlp 8, vit 12].")
 @click.option("--hidden", help="Hidden neurons: of mlp, layer by layer [1000,1500]; in a block of vit [128].")
 @click.option("--patch", type=int, default=7, show_default=True, help="vit: side of a patch in pixels.")
 @click.option("--width", type=int, default=64, show_default=True, help="vit: signals per token.")
 @click.option("--depth", type=int, help="Blocks of vit [4]; convolutions of compact [5].")
-@click.option("--channels", type=int, default=24, show_default=True, help="compact: channels of every convolution.")
+@click.option("--channels", type=int, default=32, show_default=True, help="compact: channels of every convolution.")
 @click.option(
     "--form",
     type=click.Choice(["whole", "separable"]),
@@ -73,21 +73,20 @@ COPIES = 4  # of an mlp of your own widths
 )
 @click.option(
     "--kernel",
-    default="inverse",
-    show_default=True,
-    help="Profile of the kernel; l1: the linear one with l1 distances.",
+    default=None,
+    help="Profile of the kernel, or an expression in r; l1: the linear one with l1 distances [inverse; compact cos(r)].",
 )
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
 @click.option("--no-norm", is_flag=True, help="mlp: no BatchNorm between the layers, only biases and ReLU.")
 @click.option("--weights", is_flag=True, help="Train the ordinary network with weights, for comparison.")
-@click.option("--epochs", type=int, help="Times that all images are seen [20; mlp 15, vit 10].")
+@click.option("--epochs", type=int, help="Times that all images are seen [20; compact 30, mlp 15, vit 10].")
 @click.option("--batch", type=int, help="Images per step [128; mlp 1000, with weights 250; fewer of few images].")
 @click.option("--rate", type=float, help="Peak rate of the places [by model and method, 0.02 to 0.3].")
 @click.option("--motion", default="adam", show_default=True, help="How places move: adam, inertial or overdamped.")
 @click.option(
     "--smoothing",
     type=float,
-    help="Label smoothing: the share of each label spread evenly over all classes [0.1; vit 0].",
+    help="Label smoothing: the share of each label spread evenly over all classes [0.1; compact, vit 0].",
 )
 @click.option("--decay", type=float, help="Weight decay of ordinary weights [0; before a fit of lenet5 0.1].")
 @click.option(
@@ -99,13 +98,11 @@ COPIES = 4  # of an mlp of your own widths
     help="Noise on the stored numbers during training, relative to each array's root mean square.",
 )
 @click.option("--bits", type=int, help="Keep places and weights on grids of 2^bits values, for packed files.")
-@click.option("--shift", type=float, help="Shift training images at random by at most so many pixels [0; vit 1].")
 @click.option(
-    "--rotation",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Rotate training images at random by at most so many degrees.",
+    "--shift", type=float, help="Shift training images at random by at most so many pixels [0; compact, vit 1]."
+)
+@click.option(
+    "--rotation", type=float, help="Rotate training images at random by at most so many degrees [0; compact 8]."
 )
 @click.option(
     "--init",
@@ -137,7 +134,7 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     dynsim train lenet5 --data mnist --kernel l1 -o l1
     dynsim train lenet5 --data mnist --weights -o ordinary
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o small
-    dynsim train compact --data mnist --channels 24 --copies 12 --dim 3 -o compact
+    dynsim train compact --data mnist --channels 24 --copies 17 --dim 2 -o compact
     dynsim train vit --data mnist -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
     dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
@@ -225,7 +222,8 @@ def _build(model, data, options):
     if options["kernel"] == "l1":
         kernel = Kernel("linear", "l1")
     else:
-        kernel = Kernel(options["kernel"], options["metric"], softening=1e-3)
+        profile = options["kernel"] or ("cos(r)" if model == "compact" else "inverse")
+        kernel = Kernel(profile, options["metric"], softening=1e-3)
     common = {"kernel": kernel, "seed": options["seed"], "weights": options["weights"], "rank": options["rank"]}
     copies, dim = options["copies"], options["dim"]
     if model == "lenet5":

@@ -6,7 +6,7 @@ from dynsim._check import as_choice, as_count
 
 from ._training_recipe import RECIPES, read_toml
 
-MODELS = ("lenet5", "mlp", "vit")
+MODELS = ("compact", "lenet5", "mlp", "vit")
 _BATCH = 128  # where the recipe says none
 _FEWEST_BATCHES, _SMALLEST_BATCH = 50, 32  # in an epoch; of images
 _WIDE = ("batch", "rate", "sphere", "rates")  # of the widths of the recipe, with their many copies
@@ -19,7 +19,7 @@ def usual_training(
 
     Parameters
     ----------
-    model : {"lenet5", "mlp", "vit"}
+    model : {"compact", "lenet5", "mlp", "vit"}
     method : {"forces", "fit", "alternating"}
     weights : bool
         Whether it is the ordinary network that is trained.

@@ -28,14 +28,15 @@ from ._size import expect_room
 
 FORMS = ("whole", "separable")
 SIDE = 3  # of all convolutions
+WAVES = Kernel("cos(r)", softening=1e-3)
 ENLARGED = 28  # size that small images are enlarged to
 
 
 def compact(
-    channels: int = 16,
-    copies: int = 8,
+    channels: int = 32,
+    copies: int = 24,
     *,
-    dim: int = 3,
+    dim: int = 2,
     depth: int = 5,
     form: str = "whole",
     sets: str = "one",
@@ -77,7 +78,8 @@ def compact(
         Numbers of the convolutions, from 1 on, that are followed by pooling of 2 x 2, and that have a margin of zeros,
         which keeps the size of the image.
     kernel : Kernel, optional
-        Default: inverse, l2, softened by 1e-3.
+        Default: the cosine of the l2 distance, softened by 1e-3, of which these networks learn most
+        with few numbers.
     seed : int
         Of the start.
     weights : bool
@@ -104,7 +106,7 @@ def compact(
     as_choice(form, FORMS, "form")
     as_choice(sets, CONV_SETS, "sets")
     populations = as_count(populations, "populations", minimum=0)
-    kernel = settings(kernel, seed, weights, rank)
+    kernel = settings(WAVES if kernel is None else kernel, seed, weights, rank)
     pools, margins = (_numbers(given, name, depth) for given, name in ((pools, "pools"), (margins, "margins")))
     image = [as_count(size, "image") for size in as_instance(image, list | tuple, "image")]
     if len(image) != 3 or image[1] != image[2]:

@@ -76,8 +76,8 @@ def _numbers(recipe, cells):
                 continue
             accuracy = f"**{_spread(cell)}**" if cell is best else _spread(cell)
             seeds = f"{len(cell['seeds'])}" + (f" of {cell['wanted']}" if len(cell["seeds"]) < cell["wanted"] else "")
-            seconds, operations = np.mean(cell["seconds"]), f"{cell['operations'] / 1000:,.0f}"
-            yield f"{start} {cell['numbers']:,} | {accuracy} | {seeds} | {cell['setting']} | {operations} | {seconds:.3g} |"
+            costs = f"{cell['operations'] / 1000:,.0f} | {np.mean(cell['seconds']):.3g}"
+            yield f"{start} {cell['numbers']:,} | {accuracy} | {seeds} | {cell['setting']} | {costs} |"
 
 
 def _differences(recipe, found):

@@ -152,8 +152,8 @@ class TrialTask(FrontierTask):
 
     @property
     def alike(self):
-        """What its cost depends on."""
-        return self.kind, self.family, self.budget, self.number
+        """What its cost depends on, about: that of all trials is that of the first."""
+        return self.kind, self.family, self.budget
 
     def _search(self):
         options = dict(self.search)
