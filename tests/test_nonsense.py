@@ -188,6 +188,7 @@ def good(tmp_path_factory):
         "models.count": {"model": model},
         "models.describe": {"path": folder / "model.h5"},
         "models.describe_converted": {"path": folder / "model.h5"},
+        "models.compact": {"channels": 4, "copies": 2},
         "models.lenet5": {},
         "models.mlp": {"widths": (4, 3, 2)},
         "models.latency": {"model": model},

@@ -43,7 +43,7 @@ COPIES = 4  # of an mlp of your own widths
 @click.option("--patch", type=int, default=7, show_default=True, help="vit: side of a patch in pixels.")
 @click.option("--width", type=int, default=64, show_default=True, help="vit: signals per token.")
 @click.option("--depth", type=int, help="Blocks of vit [4]; convolutions of compact [5].")
-@click.option("--channels", type=int, default=32, show_default=True, help="compact: channels of every convolution.")
+@click.option("--channels", type=int, help="compact: channels of every convolution [32].")
 @click.option(
     "--form",
     type=click.Choice(["whole", "separable"]),
@@ -74,7 +74,7 @@ COPIES = 4  # of an mlp of your own widths
 @click.option(
     "--kernel",
     default=None,
-    help="Profile of the kernel, or an expression in r; l1: the linear one with l1 distances [inverse; compact cos(r)].",
+    help="Profile of the kernel or an expression in r; l1: linear with l1 distances [inverse; compact cos(r)].",
 )
 @click.option("--metric", default="l2", show_default=True, type=click.Choice(["l2", "l1"]))
 @click.option("--no-norm", is_flag=True, help="mlp: no BatchNorm between the layers, only biases and ReLU.")
@@ -238,7 +238,8 @@ def _build(model, data, options):
     image = channels, size, _ = data.train_images.shape[1:]
     depth = {} if options["depth"] is None else {"depth": options["depth"]}
     if model == "compact":
-        common |= {"image": image, "classes": data.classes, "channels": options["channels"], **depth}
+        channels = usual["channels"] if options["channels"] is None else options["channels"]
+        common |= {"image": image, "classes": data.classes, "channels": channels, **depth}
         common |= {"form": options["form"], "sets": options["sets"], "populations": options["populations"]}
         return models.compact(copies=copies, dim=dim, **common)
     if model == "vit":

@@ -25,6 +25,7 @@ TRAINING = (
 )
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)
+ORDINARY = ("widths", "norm", "channels", "depth", "form", "pools", "margins")  # options that have to do with no places
 OTHERS = {
     "imagenet": "dynsim.experiments.imagenet",
     "cifar10": "dynsim.experiments.cifar10",
@@ -83,7 +84,7 @@ class Recipe:
         training = {**self.training.get("all", {}), **self.training.get(kind, {})}
         options = {**self.options, **({} if number is None else row.get("options", {}))}
         if number is None:  # the ordinary network has no copies: one for all rows
-            options = {key: value for key, value in options.items() if key in ("widths", "norm")}
+            options = {key: value for key, value in options.items() if key in ORDINARY}
         return Task(kind, seed, number, self.data, self.model, options, training, list(self.deltas), self.draws)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dynsim.experiments import find, load, usual_options, usual_training
 
-ROWS = [("mnist-lenet5", "lenet5"), ("mnist-mlp", "mlp"), ("mnist-vit", "vit")]
+ROWS = [("mnist-lenet5", "lenet5"), ("mnist-mlp", "mlp"), ("mnist-compact", "compact"), ("mnist-vit", "vit")]
 
 
 def settings(run, capsys, *options):
