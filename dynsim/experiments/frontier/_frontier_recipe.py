@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, expect_keys, refusal
 
-from .._training_recipe import TRAINING
+from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
 from ._frontier_task import KINDS, FinalTask, TrialTask
 
 KEYS = (
-    "kind", "title", "data", "model", "budgets", "seeds", "bits", "training", "search", "families", "retrain_bits",
-    "published",
+    "kind", "base", "title", "data", "model", "budgets", "seeds", "bits", "training", "search", "families",
+    "retrain_bits", "published",
 )  # fmt: skip
 NEEDED = ("title", "data", "budgets", "training", "families")
 _ALL = tuple(key for key in TRAINING if key != "bits" and not key.startswith("fit"))  # `bits` are for packed files
@@ -100,8 +100,18 @@ class FrontierRecipe:
 
 
 def load(given):
-    """Check the contents of a TOML file; raises ValueError or TypeError where a key or a value does not fit."""
+    """Check the contents of a TOML file; raises ValueError or TypeError where a key or a value does not fit.
+
+    With `base`, the name or path of another recipe of this kind, keys that are not given are those of that one.
+    """
     expect_keys(given, KEYS, "experiment")
+    if "base" in given:
+        base = read_toml(find(as_instance(given["base"], str, "base")))
+        if base.get("kind") != given["kind"] or "base" in base:
+            raise refusal("base", repr(given["base"]), f"a recipe of kind {given['kind']} without a base")
+        given = {**base, **given}
+        del given["base"]
+        expect_keys(given, KEYS, "base")
     for key in NEEDED:
         if key not in given:
             raise refusal("experiment", f"no {key}", f"{', '.join(NEEDED)} at least")
