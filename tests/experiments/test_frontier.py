@@ -394,3 +394,15 @@ def test_the_command_lists_estimates_and_runs(tmp_path):
 def test_tasks_are_plain_and_equal_where_recipes_are():
     one, other = (experiments.load(deepcopy(given())).tasks() for _ in range(2))
     assert one == other and len({task.name for task in one}) == len(one)
+
+
+def test_a_recipe_with_a_base_is_that_one_with_other_keys(tmp_path):
+    base, other = tmp_path / "base.toml", tmp_path / "other.toml"
+    base.write_text(RECIPE)
+    other.write_text(f'kind = "frontier"\nbase = "{base.as_posix()}"\ntitle = "others"\nbudgets = [500]\n')
+    found = experiments.load(other)
+    assert found == experiments.load(given(title="others", budgets=[500]))
+    for text in (f'kind = "frontier"\nbase = "{other.as_posix()}"\n', 'kind = "frontier"\nbase = "mnist-lenet5"\n'):
+        (tmp_path / "wrong.toml").write_text(text)
+        with pytest.raises(ValueError, match="base: got .*expected a recipe of kind frontier without a base"):
+            experiments.load(tmp_path / "wrong.toml")
