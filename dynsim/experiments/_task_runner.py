@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,10 @@ def _in_processes(kinds, tasks, folder, data_dir, processes, results, report_pro
                     results[futures[future].name] = future.result()
                     report_progress(futures[future])
             except BaseException:
+                # What is left of a task goes on from its checkpoint: nothing is waited for.
                 executor.shutdown(wait=False, cancel_futures=True)
+                for process in active_children():
+                    process.terminate()
                 raise
 
 
