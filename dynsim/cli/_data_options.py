@@ -12,7 +12,9 @@ from dynsim._check import refusal
 from ._progress_bars import ProgressBar
 from ._standard_error import say
 
-HELP = "Data set: digits, mnist, fashion-mnist, kmnist, or your own: a folder of pictures, a table, an .npz file."
+HELP = (
+    "Data set: digits, mnist, fashion-mnist, kmnist, cifar10, or your own: a folder of pictures, a table, an .npz file."
+)
 
 
 def data_options(**given):

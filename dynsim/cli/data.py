@@ -46,9 +46,10 @@ def list_command(data_dir, as_json):
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where to [$DYNSIM_DATA, data/ or the user's cache].")
 @click.option("--mirror", "mirrors", multiple=True, help="Address to download from instead of the known ones.")
 def fetch_command(name, data_dir, mirrors):
-    """Download the data set NAME: mnist, fashion-mnist or kmnist.
+    """Download the data set NAME: mnist, fashion-mnist, kmnist or cifar10.
 
     Every file is checked against its checksum. If a mirror fails, the next one is tried.
+    The archive of cifar10 is unpacked and removed.
 
     \b
     dynsim data fetch mnist

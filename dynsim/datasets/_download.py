@@ -1,4 +1,4 @@
-"""Downloads of data sets: from mirrors, by checksum, into the first folder that can be written."""
+"""Downloads of data sets, as files or an archive: from mirrors, by checksum, into a folder that can be written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from dynsim._check import as_callable, as_choice, as_instance
 from dynsim._files import expect_output, replacing
 from dynsim.errors import DataError
 
+from ._cifar_files import ARCHIVE, folder_of_batches, has_all_batches, unpack_batches
 from ._idx_files import FILES
 from ._loading import EMBEDDED, NAMES, search_path
 
-# MD5 of FILES with .gz, as their authors publish them; they guard against damage, not against an attacker.
+DOWNLOADS = dict.fromkeys(("mnist", "fashion-mnist", "kmnist"), tuple(f"{file}.gz" for file in FILES))
+DOWNLOADS["cifar10"] = (ARCHIVE,)
+# MD5 of DOWNLOADS, as their authors publish them; they guard against damage, not against an attacker.
 CHECKSUMS = {
     "mnist": (
         "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -35,6 +38,7 @@ CHECKSUMS = {
         "5c965bf0a639b31b8f53240b1b52f4d7",
         "7320c461ea6c1c855c0b718fb2a4b134",
     ),
+    "cifar10": ("c32a1d4ab5d03f1284b67883e8d87530",),
 }
 MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -46,9 +50,13 @@ MIRRORS = {
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         "https://web.archive.org/web/2023id_/http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
     ),
+    "cifar10": (
+        "https://www.cs.toronto.edu/~kriz/",
+        "https://storage.googleapis.com/s4tf-hosted-binaries/datasets/CIFAR10/",
+    ),
 }
 TIMEOUT = 30  # seconds without an answer
-LARGEST = 2**26  # bytes of a file: the largest of the known ones has 30 MB
+LARGEST = 2**28  # bytes of a file: the largest of the known ones has 170 MB
 SLOWEST = 1024  # bytes a second, on average after a TIMEOUT
 
 
@@ -61,12 +69,14 @@ def fetch(
 ) -> Path:
     """Download a data set and return its folder; files that are there with the right checksum stay.
 
-    A mirror that does not answer, is very slow, or whose file is damaged, is passed over for the next one.
+    A mirror that does not answer, is very slow, or whose file is damaged, is passed over for the next one. Of
+    cifar10 an archive is downloaded; its six files of images are unpacked to cifar-10-batches-bin, and it is removed.
+    Where all six are there and sound, nothing is done.
 
     Parameters
     ----------
     name : str
-        mnist, fashion-mnist or kmnist; digits is embedded and returns at once.
+        mnist, fashion-mnist, kmnist or cifar10 (170 MB); digits is embedded and returns at once.
     data_dir : path, optional
         Where to; default the first folder of `search_path` that can be written.
     mirrors : sequence of str, optional
@@ -80,7 +90,8 @@ def fetch(
     ValueError
         If the name is unknown.
     DataError
-        If no folder can be written, or no mirror gave a sound file; all reasons are named.
+        If no folder can be written, or no mirror gave a sound file; all reasons are named. If an archive does not
+        hold its files.
 
     Examples
     --------
@@ -94,9 +105,11 @@ def fetch(
     if name == "digits":
         return EMBEDDED
     folder = _writable(name, folders)
-    for file, checksum in zip(FILES, CHECKSUMS[name], strict=True):
-        _one(folder / f"{file}.gz", checksum, mirrors or MIRRORS[name], progress)
-    return folder
+    if name == "cifar10" and has_all_batches(folder_of_batches(folder)):
+        return folder_of_batches(folder)
+    for file, checksum in zip(DOWNLOADS[name], CHECKSUMS[name], strict=True):
+        _one(folder / file, checksum, mirrors or MIRRORS[name], progress)
+    return unpack_batches(folder) if name == "cifar10" else folder
 
 
 def _one(path, checksum, mirrors, progress):
@@ -195,7 +208,7 @@ def _writable(name, folders):
     for folder in folders:
         try:
             (folder / name).mkdir(parents=True, exist_ok=True)
-            expect_output(folder / name / f"{FILES[0]}.gz")
+            expect_output(folder / name / DOWNLOADS[name][0])
             return folder / name
         except OSError as error:
             reasons.append(f"{folder}: {error.strerror or error}")

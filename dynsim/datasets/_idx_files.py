@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,11 @@ from dynsim._check import refusal
 from dynsim._files import expect_stored
 from dynsim.errors import DataError
 
+from ._gz_files import find_gz, reading_gz
 from ._own_data import Shape, reshaped
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 LARGEST_IDX = 2**31  # bytes
-GZIP = b"\x1f\x8b"
 
 
 def read_idx(path: str | os.PathLike) -> npt.NDArray:
@@ -42,30 +40,22 @@ def read_idx(path: str | os.PathLike) -> npt.NDArray:
     >>> read_idx(EMBEDDED / "t10k-images-idx3-ubyte.gz").shape
     (360, 8, 8)
     """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path} is not a regular file; give an IDX file.")
-    again = "fetch it again"
-    with open(path, "rb") as file:
-        opener = gzip.open if file.read(2) == GZIP else open  # whatever it is called
-    try:
-        with opener(path, "rb") as file:
-            start = file.read(4)
-            if len(start) < 4 or start[:3] != b"\0\0\x08" or not 1 <= start[3] <= 4:
-                raise refusal(path, f"the bytes {start.hex()}", "an IDX file of unsigned bytes", error=DataError)
-            header = file.read(4 * start[3])
-            shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
-            size = math.prod(shape)
-            if len(header) != 4 * start[3] or not 0 < size <= LARGEST_IDX:
-                raise refusal(path, f"a header of shape {shape}", f"1 to {LARGEST_IDX} bytes", again, error=DataError)
-            stored, whole = path.stat().st_size, 4 + len(header) + size
-            # No gzip file holds more than 1032 times its own bytes, so a small file takes little memory.
-            if stored != whole if opener is open else 1032 * stored < whole:
-                raise refusal(path, f"{stored} bytes", f"{whole} bytes of content", again, error=DataError)
-            expect_stored(size, stored, path)
-            data = file.read(size + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gz file ({error}); fetch it again.") from None
+    path, again = Path(path), "fetch it again"
+    with reading_gz(path, "an IDX file") as (file, packed):
+        start = file.read(4)
+        if len(start) < 4 or start[:3] != b"\0\0\x08" or not 1 <= start[3] <= 4:
+            raise refusal(path, f"the bytes {start.hex()}", "an IDX file of unsigned bytes", error=DataError)
+        header = file.read(4 * start[3])
+        shape = tuple(int.from_bytes(header[k : k + 4], "big") for k in range(0, len(header), 4))
+        size = math.prod(shape)
+        if len(header) != 4 * start[3] or not 0 < size <= LARGEST_IDX:
+            raise refusal(path, f"a header of shape {shape}", f"1 to {LARGEST_IDX} bytes", again, error=DataError)
+        stored, whole = path.stat().st_size, 4 + len(header) + size
+        # No gzip file holds more than 1032 times its own bytes, so a small file takes little memory.
+        if 1032 * stored < whole if packed else stored != whole:
+            raise refusal(path, f"{stored} bytes", f"{whole} bytes of content", again, error=DataError)
+        expect_stored(size, stored, path)
+        data = file.read(size + 1)
     if len(data) != size:
         found = "fewer" if len(data) < size else "more"
         raise refusal(path, f"{found} bytes", f"the {size} bytes of its header", again, error=DataError)
@@ -107,8 +97,7 @@ def read_idx_files(folder: Path, shape: Shape, do: str, *, most: int | None = No
 
 def _expect_all(folder, do):
     """The four files, each gz or not; raises DataError that names those that are missing."""
-    found = {name: [folder / f"{name}.gz", folder / name] for name in FILES}
-    found = {name: next((path for path in paths if path.is_file()), None) for name, paths in found.items()}
+    found = {name: find_gz(folder, name) for name in FILES}
     missing = [f"{name}[.gz]" for name, path in found.items() if path is None]
     if missing:
         raise DataError(f"{folder} lacks {', '.join(missing)}; {do}.")

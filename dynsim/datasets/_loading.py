@@ -9,12 +9,13 @@ from pathlib import Path
 from dynsim._check import as_callable, as_choice, as_count, as_instance, refusal
 from dynsim.errors import DataError
 
+from ._cifar_files import BATCHES, folder_of_batches, read_cifar_files
 from ._dataset import Dataset
 from ._idx_files import FILES, read_idx_files
 from ._own_data import TESTED, Shape, numbered, read_parts, split_off_test
 
 EMBEDDED = Path(__file__).parent / "digits"
-NAMES = ("digits", "mnist", "fashion-mnist", "kmnist")
+NAMES = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10")
 
 
 def search_path(data_dir: str | os.PathLike | None = None) -> list[Path]:
@@ -35,6 +36,8 @@ def search_path(data_dir: str | os.PathLike | None = None) -> list[Path]:
 def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
     """Return the folder of a data set, the first on the search path that exists, or None.
 
+    That of cifar10 may be cifar-10-batches-bin in it, as its archive unpacks.
+
     Examples
     --------
     >>> find("digits").name
@@ -43,7 +46,8 @@ def find(name: str, data_dir: str | os.PathLike | None = None) -> Path | None:
     as_choice(name, NAMES, "name")
     if name == "digits":
         return EMBEDDED
-    return next((folder / name for folder in search_path(data_dir) if (folder / name).is_dir()), None)
+    found = next((folder / name for folder in search_path(data_dir) if (folder / name).is_dir()), None)
+    return folder_of_batches(found) if found and name == "cifar10" else found
 
 
 def load(
@@ -54,7 +58,7 @@ def load(
     channels: int | None = None,
     progress: Callable | None = None,
 ) -> Dataset:
-    """Read a data set: digits (embedded), mnist, fashion-mnist or kmnist, or one of your own by its path.
+    """Read a data set: digits (embedded), mnist, fashion-mnist, kmnist or cifar10, or one of your own by its path.
 
     Parameters
     ----------
@@ -64,6 +68,7 @@ def load(
         table (.csv or .tsv: a label column and pixels, as Kaggle's); or of an .npz file with the arrays x_train,
         y_train, x_test and y_test (as Keras') or train_images and so on (as MedMNIST's). Without images for testing,
         every sixth of each class is for testing.
+        Of cifar10 the test batch and at least one training batch are read; a note says how many images are there.
     data_dir : path, optional
         Where those with a name are looked for first.
     size : (height, width), optional
@@ -98,7 +103,10 @@ def load(
     folder, do = find(name, data_dir), f"run `dynsim data fetch {name}`"
     if folder is None:
         places = ", ".join(str(place / name) for place in search_path(data_dir))
-        raise DataError(f"{name}: not found in {places}; {do}, or put {', '.join(FILES)} (gz or not) there.")
+        files = ", ".join(BATCHES if name == "cifar10" else FILES)
+        raise DataError(f"{name}: not found in {places}; {do}, or put {files} (gz or not) there.")
+    if name == "cifar10":
+        return Dataset(name, **read_cifar_files(folder, shape, do))
     return Dataset(name, **read_idx_files(folder, shape, do, most=10))
 
 

@@ -2,16 +2,21 @@
 
 import contextlib
 import functools
+import gzip
 import hashlib
 import http.server
+import io
 import itertools
+import shutil
+import tarfile
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dynsim.cli import main
-from dynsim.datasets import CHECKSUMS, FILES, MIRRORS, fetch, find
+from dynsim.datasets import CHECKSUMS, FILES, MIRRORS, fetch, find, load
 from dynsim.errors import DataError
 
 
@@ -159,10 +164,84 @@ def test_a_mirror_that_never_ends_is_passed_over(way, words, mirrors, bad_mirror
 
 
 def test_every_download_has_two_mirrors_and_checksums():
-    assert set(MIRRORS) == set(CHECKSUMS) == {"mnist", "fashion-mnist", "kmnist"}
+    assert set(MIRRORS) == set(CHECKSUMS) == {"mnist", "fashion-mnist", "kmnist", "cifar10"}
     for name, addresses in MIRRORS.items():
-        assert len(set(addresses)) >= 2 and len(set(CHECKSUMS[name])) == 4
+        assert len(set(addresses)) >= 2 and len(set(CHECKSUMS[name])) == (1 if name == "cifar10" else 4)
         assert all(len(c) == 32 and not set(c) - set("0123456789abcdef") for c in CHECKSUMS[name])
+
+
+NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+
+
+@pytest.fixture
+def archive(mirrors, tmp_path, monkeypatch):
+    """CIFAR-10 with 3 images a file, on the good mirror, beside files that are not expected."""
+    monkeypatch.setattr("dynsim.datasets._cifar_files.MOST", 3)
+    path = tmp_path / "served/good/cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as file:
+        for name in ("readme.html", "batches.meta.txt", *NAMES):
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            member.size = 3 * 3073
+            file.addfile(member, io.BytesIO(bytes([NAMES.index(name) if name in NAMES else 0]) * member.size))
+    monkeypatch.setitem(CHECKSUMS, "cifar10", (hashlib.md5(path.read_bytes()).hexdigest(),))
+    (tmp_path / "served/damaged" / path.name).write_bytes(path.read_bytes()[:-9])
+    return path
+
+
+def test_an_archive_is_unpacked_and_its_files_stay(mirrors, archive, tmp_path):
+    folder = fetch("cifar10", mirrors=[mirrors["damaged"], mirrors["good"]])
+    assert folder == tmp_path / "data/cifar10/cifar-10-batches-bin" == find("cifar10")
+    assert sorted(file.name for file in folder.iterdir()) == NAMES
+    assert [file.name for file in folder.parent.iterdir()] == [folder.name]
+    data = load("cifar10")
+    assert data.train_labels.tolist() == [label for label in range(5) for _ in range(3)] and data.notes == ()
+    assert data.test_labels.tolist() == [5, 5, 5] and np.all(data.test_images == np.float32(5) / 255)
+    Quiet.asked.clear()
+    assert fetch("cifar10", mirrors=[mirrors["good"]]) == folder and not Quiet.asked
+    (folder / NAMES[3]).write_bytes(b"spoiled")
+    assert fetch("cifar10", mirrors=[mirrors["good"]]) == folder and len(Quiet.asked) == 1
+    assert load("cifar10").notes == ()
+
+
+def test_whole_batches_stay_in_whichever_folder_they_are(mirrors, archive, tmp_path):
+    (tmp_path / "data/cifar10").mkdir(parents=True)
+    for name in NAMES:
+        (tmp_path / "data/cifar10" / f"{name}.gz").write_bytes(gzip.compress(bytes(3 * 3073)))
+    assert fetch("cifar10", mirrors=[mirrors["good"]]) == tmp_path / "data/cifar10" and not Quiet.asked
+
+
+def test_a_part_gives_way_to_the_whole(mirrors, archive, tmp_path):
+    (tmp_path / "data/cifar10").mkdir(parents=True)
+    for name in (NAMES[0], NAMES[-1]):
+        (tmp_path / "data/cifar10" / name).write_bytes(bytes(3073))
+    assert len(load("cifar10").notes) == 1
+    fetch("cifar10", mirrors=[mirrors["good"]])
+    assert load("cifar10").notes == ()
+
+
+def test_an_archive_that_was_put_there_is_not_asked_for(mirrors, archive, tmp_path):
+    (tmp_path / "cifar10").mkdir()
+    shutil.copy(archive, tmp_path / "cifar10")
+    assert len(list(fetch("cifar10", tmp_path, mirrors=[mirrors["good"]]).iterdir())) == 6 and not Quiet.asked
+
+
+def test_an_interrupted_download_of_an_archive_leaves_nothing(mirrors, archive, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        fetch("cifar10", tmp_path, mirrors=[mirrors["good"]], progress=lambda done, total, name: True)
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz: no mirror gave it whole .*another checksum"):
+        fetch("cifar10", tmp_path, mirrors=[mirrors["damaged"]])
+    assert not list((tmp_path / "cifar10").iterdir())
+
+    def interrupted(source, file):
+        file.write(source.read(100))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("dynsim.datasets._archives.shutil", SimpleNamespace(copyfileobj=interrupted))
+        fetch("cifar10", tmp_path, mirrors=[mirrors["good"]])
+    assert [file.name for file in (tmp_path / "cifar10").iterdir()] == [archive.name]  # whole, and used next time
+    Quiet.asked.clear()
+    assert fetch("cifar10", tmp_path, mirrors=[mirrors["good"]]).name == "cifar-10-batches-bin" and not Quiet.asked
 
 
 def test_the_command(mirrors, capsys):

@@ -16,7 +16,7 @@ from torch.nn import functional  # noqa: E402
 from dynsim import experiments  # noqa: E402
 from dynsim.errors import DataError, FileError  # noqa: E402
 from dynsim.experiments._low_rank_networks import LowRank, low_rank  # noqa: E402
-from dynsim.experiments.cifar10._cifar_data import Batches, find_file, read_records  # noqa: E402
+from dynsim.experiments.cifar10._cifar_data import Batches, find_batch, find_weights, read_batch  # noqa: E402
 from dynsim.experiments.cifar10._cifar_networks import ResNet, load_resnet20, rounded  # noqa: E402
 from dynsim.torch import _random_inputs, derived_weight  # noqa: E402
 
@@ -191,24 +191,29 @@ def test_files_that_are_none_are_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"weights\.th holds no weights of this network"):
         (tmp_path / "weights.th").write_bytes(b"nothing")
         load_resnet20(tmp_path / "weights.th")
-    path = tmp_path / "some.bin"
-    path.write_bytes(b"1" * 3000)
-    with pytest.raises(DataError, match="got 3000 bytes; expected records of 3073"):
-        read_records(path)
-    path.write_bytes(b"\xff" * 3073)
-    with pytest.raises(DataError, match="got label 255"):
-        read_records(path)
-    (tmp_path / "half.bin.gz").write_bytes(gzip.compress(records(1, 0).tobytes())[:1000])
-    with pytest.raises(DataError, match="a damaged gz file"):
-        read_records(tmp_path / "half.bin.gz")
-    with pytest.raises(DataError, match=r"cifar10/nothing\.bin is not in"):
-        find_file(tmp_path / "elsewhere", "cifar10/nothing.bin")
+    with pytest.raises(DataError, match=r"data_batch_2\.bin is not in .*cifar10; run `dynsim data fetch cifar10`"):
+        find_batch(folder, "data_batch_2.bin")
+    with pytest.raises(DataError, match=r"nothing\.th is not in .*elsewhere"):
+        find_weights(tmp_path / "elsewhere", "nothing.th")
+
+
+def test_images_are_normalised_as_the_network_was_trained_with(folder):
+    images, labels = read_batch(folder, "test_batch.bin")
+    given = records(20, 20)
+    assert labels.tolist() == given[:, 0].tolist()
+    mean, deviation = (np.reshape(some, (3, 1)) for some in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    expected = (given[:, 1:].reshape(20, 3, 1024) / 255 - mean) / deviation
+    # Numbers up to 3 after four roundings to float32, each of 6e-8 of numbers up to 1, divided by 0.22.
+    np.testing.assert_allclose(images.reshape(20, 3, 1024), expected, rtol=0, atol=2e-6)
+
+
+def test_recipes_whose_values_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"finetune\.all"):
         experiments.load({**tomllib.loads(RECIPE.read_text()), "finetune": {"all": {"epochs": 1}}})
 
 
 def test_batches_change_images_but_not_what_stands_beside_them(folder):
-    images, labels = read_records(find_file(folder, "cifar10/data_batch_1.bin"))
+    images, labels = read_batch(folder, "data_batch_1.bin")
     batches = Batches(images, labels, 10, 2, 0)
     first = list(batches)
     assert len(first) == len(batches) == 4
@@ -228,7 +233,7 @@ def test_layers_are_matched_on_all_views_of_the_images(folder):
 
 
 def test_mixed_batches_are_sums_of_two_images_with_weights_that_add_up_to_one(folder):
-    images, labels = read_records(find_file(folder, "cifar10/data_batch_1.bin"))
+    images, labels = read_batch(folder, "data_batch_1.bin")
     images = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None, None], images.shape)
     plain, mixed = (list(Batches(images, labels, 10, 0, 0, share)) for share in (0.0, 1.0))
     one, other = (batch[0][0][:, 0, 0, 0] for batch in (plain, mixed))

@@ -1,61 +1,44 @@
-"""CIFAR-10 as binary records, whole or in part: a label and 3072 bytes, planes R, G, B."""
+"""CIFAR-10 as the networks of these experiments take it: normalised, in batches that shift and flip the images."""
 
 from __future__ import annotations
 
-import gzip
-import zlib
-
 import numpy as np
 
-from dynsim._check import refusal
-from dynsim.datasets import search_path
+from dynsim.datasets import find, find_gz, read_cifar10, search_path
 from dynsim.errors import DataError
 
-RECORD = 3073  # bytes
-LARGEST = 10_000  # records of one file
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the normalisation that the network was trained with
 
 
-def find_file(data_dir, *names):
-    """The first of these files, as "cifar10/test_batch.bin", on the search path, as it is or as gz.
+def find_batch(data_dir, name):
+    """The file of a batch of CIFAR-10, as it is or as gz; raises DataError if there is none."""
+    folder = find("cifar10", data_dir)
+    path = folder and find_gz(folder, name)
+    if path is None:
+        raise DataError(f"cifar10: {name} is not in {folder or 'the data folders'}; run `dynsim data fetch cifar10`.")
+    return path
+
+
+def read_batch(data_dir, name):
+    """Images (n, 3, 32, 32) float32, normalised, and labels (n,) int64, of a batch of CIFAR-10.
 
     Raises
     ------
     DataError
-        If there is none.
+        If it is missing or damaged.
     """
-    folders = search_path(data_dir)
-    for folder in folders:
-        for name in names:
-            for path in (folder / name, folder / f"{name}.gz"):
-                if path.is_file():
-                    return path
-    raise DataError(f"{names[0]} is not in {', '.join(map(str, folders))}; give its folder with --data-dir.")
-
-
-def read_records(path):
-    """Images (n, 3, 32, 32) float32, normalised, and labels (n,) int64.
-
-    Raises
-    ------
-    DataError
-        If the file is no such file.
-    """
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            data = file.read(LARGEST * RECORD + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gz file ({error}); restore it from a copy.") from None
-    if not data or len(data) % RECORD or len(data) > LARGEST * RECORD:
-        raise refusal(path, f"{len(data)} bytes", f"records of {RECORD}, at most {LARGEST}", error=DataError)
-    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD)
-    labels = records[:, 0].astype(np.int64)
-    if labels.max() > 9:
-        raise refusal(path, f"label {labels.max()}", "labels 0 to 9", error=DataError)
-    images = records[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
+    images, labels = read_cifar10(find_batch(data_dir, name))
     mean, deviation = (np.array(x, np.float32).reshape(3, 1, 1) for x in (MEAN, DEVIATION))
-    return (images - mean) / deviation, labels
+    return (images.astype(np.float32) / 255 - mean) / deviation, labels
+
+
+def find_weights(data_dir, name):
+    """The file of weights on the search path of data sets; raises DataError if there is none."""
+    folders = search_path(data_dir)
+    path = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    if path is None:
+        raise DataError(f"{name} is not in {', '.join(map(str, folders))}; give its folder with --data-dir.")
+    return path
 
 
 class Batches:

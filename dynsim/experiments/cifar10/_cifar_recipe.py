@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dynsim._check import as_choice, as_count, as_number, expect_keys, refusal
 
-from ._cifar_data import find_file
+from ._cifar_data import find_batch, find_weights
 from ._cifar_report import report
 from ._cifar_task import FREE, KINDS, ON_IMAGES, TEST, TRAINING, TUNED, ConversionTask
 
@@ -50,8 +50,10 @@ class ConversionRecipe:
             import torch  # noqa: F401
         except ImportError:
             raise ImportError("This experiment needs PyTorch: pip install 'dynsim[torch]'.") from None
-        for name in (TRAINING, TEST, *filter(None, [self.weights])):
-            find_file(data_dir, name)
+        for name in (TRAINING, TEST):
+            find_batch(data_dir, name)
+        if self.weights:
+            find_weights(data_dir, self.weights)
 
     def tasks(self):
         """The original, then budget after budget particles and their baselines: data-free, matched, fine-tuned."""

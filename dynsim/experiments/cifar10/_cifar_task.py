@@ -12,9 +12,9 @@ from dynsim._check import refusal
 from dynsim._files import replacing
 
 from .._stored_result import StoredTask
-from ._cifar_data import Batches, find_file, read_records
+from ._cifar_data import Batches, find_weights, read_batch
 
-TRAINING, TEST = "cifar10/data_batch_1.bin", "cifar10/test_batch.bin"
+TRAINING, TEST = "data_batch_1.bin", "test_batch.bin"
 MATCHED = 256  # images of a batch on which layers are matched
 SHIFT, MIXED = 4, 0.5  # of further views of the same images: pixels, and the share of batches of sums of two
 KINDS = ("original", "particles", "low-rank", "rounded")
@@ -77,7 +77,7 @@ class ConversionTask(StoredTask):
             module.cpu()  # so that the file is read anywhere, and what is measured does not depend on a card
         with replacing(place / "module.pt") as temporary:
             torch.save(module.state_dict(), temporary)
-        images, labels = read_records(find_file(data_dir, TEST))
+        images, labels = read_batch(data_dir, TEST)
         found["test_accuracy"] = accuracy(module, images, labels)
         shown = module, images, labels
         found["noise"] = {str(delta): self._noisy(delta, *shown) for delta in self.deltas}
@@ -92,8 +92,8 @@ class ConversionTask(StoredTask):
         from ._plain_network import trained
 
         if self.network == "resnet20":
-            return load_resnet20(find_file(data_dir, self.weights))
-        images, labels = read_records(find_file(data_dir, TRAINING))
+            return load_resnet20(find_weights(data_dir, self.weights))
+        images, labels = read_batch(data_dir, TRAINING)
         return trained(Path(folder) / "plain.pt", images, labels, progress=progress, **self.train)
 
     def _batches(self, data_dir):
@@ -102,7 +102,7 @@ class ConversionTask(StoredTask):
 
         if self.training == FREE:
             return None
-        images, labels = read_records(find_file(data_dir, TRAINING))
+        images, labels = read_batch(data_dir, TRAINING)
         if self.matched > len(images):
             raise refusal("matched", self.matched, f"at most the {len(images)} training images")
         found = list(torch.from_numpy(images[: self.matched]).split(MATCHED))
@@ -139,7 +139,7 @@ class ConversionTask(StoredTask):
         options = dict(self.finetune)
         names = ("batch", "shift", "mixed", "shown", "held_out")
         batch, shift, mixed, shown, held = (options.pop(name) for name in names)
-        images, labels = read_records(find_file(data_dir, TRAINING))
+        images, labels = read_batch(data_dir, TRAINING)
         cut = len(images) - held
         if not batch <= (shown or cut) <= cut:
             raise refusal(
