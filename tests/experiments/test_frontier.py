@@ -404,5 +404,5 @@ def test_a_recipe_with_a_base_is_that_one_with_other_keys(tmp_path):
     assert found == experiments.load(given(title="others", budgets=[500]))
     for text in (f'kind = "frontier"\nbase = "{other.as_posix()}"\n', 'kind = "frontier"\nbase = "mnist-lenet5"\n'):
         (tmp_path / "wrong.toml").write_text(text)
-        with pytest.raises(ValueError, match="base: got .*expected a recipe of kind frontier without a base"):
+        with pytest.raises(ValueError, match="expected a recipe of kind frontier without a base"):
             experiments.load(tmp_path / "wrong.toml")
