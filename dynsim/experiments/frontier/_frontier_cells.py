@@ -50,11 +50,19 @@ def cells_of(recipe, results):
 def setting_of(choice):
     """A trial in words.
 
-    >>> setting_of({"rate": 0.1, "options": {"dim": 6}})
-    'rate 0.1, dim 6'
+    >>> setting_of({"rate": 0.1, "rates": {"strengths": 0.3, "weights": 0.3}, "options": {"dim": 6}})
+    'rate 0.1, rates 0.3, dim 6'
     """
     flat = {key: value for key, value in choice.items() if key != "options"} | choice.get("options", {})
-    return ", ".join(f"{key} {value}" for key, value in flat.items()) or "default"
+    return ", ".join(f"{key} {_in_words(value)}" for key, value in flat.items()) or "default"
+
+
+def _in_words(value):
+    """A table by its values, if these say enough: one for all of them, or each with its key."""
+    if not isinstance(value, dict):
+        return value
+    found = list(dict.fromkeys(map(str, value.values())))
+    return found[0] if len(found) == 1 else " ".join(f"{key} {item}" for key, item in value.items())
 
 
 def best_of(cells):
