@@ -98,8 +98,8 @@ def compact(
     Examples
     --------
     >>> from dynsim.models import compact, count
-    >>> count(compact(channels=8, weights=True))["numbers"], count(compact(channels=24, copies=12))["numbers"]
-    (2546, 2866)
+    >>> count(compact(channels=8, weights=True))["numbers"], count(compact(channels=24, copies=17))["numbers"]
+    (2546, 2950)
     """
     channels, copies, dim = as_count(channels, "channels"), as_count(copies, "copies"), as_count(dim, "dim")
     depth, classes = as_count(depth, "depth", minimum=2), as_count(classes, "classes")
