@@ -16,6 +16,14 @@ from ._training_folder import CHECKPOINT, expect_training_folder, print_training
 
 PLAIN = {"rate": 0.02, "smoothing": 0.0, "decay": 0.0, "shift": 0.0, "rotation": 0.0, "fit_images": 0, "fit_rate": 0.02}
 COPIES = 4  # of an mlp of your own widths
+OF_MODELS = {
+    "copies_conv": ("lenet5",),
+    "hidden": ("mlp", "vit"),
+    "no_norm": ("mlp",),
+    "depth": ("compact", "vit"),
+    **dict.fromkeys(("channels", "form", "sets", "populations"), ("compact",)),
+    **dict.fromkeys(("patch", "width", "heads", "pool"), ("vit",)),
+}  # options of some models only
 
 
 @click.command(cls=ComputingCommand)
@@ -148,8 +156,7 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     if not dry_run:
         # Before the work, not after it.
         expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
-    if options["no_norm"] and model != "mlp":
-        raise refusal("--no-norm", f"it for {model}", "the model mlp, the only one without", error=click.UsageError)
+    _expect_options_of(model)
     if options["rank"] is not None and not options["weights"]:
         raise refusal("--rank", "it without --weights", "both, for layers of low rank", error=click.UsageError)
     data = load_data(name, data_dir, size=size, grey=grey)
@@ -180,6 +187,16 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         click.echo(f"{name:18} {value:,}")
     click.echo(f"written            {output}")
     return None
+
+
+def _expect_options_of(model):
+    """Refuse an option that was given though the model has none of the kind."""
+    context = click.get_current_context()
+    for name, having in OF_MODELS.items():
+        given = context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+        if given and model not in having:
+            option = "--" + name.replace("_", "-")
+            raise refusal(option, f"it for {model}", f"it for {' or '.join(having)} only", error=click.UsageError)
 
 
 def _usual(network, data, options):

@@ -13,7 +13,7 @@ from numba import njit
 
 from dynsim._files import damaged
 
-LARGEST_SHARE = 2**12  # codes that a byte stands for at most; what says more is refused before memory is taken
+LARGEST_SHARE = 2**9  # codes that a byte stands for at most; what says more is refused before memory is taken
 MOST = 8  # bits of codes that are coded so
 ONE = 2**22  # the unit of probabilities
 SEEN = 512  # decisions that a probability is the mean of, at most

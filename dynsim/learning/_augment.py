@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from dynsim._check import as_number
+from dynsim._check import as_array, as_number
 from dynsim.kernels import launch
 
 OPERATIONS = 12  # of a pixel, about: what is worth several threads
@@ -29,6 +29,7 @@ class Augment:
 
     def __call__(self, images: npt.NDArray, generator: np.random.Generator) -> npt.NDArray:
         """Return new images; interpolation is linear, and outside is 0."""
+        images = as_array(images, "images", ("n", "channels", "height", "width"), finite=False)
         n = len(images)
         angle = np.radians(generator.uniform(-self.rotation, self.rotation, n))
         shift = generator.uniform(-self.shift, self.shift, (2, n))

@@ -89,10 +89,10 @@ def find_grid(values: npt.NDArray, bits: int) -> Grid:
     """
     flat = np.asarray(values, np.float64).ravel()
     with np.errstate(over="ignore", invalid="ignore"):  # infinite steps: their values are not finite either
-        grids = list(_recognised(flat, bits))
+        middle, zero = flat.mean(), bool((flat == 0).any())
+        grids = [grid for grid in _recognised(flat, bits) if not zero or grid.nearest(np.zeros(1))[0] == 0]
         if grids and np.array_equal(grids[-1].nearest(flat), flat):
             return grids[-1]
-        middle, zero = flat.mean(), bool((flat == 0).any())
         ends = [middle + share * (end - middle) for share in SHARES for end in (flat.min(), flat.max())]
         grids += [_covering(low, high, bits, zero) for low, high in zip(ends[::2], ends[1::2], strict=True)]
         return min(grids, key=lambda grid: float(np.square(grid.nearest(flat) - flat).sum()))
@@ -127,7 +127,7 @@ def _covering(low, high, bits, zero, steps=None):
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     parts = _parts(bits)
-    step = _rounded(max((high - low) / (steps or 2**bits - 1), size * parts / FARTHEST))
+    step = _rounded(max((high - low) / (steps or 2**bits - 1), size * parts / FARTHEST), up=steps is None)
     unit = parts if zero else 1
     offset = np.rint(-low / step * parts / unit) * unit if np.isfinite(step) else 0
     return Grid(step, int(offset), bits)
@@ -137,9 +137,15 @@ def _parts(bits):
     return 2 ** min(4, max(0, 12 - bits))
 
 
-def _rounded(step):
-    """The nearest positive number whose float32 has zeros in its lower 16 bits (bfloat16); 1 for 0."""
+def _rounded(step, up):
+    """The nearest positive number, or the next above, whose float32 has zeros in its lower 16 bits (bfloat16); 1 for 0.
+
+    Many steps of one that was rounded down would leave out the ends of the range.
+    """
     if step == 0:
         return 1.0
-    bits = int(np.float32(max(step, np.finfo(np.float32).tiny)).view(np.uint32)) + 2**15 & 0xFFFF0000
+    bits = (
+        int(np.float32(max(step, np.finfo(np.float32).tiny)).view(np.uint32)) + (2**16 - 1 if up else 2**15)
+        & 0xFFFF0000
+    )
     return float(np.uint32(bits).view(np.float32))

@@ -36,6 +36,7 @@ def expect_room(config: dict, where: str = ""):
     neurons, weights, all_weights = _sizes(config)
     size = DRAWN * weights + LAYER * int(config.get("depth", len(config.get("widths", ()))))
     size += KEPT * all_weights if config.get("weights") else DRAWN * _coordinates(config, neurons)
+    size += DRAWN * _ends_of_compact(config) if config.get("model") == "compact" else 0
     sizes = ", ".join(f"{name} {config[name]}" for name in NAMES if name in config)
     sizes = sizes if len(sizes) < 200 else f"{sizes[:197]}..."
     expect_memory(size, f"{where}{config.get('model')} of {sizes}", "choose smaller numbers")
@@ -47,9 +48,10 @@ def _coordinates(config, neurons):
 
 def _least(config, neurons, weights):
     """A bound from below of the numbers in a file, exact for places of mlp and vit; neurons are those of a copy."""
+    if config.get("model") == "compact":
+        return _least_of_compact(config, neurons, weights)
     if config.get("weights"):
-        few = int(config["channels"]) if config.get("model") == "compact" else neurons
-        return few if config.get("rank") else weights
+        return neurons if config.get("rank") else weights
     if config.get("model") == "lenet5":
         return int(config["copies_fc"]) * int(config["dim"]) * sum(_lenet5(config))
     return int(config["copies"]) * int(config["dim"]) * neurons
@@ -76,11 +78,29 @@ def _sizes(config):
 
 
 def _compact_sizes(config):
-    channels, depth, classes = (int(config[name]) for name in ("channels", "depth", "classes"))
+    channels, depth = int(config["channels"]), int(config["depth"])
     separable, between = config["form"] == "separable", depth - 1
     populations = int(config["populations"])
     ends = min(depth, populations) if populations else 2 * between
     rows = 1 if separable else {"one": 1, "half": 3, "full": 6}[config["sets"]]
     weights = channels**2 if separable else 9 * channels**2
-    rest = channels * (9 * int(config["image"][0]) + classes)
-    return ends * rows * channels, weights, between * (weights + 9 * channels * separable) + rest
+    every = between * (weights + 9 * channels * separable)
+    return ends * rows * channels, weights, every + _ends_of_compact(config)
+
+
+def _ends_of_compact(config):
+    """Ordinary weights of the first convolution and of the full layer at the end."""
+    return int(config["channels"]) * (9 * int(config["image"][0]) + int(config["classes"]))
+
+
+def _least_of_compact(config, neurons, weights):
+    """Numbers of a compact network, but for lambdas of full sets, offsets and what is depthwise."""
+    channels, between, rank = int(config["channels"]), int(config["depth"]) - 1, config.get("rank")
+    rest = _ends_of_compact(config) + 2 * channels * (between + 1)  # with a factor and an offset a channel of norms
+    if not config.get("weights"):
+        copies = int(config["copies"])
+        return rest + copies * int(config["dim"]) * neurons + between * copies
+    if rank:
+        columns = weights // channels
+        return rest + between * min(int(rank), channels, columns) * (channels + columns)
+    return rest + between * weights

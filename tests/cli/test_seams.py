@@ -208,8 +208,24 @@ def test_a_signal_that_is_to_be_ignored_is_ignored(run, number):
 def test_refusals_name_the_option_that_was_given(run, tmp_path, capsys, words):
     option = str(words[0]).partition("=")[0]
     for model in ("lenet5", "mlp") if option != "--copies-conv" else ("lenet5",):
-        assert run("train", model, "--data", "digits", "--hidden=8", *words, "-o", tmp_path / "out") == 1
+        hidden = ["--hidden=8"] if model == "mlp" else []
+        assert run("train", model, "--data", "digits", *hidden, *words, "-o", tmp_path / "out") == 1
         assert capsys.readouterr().err.startswith(f"Error: {option}: got ") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        *(("compact", words) for words in ("--hidden=7", "--heads=3", "--patch=9", "--copies-conv=9", "--no-norm")),
+        *(
+            ("lenet5", words)
+            for words in ("--channels=5", "--form=whole", "--sets=full", "--populations=5", "--depth=9")
+        ),
+    ],
+)
+def test_options_of_other_models_are_refused(run, tmp_path, capsys, model, words):
+    assert run("train", model, "--data", "digits", words, "-o", tmp_path / "out") == 2
+    assert f"{words.partition('=')[0]}: got it for {model}" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("hidden", ["", ",", "0", "3,-1", "three"])

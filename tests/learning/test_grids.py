@@ -125,3 +125,22 @@ def test_grids_follow_numbers_that_grow():
     assert other.grids == quantiser.grids and np.array_equal(other.exact[0], quantiser.exact[0])
     with pytest.raises(ValueError, match="checkpoint: got one with other numbers on grids"):
         Quantiser(mlp((64, 11), weights=True), 3).restore(state)
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6, 8])
+def test_zeros_stay_zero_whatever_grid_is_recognised(bits):
+    generator = np.random.default_rng(bits)
+    for _ in range(50):
+        step = np.float32(generator.uniform(0.01, 1))
+        values = generator.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), 200).astype(np.float32) * step
+        values[generator.random(200) < 0.5] = 0
+        found = find_grid(values, bits).nearest(values)
+        assert (found[values == 0] == 0).all()
+
+
+@pytest.mark.parametrize("bits", (12, 13, 14, 15, 16))
+def test_grids_reach_the_ends_of_the_values(bits):
+    values = np.random.default_rng(bits).standard_normal(2**16)
+    grid = find_grid(values, bits)
+    # With so many values it never pays to leave the ends out.
+    assert np.abs(grid.nearest(values) - values).max() <= grid.step * 0.51 + 1e-6

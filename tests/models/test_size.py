@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from dynsim.models import build, lenet5, mlp, vit
+from dynsim.errors import FileError
+from dynsim.models import build, check_size, compact, lenet5, mlp, numbers, vit
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +48,30 @@ def test_a_configuration_is_refused_as_its_network_is():
 
 def test_a_rank_or_copies_beyond_what_is_there_cost_nothing():
     assert lenet5(weights=True, rank=10**9, copies_fc=10**3).config["rank"] == 10**9
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": 10**10},
+        {"image": [10**9, 28, 28]},
+        {"depth": 300_000, "pools": [], "channels": 1, "copies": 1, "dim": 1},
+        {"weights": True, "rank": 1000, "channels": 6000},
+        {"copies": 10**6, "channels": 1},
+    ],
+    ids=str,
+)
+def test_small_files_do_not_ask_for_large_compact_networks(changes):
+    config = {**compact(channels=4, copies=2).config, **changes}
+    with pytest.raises((FileError, ValueError), match="numbers|memory"):
+        check_size(config, stored=4 * 2**15)
+
+
+def test_the_least_of_a_compact_network_is_not_above_what_it_stores():
+    for options in (
+        *({"sets": sets, "populations": n} for sets in ("one", "half", "full") for n in (0, 1, 9)),
+        *({"form": "separable", "populations": n} for n in (0, 2)),
+        *({"weights": True, "form": form, "rank": rank} for form in ("whole", "separable") for rank in (None, 1, 99)),
+    ):
+        model = compact(channels=5, copies=2, **options)
+        check_size(model.config, stored=4 * numbers(model))
