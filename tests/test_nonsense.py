@@ -58,6 +58,8 @@ MEANINGFUL = {
     "Tableau.name": {"text"},
     "Tableau.reference": {"text"},
     "Dataset.name": {"text"},
+    "find_gz.folder": {"text"},
+    "find_gz.name": {"text"},
     "System.strengths": {"negative"},  # of one group: a number
     "System.drive": {"negative"},
     **{f"Operators.{name}": {"negative"} for name in "ABCDEF"},
