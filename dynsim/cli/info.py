@@ -105,7 +105,10 @@ def describe_export(path):
 
     model = load_model(path)
     facts = {"results": model.results, "parameters": count(model), "file_bytes": Path(path).stat().st_size}
-    return {"kind": f"model, {model_form(path)}", **model.config, **facts}
+    form, config = model_form(path), dict(model.config)
+    if form == "packed":  # whose seed is not stored
+        del config["seed"]
+    return {"kind": f"model, {form}", **config, **facts}
 
 
 def describe_trajectory(path):
