@@ -63,7 +63,7 @@ def test_a_rank_or_copies_beyond_what_is_there_cost_nothing():
 )
 def test_small_files_do_not_ask_for_large_compact_networks(changes):
     config = {**compact(channels=4, copies=2).config, **changes}
-    with pytest.raises((FileError, ValueError), match="numbers|memory"):
+    with pytest.raises((FileError, ValueError), match=r"numbers|memory"):
         check_size(config, stored=4 * 2**15)
 
 
