@@ -14,7 +14,7 @@ from ._figure_style import MARKS, colours, decorate, legend, line, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FEW_DECADES = 300  # ratio of the largest to the smallest value of an axis
+_FEW_DECADES = 30  # ratio of the largest to the smallest value of an axis
 
 
 def compare(
