@@ -104,6 +104,7 @@ def _run(recipe, folder, data_dir, scheduler, processes, progress, training):
 def _in_processes(kinds, tasks, folder, data_dir, processes, results, report_progress):
     # Spawned: the threads of a parallel loop do not live on in a forked process.
     context, threads = get_context("spawn"), max(1, (os.cpu_count() or 1) // processes)
+    others = set(active_children())  # of whoever calls
     options = {"mp_context": context, "initializer": _begin_process, "initargs": (threads,)}
     with ProcessPoolExecutor(processes, **options) as executor:
         for kind in kinds:
@@ -116,7 +117,7 @@ def _in_processes(kinds, tasks, folder, data_dir, processes, results, report_pro
             except BaseException:
                 # What is left of a task goes on from its checkpoint: nothing is waited for.
                 executor.shutdown(wait=False, cancel_futures=True)
-                for process in active_children():
+                for process in set(active_children()) - others:
                     process.terminate()
                 raise
 

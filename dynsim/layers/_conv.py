@@ -179,9 +179,8 @@ class Conv(Convolution):
         """Return the convolution with the weights: dense, tiled (which is the same) or weight-free.
 
         It is a function of images (n_in, height, width, batch), which have the margin's columns but not its rows, and
-        of a bias, or None. Weight-free, every offset (r, c) of
-        the kernel and every copy is one sorted product over the image shifted by it; neither weights nor patches are
-        made.
+        of a bias, or None. Weight-free, every offset (r, c) of the kernel and every copy is one sorted product over the
+        image shifted by it; neither weights nor patches are made.
         """
         if inference != "weight-free":  # the weights of a convolution are few: all of them are one tile
             return super().product()

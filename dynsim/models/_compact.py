@@ -78,8 +78,7 @@ def compact(
         Numbers of the convolutions, from 1 on, that are followed by pooling of 2 x 2, and that have a margin of zeros,
         which keeps the size of the image.
     kernel : Kernel, optional
-        Default: the cosine of the l2 distance, softened by 1e-3, of which these networks learn most
-        with few numbers.
+        Default: the cosine of the l2 distance, softened by 1e-3.
     seed : int
         Of the start.
     weights : bool
