@@ -15,6 +15,7 @@ from ._pair_sums import SIDE_BY_SIDE, pair_force, pair_matrix, pair_sum, summing
 from ._profiles import PROFILES
 from ._relation import relation, relation_forces, relation_normal, relation_tangent
 from ._retarded_sums import SEEN, TOO_FAR_BACK, WITHIN_STEP, retarded_sums
+from ._shared_relation import shared_relation, shared_relation_forces
 from ._sorted_sums import SortedProduct
 from ._tree_sums import TreeProduct, TreeReport, expect_accuracy, has_tree
 from ._weight_free import SlicedProduct, weight_free
@@ -26,5 +27,5 @@ __all__ = [
     "array_functions", "constants", "distance_entropy", "expect_accuracy", "fill_row", "find_backend", "has_tree",
     "in_python", "is_compiled", "lane_dot", "lane_sum", "launch", "on_its_own", "pair_force", "pair_matrix", "pair_sum",
     "relation", "relation_forces", "relation_normal", "relation_tangent", "retarded_sums", "row_specialisation",
-    "rows_by_arrays", "run_text", "summing_backend", "weight_free",
+    "rows_by_arrays", "run_text", "shared_relation", "shared_relation_forces", "summing_backend", "weight_free",
 ]  # fmt: skip

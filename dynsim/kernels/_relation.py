@@ -83,13 +83,19 @@ def relation_forces(
     dtype = strengths.dtype
     shape = (len(targets), len(sources), targets.shape[2], sources.shape[2])
     gradient = as_array(gradient, "gradient", shape, dtype=dtype, finite=False)
+    return forces_of(kernel, sources, targets, strengths, gradient[:, :, None])
+
+
+def forces_of(kernel, sources, targets, strengths, gradient):
+    """`relation_forces` of checked arrays; dL/dW is (T, S, 1, n, m), or (T, S, H, n, m) if each copy has its own."""
+    dtype = strengths.dtype
     loop = _forces_loop(*specialisation(kernel, sources.shape[3]))
     sets, copies, m, d = sources.shape
     # Targets are dealt out to a number of tasks that depends on shapes alone; each sums its own force on the sources.
     parts = min(targets.shape[2], max(-(-TASKS // max(copies, 1)), -(-targets.shape[2] // LONGEST_SUM)))
     on_sources = np.zeros((parts, sets, copies, d, m), dtype)
     on_targets, products = np.zeros_like(targets), np.zeros((*targets.shape[:3], sets), np.float64)
-    work = 4 * gradient.size * copies * d
+    work = 4 * strengths.size * targets.shape[2] * m * d
     launch(loop, work, axes_first(sources, dtype), targets, strengths, gradient, constants(kernel, dtype),
          on_sources, on_targets, products)  # fmt: skip
     on_sources = np.ascontiguousarray(np.swapaxes(on_sources.sum(axis=0), -1, -2))
@@ -208,17 +214,18 @@ def _forces_loop(expression, metric, soft, d):
                     stop = min(m, start + TILE)
                     for t in range(targets.shape[0]):
                         strength, back = strengths[t, s, h], on_sources[part, s, h]
+                        signals = gradient[t, s, min(h, gradient.shape[2] - 1)]
                         o = part
                         while o + (together - 1) * parts < n:
                             add_both_forces(
-                                text, targets[t, h], o, parts, sources[s, h], start, stop, strength, gradient[t, s],
+                                text, targets[t, h], o, parts, sources[s, h], start, stop, strength, signals,
                                 numbers, on_targets[t, h], back, products[t, h, :, s],
                             )  # fmt: skip
                             o += together * parts
                         while o < n:
                             add_both_forces(
                                 text_of_one, targets[t, h], o, parts, sources[s, h], start, stop, strength,
-                                gradient[t, s], numbers, on_targets[t, h], back, products[t, h, :, s],
+                                signals, numbers, on_targets[t, h], back, products[t, h, :, s],
                             )  # fmt: skip
                             o += parts
 
@@ -239,9 +246,9 @@ def _buffered_forces_loop(expression, metric, soft):
                 for start in range(0, m, TILE):
                     stop = min(m, start + TILE)
                     for t in range(targets.shape[0]):
-                        strength = strengths[t, s, h]
+                        strength, signals = strengths[t, s, h], gradient[t, s, min(h, gradient.shape[2] - 1)]
                         for o in range(part, n, parts):
-                            target, signal = targets[t, h, o], gradient[t, s, o, start:stop]
+                            target, signal = targets[t, h, o], signals[o, start:stop]
                             squared_distances(target, sources[s, h], start, stop, metric, numbers, values)
                             for j in range(stop - start):
                                 effects[j] = phi(values[j], expression, soft, numbers)

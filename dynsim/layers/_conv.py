@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_choice, as_count, refusal
-from dynsim.kernels import Kernel, relation, relation_forces
+from dynsim.kernels import Kernel, relation, relation_forces, shared_relation, shared_relation_forces
 
 from . import _convolution_loops
 from ._convolution_loops import widened
@@ -160,19 +160,26 @@ class Conv(Convolution):
 
     def materialize(self) -> npt.NDArray:
         """Return the weights (n_out, n_in, k, k) that follow from the places."""
+        if self.sets == "one":
+            weights = shared_relation(self.kernel, *self._shared())
+            return np.ascontiguousarray(weights.transpose(1, 2, 0)).reshape(*weights.shape[1:], self.side, self.side)
         weights = sum(relation(self.kernel, *subsystem).transpose(order) for subsystem, order in self._relations())
         return np.ascontiguousarray(weights)
 
     def add_weight_gradient(self, gradient: npt.NDArray):
         """Turn dL/dW (n_out, n_in, k, k) into forces on the neurons (their gradient) and on lambda."""
+        if self.sets == "one":
+            on_weights = np.ascontiguousarray(gradient.transpose(2, 3, 0, 1)).reshape(-1, *gradient.shape[:2])
+            forces = shared_relation_forces(self.kernel, *self._shared(), on_weights)
+            for parameter, force in zip((self.places_in, self.places_out, self.strengths), forces, strict=True):
+                parameter.add(force.reshape(parameter.value.shape))
+            return
         forces = []
         for subsystem, order in self._relations():
             on_weights = np.ascontiguousarray(gradient.transpose(np.argsort(order)))
             forces.append(relation_forces(self.kernel, *subsystem, on_weights))
         for number, parameter in enumerate((self.places_in, self.places_out, self.strengths)):
             parts = [force[number] for force in forces]
-            if self.sets == "one" and parameter is not self.strengths:
-                parts[0] = parts[0].sum(axis=0, keepdims=True)  # over the offsets, for which the places are the same
             parameter.add(np.stack(parts) if self.sets == "full" else parts[0])
 
     def product(self, inference: str = "dense") -> Callable:
@@ -197,6 +204,11 @@ class Conv(Convolution):
         copies = self.strengths.value.size // (k * k)
         n_out = self.places_out.value.shape[-2]
         return {"m": n_in, "n": n_out, "d": d, "copies": copies, "columns": columns, "offsets": k * k}
+
+    def _shared(self):
+        """Sources, targets and lambda of the relations of all offsets, where they have the same places."""
+        copies = self.strengths.value.shape[-1]
+        return self.places_in.value[0], self.places_out.value[0], self.strengths.value.reshape(-1, copies)
 
     def _relations(self):
         """Sources, targets and lambda of each relation, and the order of its axes [t, s, o, i] in W[o, i, r, c]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 LIMITS = tuple(1024 * 2**k for k in range(5))  # bytes of packed files, 1 to 16 KiB
@@ -34,16 +36,17 @@ def cells_of(recipe, results):
         if not cell["fits"]:
             continue
         cell["seeds"].append(task.seed)
-        cell["accuracies"].append(result["test_accuracy"])
+        cell["accuracies"].append(result["accuracy"])
         cell.setdefault("seconds", []).append(result["seconds_per_epoch"])
         cell.update(moments(cell["accuracies"]))
         cell.update({key: result[key] for key in ("numbers", "operations", "width", "chosen", "parameters")})
         cell["setting"] = setting_of(task.grid[result["chosen"]])
         for bits, found in result["packed"].items():
-            packed = cell.setdefault("packed", {}).setdefault(bits, {"bytes": 0, "accuracies": []})
+            packed = cell.setdefault("packed", {}).setdefault(bits, {"bytes": 0, "accuracies": [], "held_out": []})
             packed["bytes"] = max(packed["bytes"], found["bytes"])  # of the seeds' files the largest
-            packed["accuracies"].append(found["test_accuracy"])
-            packed.update(moments(packed["accuracies"]))
+            packed["accuracies"].append(found["accuracy"])
+            packed["held_out"].append(found["validation_accuracy"])
+            packed.update(moments(packed["accuracies"]), judged=float(np.mean(packed["held_out"])))
     return list(cells.values())
 
 
@@ -71,24 +74,22 @@ def best_of(cells):
 
 
 def differences(recipe, cells):
-    """Best family of particles minus best of the others for every budget, with the standard error of the difference."""
+    """Every family of particles minus every other one, budget by budget, with the standard error of the difference."""
     found = []
     for budget in recipe.budgets:
-        some = [cell for cell in cells if cell["budget"] == budget]
+        some = [cell for cell in cells if cell["budget"] == budget and cell["fits"]]
         sides = [[c for c in some if recipe.is_particles(c["family"]) == side] for side in (True, False)]
-        ours, theirs = map(best_of, sides)
-        if ours is None or theirs is None:
-            continue
-        known = ours["error"] is not None and theirs["error"] is not None
-        found.append(
-            {
-                "budget": budget,
-                "particles": ours["family"],
-                "ordinary": theirs["family"],
-                "difference": ours["mean"] - theirs["mean"],
-                "error": (ours["error"] ** 2 + theirs["error"] ** 2) ** 0.5 if known else None,
-            }
-        )
+        for ours, theirs in product(*sides):
+            known = ours["error"] is not None and theirs["error"] is not None
+            found.append(
+                {
+                    "budget": budget,
+                    "particles": ours["family"],
+                    "ordinary": theirs["family"],
+                    "difference": ours["mean"] - theirs["mean"],
+                    "error": (ours["error"] ** 2 + theirs["error"] ** 2) ** 0.5 if known else None,
+                }
+            )
     return found
 
 
@@ -103,16 +104,16 @@ def files_of(cells):
 
 
 def within(files, family, limit):
-    """The file of a family with the highest mean accuracy among those of at most `limit` bytes, or None."""
+    """The file of a family that is best on held-out images among those of at most `limit` bytes, or None."""
     fitting = [file for file in files if file["family"] == family and file["bytes"] <= limit]
-    return max(fitting, key=lambda file: file["mean"], default=None)
+    return max(fitting, key=lambda file: file["judged"], default=None)
 
 
 def envelope(files):
-    """Files in the order of their bytes, without those that are no better than a smaller one."""
+    """Files in the order of their bytes, without those that are no better, on held-out images, than a smaller one."""
     found = []
-    for file in sorted(files, key=lambda file: (file["bytes"], -file["mean"])):
-        if not found or file["mean"] > found[-1]["mean"]:
+    for file in sorted(files, key=lambda file: (file["bytes"], -file["judged"])):
+        if not found or file["judged"] > found[-1]["judged"]:
             found.append(file)
     return found
 

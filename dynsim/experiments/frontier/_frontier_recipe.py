@@ -11,10 +11,10 @@ from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, 
 
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
-from ._frontier_task import KINDS, FinalTask, TrialTask
+from ._frontier_task import JUDGES, KINDS, FinalTask, TrialTask
 
 KEYS = (
-    "kind", "base", "title", "data", "model", "budgets", "seeds", "bits", "training", "search", "families",
+    "kind", "base", "title", "data", "model", "budgets", "seeds", "judge", "bits", "training", "search", "families",
     "retrain_bits", "published",
 )  # fmt: skip
 NEEDED = ("title", "data", "budgets", "training", "families")
@@ -23,7 +23,7 @@ COMMON = tuple(key for key in _ALL if key != "rate")  # the rate belongs to the 
 TRIAL = tuple(key for key in _ALL if key != "epochs")  # all families are trained equally long
 SEARCH = {"seed": 100, "images": 0}
 FAMILY = ("title", "model", "width", "options", "grid", "particles", "prune_from", "prune_after")
-RETRAIN = ("epochs", "rate")
+RETRAIN = ("epochs", "share")
 PUBLISHED = ("name", "numbers", "accuracy", "bytes", "source")
 MOST_BITS = 16
 
@@ -39,6 +39,7 @@ class FrontierRecipe:
     families: dict
     model: str = "compact"
     seeds: list = field(default_factory=lambda: [0])
+    judge: str = "test"
     bits: list = field(default_factory=list)
     search: dict = field(default_factory=dict)
     retrain_bits: dict = field(default_factory=dict)
@@ -50,17 +51,20 @@ class FrontierRecipe:
         datasets.load(self.data, data_dir)
 
     def tasks(self):
-        """All trials, the smallest networks first, and then the trainings with what they chose."""
+        """All trials, the smallest networks first, and then the trainings with what they chose.
+
+        Where families have a single setting each there is nothing to try.
+        """
         search = {**SEARCH, **self.search}
         trials, finals = [], []
         for budget in self.budgets:
             for name, family in self.families.items():
                 own = self._own(name, family, budget)
-                for number, choice in enumerate(family["grid"]):
-                    trials.append(TrialTask(**own, number=number, choice=choice, search=search))
-                given = {"grid": family["grid"], "search": search, "bits": self.bits}
+                given = {"grid": family["grid"], "search": search, "judge": self.judge, "bits": self.bits}
                 given["retrain_bits"] = self.retrain_bits if self.bits else {}
-                finals += [FinalTask(**own, seed=seed, **given) for seed in self.seeds]
+                more = [FinalTask(**own, seed=seed, **given) for seed in self.seeds]
+                trials += more[0].trials()
+                finals += more
         return trials + finals
 
     def _own(self, name, family, budget):
@@ -118,6 +122,7 @@ def load(given):
     recipe = FrontierRecipe(**{key: value for key, value in given.items() if key != "kind"})
     as_instance(recipe.title, str, "title")
     as_choice(recipe.data, datasets.NAMES, "data")
+    as_choice(recipe.judge, JUDGES, "judge")
     recipe.budgets = _counts(recipe.budgets, "budgets", 1)
     recipe.seeds = _counts(recipe.seeds, "seeds", 0)
     recipe.bits = _counts(recipe.bits, "bits", 1, empty=True)
@@ -131,16 +136,20 @@ def load(given):
     for name, value in recipe.search.items():
         if name in ("epochs", *SEARCH):
             as_count(value, f"search.{name}", minimum=1 if name == "epochs" else 0)
+    if not as_instance(recipe.families, dict, "families"):
+        raise refusal("families", "none", "at least one")
+    for name, family in recipe.families.items():
+        _expect_family(recipe, name, family)
     expect_keys(recipe.retrain_bits, RETRAIN, "retrain_bits")
     if recipe.retrain_bits:
         if missing := [name for name in RETRAIN if name not in recipe.retrain_bits]:
             raise refusal("retrain_bits", f"no {missing[0]}", " and ".join(RETRAIN))
         as_count(recipe.retrain_bits["epochs"], "retrain_bits.epochs")
-        as_number(recipe.retrain_bits["rate"], "retrain_bits.rate", above=0)
-    if not as_instance(recipe.families, dict, "families"):
-        raise refusal("families", "none", "at least one")
-    for name, family in recipe.families.items():
-        _expect_family(recipe, name, family)
+        as_number(recipe.retrain_bits["share"], "retrain_bits.share", above=0)
+        for name, family in recipe.families.items():
+            if without := [k for k, choice in enumerate(family["grid"]) if "rate" not in choice]:
+                do = "say of which rate networks of few bits are to have a share"
+                raise refusal(f"families.{name}.grid[{without[0]}]", "no rate", "one, beside retrain_bits", do)
     counts = {name: len(family["grid"]) for name, family in recipe.families.items()}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{count} of {name}" for name, count in counts.items())

@@ -13,9 +13,11 @@ from ._frontier_cells import LIMITS, best_of, cells_of, differences, envelope, f
 from ._frontier_task import RETRAINED
 
 PACKED = (
-    "Best mean accuracy over seeds among the packed files of at most so many bytes; below, all files. Of the files of "
-    "several seeds the largest counts."
+    "Among the packed files of at most so many bytes the one that is best on images that the training held out; below, "
+    "all files. Accuracies are means over the seeds, of whose files the largest counts."
 )
+
+ACCURACIES = {"test": "test accuracy", "held-out": "held-out accuracy"}
 
 
 def report(recipe, results, folder):
@@ -41,11 +43,17 @@ def _head(recipe):
     yield ""
     yield f"Data: {recipe.data}. Seeds: {', '.join(map(str, recipe.seeds))}."
     yield ""
-    yield (
-        f"For every budget of numbers each family had {count} trial{'s' * (count > 1)} of {trial['epochs']} "
+    searched = (
+        f"For every budget of numbers each family had {count} trials of {trial['epochs']} "
         f"epoch{'s' * (trial['epochs'] > 1)}, judged on a tenth of the training images on which no trial was trained. "
-        f"The best setting was trained for {final['epochs']} epoch{'s' * (final['epochs'] > 1)} with every seed; the "
-        "test images were read after that. Every network is the widest within the budget. Numbers are those that "
+        "The best setting"
+    )
+    judged = "the test images were read after that"
+    if recipe.judge == "held-out":
+        judged = "it was judged on a tenth of the training images, held out; the test images were not read"
+    yield (
+        f"{searched if count > 1 else 'The only setting of each family'} was trained for {final['epochs']} "
+        f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. Numbers are those that "
         "inference needs: of norms a factor and an offset a channel, of pruned networks the weights that are left, "
         "without their positions."
     )
@@ -60,7 +68,7 @@ def _spread(found, wanted=None):
 def _numbers(recipe, cells):
     yield from ("", "## Equal numbers", "")
     yield (
-        "Test accuracy in percent, mean ± deviation over the seeds; the best mean of each budget is bold. MACs are "
+        f"{ACCURACIES[recipe.judge].capitalize()} in percent, mean ± deviation over the seeds; the best mean of each budget is bold. MACs are "
         "multiply-accumulates with the weights for one image, in thousands, as if none were 0."
     )
     yield ""
@@ -83,7 +91,7 @@ def _numbers(recipe, cells):
 def _differences(recipe, found):
     if not found:
         return
-    yield from ("", "Best family of particles minus best of the other families, each by its mean test accuracy:", "")
+    yield from ("", f"Families of particles minus others, {ACCURACIES[recipe.judge]}:", "")
     yield from ("| budget | particles | others | difference ± its standard error |", "|---|---|---|---|")
     for row in found:
         error = "" if row["error"] is None else f" ± {row['error']:.2f}"
@@ -119,13 +127,15 @@ def _best(files):
 def _packing(recipe):
     text = "The trained networks were rounded to so many bits a number"
     if recipe.retrain_bits:
-        epochs, rate = recipe.retrain_bits["epochs"], recipe.retrain_bits["rate"]
+        epochs, share = recipe.retrain_bits["epochs"], recipe.retrain_bits["share"]
         text += f"; for up to {RETRAINED} bits they were trained on before for {epochs} epoch{'s' * (epochs > 1)} "
-        text += f"at the rate {rate:g}, with their numbers on a grid"
+        text += f"at {share:g} of their rate, with their numbers on a grid"
     return f"{text}. The accuracy is that of the file, read back."
 
 
 def _search(recipe, trials, cells):
+    if not trials:
+        return
     yield from ("", "## Search", "")
     yield "Accuracy of every trial on the held-out training images; bold: the setting that was chosen."
     yield from ("", "| family | setting | " + " | ".join(f"{budget:,}" for budget in recipe.budgets) + " |")
@@ -170,4 +180,5 @@ def _figures(recipe, cells, files, folder):
         if series:
             series |= {p["name"]: [(p[key], 100 - p["accuracy"])] for p in recipe.published if key in p}
             options = {"logarithmic": True, "logarithmic_y": True, "lines": True, "title": recipe.title}
-            save(compare(series, x=label, y="test error, %", **options), folder / f"accuracy-{key}.png")
+            judged = ACCURACIES[recipe.judge].replace("accuracy", "error")
+            save(compare(series, x=label, y=f"{judged}, %", **options), folder / f"accuracy-{key}.png")

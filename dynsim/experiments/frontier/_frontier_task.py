@@ -18,6 +18,7 @@ from .._stored_result import StoredTask
 from ._widest_networks import widest
 
 KINDS = ("trial", "final")
+JUDGES = ("test", "held-out")  # images that the final trainings are judged on
 RETRAINED = 4  # bits up to which networks are trained on with numbers on a grid, where a recipe says so
 WITHOUT_FIT = {"numbers": None, "parameters": None, "width": None}  # where even the narrowest network has too many
 
@@ -25,7 +26,7 @@ WITHOUT_FIT = {"numbers": None, "parameters": None, "width": None}  # where even
 def search_data(data: Dataset, seed: int, images: int) -> Dataset:
     """The data of a search: a tenth of the training images, by the seed, to judge, and (some of) the rest to train on.
 
-    The test images of `data` are not looked at.
+    The test images of `data` are not looked at. Those to judge are the ones that `dynsim.train` holds out with this seed.
     """
     order = np.random.default_rng(seed).permutation(len(data.train_images))
     held = max(1, len(order) // 10)
@@ -181,16 +182,20 @@ class TrialTask(FrontierTask):
 
 @dataclass(frozen=True)
 class FinalTask(FrontierTask):
-    """The training with the setting that was best in the search, and the test images, read once."""
+    """The training with the setting that was best in the search, and the test images, read once.
+
+    Where recipes are tried out, `judge` "held-out", those of the search are read in place of the test images.
+    """
 
     seed: int
     grid: list
     search: dict
+    judge: str
     bits: list
     retrain_bits: dict
     kind: str = "final"
 
-    needed = frozenset(("test_accuracy", "numbers", "operations", "width", "chosen", "seconds_per_epoch", "packed"))
+    needed = frozenset(("accuracy", "numbers", "operations", "width", "chosen", "seconds_per_epoch", "packed"))
 
     @property
     def name(self):
@@ -203,12 +208,16 @@ class FinalTask(FrontierTask):
         return self.kind, self.family, self.budget
 
     def trials(self) -> list[TrialTask]:
-        """The trials it chooses from."""
+        """The trials it chooses from: none where there is one setting."""
+        if len(self.grid) == 1:
+            return []
         own = {name: getattr(self, name) for name in FrontierTask.__dataclass_fields__}
         return [TrialTask(**own, number=k, choice=choice, search=self.search) for k, choice in enumerate(self.grid)]
 
     def chosen(self, folder) -> int | None:
-        """Number of the best trial, the first of equal ones; None if none fits into the budget."""
+        """Number of the best trial, the first of equal ones, or of the only setting; None if none fits the budget."""
+        if len(self.grid) == 1:
+            return 0
         results = {trial.name: trial.result(folder) for trial in self.trials()}
         if missing := [name for name, result in results.items() if result is None]:
             do = "run the trials first"
@@ -218,18 +227,14 @@ class FinalTask(FrontierTask):
         return max(fitting, key=accuracies.__getitem__, default=None)
 
     def run(self, folder, data_dir=None, *, progress=None):
-        """Train, test, pack and test again, and leave model.h5; returns the result, or None if it was stopped."""
+        """Train, judge, pack and judge again, and leave model.h5; returns the result, or None if it was stopped."""
         number, place = self.chosen(folder), self.place(folder)
-        if number is None:
-            absent = {
-                "test_accuracy": None,
-                "operations": None,
-                "chosen": None,
-                "seconds_per_epoch": None,
-                "packed": {},
-            }
-            return self.store(folder, {**WITHOUT_FIT, **absent})
+        if number is None or self.found(self.grid[number]) is None:
+            absent = dict.fromkeys(("accuracy", "operations", "chosen", "seconds_per_epoch"))
+            return self.store(folder, {**WITHOUT_FIT, **absent, "packed": {}})
         data, choice = datasets.load(self.data, data_dir), self.grid[number]
+        if self.judge == "held-out":
+            data = search_data(data, self.search["seed"], self.search["images"])
         settings = {"seed": self.seed, "progress": progress, "between": without_test(data)}
         model, trained, width = self.train(place, data, choice, **settings)
         if trained is None:
@@ -242,9 +247,14 @@ class FinalTask(FrontierTask):
                 return None
             read = export.rounded(rounded, bits=bits)
             accuracy = learning.accuracy(read, data.test_images, labels=data.test_labels)
-            packed[str(bits)] = {"bytes": export.packed_bytes(rounded, bits=bits), "test_accuracy": accuracy}
+            found = {"bytes": export.packed_bytes(rounded, bits=bits), "accuracy": accuracy}
+            held_out = search_data(data, self.seed, 0)  # what its own training held out
+            found["validation_accuracy"] = learning.accuracy(
+                read, held_out.test_images, labels=held_out.test_labels
+            )
+            packed[str(bits)] = found
         result = {
-            "test_accuracy": trained.test_accuracy,
+            "accuracy": trained.test_accuracy,
             "validation_accuracy": trained.validation_accuracy,
             "numbers": models.numbers(model),
             "parameters": models.count(model),
@@ -262,7 +272,8 @@ class FinalTask(FrontierTask):
         """The network as it is packed at so many bits: as it is, or trained on with its numbers on a grid."""
         if not self.retrain_bits or bits > RETRAINED:
             return model
-        options = self.options_of(choice) | self.retrain_bits
+        options = self.options_of(choice)
+        options |= {"epochs": self.retrain_bits["epochs"], "rate": self.retrain_bits["share"] * options["rate"]}
         options |= {"bits": bits, "seed": self.seed, "progress": progress}
         checkpoint = place / f"bits-{bits}.checkpoint"
         made, trained = train_on(lambda: deepcopy(model), without_test(data), checkpoint=checkpoint, **options)
