@@ -124,6 +124,7 @@ def good(tmp_path_factory):
     pairs = {"kernel": kernel, "sources": q, "targets": q}
     places = np.random.default_rng(1).normal(size=(1, 1, 2, 2))
     relation = {"kernel": kernel, "sources": places, "targets": places + 1, "strengths": np.ones((1, 1, 1))}
+    shared = {"kernel": kernel, "sources": places[0], "targets": places[0] + 1, "strengths": np.ones((1, 1))}
     tableau = {"name": "m", "order": 2, "A": [[0, 0], [0.5, 0]], "b": [0, 1], "c": [0, 0.5], "P": [[1, -1], [0, 1]]}
     span, weights = {"system": system, "span": (0.0, 0.1)}, np.ones((2, 2))
     parameters = list(model.parameters.values())
@@ -145,6 +146,8 @@ def good(tmp_path_factory):
         "kernels.summing_backend": {"kernel": kernel, "n": 3, "m": 3, "d": 3},
         "kernels.relation": relation,
         "kernels.relation_forces": {**relation, "gradient": np.ones((1, 1, 2, 2))},
+        "kernels.shared_relation": shared,
+        "kernels.shared_relation_forces": {**shared, "gradient": np.ones((1, 2, 2))},
         "engine.EveryStep": {},
         "engine.configuration_schema": {},
         "engine.EvenTimes": {"start": 0.0, "end": 1.0, "count": 3},
@@ -206,6 +209,7 @@ def good(tmp_path_factory):
         "learning.Inertial": {"parameters": parameters},
         "learning.Overdamped": {"parameters": parameters},
         "learning.Augment": {},
+        "learning.Distillation": {"model": model},
         "learning.Quantiser": {"model": model, "bits": 8},
         "learning.accuracy": {"model": model, "images": images, "labels": labels},
         "learning.evaluate": {"model": model, "images": images, "labels": labels},

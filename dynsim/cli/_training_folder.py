@@ -174,6 +174,8 @@ def print_training_costs(network, data, method, as_json, resume=False, reference
     settings = {"data": data.name, "method": method, **network.config, **options}
     if augment is not None:
         settings["augment"] = {"shift": augment.shift, "rotation": augment.rotation}
+    if (distillation := settings.pop("distillation", None)) is not None:
+        settings["distillation"] = distillation.described()
     report = {"settings": settings, "parameters": count(network), **costs}
     if as_json:
         click.echo(to_json(report))

@@ -113,6 +113,25 @@ OF_MODELS = {
     "--rotation", type=float, help="Rotate training images at random by at most so many degrees [0; compact 8]."
 )
 @click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="Model file of a trained network whose answers are learnt besides the labels.",
+)
+@click.option(
+    "--teacher-share",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="With --teacher: share of its answers in the loss, from 0 to 1.",
+)
+@click.option(
+    "--teacher-temperature",
+    type=float,
+    default=4.0,
+    show_default=True,
+    help="With --teacher: divides the scores of both; above 1 answers are softer.",
+)
+@click.option(
     "--init",
     type=click.Path(path_type=Path),
     help="Model file to start from; for fit and alternating, one with weights to fit to.",
@@ -143,6 +162,7 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     dynsim train lenet5 --data mnist --weights -o ordinary
     dynsim train mlp --data digits --hidden 32 --epochs 10 -o small
     dynsim train compact --data mnist --channels 24 --copies 17 --dim 2 -o compact
+    dynsim train compact --data mnist --teacher ordinary/model.h5 -o taught
     dynsim train vit --data mnist -o attention
     dynsim train lenet5 --data mnist --method fit --init ordinary/model.h5 -o fitted
     dynsim train lenet5 --data my-pictures/ --image-size 28 --grey -o mine
@@ -155,7 +175,8 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
         raise refusal("-o", "none", "the folder for the results, as -o run", error=click.UsageError)
     if not dry_run:
         # Before the work, not after it.
-        expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=options["init"])
+        for source in (options["init"], options["teacher"]):
+            expect_training_folder(output, overwrite=overwrite, resume=options["resume"], source=source)
     _expect_options_of(model)
     if options["rank"] is not None and not options["weights"]:
         raise refusal("--rank", "it without --weights", "both, for layers of low rank", error=click.UsageError)
@@ -171,6 +192,7 @@ def command(model, name, data_dir, size, grey, as_json, output, overwrite, dry_r
     names += ("resume", "fit_steps", "fit_images", "fit_rate")
     training = {name: options[name] for name in (*names, *({"sphere", "rates"} & set(usual)))}
     augment = _augment(options["shift"], options["rotation"])
+    training["distillation"] = _distillation(options)
     if dry_run:
         return print_training_costs(
             network, data, options["method"], as_json, reference=reference, augment=augment, **training
@@ -229,6 +251,22 @@ def _augment(shift, rotation):
     from dynsim.learning import Augment
 
     return Augment(shift, rotation) if shift or rotation else None
+
+
+def _distillation(options):
+    """What `--teacher` gives; its options alone are refused."""
+    from dynsim import load_model
+    from dynsim.learning import Distillation
+
+    if options["teacher"] is not None:
+        given = {name: options[f"teacher_{name}"] for name in ("share", "temperature")}
+        return Distillation(load_model(options["teacher"]), **given)
+    context = click.get_current_context()
+    for name in ("teacher_share", "teacher_temperature"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            option = "--" + name.replace("_", "-")
+            raise refusal(option, "it without --teacher", "both", error=click.UsageError)
+    return None
 
 
 def _build(model, data, options):

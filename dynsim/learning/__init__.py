@@ -2,6 +2,7 @@
 
 from ._accuracy import NOISES, accuracy, evaluate
 from ._augment import Augment
+from ._distillation import Distillation
 from ._fit import fit
 from ._fit_weights import FittedWeights, fit_start, fit_weights, singular_factors
 from ._gauss_newton import gauss_newton
@@ -16,7 +17,7 @@ from ._training import METHODS, TrainingResult, train
 from ._training_cost import estimate
 
 __all__ = [
-    "METHODS", "MOST_BITS", "MOTIONS", "NOISES", "PRESETS", "RATES", "Adam", "Augment", "FittedWeights", "Grid",
+    "METHODS", "MOST_BITS", "MOTIONS", "NOISES", "PRESETS", "RATES", "Adam", "Augment", "Distillation", "FittedWeights", "Grid",
     "Inertial", "Overdamped", "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse",
     "estimate", "evaluate", "find_grid", "fit", "fit_start", "fit_weights", "flow_model", "flow_system",
     "gauss_newton", "low_rank", "one_cycle", "preset_config", "relations_problem", "ridge_target",

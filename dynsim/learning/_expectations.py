@@ -6,23 +6,26 @@ import warnings
 
 import numpy as np
 
-from dynsim._check import as_callable, as_choice, as_count, as_flag, as_like, as_number, refusal
+from dynsim._check import as_callable, as_choice, as_count, as_flag, as_instance, as_like, as_number, refusal
 from dynsim._files import digest, to_json
 from dynsim.datasets import Dataset
 
 from ._augment import Augment
+from ._distillation import Distillation
 from ._fit import pair_layers
 from ._motion import MOTIONS
 
 DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
-LATER = {"noise": "0.0"}  # options that checkpoints of earlier versions lack, as they were then
+LATER = {"noise": "0.0", "distillation": "null"}  # options that checkpoints of earlier versions lack, as they were then
 RUNAWAY = 2.0  # an average over an epoch may exceed the loss of guessing while it falls; not by this factor
 CHANCE = 3.0  # standard deviations of a share that count as chance
 FEW = 30  # held-out images from which little can be said without the loss
 USUAL_RATE = 0.1  # above it a rate is named as the probable cause
 
 
-def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, noise, sphere, bits, augment, seed):
+def as_trained(
+    *, epochs, batch, rate, motion, rates, smoothing, decay, noise, sphere, bits, augment, distillation, seed
+):
     """Return the options of every method, checked; those of parameters (rates, bits) are checked where they are met."""
     as_choice(motion, MOTIONS, "motion")
     as_callable(augment, "augment")
@@ -40,6 +43,7 @@ def as_trained(*, epochs, batch, rate, motion, rates, smoothing, decay, noise, s
         "sphere": as_flag(sphere, "sphere"),
         "bits": bits,
         "augment": augment,
+        "distillation": None if distillation is None else as_instance(distillation, Distillation, "distillation"),
         "seed": as_count(seed, "seed", minimum=0),
     }
 
@@ -65,6 +69,22 @@ def expect_data(model, data):
     if absent:
         those = ", ".join(map(str, absent))
         warnings.warn(f"data: no training image has the label {those}; such images cannot be recognised.", stacklevel=3)
+
+
+def expect_distillation(distillation, data, method):
+    """Refuse a trained network that knows other images or classes, and a method that does not learn from it."""
+    if distillation is None:
+        return
+    if method != "forces":
+        do = "train the network of weights with it before, and give that as reference"
+        raise refusal("distillation", f"one for method {method}", "None", do)
+    try:
+        scores = distillation.scores(data.train_images[:1])
+    except ValueError as error:
+        wanted = f"one that takes images of shape {data.train_images.shape[1:]} ({str(error).rstrip('.')})"
+        raise refusal("distillation", "a network that does not", wanted) from error
+    if scores.shape[1] != data.classes:
+        raise refusal("distillation", f"a network of {scores.shape[1]} classes", f"one of {data.classes}")
 
 
 def expect_method(model, method, reference, bits=None):
@@ -106,6 +126,8 @@ def as_options(data, model, **options):
     elif augment is not None:
         augment = getattr(augment, "__qualname__", type(augment).__qualname__)
     config = {key: value for key, value in model.config.items() if key != "seed"}
+    distillation = options.pop("distillation")
+    options["distillation"] = None if distillation is None else distillation.described()
     options |= {"model": config, "data": digest("", [data.train_images, data.train_labels]), "augment": augment}
     return {name: to_json(value, sort_keys=True) for name, value in options.items()}
 
@@ -130,7 +152,8 @@ def find_fault(trainer, accuracy=None):
 
     The last epoch counts: its loss against that of the classes' frequencies, and its accuracy on the held-out images
     against that of the most frequent class. A loss far above the former says by itself that the training runs away.
-    `accuracy` is that of a fit, of which there is no loss.
+    `accuracy` is that of a fit, of which there is no loss, and the loss of a distillation is not compared, as
+    it depends on what the trained network answers.
     """
     if trainer.data.classes == 1:
         return ""
@@ -139,13 +162,14 @@ def find_fault(trainer, accuracy=None):
     usual = 100 * np.count_nonzero(held == shares.argmax()) / len(held)
     limit = usual + CHANCE * np.sqrt(usual * (100 - usual) / len(held))
     fitted = accuracy is not None
-    if fitted:
+    if not fitted:
+        if not trainer.metrics:
+            return ""
+        loss, accuracy = (trainer.metrics[-1][key] for key in ("train_loss", "validation_accuracy"))
+    if fitted or trainer.distillation is not None:
         if accuracy > limit or len(held) < FEW:
             return ""
-    elif not trainer.metrics:
-        return ""
     else:
-        loss, accuracy = (trainer.metrics[-1][key] for key in ("train_loss", "validation_accuracy"))
         target = (1 - trainer.smoothing) * shares + trainer.smoothing / trainer.data.classes
         present = target > 0
         guessing = -np.sum(target[present] * np.log(target[present]))

@@ -36,7 +36,8 @@ class Trainer:
     """Train `model` on nine tenths of the training images; the last tenth chooses the best epoch.
 
     `augment(images, generator)` changes a batch's images. `project(trainer)` is called after every epoch, before the
-    accuracy on the held-out images is measured; further models that it changes are listed in `also`. `held_seed` says
+    accuracy on the held-out images is measured; further models that it changes are listed in `also`. A `Distillation`
+    gives the loss, where there is one; otherwise it is the cross-entropy of the labels. `held_seed` says
     which images are held out, where it is not `seed`.
     """
 
@@ -58,12 +59,13 @@ class Trainer:
         sphere=False,
         bits=None,
         augment=None,
+        distillation=None,
         project=None,
         also=(),
     ):
         self.model, self.data, self.epochs, self.batch, self.rate = model, data, epochs, batch, rate
         self.smoothing, self.augment, self.project, self.also = smoothing, augment, project, list(also)
-        self.decay, self.noise = decay, noise
+        self.decay, self.noise, self.distillation = decay, noise, distillation
         self.generator = np.random.default_rng(seed)
         order = self.generator.permutation(len(data.train_images))
         held = max(1, len(order) // 10)
@@ -224,7 +226,10 @@ class Trainer:
         noisy = perturbed(self.parameters, self.noise, self.generator, relative=True)
         with noisy if self.noise else nullcontext():
             scores = self.model.forward(images, training=True)
-            loss, gradient = softmax_cross_entropy(scores, labels, smoothing=self.smoothing)
+            if self.distillation is None:
+                loss, gradient = softmax_cross_entropy(scores, labels, smoothing=self.smoothing)
+            else:
+                loss, gradient = self.distillation.loss(images, scores, labels, smoothing=self.smoothing)
             self.model.backward(gradient)
         return loss
 

@@ -14,11 +14,13 @@ from dynsim.models import Model, build
 from dynsim.trajectory import load_checkpoint
 
 from ._accuracy import accuracy
+from ._distillation import Distillation
 from ._epoch_files import EpochFiles
 from ._expectations import (
     as_options,
     as_trained,
     expect_data,
+    expect_distillation,
     expect_held_out,
     expect_method,
     expect_same_options,
@@ -92,6 +94,7 @@ def train(
     sphere: bool = False,
     bits: int | None = None,
     augment: Callable | None = None,
+    distillation: Distillation | None = None,
     seed: int = 0,
     reference: Model | None = None,
     fit_steps: int | None = None,
@@ -142,6 +145,8 @@ def train(
         Compute with places and weights on grids of 2^bits values, for packed files; forces move the exact ones.
     augment : callable, optional
         (images, generator) -> images, for every batch; see `Augment`.
+    distillation : Distillation, optional
+        A trained network whose answers are learnt besides the labels, by "forces".
     seed : int
         Of the held-out part and the order of images.
     reference : Model, optional
@@ -214,9 +219,10 @@ def train(
         raise refusal("resume", "True without a checkpoint", "the path that it was written to as well")
     options = as_trained(
         epochs=epochs, batch=batch, rate=rate, motion=motion, rates=rates, smoothing=smoothing, decay=decay,
-        noise=noise, sphere=sphere, bits=bits, augment=augment, seed=seed,
+        noise=noise, sphere=sphere, bits=bits, augment=augment, distillation=distillation, seed=seed,
     )  # fmt: skip
     expect_data(model, data)
+    expect_distillation(distillation, data, method)
     if method != "forces" and not given:
         reference = build({**model.config, "weights": True, "rank": None})
     expect_method(model, method, reference, bits)

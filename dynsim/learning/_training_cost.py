@@ -10,7 +10,7 @@ from inspect import signature
 from dynsim._check import as_choice, as_count, as_like, as_number, expect_keys
 from dynsim.models import Model, build
 
-from ._expectations import as_trained, expect_data, expect_method
+from ._expectations import as_trained, expect_data, expect_distillation, expect_method
 from ._fit import fit
 from ._trainer import Trainer, blas_threads
 from ._training import FIT_STEPS, METHODS, train
@@ -76,6 +76,7 @@ def estimate(
     if method != "forces":
         reference = deepcopy(reference) if given else build({**model.config, "weights": True, "rank": None})
     expect_data(model, data)
+    expect_distillation(options["distillation"], data, method)
     expect_method(trial, method, reference, options.get("bits"))
     trainer = Trainer(trial if method == "forces" else reference, data, **options)
     with blas_threads(model, options["batch"]):

@@ -49,12 +49,13 @@ def test_what_is_read_is_not_replaced(run, trajectory, tmp_path, monkeypatch, ca
     assert (tmp_path / name).read_bytes() == whole
 
 
-def test_what_a_training_begins_from_is_not_replaced(run, tmp_path, capsys):
+@pytest.mark.parametrize("option", ["--init", "--teacher"])
+def test_what_a_training_begins_from_is_not_replaced(run, tmp_path, capsys, option):
     out = tmp_path / "out"
     out.mkdir()
     dynsim.models.mlp(widths=(64, 8, 10), copies=2, dim=3).save(out / "model.h5")
     whole = (out / "model.h5").read_bytes()
-    begin = ["train", "mlp", "--data", "digits", "--init", out / "model.h5", "--epochs", 1, "--overwrite", "-o", out]
+    begin = ["train", "mlp", "--data", "digits", option, out / "model.h5", "--epochs", 1, "--overwrite", "-o", out]
     assert run(*begin) == 1 and "is the file that is read" in capsys.readouterr().err
     assert (out / "model.h5").read_bytes() == whole
 

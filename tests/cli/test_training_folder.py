@@ -181,7 +181,7 @@ def test_a_file_of_that_name_is_replaced_only_when_asked(run, tmp_path, capsys, 
         assert (tmp_path / name).read_bytes() != b"mine"
 
 
-@pytest.mark.parametrize("options", [["--init", "nope.h5"], ["--batch", 100000], ["--data", "nope"], ["--dim", 0]])
+@pytest.mark.parametrize("options", [["--init", "nope.h5"], ["--teacher", "nope.h5"], ["--batch", 100000], ["--data", "nope"], ["--dim", 0]])
 def test_a_refused_training_leaves_no_folder(run, tmp_path, options):
     assert run(*TINY, "-o", tmp_path / "a/b", *options) != 0
     assert not list(tmp_path.iterdir())
@@ -214,6 +214,25 @@ def test_a_begun_model_is_validated_on_the_same_images(run, tmp_path, capsys):
     results = load_model(tmp_path / "b/model.h5").results
     assert results["seed"] == 7 and results["held_seed"] == 0
     assert len(load("digits").train_images) > 0 and capsys.readouterr()
+
+
+def test_a_training_learns_from_a_trained_network(run, tmp_path, capsys):
+    assert run(*TINY, "--weights", "--epochs", 1, "-o", tmp_path / "large") == 0
+    taught = [*TINY, "--epochs", 1, "--teacher", tmp_path / "large/model.h5"]
+    assert run(*taught, "-o", tmp_path / "taught") == run(*TINY, "--epochs", 1, "-o", tmp_path / "alone") == 0
+    assert (tmp_path / "taught/model.h5").read_bytes() != (tmp_path / "alone/model.h5").read_bytes()
+    # It goes on with the same network only.
+    assert run(*taught, "--epochs", 2, "--resume", "-o", tmp_path / "taught") == 0
+    capsys.readouterr()
+    assert run(*TINY, "--epochs", 3, "--resume", "-o", tmp_path / "taught") == 1
+    assert "got distillation null; expected" in capsys.readouterr().err
+    assert run(*taught, "--teacher-share", 0.5, "--teacher-temperature", 2, "--dry-run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["settings"]["distillation"]
+    assert (found["share"], found["temperature"]) == (0.5, 2.0)
+    assert run(*TINY, "--teacher-share", 0.5, "--dry-run") == 2
+    assert "--teacher-share: got it without --teacher; expected both" in capsys.readouterr().err
+    assert run(*taught, "--method", "fit", "--dry-run") == 1
+    assert "distillation: got one for method fit" in capsys.readouterr().err
 
 
 def test_a_progress_that_cannot_be_written_does_not_stop_a_training(tmp_path):

@@ -14,7 +14,7 @@ from dynsim.cli.experiment import command
 from dynsim.errors import DataError
 from dynsim.experiments.frontier import widest
 from dynsim.experiments.frontier._frontier_cells import envelope, moments, within
-from dynsim.experiments.frontier._frontier_task import search_data, without_test
+from dynsim.experiments.frontier._images_of_search import search_data, without_test
 
 # Trainings are too short to learn much, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:training")
@@ -26,7 +26,7 @@ model = "mlp"
 budgets = [400, 600]
 seeds = [0, 1]
 bits = [3, 8]
-retrain_bits = { epochs = 1, rate = 0.01 }
+retrain_bits = { epochs = 1, share = 0.1 }
 training = { epochs = 2, batch = 64, smoothing = 0.05 }
 search = { epochs = 2, images = 320 }
 
@@ -108,13 +108,20 @@ def test_a_final_training_is_that_of_train_with_the_setting(finished):
     model = models.mlp([64, 16, 10], copies=result["width"], seed=1, **setting["options"])
     data = datasets.load("digits")
     trained = learning.train(model, data, epochs=2, batch=64, smoothing=0.05, rate=setting["rate"], seed=1)
-    assert trained.test_accuracy == result["test_accuracy"]
+    assert trained.test_accuracy == result["accuracy"]
+    assert trained.validation_accuracy == result["validation_accuracy"]
     assert set(result["packed"]) == {"3", "8"}
     # Where nothing is trained on, the file's accuracy is that of the network with rounded numbers.
     from dynsim.export import packed_bytes, rounded
 
     found = learning.accuracy(rounded(model, bits=8), data.test_images, labels=data.test_labels)
-    assert result["packed"]["8"] == {"bytes": packed_bytes(model, bits=8), "test_accuracy": found}
+    packed = result["packed"]["8"]
+    assert (packed["bytes"], packed["accuracy"]) == (packed_bytes(model, bits=8), found)
+    # The images that the training held out are those of a search with its seed.
+    held_out, whole = search_data(data, 1, 0), result["validation_accuracy"]
+    assert learning.accuracy(model, held_out.test_images, labels=held_out.test_labels) == whole
+    found = learning.accuracy(rounded(model, bits=8), held_out.test_images, labels=held_out.test_labels)
+    assert packed["validation_accuracy"] == found
 
 
 def test_pruned_weights_stay_pruned(finished):
@@ -138,21 +145,24 @@ def test_the_tables_are_the_stored_numbers(finished):
     assert "not run" not in text and "does not fit" not in text and "(1 of 2" not in text
     for cell in whole["cells"]:
         own = [results[f"final-{cell['family']}-{cell['budget']}-seed{seed}"] for seed in (0, 1)]
-        accuracies = [result["test_accuracy"] for result in own]
+        accuracies = [result["accuracy"] for result in own]
         assert cell["accuracies"] == accuracies and cell["mean"] == pytest.approx(sum(accuracies) / 2)
         # Of two values the deviation is their difference over the root of 2, the error of the mean half of it.
         assert cell["deviation"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
         assert cell["error"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2)
         assert f"{cell['mean']:.2f} ± {cell['deviation']:.2f}" in text
         for bits, packed in cell["packed"].items():
-            assert packed["accuracies"] == [result["packed"][bits]["test_accuracy"] for result in own]
+            assert packed["accuracies"] == [result["packed"][bits]["accuracy"] for result in own]
+            held_out = [result["packed"][bits]["validation_accuracy"] for result in own]
+            assert packed["judged"] == pytest.approx(sum(held_out) / 2)
             assert packed["bytes"] == max(result["packed"][bits]["bytes"] for result in own)
+    found = [(row["budget"], row["family"], row["other"]) for row in whole["differences"]]
+    assert found == [(budget, "particles", other) for budget in (400, 600) for other in ("low-rank", "pruned")]
     for row in whole["differences"]:
         some = {cell["family"]: cell for cell in whole["cells"] if cell["budget"] == row["budget"]}
-        best = max((some["low-rank"], some["pruned"]), key=lambda cell: cell["mean"])
-        assert row["ordinary"] == best["family"] and row["particles"] == "particles"
-        assert row["difference"] == pytest.approx(some["particles"]["mean"] - best["mean"])
-        assert row["error"] == pytest.approx(np.hypot(some["particles"]["error"], best["error"]))
+        other = some[row["other"]]
+        assert row["difference"] == pytest.approx(some["particles"]["mean"] - other["mean"])
+        assert row["error"] == pytest.approx(np.hypot(some["particles"]["error"], other["error"]))
     assert len(whole["files"]) == 3 * 2 * 2 and len(whole["trials"]) == 3 * 2 * 2
     for trial in whole["trials"]:
         name = f"trial-{trial['family']}-{trial['budget']}-{trial['number']}"
@@ -160,6 +170,16 @@ def test_the_tables_are_the_stored_numbers(finished):
     assert "| of a paper | 500 |  | 95.5 | a paper |" in text
     for name in ("accuracy-numbers.png", "accuracy-bytes.png"):
         assert (folder / name).stat().st_size > 5000
+
+
+def test_families_can_be_compared_with_one(finished, tmp_path):
+    _, _, results = finished
+    recipe = experiments.load(given(against="pruned"))
+    assert "| 400 | low rank | pruned |" in recipe.report(results, tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())["differences"]
+    assert [(row["budget"], row["family"], row["other"]) for row in found] == [
+        (budget, family, "pruned") for budget in (400, 600) for family in ("low-rank", "particles")
+    ]
 
 
 def test_what_is_missing_is_said_so(finished, tmp_path):
@@ -188,14 +208,14 @@ def test_what_is_finished_is_not_repeated_and_the_rest_goes_on(finished, tmp_pat
     assert again[name] == experiments.load(changed).tasks()[1].result(tmp_path)
     assert again[name]["accuracy"] == results[name]["accuracy"]
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert again["final-low-rank-400-seed0"]["test_accuracy"] == results["final-low-rank-400-seed0"]["test_accuracy"]
+    assert again["final-low-rank-400-seed0"]["accuracy"] == results["final-low-rank-400-seed0"]["accuracy"]
 
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory):
     """A training of 2 epochs, pruning, 2 epochs and 2 with few bits; 20 batches each."""
     folder = tmp_path_factory.mktemp("long")
-    changes = {"training": {"epochs": 4, "batch": 64}, "retrain_bits": {"epochs": 2, "rate": 0.01}}
+    changes = {"training": {"epochs": 4, "batch": 64}, "retrain_bits": {"epochs": 2, "share": 0.1}}
     families = {"pruned": tomllib.loads(RECIPE)["families"]["pruned"]}
     recipe = experiments.load(given(budgets=[400], seeds=[0], bits=[3], families=families, **changes))
     return recipe, folder, experiments.run(recipe, folder)
@@ -221,7 +241,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(long, tmp_path, batches):
     result, before = task.run(tmp_path, progress=stop), results[task.name]
     # What an epoch had done before the interruption is repeated, and no more.
     assert len(calls) == 120 + 10
-    for key in ("test_accuracy", "numbers", "packed", "chosen"):
+    for key in ("accuracy", "numbers", "packed", "chosen"):
         assert result[key] == before[key]
 
 
@@ -238,7 +258,7 @@ def test_a_training_that_is_stopped_has_no_result(long, tmp_path):
     # The second call ends the first part and begins the next; so does the third.
     assert [task.run(tmp_path, progress=enough) for _ in range(3)] == [None] * 3
     assert task.result(tmp_path) is None
-    assert task.run(tmp_path)["test_accuracy"] == results[task.name]["test_accuracy"]
+    assert task.run(tmp_path)["accuracy"] == results[task.name]["accuracy"]
     trial = recipe.tasks()[0]
     assert (
         trial.run(tmp_path / "other", progress=enough)["accuracy"] == results[trial.name]["accuracy"]
@@ -251,8 +271,7 @@ def test_two_at_once_give_the_same(finished, tmp_path):
     changed = experiments.load(given(budgets=[400], bits=[], families={"particles": families["particles"]}))
     found = experiments.run(changed, tmp_path, processes=2)
     for name, result in found.items():
-        key = "accuracy" if name.startswith("trial") else "test_accuracy"
-        assert result[key] == results[name][key]
+        assert result["accuracy"] == results[name]["accuracy"]
 
 
 class Unreadable:
@@ -278,6 +297,64 @@ def test_trials_do_not_read_the_test_images(finished, tmp_path, monkeypatch):
         trial.run(tmp_path)
     with pytest.raises(AssertionError, match="the test images were read"):
         next(task for task in recipe.tasks() if task.kind == "final").run(tmp_path)
+
+
+def test_a_recipe_can_be_judged_on_held_out_images(finished, tmp_path, monkeypatch):
+    families = tomllib.loads(RECIPE)["families"]
+    families = {name: {**families[name], "grid": families[name]["grid"][:1]} for name in ("pruned", "particles")}
+    recipe = experiments.load(given(judge="held-out", budgets=[400], seeds=[0], bits=[8], families=families))
+    assert [task.kind for task in recipe.tasks()] == ["final"] * 2  # one setting each: nothing to try
+    data = datasets.load("digits")
+    expected = search_data(data, 100, 320)
+    monkeypatch.setattr(datasets, "load", lambda *_: Unreadable(data))
+    results = experiments.run(recipe, tmp_path)
+    result = results["final-particles-400-seed0"]
+    model = models.load_model(tmp_path / "runs/final-particles-400-seed0/model.h5")
+    found = learning.accuracy(model, expected.test_images, labels=expected.test_labels)
+    assert result["accuracy"] == found and result["chosen"] == 0
+    text = recipe.report(results, tmp_path)
+    assert "the test images were not read" in text and "Held-out accuracy in percent" in text
+    assert "Search" not in text and "trials" not in text and "est accuracy" not in text
+    fewest = experiments.load(given(judge="held-out", budgets=[40], seeds=[0], bits=[8], families=families))
+    results = experiments.run(fewest, tmp_path / "less")
+    assert [result["numbers"] for result in results.values()] == [None] * 2
+
+
+def test_families_can_learn_from_a_large_network(tmp_path):
+    families = tomllib.loads(RECIPE)["families"]
+    families["particles"]["options"]["dim"] = 2
+    families["particles"]["grid"] = [{"rate": 0.1}, {"rate": 0.1, "distillation": {"share": 1.0, "temperature": 2.0}}]
+    teacher = {"options": {"widths": [64, 32, 10], "weights": True}, "training": {"rate": 0.2, "epochs": 3}}
+    few = {"budgets": [400], "seeds": [1], "bits": [3]}
+    recipe = experiments.load(given(teacher=teacher, families=families, **few))
+    assert [task.name for task in recipe.tasks() if task.kind == "teacher"] == ["teacher-search", "teacher-all"]
+    assert all(task.estimate(datasets.load("digits"))["seconds"] > 0 for task in recipe.tasks())
+    results = experiments.run(recipe, tmp_path)
+    assert results["teacher-all"]["numbers"] == 64 * 32 + 2 * 32 + 32 * 10 + 10
+    # A trial with it is a training with that network on the images of the search.
+    data = search_data(datasets.load("digits"), 100, 320)
+    large = models.load_model(tmp_path / "runs/teacher-search/model.h5")
+    assert large.results["data"] == "digits" and len(data.train_images) == 320
+    model = models.mlp([64, 16, 10], copies=results["trial-particles-400-1"]["width"], dim=2, seed=100)
+    options = {"epochs": 2, "batch": 64, "smoothing": 0.05, "rate": 0.1, "seed": 100}
+    trained = learning.train(model, data, distillation=learning.Distillation(large, 1.0, 2.0), **options)
+    assert trained.test_accuracy == results["trial-particles-400-1"]["accuracy"]
+    # Trials without are those of a recipe without a large network, and it is part of what a result depends on.
+    plain = experiments.load(given(families={"pruned": families["pruned"]}, **few))
+    assert {task.name for task in plain.tasks() if task.result(tmp_path) is None} == set()
+    other = experiments.load(given(teacher={**teacher, "training": {"rate": 0.3}}, families=families, **few))
+    missing = {task.name for task in other.tasks() if task.result(tmp_path) is None}
+    assert missing == {"teacher-search", "teacher-all", "trial-particles-400-1", "final-particles-400-seed1"}
+    everywhere = given(teacher=teacher, training={"epochs": 2, "batch": 64, "distillation": {"share": 0.5}}, **few)
+    tasks = experiments.load({**everywhere, "judge": "held-out"}).tasks()
+    assert [task.name for task in tasks if task.kind == "teacher"] == ["teacher-search"]
+    pruned = next(task for task in tasks if task.name == "trial-pruned-400-0")
+    assert "distillation" not in tasks[0].training
+    tasks[0].run(tmp_path / "more")
+    assert pruned.run(tmp_path / "more")["numbers"] == 400
+    text = recipe.report(results, tmp_path)
+    assert "distillation share 1.0 temperature 2.0" in text
+    assert f"a network of {results['teacher-all']['numbers']:,} numbers" in text
 
 
 def test_images_of_a_search_are_training_images_apart():
@@ -332,7 +409,8 @@ def test_what_does_not_fit_is_named_and_not_chosen(tmp_path):
 
 
 def test_envelopes_and_limits():
-    files = [{"family": "a", "bytes": size, "mean": mean} for size, mean in ((9, 3.0), (5, 1.0), (7, 0.5), (12, 2.0))]
+    pairs = ((9, 3.0), (5, 1.0), (7, 0.5), (12, 2.0))
+    files = [{"family": "a", "bytes": size, "judged": judged, "mean": 4 - judged} for size, judged in pairs]
     assert [file["bytes"] for file in envelope(files)] == [5, 9]
     assert within(files, "a", 8)["bytes"] == 5 and within(files, "a", 100)["bytes"] == 9
     assert within(files, "a", 4) is None and within(files, "b", 100) is None
@@ -351,7 +429,9 @@ def test_envelopes_and_limits():
         ({"training": {"epochs": 1}}, "training.epochs: got 1; expected 2 or more, as pruned is pruned"),
         ({"search": {"epochs": 1}}, "search.epochs: got 1; expected 2 or more"),
         ({"search": {"image": 3}}, "did you mean 'images'"),
-        ({"retrain_bits": {"epochs": 1}}, "retrain_bits: got no rate"),
+        ({"retrain_bits": {"epochs": 1}}, "retrain_bits: got no share"),
+        (family("particles", grid=[{}] * 2), "families.particles.grid[0]: got no rate; expected one, beside retrain_bits"),
+        ({"judge": "val"}, "judge: got 'val'; expected one of test, held-out"),
         ({"families": {}}, "families: got none"),
         ({"model": "compct"}, "families.low-rank.model: got 'compct'"),
         (family("particles", grid=[{"rate": 0.1}]), "grid: got 2 of low-rank, 2 of pruned, 1 of particles; expected"),
@@ -364,6 +444,10 @@ def test_envelopes_and_limits():
         (family("particles", prune_after=0.5), "families.particles.prune_after: got given without prune_from"),
         (family("pruned", prune_after=1.0), "families.pruned.prune_after: got 1.0"),
         (family("pruned", prune_from=0.5), "families.pruned.prune_from: got 0.5"),
+        ({"training": {"epochs": 2, "distillation": {}}}, "training.distillation: got no teacher; expected a table"),
+        ({"against": "prund"}, "against: got 'prund'"),
+        ({"teacher": {"model": "mpl"}}, "did you mean 'mlp'"),
+        ({"teacher": {"options": {"with": 3}}}, "did you mean 'widths'"),
         ({"families": {"a b": {"grid": [{}]}}}, "families: got 'a b'"),
         ({"published": [{"name": "x", "accuracy": 99}]}, "published[0]: got neither numbers nor bytes"),
         ({"published": [{"name": "x", "numbers": 99}]}, "published[0]: got no accuracy"),

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynsim.kernels import METRICS, PROFILES, Kernel, pair_force, pair_matrix, pair_sum, relation, relation_forces
+from dynsim.kernels import (
+    METRICS,
+    PROFILES,
+    Kernel,
+    pair_force,
+    pair_matrix,
+    pair_sum,
+    relation,
+    relation_forces,
+    shared_relation,
+    shared_relation_forces,
+)
 
 KERNELS = [Kernel(p, m, 1.3, 0.0, 0.8) for p in PROFILES for m in METRICS] + [Kernel("inverse", softening=0.2)]
 PAPER, SORTABLE = Kernel("inverse"), Kernel("linear", "l1")
@@ -88,6 +99,39 @@ def test_relation_and_its_forces(kernel):
                 sides.append(float((weights(*moved) * gradient).sum()))
             scale = 1e-7 * max(1, np.abs(got).max())
             assert got[index] == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-6, abs=scale)
+
+
+@pytest.mark.parametrize("together", [1, 70, 2**16])  # values in memory: 1 copy, 2 of 30 pairs, all
+@pytest.mark.parametrize("kernel", [PAPER, Kernel("cos(r)", softening=0.1), Kernel("linear", "l1")], ids=str)
+@pytest.mark.parametrize("d", [2, 12])
+def test_relations_that_share_their_neurons(kernel, d, together, monkeypatch):
+    from dynsim.kernels import _shared_relation
+
+    monkeypatch.setattr(_shared_relation, "TOGETHER", together)
+    generator = np.random.default_rng(2)
+    sources, targets = generator.normal(size=(5, 6, d)), generator.normal(size=(5, 5, d))
+    strengths, gradient = generator.normal(size=(9, 5)), generator.normal(size=(9, 5, 6))
+    each = np.stack([reference(kernel, *places) for places in zip(sources, targets, strict=True)])
+    weights = shared_relation(kernel, sources, targets, strengths)
+    np.testing.assert_allclose(weights, np.einsum("rh,hoi->roi", strengths, each), rtol=1e-12, atol=1e-12)
+    # Relations one by one, whose forces are checked by differences, have the same places for all lambdas.
+    alike = np.broadcast_to(targets, (9, *targets.shape))
+    expected = relation_forces(kernel, sources[None], alike, strengths[:, None], gradient[:, None])
+    expected = expected[0][0], expected[1].sum(axis=0), expected[2][:, 0]
+    for got, wanted in zip(
+        shared_relation_forces(kernel, sources, targets, strengths, gradient), expected, strict=True
+    ):
+        # sums of at most 9 x 6 products in another order
+        np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-12 * np.abs(wanted).max())
+
+
+def test_shared_relations_of_nothing():
+    none = np.zeros((0, 3, 2)), np.zeros((0, 4, 2)), np.zeros((2, 0))
+    np.testing.assert_array_equal(shared_relation(PAPER, *none), np.zeros((2, 4, 3)))
+    found = shared_relation_forces(PAPER, *none, np.ones((2, 4, 3)))
+    assert [force.shape for force in found] == [(0, 3, 2), (0, 4, 2), (2, 0)]
+    with pytest.raises(ValueError, match=r"strengths: got shape \(2, 3\); expected \(R, 5\)"):
+        shared_relation(PAPER, np.zeros((5, 1, 2)), np.zeros((5, 1, 2)), np.zeros((2, 3)))
 
 
 @settings(max_examples=15, deadline=None)

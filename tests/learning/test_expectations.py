@@ -323,7 +323,8 @@ def test_a_data_set_of_one_class_stays_possible_for_the_classifier(digits):
 
 def test_a_loss_that_runs_away_is_named_also_above_chance(digits):
     """Some images are right, but the loss is several times that of guessing."""
-    trainer = SimpleNamespace(data=digits, held_out=np.arange(140), smoothing=0.0, epoch=2, best=24.0, rate=50.0)
+    trainer = SimpleNamespace(data=digits, held_out=np.arange(140), smoothing=0.0, epoch=2, best=24.0, rate=50.0,
+                              distillation=None)  # fmt: skip
     trainer.metrics = [{"train_loss": 8.0, "validation_accuracy": 21.7}]
     message = find_fault(trainer)
     assert "the loss is 8, above the 2.30" in message and "lower the rate (50)" in message and "24.00 %" in message

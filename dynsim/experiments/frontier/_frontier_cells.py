@@ -57,6 +57,8 @@ def setting_of(choice):
     'rate 0.1, rates 0.3, dim 6'
     """
     flat = {key: value for key, value in choice.items() if key != "options"} | choice.get("options", {})
+    if "distillation" in flat:  # the network that is learnt from is the same for all
+        flat["distillation"] = {key: value for key, value in flat["distillation"].items() if key != "teacher"}
     return ", ".join(f"{key} {_in_words(value)}" for key, value in flat.items()) or "default"
 
 
@@ -74,18 +76,24 @@ def best_of(cells):
 
 
 def differences(recipe, cells):
-    """Every family of particles minus every other one, budget by budget, with the standard error of the difference."""
+    """Every family of particles minus every other one, budget by budget, with the standard error of the difference.
+
+    Where the recipe names a family `against` which the others are compared, every other one minus that.
+    """
     found = []
     for budget in recipe.budgets:
         some = [cell for cell in cells if cell["budget"] == budget and cell["fits"]]
-        sides = [[c for c in some if recipe.is_particles(c["family"]) == side] for side in (True, False)]
+        if recipe.against is None:
+            sides = [[c for c in some if recipe.is_particles(c["family"]) == side] for side in (True, False)]
+        else:
+            sides = [[c for c in some if (c["family"] == recipe.against) == side] for side in (False, True)]
         for ours, theirs in product(*sides):
             known = ours["error"] is not None and theirs["error"] is not None
             found.append(
                 {
                     "budget": budget,
-                    "particles": ours["family"],
-                    "ordinary": theirs["family"],
+                    "family": ours["family"],
+                    "other": theirs["family"],
                     "difference": ours["mean"] - theirs["mean"],
                     "error": (ours["error"] ** 2 + theirs["error"] ** 2) ** 0.5 if known else None,
                 }

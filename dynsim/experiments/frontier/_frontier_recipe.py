@@ -12,15 +12,17 @@ from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, 
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
 from ._frontier_task import JUDGES, KINDS, FinalTask, TrialTask
+from ._teacher_task import TeacherTask
 
 KEYS = (
     "kind", "base", "title", "data", "model", "budgets", "seeds", "judge", "bits", "training", "search", "families",
-    "retrain_bits", "published",
+    "against", "retrain_bits", "teacher", "published",
 )  # fmt: skip
 NEEDED = ("title", "data", "budgets", "training", "families")
 _ALL = tuple(key for key in TRAINING if key != "bits" and not key.startswith("fit"))  # `bits` are for packed files
 COMMON = tuple(key for key in _ALL if key != "rate")  # the rate belongs to the settings that are searched for
-TRIAL = tuple(key for key in _ALL if key != "epochs")  # all families are trained equally long
+TRIAL = (*(key for key in _ALL if key != "epochs"), "distillation")  # all families are trained equally long
+TEACHER, DISTILLATION = ("model", "options", "training"), ("share", "temperature")
 SEARCH = {"seed": 100, "images": 0}
 FAMILY = ("title", "model", "width", "options", "grid", "particles", "prune_from", "prune_after")
 RETRAIN = ("epochs", "share")
@@ -40,9 +42,11 @@ class FrontierRecipe:
     model: str = "compact"
     seeds: list = field(default_factory=lambda: [0])
     judge: str = "test"
+    against: str | None = None
     bits: list = field(default_factory=list)
     search: dict = field(default_factory=dict)
     retrain_bits: dict = field(default_factory=dict)
+    teacher: dict = field(default_factory=dict)
     published: list = field(default_factory=list)
     kinds: tuple = KINDS
 
@@ -51,21 +55,41 @@ class FrontierRecipe:
         datasets.load(self.data, data_dir)
 
     def tasks(self):
-        """All trials, the smallest networks first, and then the trainings with what they chose.
+        """The large networks that others learn from, all trials, small networks first, the trainings with what they chose.
 
         Where families have a single setting each there is nothing to try.
         """
         search = {**SEARCH, **self.search}
-        trials, finals = [], []
+        teachers, trials, finals = {}, [], []
         for budget in self.budgets:
             for name, family in self.families.items():
-                own = self._own(name, family, budget)
-                given = {"grid": family["grid"], "search": search, "judge": self.judge, "bits": self.bits}
+                own, grid = self._own(name, family, budget), [self._taught(choice) for choice in family["grid"]]
+                given = {"grid": grid, "search": search, "judge": self.judge, "bits": self.bits}
                 given["retrain_bits"] = self.retrain_bits if self.bits else {}
                 more = [FinalTask(**own, seed=seed, **given) for seed in self.seeds]
                 trials += more[0].trials()
                 finals += more
-        return trials + finals
+        for task in trials + finals:
+            choices = task.grid if task.kind == "final" else [task.choice]
+            if any("distillation" in {**self.training, **choice} for choice in choices):
+                found = TeacherTask(self.data, **self._teacher, search=task.judged_by)
+                teachers[found.name] = found
+        return [*teachers.values(), *trials, *finals]
+
+    @property
+    def _teacher(self):
+        training = {key: value for key, value in self.training.items() if key != "distillation"}
+        return {
+            "model": self.teacher.get("model", self.model),
+            "options": self.teacher.get("options", {}),
+            "training": {**training, **self.teacher.get("training", {})},
+        }
+
+    def _taught(self, options):
+        """The options with what the network is that they learn from, on which a result depends."""
+        if "distillation" not in options:
+            return options
+        return {**options, "distillation": {**options["distillation"], "teacher": self._teacher}}
 
     def _own(self, name, family, budget):
         return {
@@ -75,7 +99,7 @@ class FrontierRecipe:
             "model": family.get("model", self.model),
             "width": family.get("width", "channels"),
             "options": family.get("options", {}),
-            "training": self.training,
+            "training": self._taught(self.training),
             "prune_from": family.get("prune_from"),
             "prune_after": family.get("prune_after", 0.5),
         }
@@ -88,7 +112,8 @@ class FrontierRecipe:
     @property
     def settings(self):
         """{kind of task: options of its training}, without those of the grid."""
-        return {"trial": {**self.training, **SEARCH, **self.search}, "final": self.training}
+        found = {"trial": {**self.training, **SEARCH, **self.search}, "final": self.training}
+        return found | ({"teacher": self._teacher["training"]} if self.teacher else {})
 
     def title_of(self, name):
         """What a family is called in tables and figures."""
@@ -128,7 +153,7 @@ def load(given):
     recipe.bits = _counts(recipe.bits, "bits", 1, empty=True)
     if recipe.bits and max(recipe.bits) > MOST_BITS:
         raise refusal("bits", max(recipe.bits), f"1 to {MOST_BITS}")
-    expect_keys(recipe.training, COMMON, "training")
+    expect_keys(recipe.training, [*COMMON, "distillation"], "training")
     if "epochs" not in recipe.training:
         raise refusal("training", "no epochs", "how many, for all families")
     as_count(recipe.training["epochs"], "training.epochs")
@@ -154,6 +179,9 @@ def load(given):
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{count} of {name}" for name, count in counts.items())
         raise refusal("grid", said, "as many trials for every family", "give each the same search effort")
+    if recipe.against is not None:
+        as_choice(recipe.against, recipe.families, "against")
+    _expect_teacher(recipe)
     for number, point in enumerate(as_instance(recipe.published, list, "published")):
         _expect_published(point, f"published[{number}]")
     return recipe
@@ -195,6 +223,23 @@ def _expect_family(recipe, name, family):
     for said, options in (("training", recipe.training), ("search", {**recipe.training, **recipe.search})):
         if options["epochs"] < 2:
             raise refusal(f"{said}.epochs", 1, f"2 or more, as {name} is pruned between two epochs")
+
+
+def _expect_teacher(recipe):
+    expect_keys(recipe.teacher, TEACHER, "teacher")
+    choices = {"training": recipe.training}
+    for name, family in recipe.families.items():
+        choices |= {f"families.{name}.grid[{number}]": choice for number, choice in enumerate(family["grid"])}
+    for where, choice in choices.items():
+        if "distillation" in choice:
+            expect_keys(choice["distillation"], DISTILLATION, f"{where}.distillation")
+            if not recipe.teacher:
+                raise refusal(f"{where}.distillation", "no teacher", "a table [teacher] of the network to learn from")
+    if recipe.teacher:
+        model = as_choice(recipe.teacher.get("model", recipe.model), models.BUILDERS, "teacher.model")
+        known = inspect.signature(models.BUILDERS[model]).parameters
+        expect_keys(recipe.teacher.get("options", {}), known, "teacher.options")
+        expect_keys(recipe.teacher.get("training", {}), _ALL, "teacher.training")
 
 
 def _expect_published(point, where):

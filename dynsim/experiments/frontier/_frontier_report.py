@@ -25,7 +25,7 @@ def report(recipe, results, folder):
     folder = Path(folder)
     cells, trials = cells_of(recipe, results), trials_of(recipe, results)
     found, files = differences(recipe, cells), files_of(cells)
-    lines = [*_head(recipe), *_numbers(recipe, cells), *_differences(recipe, found), *_bytes(recipe, files)]
+    lines = [*_head(recipe), *_teacher(recipe, results), *_numbers(recipe, cells), *_differences(recipe, found), *_bytes(recipe, files)]
     lines += [*_search(recipe, trials, cells), *_published(recipe)]
     text = "\n".join(lines) + "\n"
     write_whole(folder / "report.md", text)
@@ -56,6 +56,20 @@ def _head(recipe):
         f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. Numbers are those that "
         "inference needs: of norms a factor and an offset a channel, of pruned networks the weights that are left, "
         "without their positions."
+    )
+
+
+def _teacher(recipe, results):
+    """A sentence about the large network, that of the last training if there are two."""
+    found = [(task, results.get(task.name)) for task in recipe.tasks() if task.kind == "teacher"]
+    if not found or found[-1][1] is None:
+        return
+    numbers, accuracy = (found[-1][1][key] for key in ("numbers", "accuracy"))
+    yield ""
+    yield (
+        f"Where a setting says distillation, and its share of the loss, the answers of a network of {numbers:,} numbers "
+        f"({recipe.teacher.get('model', recipe.model)}) were learnt besides the labels; {accuracy:.2f} per cent of the "
+        "images that its training held out were right."
     )
 
 
@@ -91,11 +105,12 @@ def _numbers(recipe, cells):
 def _differences(recipe, found):
     if not found:
         return
-    yield from ("", f"Families of particles minus others, {ACCURACIES[recipe.judge]}:", "")
-    yield from ("| budget | particles | others | difference ± its standard error |", "|---|---|---|---|")
+    ours = "Families of particles minus others" if recipe.against is None else "Differences from one family"
+    yield from ("", f"{ours}, {ACCURACIES[recipe.judge]}:", "")
+    yield from ("| budget | family | minus | difference ± its standard error |", "|---|---|---|---|")
     for row in found:
         error = "" if row["error"] is None else f" ± {row['error']:.2f}"
-        names = f"{recipe.title_of(row['particles'])} | {recipe.title_of(row['ordinary'])}"
+        names = f"{recipe.title_of(row['family'])} | {recipe.title_of(row['other'])}"
         yield f"| {row['budget']:,} | {names} | {row['difference']:+.2f}{error} |"
 
 

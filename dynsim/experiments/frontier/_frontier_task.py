@@ -5,48 +5,21 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 
-import numpy as np
-
 from dynsim import datasets, export, learning, models
 from dynsim._check import refusal
-from dynsim.datasets import Dataset
 from dynsim.errors import DataError
 from dynsim.kernels import Kernel
 
 from .._resumable_training import prune_largest, train_on, training_options
 from .._stored_result import StoredTask
+from ._images_of_search import search_data, without_test
+from ._teacher_task import teacher_name
 from ._widest_networks import widest
 
-KINDS = ("trial", "final")
+KINDS = ("teacher", "trial", "final")
 JUDGES = ("test", "held-out")  # images that the final trainings are judged on
 RETRAINED = 4  # bits up to which networks are trained on with numbers on a grid, where a recipe says so
 WITHOUT_FIT = {"numbers": None, "parameters": None, "width": None}  # where even the narrowest network has too many
-
-
-def search_data(data: Dataset, seed: int, images: int) -> Dataset:
-    """The data of a search: a tenth of the training images, by the seed, to judge, and (some of) the rest to train on.
-
-    The test images of `data` are not looked at. Those to judge are the ones that `dynsim.train` holds out with this seed.
-    """
-    order = np.random.default_rng(seed).permutation(len(data.train_images))
-    held = max(1, len(order) // 10)
-    judged, rest = order[:held], order[held:]
-    if images > len(rest):
-        raise refusal("search.images", images, f"at most {len(rest)}, or 0 for all of them")
-    return _with_images(data, rest[: images or None], judged)
-
-
-def without_test(data: Dataset) -> Dataset:
-    """The same training images, of which one stands for the test images: for trainings that are not the last."""
-    return _with_images(data, slice(None), slice(1))
-
-
-def _with_images(data, trained, judged):
-    images, labels = data.train_images, data.train_labels
-    return Dataset(
-        data.name, images[trained], train_labels=labels[trained], test_images=images[judged],
-        test_labels=labels[judged], classes=data.classes, class_names=data.class_names,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,7 +65,7 @@ class FrontierTask(StoredTask):
         `between` are the data of what comes before pruning. Pruned networks are trained for a part of the epochs,
         pruned once, and trained on.
         """
-        width, options = self.found(choice), self.options_of(choice, **others)
+        width, options = self.found(choice), self._with_teacher(self.options_of(choice, **others), place.parent)
         if width is None or (self.prune_from and self.kept(self.build(choice, width, seed=seed)) is None):
             return None, None, None
         options |= {"seed": seed, "progress": progress}
@@ -116,6 +89,18 @@ class FrontierTask(StoredTask):
         model, trained = train_on(build, data, checkpoint=checkpoint, **options)
         return model, (trained if trained.epochs == options["epochs"] else None), width
 
+    def _with_teacher(self, options, runs=None):
+        """The options with the network that is learnt from, if there is one: trained, or for an estimate at its start."""
+        if "distillation" not in options:
+            return options
+        given = dict(options["distillation"])
+        teacher = given.pop("teacher")
+        if runs is None:
+            model = models.BUILDERS[teacher["model"]](**teacher["options"])
+        else:
+            model = models.load_model(runs / teacher_name(self.judged_by) / "model.h5")
+        return {**options, "distillation": learning.Distillation(model, **given)}
+
     @staticmethod
     def _full(build, data, path, *, epochs, **options):
         """Train the network that will be pruned and write it; returns None if `progress` stopped that."""
@@ -131,7 +116,7 @@ class FrontierTask(StoredTask):
         if width is None:
             return {"epochs": 0, "steps": 0, "seconds": 0.0, "memory_bytes": 0, "parameters": {"stored_floats": 0}}
         model = self.build(choice, width, seed=seed)
-        costs = learning.estimate(model, data, seed=seed, **self.options_of(choice, **others))
+        costs = learning.estimate(model, data, seed=seed, **self._with_teacher(self.options_of(choice, **others)))
         return {**costs, "parameters": models.count(model)}
 
 
@@ -150,6 +135,11 @@ class TrialTask(FrontierTask):
     def name(self):
         """Name of its folder."""
         return f"trial-{self.family}-{self.budget}-{self.number}"
+
+    @property
+    def judged_by(self):
+        """The search whose images judge."""
+        return self.search
 
     @property
     def alike(self):
@@ -203,6 +193,11 @@ class FinalTask(FrontierTask):
         return f"final-{self.family}-{self.budget}-seed{self.seed}"
 
     @property
+    def judged_by(self):
+        """The search whose images judge, or None where the test images do."""
+        return self.search if self.judge == "held-out" else None
+
+    @property
     def alike(self):
         """What its cost depends on."""
         return self.kind, self.family, self.budget
@@ -229,14 +224,15 @@ class FinalTask(FrontierTask):
     def run(self, folder, data_dir=None, *, progress=None):
         """Train, judge, pack and judge again, and leave model.h5; returns the result, or None if it was stopped."""
         number, place = self.chosen(folder), self.place(folder)
-        if number is None or self.found(self.grid[number]) is None:
-            absent = dict.fromkeys(("accuracy", "operations", "chosen", "seconds_per_epoch"))
-            return self.store(folder, {**WITHOUT_FIT, **absent, "packed": {}})
+        if number is None:
+            return self._without_fit(folder)
         data, choice = datasets.load(self.data, data_dir), self.grid[number]
-        if self.judge == "held-out":
+        if self.judged_by is not None:
             data = search_data(data, self.search["seed"], self.search["images"])
         settings = {"seed": self.seed, "progress": progress, "between": without_test(data)}
         model, trained, width = self.train(place, data, choice, **settings)
+        if width is None:
+            return self._without_fit(folder)
         if trained is None:
             return None
         model.save(place / "model.h5")
@@ -268,11 +264,15 @@ class FinalTask(FrontierTask):
         }
         return self.store(folder, result)
 
+    def _without_fit(self, folder):
+        absent = dict.fromkeys(("accuracy", "operations", "chosen", "seconds_per_epoch"))
+        return self.store(folder, {**WITHOUT_FIT, **absent, "packed": {}})
+
     def _retrained(self, model, bits, place, data, choice, progress):
         """The network as it is packed at so many bits: as it is, or trained on with its numbers on a grid."""
         if not self.retrain_bits or bits > RETRAINED:
             return model
-        options = self.options_of(choice)
+        options = self._with_teacher(self.options_of(choice), place.parent)
         options |= {"epochs": self.retrain_bits["epochs"], "rate": self.retrain_bits["share"] * options["rate"]}
         options |= {"bits": bits, "seed": self.seed, "progress": progress}
         checkpoint = place / f"bits-{bits}.checkpoint"
@@ -281,4 +281,6 @@ class FinalTask(FrontierTask):
 
     def estimate(self, data):
         """What its training costs, with the first setting of the grid; without packing."""
+        if self.judged_by is not None:
+            data = search_data(data, self.search["seed"], self.search["images"])
         return self.costs(data, self.grid[0], seed=self.seed)
