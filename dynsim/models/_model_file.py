@@ -62,6 +62,9 @@ def save_model(model: Model, path: str | os.PathLike):
         seal(file, *DESCRIPTION)
         for name, array in model.arrays.items():
             seal(file.create_dataset(f"arrays/{name}", data=array))
+        for name, parameter in model.parameters.items():
+            if parameter.mask is not None:
+                seal(file.create_dataset(f"masks/{name}", data=(parameter.mask != 0).astype(np.uint8)))
 
 
 def load_model(path: str | os.PathLike) -> Model:
@@ -82,7 +85,22 @@ def load_model(path: str | os.PathLike) -> Model:
         model = build(config)
         take_results(model, results, path)
         fill(model, Stored(file, "arrays", "f"), path=path)
+        if "masks" in file:
+            _prune(model, Stored(file, "masks", "u"), path)
     return model
+
+
+def _prune(model, stored, path):
+    """Keep pruned weights pruned: a mask for every parameter that has one, 1 where a number is left."""
+    parameters = model.parameters
+    for name in stored.names:
+        parameter = parameters.get(name)
+        if parameter is None or (mask := stored[name]).shape != parameter.value.shape:
+            raise damaged(path, f"its mask {name} fits no parameter")
+        mask = mask[()]
+        if (mask > 1).any() or parameter.value[mask == 0].any():
+            raise damaged(path, f"its mask {name} is not 0 and 1, or numbers that it leaves out are there")
+        parameter.prune(mask)
 
 
 def fill(model: Model, stored, *, path):

@@ -1,10 +1,13 @@
 """The numbers that inference needs, counted by hand."""
 
+import h5py
 import numpy as np
 import pytest
 
+from dynsim._files import seal
+from dynsim.errors import FileError
 from dynsim.layers import BatchNorm
-from dynsim.models import count, lenet5, mlp, numbers, vit
+from dynsim.models import count, lenet5, load_model, mlp, numbers, vit
 
 # Six and sixteen channels, and 120 and 84 neurons, have a norm: a factor and an offset each.
 NORMS = 2 * (6 + 16 + 120 + 84)
@@ -33,3 +36,34 @@ def test_pruned_weights_do_not_count():
     before = numbers(model)
     model.layers[1].weights.prune(np.arange(36).reshape(4, 9) < 5)
     assert before - numbers(model) == 31
+
+
+def test_pruned_weights_stay_pruned_in_a_file(tmp_path):
+    path = tmp_path / "model.h5"
+    model = mlp((9, 4, 3), weights=True)
+    model.layers[1].weights.prune(np.arange(36).reshape(4, 9) < 5)
+    model.save(path)
+    again = load_model(path)
+    assert numbers(again) == numbers(model) and again.layers[-1].weights.mask is None
+    layer = again.layers[1]
+    layer.weights.add(np.ones((4, 9)))
+    assert np.count_nonzero(layer.weights.gradient) == 5  # nothing moves what is pruned
+
+
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [
+        ("1.nothing", np.ones((4, 9), np.uint8)),
+        ("1.weights", np.ones((9, 4), np.uint8)),
+        ("1.weights", np.full((4, 9), 2, np.uint8)),
+        ("1.weights", np.zeros((4, 9), np.uint8)),
+        ("1.weights", np.ones((4, 9))),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(tmp_path, name, mask):
+    path = tmp_path / "model.h5"
+    mlp((9, 4, 3), weights=True).save(path)
+    with h5py.File(path, "a") as file:
+        seal(file.create_dataset(f"masks/{name}", data=mask))
+    with pytest.raises(FileError, match="damaged"):
+        load_model(path)
