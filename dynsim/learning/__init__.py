@@ -17,8 +17,8 @@ from ._training import METHODS, TrainingResult, train
 from ._training_cost import estimate
 
 __all__ = [
-    "METHODS", "MOST_BITS", "MOTIONS", "NOISES", "PRESETS", "RATES", "Adam", "Augment", "Distillation", "FittedWeights", "Grid",
-    "Inertial", "Overdamped", "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse",
+    "METHODS", "MOST_BITS", "MOTIONS", "NOISES", "PRESETS", "RATES", "Adam", "Augment", "Distillation", "FittedWeights",
+    "Grid", "Inertial", "Overdamped", "Quantiser", "Target", "Targets", "TrainingResult", "accuracy", "apply_inverse",
     "estimate", "evaluate", "find_grid", "fit", "fit_start", "fit_weights", "flow_model", "flow_system",
     "gauss_newton", "low_rank", "one_cycle", "preset_config", "relations_problem", "ridge_target",
     "singular_factors", "stored_bits", "train",

@@ -13,8 +13,8 @@ from dynsim.layers import softmax_cross_entropy
 class Distillation:
     """A trained network whose softened answers a smaller one learns, besides the labels.
 
-    With scores z of the network that is trained and t of the trained one, and softmax_T(z) = softmax(z / T), the loss of
-    an image of label y is (Hinton, Vinyals and Dean, arXiv:1503.02531, section 2)::
+    With scores z of the network that is trained and t of the trained one, and softmax_T(z) = softmax(z / T), the loss
+    of an image of label y is (Hinton, Vinyals and Dean, arXiv:1503.02531, section 2)::
 
         (1 - share) H(y, softmax(z)) + share T^2 D(softmax_T(t) || softmax_T(z))
 

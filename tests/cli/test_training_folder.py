@@ -181,7 +181,9 @@ def test_a_file_of_that_name_is_replaced_only_when_asked(run, tmp_path, capsys, 
         assert (tmp_path / name).read_bytes() != b"mine"
 
 
-@pytest.mark.parametrize("options", [["--init", "nope.h5"], ["--teacher", "nope.h5"], ["--batch", 100000], ["--data", "nope"], ["--dim", 0]])
+@pytest.mark.parametrize(
+    "options", [["--init", "nope.h5"], ["--teacher", "nope.h5"], ["--batch", 100000], ["--data", "nope"], ["--dim", 0]]
+)
 def test_a_refused_training_leaves_no_folder(run, tmp_path, options):
     assert run(*TINY, "-o", tmp_path / "a/b", *options) != 0
     assert not list(tmp_path.iterdir())

@@ -429,7 +429,10 @@ def test_envelopes_and_limits():
         ({"search": {"epochs": 1}}, "search.epochs: got 1; expected 2 or more"),
         ({"search": {"image": 3}}, "did you mean 'images'"),
         ({"retrain_bits": {"epochs": 1}}, "retrain_bits: got no share"),
-        (family("particles", grid=[{}] * 2), "families.particles.grid[0]: got no rate; expected one, beside retrain_bits"),
+        (
+            family("particles", grid=[{}] * 2),
+            "families.particles.grid[0]: got no rate; expected one, beside retrain_bits",
+        ),
         ({"judge": "val"}, "judge: got 'val'; expected one of test, held-out"),
         ({"families": {}}, "families: got none"),
         ({"model": "compct"}, "families.low-rank.model: got 'compct'"),

@@ -36,7 +36,7 @@ def test_the_loss_is_the_formula_and_the_gradient_its_derivative(digits, large, 
 
     def expected(scores):
         own, other = (log_softmax(z / temperature) for z in (scores, taught))
-        entropy = -np.mean((0.9 * log_softmax(scores)[range(7), labels] + 0.1 * log_softmax(scores).mean(axis=1)))
+        entropy = -np.mean(0.9 * log_softmax(scores)[range(7), labels] + 0.1 * log_softmax(scores).mean(axis=1))
         divergence = np.mean(np.sum(np.exp(other) * (other - own), axis=1))
         return (1 - share) * entropy + share * temperature**2 * divergence
 

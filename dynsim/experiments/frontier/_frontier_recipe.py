@@ -11,7 +11,7 @@ from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, 
 
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
-from ._frontier_task import JUDGES, KINDS, FinalTask, TrialTask
+from ._frontier_task import JUDGES, KINDS, FinalTask
 from ._teacher_task import TeacherTask
 
 KEYS = (
@@ -55,7 +55,7 @@ class FrontierRecipe:
         datasets.load(self.data, data_dir)
 
     def tasks(self):
-        """The large networks that others learn from, all trials, small networks first, the trainings with what they chose.
+        """The large networks that others learn from; trials, of small networks first; trainings with what they chose.
 
         Where families have a single setting each there is nothing to try.
         """

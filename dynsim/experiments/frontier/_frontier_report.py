@@ -25,7 +25,13 @@ def report(recipe, results, folder):
     folder = Path(folder)
     cells, trials = cells_of(recipe, results), trials_of(recipe, results)
     found, files = differences(recipe, cells), files_of(cells)
-    lines = [*_head(recipe), *_teacher(recipe, results), *_numbers(recipe, cells), *_differences(recipe, found), *_bytes(recipe, files)]
+    lines = [
+        *_head(recipe),
+        *_teacher(recipe, results),
+        *_numbers(recipe, cells),
+        *_differences(recipe, found),
+        *_bytes(recipe, files),
+    ]
     lines += [*_search(recipe, trials, cells), *_published(recipe)]
     text = "\n".join(lines) + "\n"
     write_whole(folder / "report.md", text)
@@ -53,8 +59,8 @@ def _head(recipe):
         judged = "it was judged on a tenth of the training images, held out; the test images were not read"
     yield (
         f"{searched if count > 1 else 'The only setting of each family'} was trained for {final['epochs']} "
-        f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. Numbers are those that "
-        "inference needs: of norms a factor and an offset a channel, of pruned networks the weights that are left, "
+        f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. "
+        "Numbers are those that inference needs: of norms a factor and an offset a channel, of pruned networks the weights that are left, "
         "without their positions."
     )
 
@@ -67,9 +73,9 @@ def _teacher(recipe, results):
     numbers, accuracy = (found[-1][1][key] for key in ("numbers", "accuracy"))
     yield ""
     yield (
-        f"Where a setting says distillation, and its share of the loss, the answers of a network of {numbers:,} numbers "
-        f"({recipe.teacher.get('model', recipe.model)}) were learnt besides the labels; {accuracy:.2f} per cent of the "
-        "images that its training held out were right."
+        "Where a setting says distillation, with its share of the loss, the answers of a network of "
+        f"{numbers:,} numbers ({recipe.teacher.get('model', recipe.model)}) were learnt besides the labels; it answers "
+        f"{accuracy:.2f} per cent of the images right that its training held out."
     )
 
 
@@ -82,8 +88,8 @@ def _spread(found, wanted=None):
 def _numbers(recipe, cells):
     yield from ("", "## Equal numbers", "")
     yield (
-        f"{ACCURACIES[recipe.judge].capitalize()} in percent, mean ± deviation over the seeds; the best mean of each budget is bold. MACs are "
-        "multiply-accumulates with the weights for one image, in thousands, as if none were 0."
+        f"{ACCURACIES[recipe.judge].capitalize()} in percent, mean ± deviation over the seeds; the best mean of each "
+        "budget is bold. MACs are multiply-accumulates with the weights for one image, in thousands, as if none were 0."
     )
     yield ""
     yield "| budget | family | numbers | accuracy | seeds | setting | kMACs | seconds per epoch |"

@@ -90,7 +90,7 @@ class FrontierTask(StoredTask):
         return model, (trained if trained.epochs == options["epochs"] else None), width
 
     def _with_teacher(self, options, runs=None):
-        """The options with the network that is learnt from, if there is one: trained, or for an estimate at its start."""
+        """The options with the network that is learnt from, if there is one: trained, or for estimates at its start."""
         if "distillation" not in options:
             return options
         given = dict(options["distillation"])
@@ -245,9 +245,7 @@ class FinalTask(FrontierTask):
             accuracy = learning.accuracy(read, data.test_images, labels=data.test_labels)
             found = {"bytes": export.packed_bytes(rounded, bits=bits), "accuracy": accuracy}
             held_out = search_data(data, self.seed, 0)  # what its own training held out
-            found["validation_accuracy"] = learning.accuracy(
-                read, held_out.test_images, labels=held_out.test_labels
-            )
+            found["validation_accuracy"] = learning.accuracy(read, held_out.test_images, labels=held_out.test_labels)
             packed[str(bits)] = found
         result = {
             "accuracy": trained.test_accuracy,

@@ -11,7 +11,7 @@ from dynsim.datasets import Dataset
 def search_data(data: Dataset, seed: int, images: int) -> Dataset:
     """The data of a search: a tenth of the training images, by the seed, to judge, and (some of) the rest to train on.
 
-    The test images of `data` are not looked at. Those to judge are the ones that `dynsim.train` holds out with this seed.
+    The test images of `data` are not looked at. Those to judge are what `dynsim.train` holds out with this seed.
     """
     order = np.random.default_rng(seed).permutation(len(data.train_images))
     held = max(1, len(order) // 10)
