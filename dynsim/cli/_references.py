@@ -144,6 +144,21 @@ REFERENCES = {
         2009,
         {"institution": "University of Toronto"},
     ),
+    "howard2017": (
+        "misc",
+        "Howard, Andrew G. and Zhu, Menglong and Chen, Bo and Kalenichenko, Dmitry and Wang, Weijun and "
+        "Weyand, Tobias and Andreetto, Marco and Adam, Hartwig",
+        "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+        2017,
+        {"note": "arXiv:1704.04861"},
+    ),
+    "hinton2015": (
+        "misc",
+        "Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff",
+        "Distilling the Knowledge in a Neural Network",
+        2015,
+        {"note": "arXiv:1503.02531"},
+    ),
     "alpaydin1998": (
         "misc",
         "Alpaydin, Ethem and Kaynak, Cenk",
@@ -195,6 +210,10 @@ def used(facts):
         found.setdefault("ioffe2015", "batch normalisation")
     if facts.get("model") == "lenet5":
         found.setdefault("lecun1998", "LeNet-5")
+    if facts.get("form") == "separable":
+        found.setdefault("howard2017", "depthwise separable convolutions")
+    if facts.get("distillation"):
+        found.setdefault("hinton2015", "learning from the answers of a trained network")
     for key in DATA.get(data, ()):
         found.setdefault(key, f"the data set {data}")
     if facts.get("trajectory"):

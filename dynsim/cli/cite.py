@@ -50,8 +50,9 @@ def _facts(file):
 
         found = describe(file)
         results = found.get("results", {})
-        kernel = None if found.get("weights") else found.get("kernel")
-        return {"model": found.get("model"), "kernel": kernel, **{k: results.get(k) for k in ("motion", "data")}}
+        facts = {"kernel": None if found.get("weights") else found.get("kernel")}
+        facts |= {name: found.get(name) for name in ("model", "form")}
+        return facts | {name: results.get(name) for name in ("motion", "data", "distillation")}
     with Trajectory(file) as trajectory:
         stored = trajectory.parameters
     config, run = stored.get("config"), stored

@@ -257,6 +257,8 @@ def train(
         model.results = {"data": data.name, "method": method, **measured, "image": list(data.train_images.shape[1:])}
         model.results |= {"epochs": trainer.epoch if batches else epochs, "batch": batch, "rate": rate}
         model.results |= {"motion": motion, "seed": seed, "held_seed": trainer.held_seed}
+        if distillation is not None:
+            model.results["distillation"] = {"share": distillation.share, "temperature": distillation.temperature}
         model.results |= {"class_names": getattr(data, "class_names", None), "background": background}
         if trainer.earlier:
             model.results["epochs_before"] = trainer.earlier

@@ -68,6 +68,12 @@ def test_everything_that_can_be_used_can_be_cited(run, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert all(f"{{{key}," in printed for key in ("dynsim", "pei2023", "kingma2015", "ioffe2015", "alpaydin1998"))
     assert printed.count("{") == printed.count("}")
+    model = dynsim.models.compact(channels=2, weights=True, form="separable")
+    model.results["distillation"] = {"share": 0.9, "temperature": 4.0}
+    model.save(tmp_path / "separable.h5")
+    assert run("cite", tmp_path / "separable.h5") == 0
+    printed = capsys.readouterr().out
+    assert "MobileNets" in printed and "Distilling the Knowledge" in printed
     assert run("cite", tmp_path / "out/training.h5") == 0
     # A method that the table does not know is cited by what its own file says.
     for key in {*REFERENCES, *METHODS}:

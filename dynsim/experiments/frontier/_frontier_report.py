@@ -60,8 +60,8 @@ def _head(recipe):
     yield (
         f"{searched if count > 1 else 'The only setting of each family'} was trained for {final['epochs']} "
         f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. "
-        "Numbers are those that inference needs: of norms a factor and an offset a channel, of pruned networks the weights that are left, "
-        "without their positions."
+        "Numbers are those that inference needs: of norms a factor and an offset a channel, of pruned networks the "
+        "weights that are left, without their positions."
     )
 
 
