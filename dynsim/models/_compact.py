@@ -23,7 +23,7 @@ from dynsim.layers import (
 )
 
 from ._model import Model
-from ._parts import DTYPE, Enlarge, convolution_strengths, he, ordinary, settings
+from ._parts import DTYPE, Enlarge, OfShape, convolution_strengths, he, ordinary, settings
 from ._size import expect_room
 
 FORMS = ("whole", "separable")
@@ -124,7 +124,7 @@ def compact(
             layers += between(int(number in margins))
         layers.append(BatchNorm(channels, dtype=DTYPE, relu=True, pool=number in pools))
     layers += [ChannelMean(), ordinary(generator, (classes, channels))]
-    return Model(layers, config, preprocess=Enlarge(ENLARGED) if small else None, image=tuple(image))
+    return Model(layers, config, preprocess=OfShape(image, Enlarge(ENLARGED) if small else None), image=tuple(image))
 
 
 def _numbers(given, name, depth):

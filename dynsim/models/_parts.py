@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,29 @@ def convolution_strengths(generator, kernel, places_in, places_out, sets, side):
 def he(generator, shape, fan):
     """Normal numbers of variance 2 / fan (He et al., ICCV 2015)."""
     return (generator.standard_normal(shape) * np.sqrt(2 / fan)).astype(DTYPE)
+
+
+class OfShape:
+    """Images (n, *shape) as they are, or as `change` makes them; networks that could take others refuse them by this.
+
+    Examples
+    --------
+    >>> OfShape((1, 8, 8), Enlarge(32))(np.zeros((5, 1, 8, 8), np.float32)).shape
+    (5, 1, 32, 32)
+    """
+
+    def __init__(self, shape: Sequence[int], change: Enlarge | None = None):
+        self.shape, self.change = tuple(shape), change
+
+    def __call__(self, images: npt.NDArray) -> npt.NDArray:
+        """Return what the first layer takes; raises ValueError if they are of another shape."""
+        if images.shape[1:] != self.shape:
+            raise refusal("images", f"shape {images.shape}", f"(n, {', '.join(map(str, self.shape))})")
+        return images if self.change is None else self.change(images)
+
+    def to_onnx(self, graph, x):
+        """The change alone, as `Layer.to_onnx`: a graph states the shape of its input."""
+        return x if self.change is None else self.change.to_onnx(graph, x)
 
 
 class Enlarge:

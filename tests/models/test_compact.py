@@ -105,6 +105,10 @@ def test_files_and_weights(options, tmp_path):
 def test_images_of_several_sizes(image):
     model = compact(4, 2, image=image, classes=7)
     assert model.scores(np.zeros((2, *image), np.float32)).shape == (2, 7)
+    channels, size, _ = image
+    for other in ((channels, size + 2, size + 2), (channels, size, size + 1), (channels + 1, size, size)):
+        with pytest.raises(ValueError, match=rf"images: got shape \(2, .*; expected \(n, {channels}, {size}, {size}\)"):
+            model.scores(np.zeros((2, *other), np.float32))
 
 
 @pytest.mark.parametrize(
