@@ -129,8 +129,8 @@ def compact(
 
 def _numbers(given, name, depth):
     found = [as_count(number, name) for number in as_instance(given, list | tuple, name)]
-    if any(number > depth for number in found):
-        raise refusal(name, found, f"numbers of convolutions, 1 to {depth}")
+    if any(number > depth for number in found) or len(set(found)) < len(found):
+        raise refusal(name, found, f"different numbers of convolutions, 1 to {depth}")
     return found
 
 

@@ -116,6 +116,7 @@ def test_images_of_several_sizes(image):
     [
         ({"depth": 1}, "depth"),
         ({"pools": [6]}, "pools"),
+        ({"pools": [1, 1]}, "pools: got .1, 1.; expected different numbers"),
         ({"pools": [1, 2], "margins": []}, "odd"),
         ({"depth": 8}, "too small"),
         ({"image": [1, 28, 32]}, "image"),
