@@ -259,6 +259,9 @@ def _distillation(options):
     from dynsim.learning import Distillation
 
     if options["teacher"] is not None:
+        if options["method"] != "forces":
+            said = f"it with --method {options['method']}"
+            raise refusal("--teacher", said, "it with --method forces only", error=click.UsageError)
         given = {name: options[f"teacher_{name}"] for name in ("share", "temperature")}
         return Distillation(load_model(options["teacher"]), **given)
     context = click.get_current_context()

@@ -1,4 +1,4 @@
-"""Relations of the same neurons that differ in lambda alone: phi of every copy is computed once for all of them."""
+"""Relations of the same neurons that differ in lambda alone: phi of a pair is computed for all of them together."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from ._block import constants, specialisation
 from ._compilation import MATH, launch
 from ._formula import ONE_PLACE
 from ._kernel import Kernel
+from ._lanes import lane_dot
 from ._pair_sums import axes_first
 from ._relation import ROWS, forces_of
 from ._written_loops import values_text, write_values
 
+PART = 512  # numbers that are summed in the working precision, and stay in the nearest cache
 TOGETHER = 2**16  # values of phi that are in memory at a time, if a copy has no more: 256 KiB in float32
 
 
@@ -55,7 +57,7 @@ def shared_relation(
     sources, targets, strengths = _subsystem(kernel, sources, targets, strengths)
     weights = np.zeros((len(strengths), targets.shape[1] * sources.shape[1]), strengths.dtype)
     for part, values in _values(kernel, sources, targets):
-        weights += strengths[:, part] @ values
+        _add_combined(np.ascontiguousarray(strengths[:, part]), values, weights)
     return weights.reshape(len(strengths), targets.shape[1], sources.shape[1])
 
 
@@ -75,14 +77,20 @@ def shared_relation_forces(
     """
     sources, targets, strengths = _subsystem(kernel, sources, targets, strengths)
     dtype, shape = strengths.dtype, (len(strengths), targets.shape[1], sources.shape[1])
-    gradient = as_array(gradient, "gradient", shape, dtype=dtype, finite=False).reshape(len(strengths), -1)
+    gradient = as_array(gradient, "gradient", shape, dtype=dtype, finite=False).reshape(
+        len(strengths), shape[1] * shape[2]
+    )
     on_sources, on_targets = np.zeros_like(sources), np.zeros_like(targets)
     on_strengths = np.zeros_like(strengths)
     for part, values in _values(kernel, sources, targets):
-        on_strengths[:, part] = gradient @ values.T
+        products = np.empty((len(strengths), len(values)), dtype)
+        launch(_products, len(values) * gradient.size, gradient, values, products)
+        on_strengths[:, part] = products
         copies = (sources[None, part], targets[None, part], np.ones((1, 1, len(values)), dtype))
         # A copy is pulled by what all relations ask of it together, each by its lambda.
-        together = (strengths[:, part].T @ gradient).reshape(1, 1, len(values), *shape[1:])
+        together = np.zeros_like(values)
+        _add_combined(np.ascontiguousarray(strengths[:, part].T), gradient, together)
+        together = together.reshape(1, 1, len(values), *shape[1:])
         on_sources[part], on_targets[part] = (force[0] for force in forces_of(kernel, *copies, together)[:2])
     return on_sources, on_targets, on_strengths
 
@@ -106,6 +114,38 @@ def _values(kernel, sources, targets):
         values = np.empty((part.stop - start, n, m), dtype)
         launch(loop, values.size * d, axes_first(sources[part], dtype), targets[part], constants(kernel, dtype), values)
         yield part, values.reshape(len(values), n * m)
+
+
+def _add_combined(factors, rows, out):
+    """out[a] += sum_b factors[a, b] rows[b]."""
+    launch(_combined, factors.size * rows.shape[1], factors, rows, out)
+
+
+@njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
+def _combined(factors, rows, out):
+    count, length = out.shape
+    parts = (length + PART - 1) // PART
+    for task in prange(count * parts):
+        a, start = task // parts, task % parts * PART
+        stop = min(length, start + PART)
+        total = out[a, start:stop]
+        for b in range(rows.shape[0]):
+            factor, row = factors[a, b], rows[b, start:stop]
+            for j in range(stop - start):
+                total[j] += factor * row[j]
+
+
+@njit(cache=True, fastmath=MATH, error_model="numpy", parallel=True, nogil=True)
+def _products(gradient, values, products):
+    relations, copies = products.shape
+    length = values.shape[1]
+    for task in prange(relations * copies):
+        r, h = task // copies, task % copies
+        total = 0.0
+        for start in range(0, length, PART):
+            stop = min(length, start + PART)
+            total += lane_dot(gradient[r, start:stop], values[h, start:stop], stop - start)
+        products[r, h] = total
 
 
 @cache

@@ -9,6 +9,8 @@ from dynsim._check import as_like, as_number, refusal
 from dynsim._files import digest
 from dynsim.layers import softmax_cross_entropy
 
+COLDEST = 0.01  # temperature: below, quotients of usual scores leave the range in which they can be told apart
+
 
 class Distillation:
     """A trained network whose softened answers a smaller one learns, besides the labels.
@@ -28,7 +30,8 @@ class Distillation:
     share : float
         Of the loss, from 0 to 1.
     temperature : float
-        T: at 1 the answers as they are; the higher, the more they say of classes that are not the most likely one.
+        T, at least 0.01: at 1 the answers as they are; the higher, the more they say of classes that are not the most
+        likely one.
 
     Raises
     ------
@@ -48,12 +51,16 @@ class Distillation:
 
     def __init__(self, model, share: float = 0.9, temperature: float = 4.0):
         as_like(model, ("prepare", "arrays", "scores"), "Model", "model")
-        self.share = as_number(share, "share", minimum=0)
-        if self.share > 1:
-            raise refusal("share", share, "a share from 0 to 1")
-        self.temperature = as_number(temperature, "temperature", above=0)
+        self.share, self.temperature = self.check(share, temperature)
         self.arrays = digest("", list(model.arrays.values()))
         self._scores = model.prepare("dense")
+
+    @staticmethod
+    def check(share: float = 0.9, temperature: float = 4.0) -> tuple[float, float]:
+        """Return both numbers; raises ValueError or TypeError where `Distillation` does."""
+        if as_number(share, "share", minimum=0) > 1:
+            raise refusal("share", share, "a share from 0 to 1")
+        return float(share), as_number(temperature, "temperature", minimum=COLDEST)
 
     def scores(self, images: npt.NDArray) -> npt.NDArray:
         """Return what the trained network answers: scores (batch, classes)."""

@@ -62,9 +62,13 @@ def save_model(model: Model, path: str | os.PathLike):
         seal(file, *DESCRIPTION)
         for name, array in model.arrays.items():
             seal(file.create_dataset(f"arrays/{name}", data=array))
-        for name, parameter in model.parameters.items():
-            if parameter.mask is not None:
-                seal(file.create_dataset(f"masks/{name}", data=(parameter.mask != 0).astype(np.uint8)))
+        masks = {name: parameter.mask for name, parameter in model.parameters.items() if parameter.mask is not None}
+        if masks:
+            group = file.create_group("masks")
+            group.attrs["names"] = to_json(sorted(masks))
+            seal(group)
+            for name, mask in masks.items():
+                seal(group.create_dataset(name, data=(mask != 0).astype(np.uint8)))
 
 
 def load_model(path: str | os.PathLike) -> Model:
@@ -86,7 +90,11 @@ def load_model(path: str | os.PathLike) -> Model:
         take_results(model, results, path)
         fill(model, Stored(file, "arrays", "f"), path=path)
         if "masks" in file:
-            _prune(model, Stored(file, "masks", "u"), path)
+            masks = Stored(file, "masks", "u")
+            expect_sealed(file["masks"])
+            if from_json(attribute(file["masks"], "names"), path) != sorted(masks.names):
+                raise damaged(path, "of what is pruned something is missing")
+            _prune(model, masks, path)
     return model
 
 

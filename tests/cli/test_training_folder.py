@@ -233,8 +233,8 @@ def test_a_training_learns_from_a_trained_network(run, tmp_path, capsys):
     assert (found["share"], found["temperature"]) == (0.5, 2.0)
     assert run(*TINY, "--teacher-share", 0.5, "--dry-run") == 2
     assert "--teacher-share: got it without --teacher; expected both" in capsys.readouterr().err
-    assert run(*taught, "--method", "fit", "--dry-run") == 1
-    assert "distillation: got one for method fit" in capsys.readouterr().err
+    assert run(*taught, "--method", "fit", "--dry-run") == 2
+    assert "--teacher: got it with --method fit; expected it with --method forces only" in capsys.readouterr().err
 
 
 def test_a_progress_that_cannot_be_written_does_not_stop_a_training(tmp_path):

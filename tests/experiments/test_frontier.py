@@ -66,6 +66,10 @@ def family(name, **changes):
     return {"families": {**families, name: {**families[name], **changes}}}
 
 
+def taught(teacher, **distillation):
+    return {"teacher": teacher, "training": {"epochs": 2, "distillation": distillation}}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("frontier")
@@ -319,6 +323,19 @@ def test_a_recipe_can_be_judged_on_held_out_images(finished, tmp_path, monkeypat
     assert [result["numbers"] for result in results.values()] == [None] * 2
 
 
+def test_what_goes_on_from_another_network_begins_anew(tmp_path):
+    """The checkpoint of a training with few bits is not that of other weights, though its options are the same."""
+    families = {"particles": {**tomllib.loads(RECIPE)["families"]["particles"], "grid": [{"rate": 0.1}]}}
+    families["particles"]["options"]["dim"] = 2
+    few = {"budgets": [400], "seeds": [1], "bits": [3], "families": families}
+    for epochs, folder in ((1, "both"), (6, "both"), (6, "one")):
+        recipe = experiments.load(given(training={"epochs": epochs, "batch": 64}, **few))
+        results = experiments.run(recipe, tmp_path / folder)
+        if folder == "both":
+            both = results["final-particles-400-seed1"]["packed"]
+    assert results["final-particles-400-seed1"]["packed"] == both
+
+
 def test_families_can_learn_from_a_large_network(tmp_path):
     families = tomllib.loads(RECIPE)["families"]
     families["particles"]["options"]["dim"] = 2
@@ -349,6 +366,8 @@ def test_families_can_learn_from_a_large_network(tmp_path):
     assert [task.name for task in tasks if task.kind == "teacher"] == ["teacher-search"]
     pruned = next(task for task in tasks if task.name == "trial-pruned-400-0")
     assert "distillation" not in tasks[0].training
+    with pytest.raises(DataError, match="teacher-search: got no result; expected a trained network; run it first"):
+        pruned.run(tmp_path / "more")
     tasks[0].run(tmp_path / "more")
     assert pruned.run(tmp_path / "more")["numbers"] == 400
     text = recipe.report(results, tmp_path)
@@ -448,8 +467,13 @@ def test_envelopes_and_limits():
         (family("pruned", prune_from=0.5), "families.pruned.prune_from: got 0.5"),
         ({"training": {"epochs": 2, "distillation": {}}}, "training.distillation: got no teacher; expected a table"),
         ({"against": "prund"}, "against: got 'prund'"),
-        ({"teacher": {"model": "mpl"}}, "did you mean 'mlp'"),
-        ({"teacher": {"options": {"with": 3}}}, "did you mean 'widths'"),
+        ({"teacher": {}, **family("particles", grid=[{"rate": 1, "distillation": {}}] * 2)}, "got no teacher"),
+        ({"teacher": {"options": {}}}, "teacher: got a network from which none learns; expected settings with"),
+        (taught({"model": "mpl"}), "did you mean 'mlp'"),
+        (taught({"options": {"with": 3}}), "did you mean 'widths'"),
+        (taught({"training": {"epochs": 0}}), "teacher.training.epochs: got 0"),
+        (taught({"training": {"epochs": 1}}, share=2), "share: got 2; expected a share from 0 to 1"),
+        (taught({"training": {"epochs": 1}}, temperature=0), "temperature: got 0"),
         ({"families": {"a b": {"grid": [{}]}}}, "families: got 'a b'"),
         ({"published": [{"name": "x", "accuracy": 99}]}, "published[0]: got neither numbers nor bytes"),
         ({"published": [{"name": "x", "numbers": 99}]}, "published[0]: got no accuracy"),

@@ -158,18 +158,26 @@ def test_layout_and_read_only():
 def test_same_bits_on_any_number_of_threads():
     generator = np.random.default_rng(4)
     q, signals = (generator.normal(size=(700, 3)).astype(np.float32), generator.normal(size=700).astype(np.float32))
+    # 25 relations of 34 copies: large enough for BLAS to divide sums among its threads, if it were asked.
+    shared = [generator.normal(size=size).astype(np.float32) for size in ((34, 51, 3), (34, 44, 3), (25, 34))]
+    gradient = generator.normal(size=(25, 44, 51)).astype(np.float32)
     most, results = numba.get_num_threads(), []
     try:
         for threads in sorted({1, min(2, most), most}):
             numba.set_num_threads(threads)
             results.append(
-                (pair_sum(PAPER, q, q, signals, exclude_self=True), pair_force(PAPER, q, q, signals, signals))
+                (
+                    pair_sum(PAPER, q, q, signals, exclude_self=True),
+                    pair_force(PAPER, q, q, signals, signals),
+                    shared_relation(PAPER, *shared),
+                    *shared_relation_forces(PAPER, *shared, gradient),
+                )
             )
     finally:
         numba.set_num_threads(most)
     for other in results[1:]:
-        np.testing.assert_array_equal(results[0][0], other[0])
-        np.testing.assert_array_equal(results[0][1], other[1])
+        for one, again in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(one, again)
 
 
 def test_meeting_neurons():

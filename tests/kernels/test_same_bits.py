@@ -21,6 +21,8 @@ from dynsim.kernels import (
     relation_forces,
     relation_normal,
     relation_tangent,
+    shared_relation,
+    shared_relation_forces,
 )
 
 CASES = [(Kernel("inverse"), np.float32), (Kernel("linear", "l1"), np.float64), (Kernel("gaussian"), np.float32)]
@@ -116,6 +118,8 @@ def results(kernel, n, dtype, shifts=None):
         *relation_forces(kernel, *sides, gradient),
         relation_tangent(kernel, *sides, *sides),
         relation_normal(kernel, *sides),
+        shared_relation(kernel, sides[0][0], sides[1][0], sides[2][0]),
+        *shared_relation_forces(kernel, sides[0][0], sides[1][0], sides[2][0], gradient[0]),
     ]
 
 

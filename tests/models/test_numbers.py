@@ -65,5 +65,20 @@ def test_masks_that_do_not_fit_are_refused(tmp_path, name, mask):
     mlp((9, 4, 3), weights=True).save(path)
     with h5py.File(path, "a") as file:
         seal(file.create_dataset(f"masks/{name}", data=mask))
+        file["masks"].attrs["names"] = f'["{name}"]'
+        seal(file["masks"])
     with pytest.raises(FileError, match="damaged"):
+        load_model(path)
+
+
+def test_a_mask_that_is_missing_is_noticed(tmp_path):
+    path = tmp_path / "model.h5"
+    model = mlp((9, 4, 3), weights=True)
+    for layer in (model.layers[1], model.layers[-1]):
+        layer.weights.prune(layer.weights.value > 0)
+    model.save(path)
+    assert numbers(load_model(path)) == numbers(model)
+    with h5py.File(path, "a") as file:
+        del file["masks/1.weights"]
+    with pytest.raises(FileError, match="something is missing"):
         load_model(path)

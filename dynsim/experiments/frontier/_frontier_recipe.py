@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, expect_keys, refusal
+from dynsim.learning import Distillation
 
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
@@ -59,7 +60,7 @@ class FrontierRecipe:
 
         Where families have a single setting each there is nothing to try.
         """
-        search = {**SEARCH, **self.search}
+        search = self.searched
         teachers, trials, finals = {}, [], []
         for budget in self.budgets:
             for name, family in self.families.items():
@@ -105,6 +106,11 @@ class FrontierRecipe:
         }
 
     @property
+    def searched(self):
+        """What the search says, and what it need not say."""
+        return {**SEARCH, **self.search}
+
+    @property
     def networks(self):
         """The families in words."""
         return "; ".join(self.title_of(name) for name in self.families)
@@ -112,7 +118,7 @@ class FrontierRecipe:
     @property
     def settings(self):
         """{kind of task: options of its training}, without those of the grid."""
-        found = {"trial": {**self.training, **SEARCH, **self.search}, "final": self.training}
+        found = {"trial": {**self.training, **self.searched}, "final": self.training}
         return found | ({"teacher": self._teacher["training"]} if self.teacher else {})
 
     def title_of(self, name):
@@ -220,8 +226,9 @@ def _expect_family(recipe, name, family):
     as_number(family["prune_from"], f"{where}.prune_from", minimum=1)
     if not 0 < as_number(family.get("prune_after", 0.5), f"{where}.prune_after") < 1:
         raise refusal(f"{where}.prune_after", family["prune_after"], "a share of the epochs between 0 and 1")
+    searched = len(family["grid"]) > 1
     for said, options in (("training", recipe.training), ("search", {**recipe.training, **recipe.search})):
-        if options["epochs"] < 2:
+        if options["epochs"] < 2 and (searched or said == "training"):
             raise refusal(f"{said}.epochs", 1, f"2 or more, as {name} is pruned between two epochs")
 
 
@@ -233,13 +240,18 @@ def _expect_teacher(recipe):
     for where, choice in choices.items():
         if "distillation" in choice:
             expect_keys(choice["distillation"], DISTILLATION, f"{where}.distillation")
+            Distillation.check(**choice["distillation"])
             if not recipe.teacher:
                 raise refusal(f"{where}.distillation", "no teacher", "a table [teacher] of the network to learn from")
     if recipe.teacher:
+        if not any("distillation" in choice for choice in choices.values()):
+            raise refusal("teacher", "a network from which none learns", "settings with distillation, or no teacher")
         model = as_choice(recipe.teacher.get("model", recipe.model), models.BUILDERS, "teacher.model")
         known = inspect.signature(models.BUILDERS[model]).parameters
         expect_keys(recipe.teacher.get("options", {}), known, "teacher.options")
-        expect_keys(recipe.teacher.get("training", {}), _ALL, "teacher.training")
+        training = recipe.teacher.get("training", {})
+        expect_keys(training, _ALL, "teacher.training")
+        as_count(training.get("epochs", 1), "teacher.training.epochs")
 
 
 def _expect_published(point, where):

@@ -56,7 +56,10 @@ def _head(recipe):
     )
     judged = "the test images were read after that"
     if recipe.judge == "held-out":
-        judged = "it was judged on a tenth of the training images, held out; the test images were not read"
+        images = f"{recipe.searched['images']:,}" if recipe.searched["images"] else "the others"
+        judged = f"it learned from {images} of the training images and was judged on a tenth of them, held out"
+        judged += " and the same that chose the setting" if count > 1 else ""
+        judged += "; the test images were not read"
     yield (
         f"{searched if count > 1 else 'The only setting of each family'} was trained for {final['epochs']} "
         f"epoch{'s' * (final['epochs'] > 1)} with every seed; {judged}. Every network is the widest within the budget. "
@@ -71,11 +74,12 @@ def _teacher(recipe, results):
     if not found or found[-1][1] is None:
         return
     numbers, accuracy = (found[-1][1][key] for key in ("numbers", "accuracy"))
+    everywhere = recipe.training.get("distillation")
+    where = "Where a setting says distillation" if everywhere is None else f"Everywhere ({setting_of(everywhere)})"
     yield ""
     yield (
-        "Where a setting says distillation, with its share of the loss, the answers of a network of "
-        f"{numbers:,} numbers ({recipe.teacher.get('model', recipe.model)}) were learnt besides the labels; it answers "
-        f"{accuracy:.2f} per cent of the images right that its training held out."
+        f"{where} the answers of a network of {numbers:,} numbers ({recipe.teacher.get('model', recipe.model)}) were "
+        f"learnt besides the labels; it answers {accuracy:.2f} per cent of the images right that its training held out."
     )
 
 

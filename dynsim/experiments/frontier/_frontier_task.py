@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from dynsim import datasets, export, learning, models
 from dynsim._check import refusal
+from dynsim._files import digest
 from dynsim.errors import DataError
-from dynsim.kernels import Kernel
 
 from .._resumable_training import prune_largest, train_on, training_options
 from .._stored_result import StoredTask
 from ._images_of_search import search_data, without_test
-from ._teacher_task import teacher_name
-from ._widest_networks import widest
+from ._teacher_task import TeacherTask
+from ._widest_networks import network, widest
 
 KINDS = ("teacher", "trial", "final")
 JUDGES = ("test", "held-out")  # images that the final trainings are judged on
@@ -43,10 +43,7 @@ class FrontierTask(StoredTask):
 
     def build(self, choice: dict, width: int, *, seed: int) -> models.Model:
         """The network of this width at its start, with the settings of a trial."""
-        options = {**self.options, **choice.get("options", {}), self.width: width, "seed": seed}
-        if isinstance(options.get("kernel"), dict):
-            options["kernel"] = Kernel.from_dict(options["kernel"])
-        return models.BUILDERS[self.model](**options)
+        return network(self.model, {**self.options, **choice.get("options", {}), self.width: width, "seed": seed})
 
     def options_of(self, choice: dict, **others) -> dict:
         """Options of `dynsim.train`: those of all families, those of the search, and before both those of the trial."""
@@ -65,7 +62,7 @@ class FrontierTask(StoredTask):
         `between` are the data of what comes before pruning. Pruned networks are trained for a part of the epochs,
         pruned once, and trained on.
         """
-        width, options = self.found(choice), self._with_teacher(self.options_of(choice, **others), place.parent)
+        width, options = self.found(choice), self._with_teacher(self.options_of(choice, **others), place.parents[1])
         if width is None or (self.prune_from and self.kept(self.build(choice, width, seed=seed)) is None):
             return None, None, None
         options |= {"seed": seed, "progress": progress}
@@ -80,25 +77,24 @@ class FrontierTask(StoredTask):
             model = self._full(build, between, full, checkpoint=checkpoint, **{**options, "epochs": first})
             if model is None:
                 return None, None, width
-            checkpoint, options["epochs"] = place / "pruned.checkpoint", epochs - first
+            options["epochs"] = epochs - first
 
             def build():
                 model = models.load_model(full)
                 return prune_largest(model, self.kept(model))
 
+            checkpoint = _checkpoint_from(place, "pruned", model)
+
         model, trained = train_on(build, data, checkpoint=checkpoint, **options)
         return model, (trained if trained.epochs == options["epochs"] else None), width
 
-    def _with_teacher(self, options, runs=None):
+    def _with_teacher(self, options, folder=None):
         """The options with the network that is learnt from, if there is one: trained, or for estimates at its start."""
         if "distillation" not in options:
             return options
         given = dict(options["distillation"])
-        teacher = given.pop("teacher")
-        if runs is None:
-            model = models.BUILDERS[teacher["model"]](**teacher["options"])
-        else:
-            model = models.load_model(runs / teacher_name(self.judged_by) / "model.h5")
+        teacher = TeacherTask(self.data, **given.pop("teacher"), search=self.judged_by)
+        model = teacher.build() if folder is None else teacher.trained(folder)
         return {**options, "distillation": learning.Distillation(model, **given)}
 
     @staticmethod
@@ -118,6 +114,11 @@ class FrontierTask(StoredTask):
         model = self.build(choice, width, seed=seed)
         costs = learning.estimate(model, data, seed=seed, **self._with_teacher(self.options_of(choice, **others)))
         return {**costs, "parameters": models.count(model)}
+
+
+def _checkpoint_from(place, name, model):
+    """Path of the checkpoint of what goes on from a network: another one has another path."""
+    return place / f"{name}-{digest('', list(model.arrays.values()))[:16]}.checkpoint"
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class FinalTask(FrontierTask):
         if trained is None:
             return None
         model.save(place / "model.h5")
-        packed = {}
+        packed, held_out = {}, search_data(data, self.seed, 0)  # what its own training held out
         for bits in self.bits:
             rounded = self._retrained(model, bits, place, data, choice, progress)
             if rounded is None:
@@ -244,7 +245,6 @@ class FinalTask(FrontierTask):
             read = export.rounded(rounded, bits=bits)
             accuracy = learning.accuracy(read, data.test_images, labels=data.test_labels)
             found = {"bytes": export.packed_bytes(rounded, bits=bits), "accuracy": accuracy}
-            held_out = search_data(data, self.seed, 0)  # what its own training held out
             found["validation_accuracy"] = learning.accuracy(read, held_out.test_images, labels=held_out.test_labels)
             packed[str(bits)] = found
         result = {
@@ -270,10 +270,10 @@ class FinalTask(FrontierTask):
         """The network as it is packed at so many bits: as it is, or trained on with its numbers on a grid."""
         if not self.retrain_bits or bits > RETRAINED:
             return model
-        options = self._with_teacher(self.options_of(choice), place.parent)
+        options = self._with_teacher(self.options_of(choice), place.parents[1])
         options |= {"epochs": self.retrain_bits["epochs"], "rate": self.retrain_bits["share"] * options["rate"]}
         options |= {"bits": bits, "seed": self.seed, "progress": progress}
-        checkpoint = place / f"bits-{bits}.checkpoint"
+        checkpoint = _checkpoint_from(place, f"bits-{bits}", model)
         made, trained = train_on(lambda: deepcopy(model), without_test(data), checkpoint=checkpoint, **options)
         return made if trained.epochs == options["epochs"] else None
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dynsim import datasets, learning, models
+from dynsim._check import refusal
+from dynsim.errors import DataError
 
 from .._resumable_training import train_on, training_options
 from .._stored_result import StoredTask
 from ._images_of_search import search_data, without_test
-
-
-def teacher_name(search: dict | None) -> str:
-    """Name of its folder: one network learns from the images of the search, another one from all training images."""
-    return "teacher-all" if search is None else "teacher-search"
+from ._widest_networks import network
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,8 @@ class TeacherTask(StoredTask):
 
     @property
     def name(self):
-        """Name of its folder."""
-        return teacher_name(self.search)
+        """Name of its folder: one network learns from the images of the search, another from all training images."""
+        return "teacher-all" if self.search is None else "teacher-search"
 
     @property
     def alike(self):
@@ -41,7 +39,13 @@ class TeacherTask(StoredTask):
 
     def build(self) -> models.Model:
         """The network at its start."""
-        return models.BUILDERS[self.model](**self.options)
+        return network(self.model, self.options)
+
+    def trained(self, folder) -> models.Model:
+        """The network that it left; raises DataError if it has not been run."""
+        if self.result(folder) is None:
+            raise refusal(self.name, "no result", "a trained network", "run it first", error=DataError)
+        return models.load_model(self.place(folder) / "model.h5")
 
     def run(self, folder, data_dir=None, *, progress=None):
         """Train and leave model.h5; returns the result with the accuracy on what the training held out."""
