@@ -475,6 +475,7 @@ def test_envelopes_and_limits():
         (taught({"training": {"epochs": 1}}, share=2), "share: got 2; expected a share from 0 to 1"),
         (taught({"training": {"epochs": 1}}, temperature=0), "temperature: got 0"),
         ({"families": {"a b": {"grid": [{}]}}}, "families: got 'a b'"),
+        ({"options": {"wdths": [3]}}, "did you mean 'widths'"),
         ({"published": [{"name": "x", "accuracy": 99}]}, "published[0]: got neither numbers nor bytes"),
         ({"published": [{"name": "x", "numbers": 99}]}, "published[0]: got no accuracy"),
     ],
@@ -499,6 +500,16 @@ def test_the_command_lists_estimates_and_runs(tmp_path):
     ran = CliRunner().invoke(command, [*options, "--processes", "2"], catch_exceptions=False)
     assert ran.exit_code == 0 and "## Equal numbers" in ran.stdout and "not run" not in ran.stdout
     assert "Equal bytes" not in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["mnist-frontier", "fashion-frontier", "kmnist-frontier", "cifar10-frontier"])
+def test_networks_of_the_recipes_that_come_along_take_their_images(name):
+    recipe = experiments.load(experiments.find(name))
+    shape = (3, 32, 32) if recipe.data == "cifar10" else (1, 28, 28)
+    for task in recipe.tasks():
+        if task.kind == "trial" and task.budget == 3000:
+            model = task.build(task.choice, task.found(task.choice), seed=0)
+            assert model.scores(np.zeros((1, *shape), np.float32)).shape == (1, 10)
 
 
 def test_tasks_are_plain_and_equal_where_recipes_are():

@@ -16,7 +16,7 @@ from ._frontier_task import JUDGES, KINDS, FinalTask
 from ._teacher_task import TeacherTask
 
 KEYS = (
-    "kind", "base", "title", "data", "model", "budgets", "seeds", "judge", "bits", "training", "search", "families",
+    "kind", "base", "title", "data", "model", "options", "budgets", "seeds", "judge", "bits", "training", "search", "families",
     "against", "retrain_bits", "teacher", "published",
 )  # fmt: skip
 NEEDED = ("title", "data", "budgets", "training", "families")
@@ -41,6 +41,7 @@ class FrontierRecipe:
     training: dict
     families: dict
     model: str = "compact"
+    options: dict = field(default_factory=dict)
     seeds: list = field(default_factory=lambda: [0])
     judge: str = "test"
     against: str | None = None
@@ -82,7 +83,7 @@ class FrontierRecipe:
         training = {key: value for key, value in self.training.items() if key != "distillation"}
         return {
             "model": self.teacher.get("model", self.model),
-            "options": self.teacher.get("options", {}),
+            "options": {**self.options, **self.teacher.get("options", {})},
             "training": {**training, **self.teacher.get("training", {})},
         }
 
@@ -99,7 +100,7 @@ class FrontierRecipe:
             "data": self.data,
             "model": family.get("model", self.model),
             "width": family.get("width", "channels"),
-            "options": family.get("options", {}),
+            "options": {**self.options, **family.get("options", {})},
             "training": self._taught(self.training),
             "prune_from": family.get("prune_from"),
             "prune_after": family.get("prune_after", 0.5),
@@ -211,6 +212,7 @@ def _expect_family(recipe, name, family):
     known = [option for option in inspect.signature(models.BUILDERS[model]).parameters if option != "seed"]
     width = as_choice(family.get("width", "channels"), known, f"{where}.width")
     free = [option for option in known if option != width]  # the width follows from the budget
+    expect_keys(recipe.options, free, "options")
     expect_keys(family.get("options", {}), free, f"{where}.options")
     if not as_instance(family.get("grid", []), list, f"{where}.grid"):
         raise refusal(f"{where}.grid", "none", "a list of trials, at least one")
