@@ -16,8 +16,8 @@ from ._frontier_task import JUDGES, KINDS, FinalTask
 from ._teacher_task import TeacherTask
 
 KEYS = (
-    "kind", "base", "title", "data", "model", "options", "budgets", "seeds", "judge", "bits", "training", "search", "families",
-    "against", "retrain_bits", "teacher", "published",
+    "kind", "base", "title", "data", "model", "options", "budgets", "seeds", "judge", "bits", "training", "search",
+    "families", "against", "retrain_bits", "teacher", "published",
 )  # fmt: skip
 NEEDED = ("title", "data", "budgets", "training", "families")
 _ALL = tuple(key for key in TRAINING if key != "bits" and not key.startswith("fit"))  # `bits` are for packed files
