@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused_before_the_first_epoch(digits, large):
         train(network, digits, distillation=large)
     with pytest.raises(ValueError, match=r"share: got 1\.5; expected a share from 0 to 1"):
         Distillation(large, 1.5)
-    with pytest.raises(ValueError, match=r"temperature: got 0; expected a number of at least 0\.01|temperature: got 0"):
+    with pytest.raises(ValueError, match=r"temperature: got 0; expected .*0\.01"):
         Distillation(large, temperature=0)
 
 
