@@ -36,8 +36,11 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("model", ["mlp", "lenet5"])
 def test_every_method_learns_other_data(run, folder, tmp_path, capsys, model, data):
     ordinary = tmp_path / "ordinary"
-    common = [model, "--data", data, "--data-dir", folder, "--batch", 50, "--rate", 0.05, "--hidden", 24, "--json"]
-    small = ["--copies-fc", 4, "--copies-conv", 3, "--dim", 6]
+    # Each model has options of its own, and refuses those of others.
+    sizes = {"mlp": ["--hidden", 24], "lenet5": []}[model]
+    copies = {"mlp": [], "lenet5": ["--copies-conv", 3]}[model]
+    common = [model, "--data", data, "--data-dir", folder, "--batch", 50, "--rate", 0.05, *sizes, "--json"]
+    small = ["--copies-fc", 4, *copies, "--dim", 6]
     calls = {
         "ordinary": ["--weights", "--epochs", 4, "--rate", 0.1],
         "forces": [*small, "--epochs", 4],
