@@ -14,15 +14,17 @@ from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
 from dynsim._files import expect_input, from_toml
 
+from ._teacher_task import expect_teacher, taught, teacher_in, teacher_of
 from ._training_table import report
 from ._training_task import KINDS, Task
 
 LARGEST = 64 * 2**20  # bytes of a TOML file
-KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws")
+KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws", "teacher")
 TRAINING = (
     *("epochs", "batch", "rate", "motion", "smoothing", "decay", "noise", "sphere", "bits", "shift"),
     *("rotation", "fit_steps", "fit_images", "fit_rate", "rates"),
 )
+UNTAUGHT = ("fit", "alternating")  # methods that do not learn from the answers of another network
 ROW = ("options", "published")
 PUBLISHED = ("memory", "disk", "deviation", *KINDS)
 ORDINARY = ("widths", "norm", "channels", "depth", "form", "pools", "margins")  # options that have to do with no places
@@ -50,7 +52,8 @@ class Recipe:
     training: dict = field(default_factory=dict)
     deltas: list = field(default_factory=list)
     draws: int = 5
-    kinds: tuple = KINDS  # of tasks: some begin with the networks of those before
+    teacher: dict = field(default_factory=dict)
+    kinds: tuple = ("teacher", *KINDS)  # of tasks: some begin with the networks of those before
 
     @property
     def networks(self) -> str:
@@ -60,7 +63,15 @@ class Recipe:
     @property
     def settings(self) -> dict:
         """{method: options of its training}."""
-        return {kind: {**self.training.get("all", {}), **self.training.get(kind, {})} for kind in self.methods}
+        found = {kind: self._training(kind) for kind in self.methods}
+        return found | ({"teacher": self._teacher["training"]} if self.teacher else {})
+
+    def _training(self, kind):
+        return {**self.training.get("all", {}), **self.training.get(kind, {})}
+
+    @property
+    def _teacher(self):
+        return teacher_of(self.teacher, self.model, {}, self.training.get("all", {}))
 
     def check(self, data_dir: str | Path | None = None) -> None:
         """Refuse to begin without the data set; raises DataError."""
@@ -78,10 +89,11 @@ class Recipe:
                 for number, row in enumerate(self.rows):
                     task = self._task(kind, seed, None if kind == "weights" else number, row)
                     found.setdefault(task.name, task)
-        return list(found.values())
+        teachers = (teacher_in(task.training, self.data, None) for task in found.values())
+        return [*{task.name: task for task in teachers if task is not None}.values(), *found.values()]
 
     def _task(self, kind, seed, number, row):
-        training = {**self.training.get("all", {}), **self.training.get(kind, {})}
+        training = taught(self._training(kind), self._teacher)
         options = {**self.options, **({} if number is None else row.get("options", {}))}
         if number is None:  # the ordinary network has no copies: one for all rows
             options = {key: value for key, value in options.items() if key in ORDINARY}
@@ -175,7 +187,7 @@ def _checked(given):
         expect_keys({as_instance(method, str, "methods"): None}, KINDS, "methods")
     expect_keys(recipe.training, ["all", *KINDS], "training")
     for kind, options in recipe.training.items():
-        expect_keys(options, TRAINING, f"training.{kind}")
+        expect_keys(options, [*TRAINING, "distillation"], f"training.{kind}")
     for number, row in enumerate(as_instance(recipe.rows, list, "rows")):
         expect_keys(row, ROW, f"rows[{number}]")
         expect_keys(row.get("options", {}), known, f"rows[{number}].options")
@@ -183,4 +195,9 @@ def _checked(given):
         expect_keys(published, PUBLISHED, f"rows[{number}].published")
         for key, value in published.items():
             as_number(value, f"rows[{number}].published.{key}")
+    trainings = {f"training.{kind}": options for kind, options in recipe.training.items()}
+    expect_teacher(recipe.teacher, recipe.model, trainings, TRAINING)
+    for kind, options in recipe.settings.items():
+        if kind in UNTAUGHT and "distillation" in options:
+            raise refusal("distillation", f"one for method {kind}", f"none for {' and '.join(UNTAUGHT)}")
     return recipe

@@ -10,6 +10,7 @@ import numpy as np
 from dynsim._files import write_json, write_whole
 from dynsim.plots import compare, plot, save
 
+from ._teacher_task import teacher_in_words
 from ._training_task import KINDS
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def report(recipe: Recipe, results: dict[str, Any], *, folder: str | Path) -> st
     """Write report.md, report.json and figures into a folder from what is finished; returns the Markdown."""
     folder = Path(folder)
     cells = _cells(recipe, results)
-    text = _markdown(recipe, cells)
+    text = "\n".join([*_markdown(recipe, cells), *_teacher(recipe, results)]) + "\n"
     write_whole(folder / "report.md", text)
     listed = [{"method": kind, "row": row, **cell} for (kind, row), cell in cells.items()]
     write_json(folder / "report.json", {"title": recipe.title, "cells": listed}, indent=1)
@@ -42,7 +43,7 @@ def _cells(recipe, results):
     cells = {}
     for task in recipe.tasks():
         result = results.get(task.name)
-        if result is None:
+        if result is None or task.kind == "teacher":
             continue
         cell = cells.setdefault((task.kind, task.row), {"seeds": [], "accuracies": [], "seconds": [], "noise": {}})
         cell["seeds"].append(task.seed)
@@ -82,7 +83,12 @@ def _markdown(recipe, cells):
         lines.append(f"| {_name(row)} | {counts} | " + " | ".join(entries) + " |")
     if recipe.deltas:
         lines += ["", *_noise_table(recipe, cells)]
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _teacher(recipe, results):
+    methods = [kind for kind, options in recipe.settings.items() if "distillation" in options]
+    return teacher_in_words(recipe.tasks(), results, f"In trainings of {', '.join(TITLES[kind] for kind in methods)}")
 
 
 DYN = ("forces", "fit", "alternating")
@@ -146,7 +152,7 @@ def _figures(recipe, cells, results, folder):
     curves = {}
     for task in recipe.tasks():
         result = results.get(task.name)
-        if result and result["metrics"] and task.seed == recipe.seeds[0] and task.kind in ("weights", "forces"):
+        if task.kind in ("weights", "forces") and result and result["metrics"] and task.seed == recipe.seeds[0]:
             name = TITLES[task.kind] + ("" if task.row is None else f" {task.row + 1}")
             curves[name] = [(m["epoch"], m["validation_accuracy"]) for m in result["metrics"]]
     if curves:

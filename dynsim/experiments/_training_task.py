@@ -9,10 +9,11 @@ from pathlib import Path
 from dynsim import datasets, learning, models
 from dynsim._check import refusal
 from dynsim.errors import DataError
-from dynsim.kernels import Kernel
 
+from ._network_of_recipe import network
 from ._resumable_training import prune_largest, train_on, training_options
 from ._stored_result import StoredTask
+from ._teacher_task import with_teacher
 
 # "fit" and "pruned" begin with the network of "weights" of the same seed.
 KINDS = ("weights", "forces", "fit", "alternating", "low-rank", "pruned")
@@ -71,12 +72,13 @@ class Task(StoredTask):
         model = self._build(weights=ordinary, rank=self._rank())
         method = self.kind if self.kind in learning.METHODS else "forces"
         reference = self._build(weights=True) if self.kind == "fit" else None
-        options = training_options(self.training)
+        options = with_teacher(training_options(self.training), self.data, None)
         costs = learning.estimate(model, data, method=method, reference=reference, seed=self.seed, **options)
         return {**costs, "parameters": models.count(model)}
 
     def _train(self, folder, place, data, progress):
-        options = {"seed": self.seed, "progress": progress, **training_options(self.training)}
+        options = with_teacher(training_options(self.training), self.data, None, folder)
+        options |= {"seed": self.seed, "progress": progress}
         if self.kind == "pruned":
             return self._pruned(folder, data, options)
         if self.kind in learning.METHODS:
@@ -92,10 +94,8 @@ class Task(StoredTask):
         return train_on(build, data, checkpoint=place / "training.checkpoint", **options)
 
     def _build(self, **options):
-        given = {**self.options, "seed": self.seed, **{k: v for k, v in options.items() if v is not None}}
-        if isinstance(given.get("kernel"), dict):
-            given["kernel"] = Kernel.from_dict(given["kernel"])
-        return models.BUILDERS[self.model](**given)
+        given = {k: v for k, v in options.items() if v is not None}
+        return network(self.model, {**self.options, "seed": self.seed, **given})
 
     def _ordinary(self, folder):
         path = folder / "runs" / f"weights-seed{self.seed}" / "model.h5"

@@ -8,7 +8,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from dynsim import experiments, models
+from dynsim import datasets, experiments, learning, models
 from dynsim.cli.experiment import command
 from dynsim.errors import DataError
 from dynsim.experiments import find, load, names, report, run
@@ -119,6 +119,36 @@ def test_an_interrupted_task_goes_on_bit_for_bit(finished, tmp_path):
     assert all((one.arrays[name] == other.arrays[name]).all() for name in one.arrays)
 
 
+def test_networks_can_learn_from_a_larger_one(tmp_path):
+    """Every training whose method learns from it does, from the one that the same run left."""
+    teacher = {"options": {"widths": [64, 32, 10], "weights": True}, "training": {"rate": 0.2, "epochs": 4}}
+    training = {"all": {**RECIPE["training"]["all"], "distillation": {"share": 0.8, "temperature": 2.0}}}
+    methods = ["weights", "forces", "pruned"]
+    given = {**RECIPE, "seeds": [1], "methods": methods, "training": training, "teacher": teacher, "deltas": []}
+    recipe = load(given)
+    assert [task.kind for task in recipe.tasks()] == ["teacher", "weights", "forces", "forces", "pruned", "pruned"]
+    assert all(task.estimate(datasets.load("digits"))["seconds"] > 0 for task in recipe.tasks())
+    assert recipe.settings["teacher"] == {"epochs": 4, "batch": 64, "rate": 0.2}
+    with pytest.raises(DataError, match="teacher-all: got no result; expected a trained network; run it first"):
+        recipe.tasks()[1].run(tmp_path / "other")
+    results = run(recipe, tmp_path)
+    large = models.load_model(tmp_path / "runs/teacher-all/model.h5")
+    model = models.mlp([64, 16, 10], dim=3, copies=2, seed=1)
+    options = {"epochs": 3, "batch": 64, "rate": 0.08, "seed": 1}
+    trained = learning.train(
+        model, datasets.load("digits"), distillation=learning.Distillation(large, 0.8, 2), **options
+    )
+    assert results["forces-row0-seed1"]["metrics"][-1]["train_loss"] == trained.metrics[-1]["train_loss"]
+    text = report(recipe, results, folder=tmp_path)
+    methods = "ordinary network, forces, pruned, as many numbers"
+    said = f"In trainings of {methods} the answers of a network of {32 * 76 + 10:,} numbers (mlp) were learnt"
+    assert said in text and "not run" not in text
+    # It is part of what a result depends on.
+    other = load({**given, "teacher": {**teacher, "training": {"rate": 0.3}}})
+    assert not any(task.result(tmp_path) for task in other.tasks())
+    assert all(task.result(tmp_path) for task in load(given).tasks())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -128,6 +158,14 @@ def test_an_interrupted_task_goes_on_bit_for_bit(finished, tmp_path):
         ({"training": {"alll": {}}}, "did you mean 'all'"),
         ({"rows": [{"option": {}}]}, "did you mean 'options'"),
         ({"seeds": [-1]}, "seeds: got -1"),
+        ({"teacher": {"model": "mlp"}}, "teacher: got a network from which none learns"),
+        ({"training": {"forces": {"distillation": {}}}}, "training.forces.distillation: got no teacher"),
+        (
+            {"training": {"all": {"distillation": {}}}, "teacher": {"model": "mlp"}},
+            "got one for method fit; expected none",
+        ),
+        ({"training": {"forces": {"distillation": {"share": 2}}}, "teacher": {"model": "mlp"}}, "share: got 2"),
+        ({"training": {"forces": {"distillation": {}}}, "teacher": {"modle": "mlp"}}, "did you mean 'model'"),
     ],
 )
 def test_wrong_recipes_are_one_sentence(change, words):

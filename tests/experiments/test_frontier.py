@@ -1,73 +1,22 @@
 """Families of networks at equal numbers, end to end on the embedded digits."""
 
 import json
-import re
 import tomllib
-from copy import deepcopy
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from families_of_digits import RECIPE, family, given
 
 from dynsim import datasets, experiments, learning, models
 from dynsim.cli.experiment import command
 from dynsim.errors import DataError
+from dynsim.experiments._images_of_search import search_data, without_test
 from dynsim.experiments.frontier import widest
 from dynsim.experiments.frontier._frontier_cells import envelope, moments, within
-from dynsim.experiments.frontier._images_of_search import search_data, without_test
 
 # Trainings are too short to learn much, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:training")
-RECIPE = """
-kind = "frontier"
-title = "digits"
-data = "digits"
-model = "mlp"
-budgets = [400, 600]
-seeds = [0, 1]
-bits = [3, 8]
-retrain_bits = { epochs = 1, share = 0.1 }
-training = { epochs = 2, batch = 64, smoothing = 0.05 }
-search = { epochs = 2, images = 320 }
-
-[families.low-rank]
-title = "low rank"
-width = "rank"
-options = { widths = [64, 16, 10], weights = true }
-grid = [{ rate = 0.05 }, { rate = 0.1 }]
-
-[families.pruned]
-width = "rank"
-prune_from = 3
-options = { widths = [64, 16, 10], weights = true }
-grid = [{ rate = 0.05 }, { rate = 0.1 }]
-
-[families.particles]
-particles = true
-width = "copies"
-options = { widths = [64, 16, 10] }
-grid = [{ rate = 0.1, options = { dim = 2 } }, { rate = 0.1, options = { dim = 3 } }]
-
-[[published]]
-name = "of a paper"
-numbers = 500
-accuracy = 95.5
-source = "a paper"
-"""
-
-
-def given(**changes):
-    return {**tomllib.loads(RECIPE), **changes}
-
-
-def family(name, **changes):
-    """All families, one of them changed."""
-    families = tomllib.loads(RECIPE)["families"]
-    return {"families": {**families, name: {**families[name], **changes}}}
-
-
-def taught(teacher, **distillation):
-    return {"teacher": teacher, "training": {"epochs": 2, "distillation": distillation}}
 
 
 @pytest.fixture(scope="module")
@@ -435,56 +384,6 @@ def test_envelopes_and_limits():
     assert moments([1.0])["deviation"] is None and moments([1.0])["error"] is None
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"sedes": [1]}, "did you mean 'seeds'"),
-        ({"budgets": []}, "budgets: got []; expected at least one"),
-        ({"budgets": [400, 400]}, "budgets: got [400, 400]; expected different numbers"),
-        ({"bits": [17]}, "bits: got 17; expected 1 to 16"),
-        ({"training": {"batch": 64}}, "training: got no epochs"),
-        ({"training": {"epochs": 2, "rate": 0.1}}, "training: got unknown key 'rate'"),
-        ({"training": {"epochs": 1}}, "training.epochs: got 1; expected 2 or more, as pruned is pruned"),
-        ({"search": {"epochs": 1}}, "search.epochs: got 1; expected 2 or more"),
-        ({"search": {"image": 3}}, "did you mean 'images'"),
-        ({"retrain_bits": {"epochs": 1}}, "retrain_bits: got no share"),
-        (
-            family("particles", grid=[{}] * 2),
-            "families.particles.grid[0]: got no rate; expected one, beside retrain_bits",
-        ),
-        ({"judge": "val"}, "judge: got 'val'; expected one of test, held-out"),
-        ({"families": {}}, "families: got none"),
-        ({"model": "compct"}, "families.low-rank.model: got 'compct'"),
-        (family("particles", grid=[{"rate": 0.1}]), "grid: got 2 of low-rank, 2 of pruned, 1 of particles; expected"),
-        (family("particles", grid=[]), "families.particles.grid: got none"),
-        (family("particles", width="copes"), "did you mean 'copies'"),
-        (family("particles", options={"copies": 2}), "families.particles.options: got unknown key 'copies'"),
-        (family("particles", grid=[{"epochs": 3}] * 2), "families.particles.grid[0]: got unknown key 'epochs'"),
-        (family("particles", grid=[{"rate": -1}] * 2), "families.particles.grid[0].rate: got -1"),
-        (family("particles", grid=[{"options": {"dm": 2}}] * 2), "did you mean 'dim'"),
-        (family("particles", prune_after=0.5), "families.particles.prune_after: got given without prune_from"),
-        (family("pruned", prune_after=1.0), "families.pruned.prune_after: got 1.0"),
-        (family("pruned", prune_from=0.5), "families.pruned.prune_from: got 0.5"),
-        ({"training": {"epochs": 2, "distillation": {}}}, "training.distillation: got no teacher; expected a table"),
-        ({"against": "prund"}, "against: got 'prund'"),
-        ({"teacher": {}, **family("particles", grid=[{"rate": 1, "distillation": {}}] * 2)}, "got no teacher"),
-        ({"teacher": {"options": {}}}, "teacher: got a network from which none learns; expected settings with"),
-        (taught({"model": "mpl"}), "did you mean 'mlp'"),
-        (taught({"options": {"with": 3}}), "did you mean 'widths'"),
-        (taught({"training": {"epochs": 0}}), "teacher.training.epochs: got 0"),
-        (taught({"training": {"epochs": 1}}, share=2), "share: got 2; expected a share from 0 to 1"),
-        (taught({"training": {"epochs": 1}}, temperature=0), "temperature: got 0"),
-        ({"families": {"a b": {"grid": [{}]}}}, "families: got 'a b'"),
-        ({"options": {"wdths": [3]}}, "did you mean 'widths'"),
-        ({"published": [{"name": "x", "accuracy": 99}]}, "published[0]: got neither numbers nor bytes"),
-        ({"published": [{"name": "x", "numbers": 99}]}, "published[0]: got no accuracy"),
-    ],
-)
-def test_wrong_recipes_are_one_sentence(change, words):
-    with pytest.raises(ValueError, match=re.escape(words)):
-        experiments.load(given(**change))
-
-
 def test_the_command_lists_estimates_and_runs(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(RECIPE)
@@ -500,30 +399,3 @@ def test_the_command_lists_estimates_and_runs(tmp_path):
     ran = CliRunner().invoke(command, [*options, "--processes", "2"], catch_exceptions=False)
     assert ran.exit_code == 0 and "## Equal numbers" in ran.stdout and "not run" not in ran.stdout
     assert "Equal bytes" not in ran.stdout
-
-
-@pytest.mark.parametrize("name", ["mnist-frontier", "fashion-frontier", "kmnist-frontier", "cifar10-frontier"])
-def test_networks_of_the_recipes_that_come_along_take_their_images(name):
-    recipe = experiments.load(experiments.find(name))
-    shape = (3, 32, 32) if recipe.data == "cifar10" else (1, 28, 28)
-    for task in recipe.tasks():
-        if task.kind == "trial" and task.budget == 3000:
-            model = task.build(task.choice, task.found(task.choice), seed=0)
-            assert model.scores(np.zeros((1, *shape), np.float32)).shape == (1, 10)
-
-
-def test_tasks_are_plain_and_equal_where_recipes_are():
-    one, other = (experiments.load(deepcopy(given())).tasks() for _ in range(2))
-    assert one == other and len({task.name for task in one}) == len(one)
-
-
-def test_a_recipe_with_a_base_is_that_one_with_other_keys(tmp_path):
-    base, other = tmp_path / "base.toml", tmp_path / "other.toml"
-    base.write_text(RECIPE)
-    other.write_text(f'kind = "frontier"\nbase = "{base.as_posix()}"\ntitle = "others"\nbudgets = [500]\n')
-    found = experiments.load(other)
-    assert found == experiments.load(given(title="others", budgets=[500]))
-    for text in (f'kind = "frontier"\nbase = "{other.as_posix()}"\n', 'kind = "frontier"\nbase = "mnist-lenet5"\n'):
-        (tmp_path / "wrong.toml").write_text(text)
-        with pytest.raises(ValueError, match="expected a recipe of kind frontier without a base"):
-            experiments.load(tmp_path / "wrong.toml")

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, expect_keys, refusal
-from dynsim.learning import Distillation
 
+from .._teacher_task import expect_teacher, taught, teacher_in, teacher_of
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
 from ._frontier_task import JUDGES, KINDS, FinalTask
-from ._teacher_task import TeacherTask
 
 KEYS = (
     "kind", "base", "title", "data", "model", "options", "budgets", "seeds", "judge", "bits", "training", "search",
@@ -23,7 +22,6 @@ NEEDED = ("title", "data", "budgets", "training", "families")
 _ALL = tuple(key for key in TRAINING if key != "bits" and not key.startswith("fit"))  # `bits` are for packed files
 COMMON = tuple(key for key in _ALL if key != "rate")  # the rate belongs to the settings that are searched for
 TRIAL = (*(key for key in _ALL if key != "epochs"), "distillation")  # all families are trained equally long
-TEACHER, DISTILLATION = ("model", "options", "training"), ("share", "temperature")
 SEARCH = {"seed": 100, "images": 0}
 FAMILY = ("title", "model", "width", "options", "grid", "particles", "prune_from", "prune_after")
 RETRAIN = ("epochs", "share")
@@ -65,33 +63,23 @@ class FrontierRecipe:
         teachers, trials, finals = {}, [], []
         for budget in self.budgets:
             for name, family in self.families.items():
-                own, grid = self._own(name, family, budget), [self._taught(choice) for choice in family["grid"]]
+                own = self._own(name, family, budget)
+                grid = [taught(choice, self._teacher) for choice in family["grid"]]
                 given = {"grid": grid, "search": search, "judge": self.judge, "bits": self.bits}
                 given["retrain_bits"] = self.retrain_bits if self.bits else {}
                 more = [FinalTask(**own, seed=seed, **given) for seed in self.seeds]
                 trials += more[0].trials()
                 finals += more
         for task in trials + finals:
-            choices = task.grid if task.kind == "final" else [task.choice]
-            if any("distillation" in {**self.training, **choice} for choice in choices):
-                found = TeacherTask(self.data, **self._teacher, search=task.judged_by)
-                teachers[found.name] = found
+            for choice in task.grid if task.kind == "final" else [task.choice]:
+                teacher = teacher_in({**task.training, **choice}, self.data, task.judged_by)
+                if teacher is not None:
+                    teachers[teacher.name] = teacher
         return [*teachers.values(), *trials, *finals]
 
     @property
     def _teacher(self):
-        training = {key: value for key, value in self.training.items() if key != "distillation"}
-        return {
-            "model": self.teacher.get("model", self.model),
-            "options": {**self.options, **self.teacher.get("options", {})},
-            "training": {**training, **self.teacher.get("training", {})},
-        }
-
-    def _taught(self, options):
-        """The options with what the network is that they learn from, on which a result depends."""
-        if "distillation" not in options:
-            return options
-        return {**options, "distillation": {**options["distillation"], "teacher": self._teacher}}
+        return teacher_of(self.teacher, self.model, self.options, self.training)
 
     def _own(self, name, family, budget):
         return {
@@ -101,7 +89,7 @@ class FrontierRecipe:
             "model": family.get("model", self.model),
             "width": family.get("width", "channels"),
             "options": {**self.options, **family.get("options", {})},
-            "training": self._taught(self.training),
+            "training": taught(self.training, self._teacher),
             "prune_from": family.get("prune_from"),
             "prune_after": family.get("prune_after", 0.5),
         }
@@ -141,6 +129,7 @@ def load(given):
     With `base`, the name or path of another recipe of this kind, keys that are not given are those of that one.
     """
     expect_keys(given, KEYS, "experiment")
+    searches = "search" in given  # and not in the base, whose families may be others
     if "base" in given:
         base = read_toml(find(as_instance(given["base"], str, "base")))
         if base.get("kind") != given["kind"] or "base" in base:
@@ -186,9 +175,12 @@ def load(given):
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{count} of {name}" for name, count in counts.items())
         raise refusal("grid", said, "as many trials for every family", "give each the same search effort")
+    if searches and recipe.judge == "test" and set(counts.values()) == {1}:
+        do = 'give each several, or judge = "held-out"'
+        raise refusal("search", "a table, and one setting of each family", "settings to choose from", do)
     if recipe.against is not None:
         as_choice(recipe.against, recipe.families, "against")
-    _expect_teacher(recipe)
+    expect_teacher(recipe.teacher, recipe.model, _trainings(recipe), _ALL)
     for number, point in enumerate(as_instance(recipe.published, list, "published")):
         _expect_published(point, f"published[{number}]")
     return recipe
@@ -234,26 +226,12 @@ def _expect_family(recipe, name, family):
             raise refusal(f"{said}.epochs", 1, f"2 or more, as {name} is pruned between two epochs")
 
 
-def _expect_teacher(recipe):
-    expect_keys(recipe.teacher, TEACHER, "teacher")
-    choices = {"training": recipe.training}
+def _trainings(recipe):
+    """{where it is said: options of a training}."""
+    found = {"training": recipe.training}
     for name, family in recipe.families.items():
-        choices |= {f"families.{name}.grid[{number}]": choice for number, choice in enumerate(family["grid"])}
-    for where, choice in choices.items():
-        if "distillation" in choice:
-            expect_keys(choice["distillation"], DISTILLATION, f"{where}.distillation")
-            Distillation.check(**choice["distillation"])
-            if not recipe.teacher:
-                raise refusal(f"{where}.distillation", "no teacher", "a table [teacher] of the network to learn from")
-    if recipe.teacher:
-        if not any("distillation" in choice for choice in choices.values()):
-            raise refusal("teacher", "a network from which none learns", "settings with distillation, or no teacher")
-        model = as_choice(recipe.teacher.get("model", recipe.model), models.BUILDERS, "teacher.model")
-        known = inspect.signature(models.BUILDERS[model]).parameters
-        expect_keys(recipe.teacher.get("options", {}), known, "teacher.options")
-        training = recipe.teacher.get("training", {})
-        expect_keys(training, _ALL, "teacher.training")
-        as_count(training.get("epochs", 1), "teacher.training.epochs")
+        found |= {f"families.{name}.grid[{number}]": choice for number, choice in enumerate(family["grid"])}
+    return found
 
 
 def _expect_published(point, where):

@@ -9,6 +9,7 @@ import numpy as np
 from dynsim._files import write_json, write_whole
 from dynsim.plots import compare, save
 
+from .._teacher_task import teacher_in_words
 from ._frontier_cells import LIMITS, best_of, cells_of, differences, envelope, files_of, setting_of, trials_of, within
 from ._frontier_task import RETRAINED
 
@@ -69,18 +70,9 @@ def _head(recipe):
 
 
 def _teacher(recipe, results):
-    """A sentence about the large network, that of the last training if there are two."""
-    found = [(task, results.get(task.name)) for task in recipe.tasks() if task.kind == "teacher"]
-    if not found or found[-1][1] is None:
-        return
-    numbers, accuracy = (found[-1][1][key] for key in ("numbers", "accuracy"))
     everywhere = recipe.training.get("distillation")
     where = "Where a setting says distillation" if everywhere is None else f"Everywhere ({setting_of(everywhere)})"
-    yield ""
-    yield (
-        f"{where} the answers of a network of {numbers:,} numbers ({recipe.teacher.get('model', recipe.model)}) were "
-        f"learnt besides the labels; it answers {accuracy:.2f} per cent of the images right that its training held out."
-    )
+    return teacher_in_words(recipe.tasks(), results, where)
 
 
 def _spread(found, wanted=None):

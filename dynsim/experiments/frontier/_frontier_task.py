@@ -10,11 +10,12 @@ from dynsim._check import refusal
 from dynsim._files import digest
 from dynsim.errors import DataError
 
+from .._images_of_search import search_data, without_test
+from .._network_of_recipe import network
 from .._resumable_training import prune_largest, train_on, training_options
 from .._stored_result import StoredTask
-from ._images_of_search import search_data, without_test
-from ._teacher_task import TeacherTask
-from ._widest_networks import network, widest
+from .._teacher_task import with_teacher
+from ._widest_networks import widest
 
 KINDS = ("teacher", "trial", "final")
 JUDGES = ("test", "held-out")  # images that the final trainings are judged on
@@ -90,12 +91,7 @@ class FrontierTask(StoredTask):
 
     def _with_teacher(self, options, folder=None):
         """The options with the network that is learnt from, if there is one: trained, or for estimates at its start."""
-        if "distillation" not in options:
-            return options
-        given = dict(options["distillation"])
-        teacher = TeacherTask(self.data, **given.pop("teacher"), search=self.judged_by)
-        model = teacher.build() if folder is None else teacher.trained(folder)
-        return {**options, "distillation": learning.Distillation(model, **given)}
+        return with_teacher(options, self.data, self.judged_by, folder)
 
     @staticmethod
     def _full(build, data, path, *, epochs, **options):

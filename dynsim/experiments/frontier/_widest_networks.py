@@ -1,22 +1,11 @@
-"""Networks as a recipe names them, and the widest that has no more numbers than a budget."""
+"""The widest network that has no more numbers than a budget."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
 
-from dynsim.kernels import Kernel
-from dynsim.models import BUILDERS, Model, numbers
-
-
-def network(model: str, options: dict) -> Model:
-    """Return the network of a recipe's options, in which a kernel is a table.
-
-    >>> network("mlp", {"widths": [4, 2], "kernel": {"profile": "gaussian"}}).config["kernel"]["profile"]
-    'gaussian'
-    """
-    kernel = options.get("kernel")
-    return BUILDERS[model](**options | ({"kernel": Kernel.from_dict(kernel)} if isinstance(kernel, dict) else {}))
+from dynsim.models import Model, numbers
 
 
 def widest(build: Callable[[int], Model], budget: int) -> int | None:
