@@ -54,6 +54,7 @@ def fit(
     -------
     list of dict
         One entry a layer: its number, shape, relative squared error, and that of a truncated SVD with as many floats.
+        Places that layers share are counted to each of them.
 
     Raises
     ------
@@ -111,7 +112,10 @@ def _rescale(layer, weights):
 
 @dataclass
 class _Error:
-    """The squared error of one layer: rows_o (W' - T)_o M (W' - T)_o^T summed over its outputs, M = 1 if None."""
+    """The squared error of one layer: rows_o (W' - T)_o M (W' - T)_o^T summed over its outputs o, M = 1 if None.
+
+    The metric M is (f, f), or (n, f, f): another one for every output.
+    """
 
     layer: Layer
     weights: np.ndarray
@@ -122,7 +126,10 @@ class _Error:
         """Add the gradient to the layer's parameters; returns the error."""
         value = self.layer.materialize()
         difference = value.reshape(self.weights.shape) - self.weights
-        signal = difference if self.metric is None else difference @ self.metric
+        signal = difference
+        if self.metric is not None:
+            each = self.metric.ndim == 3
+            signal = (difference[:, None] @ self.metric)[:, 0] if each else difference @ self.metric
         signal = signal * self.rows
         self.layer.add_weight_gradient((2 * signal).reshape(value.shape))
         return float(np.sum(signal * difference, dtype=np.float64))
@@ -138,7 +145,8 @@ def _measured_errors(model, pairs, inputs, trained, counts):
     errors = []
     for layer, weights in pairs:
         number = model.layers.index(layer)
-        flat, metric = target(weights, inputs[number], trained=trained[number])
+        margin = getattr(layer, "margin", 0)
+        flat, metric = target(weights, inputs[number], trained=trained[number], margin=margin)
         arrays = (array.astype(weights.dtype) for array in (flat, metric, counts[number][:, None]))
         errors.append(_Error(layer, *arrays))
     return errors

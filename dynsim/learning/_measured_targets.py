@@ -77,7 +77,11 @@ def importance(model):
             if len(counts) != len(weights):  # flattened images behind a convolution, channel by channel
                 counts = counts.reshape(len(weights), -1).sum(axis=1)
             found[number] = counts
-            counts = counts @ np.square(weights.reshape(len(weights), weights.shape[1], -1), dtype=np.float64).sum(2)
+            squares = np.square(weights, dtype=np.float64)
+            if weights.ndim == 3:  # depthwise: a channel's errors stay in it
+                counts = counts * squares.sum(axis=(1, 2))
+            else:
+                counts = counts @ squares.reshape(*weights.shape[:2], -1).sum(axis=2)
         elif layer.averaged:
             factor = np.square(layer.scale.value, dtype=np.float64) / (layer.variance + layer.epsilon)
             counts = (counts.reshape(len(factor), -1) * factor[:, None]).sum(axis=1)
@@ -90,22 +94,31 @@ def _means(signals):
     return signals.mean(axis=(0, *range(2, signals.ndim)), dtype=np.float64).astype(signals.dtype)
 
 
-def target(weights, signals, *, trained, ridge=None):
-    """Return T (n, f) and M (f, f).
+def target(weights, signals, *, trained, margin=0, ridge=None):
+    """Return T (n, f) and M (f, f), of a depthwise convolution (n, f, f): one for each channel.
 
     Parameters
     ----------
-    weights : ndarray, (n, m) or (n_out, n_in, k, k)
+    weights : ndarray, (n, m), (n_out, n_in, k, k) or (channels, k, k)
         Of the trained layer.
     signals, trained : ndarray
         Inputs of the fitted layer and of the trained one: (batch, m), or images (batch, n_in, height, width).
+    margin : int
+        Zeros around the images.
     ridge : float, optional
         In units of the mean variance of `signals`; see `ridge_target`.
     """
+    options = {"margin": margin, "ridge": ridge}
+    if weights.ndim == 3:
+        channels = [
+            target(weights[o][None, None], signals[:, o, None], trained=trained[:, o, None], **options)
+            for o in range(len(weights))
+        ]
+        return np.concatenate([wanted for wanted, _ in channels]), np.stack([metric for _, metric in channels])
     flat = weights.reshape(len(weights), -1).astype(np.float64)
     count, sums, products = 0, 0.0, 0.0
     for start in range(0, len(signals), CHUNK):
-        rows = [_rows(x[start : start + CHUNK], weights) for x in (signals, trained)]
+        rows = [_rows(x[start : start + CHUNK], weights, margin) for x in (signals, trained)]
         both = np.concatenate(rows, axis=1)
         count += len(both)
         sums = sums + both.sum(axis=0, dtype=np.float64)
@@ -139,10 +152,11 @@ def ridge_target(
     return np.linalg.solve(metric, (weights @ cross + pull * weights).T).T, metric
 
 
-def _rows(signals, weights):
+def _rows(signals, weights, margin):
     """The layer's input vectors as rows: signals, or all patches of images."""
     if weights.ndim == 2:
         return np.ascontiguousarray(signals)
     k = weights.shape[2]
+    signals = np.pad(signals, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
     patches = np.lib.stride_tricks.sliding_window_view(signals, (k, k), axis=(2, 3))
     return np.ascontiguousarray(patches.transpose(0, 2, 3, 1, 4, 5)).reshape(-1, signals.shape[1] * k * k)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import dynsim
-from dynsim.layers import BatchNorm, PlainConv, PlainFull, ReLU
+from dynsim.layers import BatchNorm, PlainConv, PlainDepthwise, PlainFull, ReLU
 from dynsim.learning import fit, train
+from dynsim.learning._fit import _Error
 from dynsim.learning._measured_targets import correct_averages, importance, least_sure, signals_of, target
-from dynsim.models import mlp
+from dynsim.models import compact, mlp
 
 
 def centred(rows):
@@ -42,6 +43,66 @@ def test_a_convolution_sees_patches():
     flat = weights.reshape(3, -1)
     np.testing.assert_allclose(np.diag(flat @ metric @ flat.T), variances, rtol=1e-10)
     assert PlainFull(flat).materialize().shape == (3, len(metric))
+
+
+@pytest.mark.parametrize("margin", [0, 1, 2])
+def test_patches_reach_into_the_margin(margin):
+    g = np.random.default_rng(3)
+    weights, images = g.normal(size=(3, 2, 3, 3)), g.normal(size=(130, 2, 5, 6))
+    _, metric = target(weights, images, trained=images, margin=margin, ridge=0.0)
+    variances = PlainConv(weights, margin=margin).forward(images).var(axis=(0, 2, 3))
+    flat = weights.reshape(3, -1)
+    np.testing.assert_allclose(np.diag(flat @ metric @ flat.T), variances, rtol=1e-10)
+
+
+def test_a_depthwise_convolution_sees_its_own_channel():
+    g = np.random.default_rng(4)
+    weights, images = g.normal(size=(3, 3, 3)), g.normal(size=(130, 3, 5, 6))
+    seen = images + 0.3 * g.normal(size=images.shape)
+    found, metric = target(weights, seen, trained=images, margin=1, ridge=0.1)
+    assert found.shape == (3, 9) and metric.shape == (3, 9, 9)
+    for o in range(3):  # as a convolution of one channel
+        channel = weights[o][None, None], seen[:, o, None]
+        wanted, expected = target(*channel, trained=images[:, o, None], margin=1, ridge=0.1)
+        np.testing.assert_allclose(found[o], wanted[0], rtol=1e-12)
+        np.testing.assert_allclose(metric[o], expected, rtol=1e-12)
+    pulled = metric[0] - 0.1 * np.trace(metric[0]) / 1.1 / 9 * np.eye(9)  # without the ridge
+    variance = PlainDepthwise(weights, margin=1).forward(seen).var(axis=(0, 2, 3))[0]
+    assert weights[0].ravel() @ pulled @ weights[0].ravel() == pytest.approx(variance, rel=1e-9)
+
+
+def test_errors_of_a_depthwise_convolution_stay_in_their_channels():
+    g = np.random.default_rng(5)
+    first, last = PlainDepthwise(g.normal(size=(4, 3, 3))), PlainConv(g.normal(size=(2, 4, 1, 1)))
+    found = importance(SimpleNamespace(layers=[first, last]))
+    # Of an error in a channel of the input, the same and independent in every pixel.
+    expected = np.square(last.materialize()).sum(axis=(0, 2, 3))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+    before = importance(SimpleNamespace(layers=[PlainDepthwise(g.normal(size=(4, 1, 1))), first, last]))
+    np.testing.assert_allclose(before[0], expected * np.square(first.materialize()).sum(axis=(1, 2)), rtol=1e-12)
+
+
+def test_places_of_a_separable_network_are_fitted_with_images():
+    """The error on the images falls, and the gradient is that of the error by differences."""
+    shape = {"channels": 4, "image": (1, 12, 12), "pools": (2,), "depth": 3, "form": "separable"}
+    reference, model = compact(weights=True, seed=1, **shape), compact(copies=2, dim=2, seed=2, **shape)
+    images = np.random.default_rng(6).random((60, 1, 12, 12), np.float32)
+    errors = []
+    report = fit(model, reference, steps=200, images=images, progress=lambda done, total, error: errors.append(error))
+    assert min(errors[-20:]) < 0.5 * errors[0] and all(np.isfinite(entry["error"]) for entry in report)
+    metric = np.stack([np.diag([1.0, 2.0, 3.0]) + 0.5] * 2)
+    layer = PlainFull(np.arange(6.0).reshape(2, 3))
+    error = _Error(layer, np.ones((2, 3)), metric, np.array([[1.0], [2.0]]))
+    error.add_gradient()
+    slopes = np.empty((2, 3))
+    for place in np.ndindex(2, 3):
+        ends = []
+        for step in (-1e-3, 1e-3):
+            moved = np.arange(6.0).reshape(2, 3)
+            moved[place] += step
+            ends.append(_Error(PlainFull(moved), error.weights, metric, error.rows).add_gradient())
+        slopes[place] = (ends[1] - ends[0]) / 2e-3
+    np.testing.assert_allclose(layer.parameters["weights"].gradient, slopes, rtol=1e-6)
 
 
 @pytest.mark.parametrize("fused", [True, False])
