@@ -162,7 +162,7 @@ def draw_layers(model, *, title=None, size=None):
     shown = model.layers[:_MOST_LAYERS]
     columns = -(-len(shown) // _PER_COLUMN)
     rows = min(len(shown), _PER_COLUMN)
-    figure = new_figure(size or (max(1200, 950 * columns), max(500, 110 * rows + 240)))
+    figure = new_figure(size or (max(1200, 1080 * columns), max(500, 110 * rows + 240)))
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(-0.1, columns + 0.05)
@@ -225,16 +225,19 @@ def _arrow(axes, start, end):
 
 
 def _shared(axes, layers, place):
-    """Arcs on the left between layers that hold the same places."""
-    last = {}
+    """Arcs on the left between layers that hold the same places; words, where the layer before is in another column."""
+    last, style = {}, {"va": "center", "fontsize": 7.5, "color": PALETTE[0], "rotation": 90}
     for k, layer in enumerate(layers):
         for parameter in layer.parameters.values():
             before = last.get(id(parameter))
-            if before is not None and parameter.kind == "places" and place[before][0] == place[k][0]:
+            if before is not None and parameter.kind == "places":
                 ends = [(place[j][0] + 0.12, place[j][1]) for j in (before, k)]
-                axes.add_patch(FancyArrowPatch(*ends, connectionstyle="arc3,rad=0.35", arrowstyle="-", linewidth=1.8,
-                                               linestyle="--", color=PALETTE[0], shrinkA=0, shrinkB=0))  # fmt: skip
                 neurons = f"{parameter.value.shape[-2]} shared"
-                axes.text(ends[0][0] - 0.12, (ends[0][1] + ends[1][1]) / 2, neurons, ha="right", va="center",
-                          fontsize=7.5, color=PALETTE[0], rotation=90)  # fmt: skip
+                if place[before][0] != place[k][0]:
+                    axes.text(ends[1][0] - 0.02, ends[1][1], f"{neurons}\nwith {before}", ha="right", **style)
+                else:
+                    dashed = {"linewidth": 1.8, "linestyle": "--", "color": PALETTE[0], "shrinkA": 0, "shrinkB": 0}
+                    bent = {"connectionstyle": "arc3,rad=0.35", "arrowstyle": "-"}
+                    axes.add_patch(FancyArrowPatch(*ends, **bent, **dashed))
+                    axes.text(ends[0][0] - 0.12, (ends[0][1] + ends[1][1]) / 2, neurons, ha="right", **style)
             last[id(parameter)] = k
