@@ -14,7 +14,7 @@ NOISES = ("uniform", "gaussian", "round", "floor")
 def perturbed(parameters, size, generator, *, noise="uniform", relative=False):
     """A context in which the parameters of these kinds are off by noise; afterwards they have their values again.
 
-    `size` is absolute, or in units of each array's root mean square.
+    `size` is absolute, or in units of each array's root mean square. What is pruned is not stored and stays 0.
 
     Examples
     --------
@@ -31,8 +31,9 @@ def perturbed(parameters, size, generator, *, noise="uniform", relative=False):
     moved = [(parameter, parameter.value.copy()) for parameter in parameters if parameter.kind in PERTURBED]
     try:
         for parameter, value in moved:
-            unit = float(np.sqrt(np.mean(np.square(value)))) if relative else 1.0
-            parameter.value[...] = _moved(value, size * unit, noise, generator)
+            unit = float(np.sqrt(np.sum(np.square(value)) / max(1, parameter.stored))) if relative else 1.0
+            noisy = _moved(value, size * unit, noise, generator)
+            parameter.value[...] = noisy if parameter.mask is None else noisy * parameter.mask
         yield
     finally:
         for parameter, value in moved:

@@ -33,6 +33,12 @@ class StoredNumbers(NamedTuple):
 
     value: npt.NDArray
     kind: str
+    mask: None = None  # nothing is pruned
+
+    @property
+    def stored(self) -> int:
+        """How many numbers there are."""
+        return self.value.size
 
 
 class PreparedNetwork(NamedTuple):

@@ -44,6 +44,24 @@ def test_numbers_are_off_by_as_much_as_said_and_come_back_even_after_an_error(no
     assert all(np.array_equal(array, before[name]) for name, array in model.arrays.items())
 
 
+@pytest.mark.parametrize("noise", ["uniform", "gaussian", "round", "floor"])
+def test_what_is_pruned_is_not_perturbed(noise):
+    """It is not stored; relative sizes are those of what is left."""
+    model = mlp((8, 10), weights=True, seed=1)
+    weights = model.layers[1].weights
+    left = np.random.default_rng(0).random(weights.value.shape) < 0.3
+    weights.prune(left)
+    before = weights.value.copy()
+    with perturbed([weights], 0.1, np.random.default_rng(2), noise=noise, relative=True):
+        moves = np.abs(weights.value - before)
+        assert not moves[~left].any() and moves[left].any()
+        # Uniform noise reaches its size nearly, rounding half of it, and 30 per cent of 80 weights are many.
+        size = 0.1 * np.sqrt(np.mean(before[left] ** 2))
+        share = {"uniform": 1.0, "gaussian": 6.0, "round": 0.5, "floor": 1.0}[noise]
+        assert size / 4 < moves.max() <= size * share * (1 + 1e-5) + 1e-6
+    assert np.array_equal(weights.value, before)
+
+
 def test_the_force_of_a_batch_is_that_at_the_perturbed_numbers(digits):
     options = {"rate": 0.02, "motion": "adam", "rates": None}
     trainers = [Trainer(model_of_places(), digits, **OPTIONS, **options, noise=noise) for noise in (0.2, 0.0)]
