@@ -13,6 +13,7 @@ from numba import njit, prange
 from dynsim._check import as_count, as_flag, as_float_type, as_number, refusal
 from dynsim.kernels import lane_sum, launch
 
+from ._aligned import aligned_empty, contiguous
 from ._layer import FAST_MATH, Layer, Parameter
 
 LANES = 256  # sums of a row that are kept apart, so that their order is fixed and vectors can be added
@@ -77,7 +78,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Normalise (batch, channels, ...)."""
-        signals = np.ascontiguousarray(np.moveaxis(x, 0, -1))
+        signals = contiguous(np.moveaxis(x, 0, -1))
         channels = len(self.mean)
         if x.ndim < 2 or len(signals) != channels or (self.pool and (x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2)):
             wanted = f"(batch, {channels}, even height, even width)" if self.pool else f"(batch, {channels}, ...)"
@@ -96,7 +97,7 @@ class BatchNorm(Layer):
         shape = signals.shape
         if self.pool:
             shape = (channels, shape[1] // 2, shape[2] // 2, shape[3])
-        y, choice = np.empty(shape, x.dtype), np.empty(shape, np.uint8) if self.pool else None
+        y, choice = aligned_empty(shape, x.dtype), aligned_empty(shape, np.uint8) if self.pool else None
         if self.pool:
             launch(_pooled, signals.size, signals, factor, offset, y, choice)
         else:
@@ -111,8 +112,8 @@ class BatchNorm(Layer):
         signals, mean, inverse, y, choice = self.memory
         channels = len(mean)
         dtype = dy.dtype
-        signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1))
-        dx, dscale, dshift = np.empty_like(signals), np.empty(channels), np.empty(channels)
+        signal = contiguous(np.moveaxis(dy, 0, -1))
+        dx, dscale, dshift = aligned_empty(signals.shape, signals.dtype), np.empty(channels), np.empty(channels)
         numbers = mean.astype(dtype), inverse.astype(dtype), self.scale.value.astype(dtype)
         if self.pool:
             launch(_back_pooled, 4 * signals.size, signals, signal, y, choice, *numbers, dx, dscale, dshift)

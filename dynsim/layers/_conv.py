@@ -14,6 +14,7 @@ from dynsim._check import as_choice, as_count, refusal
 from dynsim.kernels import Kernel, relation, relation_forces, shared_relation, shared_relation_forces
 
 from . import _convolution_loops
+from ._aligned import contiguous
 from ._convolution_loops import widened
 from ._layer import ParameterLike, as_bias, as_kernel, as_parameter
 from ._linear_products import SortedCopies
@@ -45,7 +46,7 @@ class Convolution(Weighted):
     def answer(self, product: Callable, x: npt.NDArray, training: bool = False) -> npt.NDArray:
         """Map images (batch, n_in, height, width) to (batch, n_out, height - k + 1, width - k + 1) plus 2 margin."""
         self._expect(x.shape, product.shape[-3])
-        images = np.ascontiguousarray(np.moveaxis(x, 0, -1), dtype=np.result_type(x, product.dtype))
+        images = contiguous(np.moveaxis(x, 0, -1), np.result_type(x, product.dtype))
         images = widened(images, self.margin)
         y = product(images, None if self.bias is None else self.bias.value)
         if training:
@@ -62,7 +63,7 @@ class Convolution(Weighted):
     def add_gradients(self, dy: npt.NDArray) -> npt.NDArray:
         """Add the gradients of the weights and of the bias; returns dL/dy with the batch last."""
         _, images = self.memory
-        signal = np.ascontiguousarray(np.moveaxis(dy, 0, -1), dtype=images.dtype)
+        signal = contiguous(np.moveaxis(dy, 0, -1), images.dtype)
         self.add_weight_gradient(self.loops.convolve_weights(images, signal, self.side, self.margin))
         if self.bias is not None:
             self.bias.add(signal.reshape(len(signal), -1).sum(axis=1))

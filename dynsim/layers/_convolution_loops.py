@@ -16,6 +16,8 @@ from numba import njit, prange
 
 from dynsim.kernels import launch, run_text
 
+from ._aligned import aligned_empty
+
 OUTPUTS = 2  # of one task, which share what is loaded
 MOST_TAPS = 6  # with which the weights of two outputs stand in registers, once more for what a row has left
 PART = 2048  # numbers of a row whose sums stay in the nearest cache
@@ -26,7 +28,7 @@ def widened(images, margin):
     if margin == 0:
         return images
     channels, height, width, batch = images.shape
-    out = np.empty((channels, height, width + 2 * margin, batch), images.dtype)
+    out = aligned_empty((channels, height, width + 2 * margin, batch), images.dtype)
     launch(_widen, out.size, rows_of(images), margin * batch, rows_of(out))
     return out
 
@@ -39,12 +41,13 @@ def convolve(images, weights, bias, margin=0):
     _, height, width, batch = images.shape
     n_out, _, k, _ = weights.shape
     if k == 1:
-        out = weights[:, :, 0, 0] @ images.reshape(len(images), -1)
+        out = aligned_empty((n_out, height * width * batch), images.dtype)
+        np.matmul(weights[:, :, 0, 0], images.reshape(len(images), -1), out=out)
         if bias is not None:
             out += bias[:, None]
         return out.reshape(n_out, height, width, batch)
     bias = np.zeros(n_out, images.dtype) if bias is None else bias
-    out = np.empty((n_out, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
+    out = aligned_empty((n_out, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
     _forward(k)(rows_of(images), weights, bias, batch, margin, rows_of(out))
     return out
 

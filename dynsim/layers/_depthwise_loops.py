@@ -13,6 +13,7 @@ from numba import njit, prange
 
 from dynsim.kernels import launch, run_text
 
+from ._aligned import aligned_empty
 from ._convolution_loops import PART, rows_of, slopes_text, taps_text, widened
 
 
@@ -24,7 +25,7 @@ def convolve(images, weights, bias, margin=0):
     channels, height, width, batch = images.shape
     k = weights.shape[2]
     bias = np.zeros(channels, images.dtype) if bias is None else bias
-    out = np.empty((channels, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
+    out = aligned_empty((channels, height + 2 * margin - k + 1, width - k + 1, batch), images.dtype)
     launch(_forward(k), out.size * k * k, rows_of(images), weights[:, None], bias, batch, margin, rows_of(out))
     return out
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from dynsim._check import as_array, as_number, refusal
 
+from ._aligned import aligned_empty
 from ._layer import Layer
 
 
@@ -69,7 +70,7 @@ class MaxPool(Layer):
         """Return dL/dx: all of it to the largest."""
         signal, masks = np.moveaxis(dy, 0, -1), self.memory
         channels, a, b, batch = signal.shape
-        dx = np.empty((channels, 2 * a, 2 * b, batch), dy.dtype)
+        dx = aligned_empty((channels, 2 * a, 2 * b, batch), dy.dtype)
         for corner, mask in enumerate(masks):
             dx[:, corner // 2 :: 2, corner % 2 :: 2] = signal * mask
         return np.moveaxis(dx, -1, 0)
@@ -106,7 +107,7 @@ class ChannelMean(Layer):
     def backward(self, dy: npt.NDArray) -> npt.NDArray:
         """Return dL/dx: the same for every pixel."""
         batch, channels, height, width = self.memory
-        dx = np.empty((channels, height, width, batch), dy.dtype)
+        dx = aligned_empty((channels, height, width, batch), dy.dtype)
         dx[...] = (dy.T / dy.dtype.type(height * width))[:, None, None]
         return np.moveaxis(dx, -1, 0)
 
