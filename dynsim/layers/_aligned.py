@@ -6,6 +6,8 @@ where every vector lies across two lines. Results do not depend on it.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +22,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray:
     ((3, 5), 0)
     """
     dtype = np.dtype(dtype)
-    size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    size = dtype.itemsize * prod(shape)
     held = np.empty(size + LINE, np.uint8)
     first = -held.ctypes.data % LINE
     return held[first : first + size].view(dtype).reshape(shape)
