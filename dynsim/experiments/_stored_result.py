@@ -27,7 +27,7 @@ class StoredTask:
             stored = read_json(Path(folder) / "runs" / self.name / "result.json")
         except (FileNotFoundError, FileError):
             return None
-        if not isinstance(stored, dict) or stored.get("task") != json.loads(to_json(asdict(self))):
+        if not isinstance(stored, dict) or _said(stored.get("task")) != _said(json.loads(to_json(asdict(self)))):
             return None
         result = stored.get("result")
         return result if isinstance(result, dict) and result.keys() >= self.needed else None
@@ -36,3 +36,8 @@ class StoredTask:
         """Write result.json into its folder; returns the result as it will be read."""
         write_json(self.place(folder) / "result.json", {"task": asdict(self), "result": result})
         return self.result(folder)
+
+
+def _said(task):
+    """A task without what it does not say, so that a new field that may be None makes no other task of an old one."""
+    return {key: value for key, value in task.items() if value is not None} if isinstance(task, dict) else None

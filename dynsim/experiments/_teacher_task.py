@@ -59,6 +59,13 @@ def with_teacher(options: dict, data: str, search: dict | None, folder: Path | N
     return {**options, "distillation": learning.Distillation(model, **given)}
 
 
+def check_teachers(tasks: list, data: datasets.Dataset):
+    """Refuse, before anything is trained, a network to learn from that does not take the images or know the classes."""
+    for task in tasks:
+        if task.kind == "teacher":
+            learning.Distillation(task.build()).expect(data)
+
+
 def teacher_in_words(tasks: list, results: dict, where: str) -> list[str]:
     """Sentences of a report about the network that is learnt from, that of the last training if there are two."""
     found = [(task, results.get(task.name)) for task in tasks if task.kind == "teacher"]
@@ -66,8 +73,8 @@ def teacher_in_words(tasks: list, results: dict, where: str) -> list[str]:
         return []
     task, result = found[-1]
     text = (
-        f"{where} the answers of a network of {result['numbers']:,} numbers ({task.model}) were learnt besides the "
-        f"labels; it answers {result['accuracy']:.2f} per cent of the images right that its training held out."
+        f"{where} learned the answers of a network of {result['numbers']:,} numbers ({task.model}) besides the labels; "
+        f"that network classifies {result['accuracy']:.2f} per cent of the images correctly that its training held out."
     )
     return ["", text]
 

@@ -14,9 +14,9 @@ from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
 from dynsim._files import expect_input, from_toml
 
-from ._teacher_task import expect_teacher, taught, teacher_in, teacher_of
+from ._teacher_task import check_teachers, expect_teacher, taught, teacher_in, teacher_of
 from ._training_table import report
-from ._training_task import KINDS, Task
+from ._training_task import BEGUN, KINDS, Task
 
 LARGEST = 64 * 2**20  # bytes of a TOML file
 KEYS = ("title", "data", "model", "seeds", "methods", "options", "training", "rows", "deltas", "draws", "teacher")
@@ -74,8 +74,8 @@ class Recipe:
         return teacher_of(self.teacher, self.model, {}, self.training.get("all", {}))
 
     def check(self, data_dir: str | Path | None = None) -> None:
-        """Refuse to begin without the data set; raises DataError."""
-        datasets.load(self.data, data_dir)
+        """Refuse to begin without the data set (DataError), or with a network to learn from that does not take it."""
+        check_teachers(self.tasks(), datasets.load(self.data, data_dir))
 
     def report(self, results: dict, folder: str | Path) -> str:
         """Write the table and figures; returns the Markdown."""
@@ -97,7 +97,9 @@ class Recipe:
         options = {**self.options, **({} if number is None else row.get("options", {}))}
         if number is None:  # the ordinary network has no copies: one for all rows
             options = {key: value for key, value in options.items() if key in ORDINARY}
-        return Task(kind, seed, number, self.data, self.model, options, training, list(self.deltas), self.draws)
+        reference = taught(self._training("weights"), self._teacher) if kind in BEGUN else None
+        given = (self.data, self.model, options, training, list(self.deltas), self.draws, reference)
+        return Task(kind, seed, number, *given)
 
 
 def read_toml(path: str | Path) -> dict:
@@ -195,9 +197,11 @@ def _checked(given):
         expect_keys(published, PUBLISHED, f"rows[{number}].published")
         for key, value in published.items():
             as_number(value, f"rows[{number}].published.{key}")
-    trainings = {f"training.{kind}": options for kind, options in recipe.training.items()}
+    used = ("all", *recipe.methods)
+    trainings = {f"training.{kind}": options for kind, options in recipe.training.items() if kind in used}
     expect_teacher(recipe.teacher, recipe.model, trainings, TRAINING)
     for kind, options in recipe.settings.items():
         if kind in UNTAUGHT and "distillation" in options:
-            raise refusal("distillation", f"one for method {kind}", f"none for {' and '.join(UNTAUGHT)}")
+            do = "say it in the tables of other methods"
+            raise refusal("distillation", f"one for method {kind}", f"none for {' and '.join(UNTAUGHT)}", do)
     return recipe

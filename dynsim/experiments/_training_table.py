@@ -88,7 +88,7 @@ def _markdown(recipe, cells):
 
 def _teacher(recipe, results):
     methods = [kind for kind, options in recipe.settings.items() if "distillation" in options]
-    return teacher_in_words(recipe.tasks(), results, f"In trainings of {', '.join(TITLES[kind] for kind in methods)}")
+    return teacher_in_words(recipe.tasks(), results, f"Trainings of the methods {', '.join(methods)}")
 
 
 DYN = ("forces", "fit", "alternating")

@@ -15,8 +15,8 @@ from ._resumable_training import prune_largest, train_on, training_options
 from ._stored_result import StoredTask
 from ._teacher_task import with_teacher
 
-# "fit" and "pruned" begin with the network of "weights" of the same seed.
 KINDS = ("weights", "forces", "fit", "alternating", "low-rank", "pruned")
+BEGUN = ("fit", "pruned")  # with the network of "weights" of the same seed
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Task(StoredTask):
     training: dict
     deltas: list
     draws: int
+    reference: dict | None = None  # the training of the ordinary network that it begins with
 
     needed = frozenset(("test_accuracy", "seconds_per_epoch", "parameters", "metrics", "noise"))
 

@@ -77,7 +77,8 @@ def rounded(model: Model, *, bits: int) -> Model:
 def load_packed(path: str | Path) -> Model:
     """Read what `save_packed` wrote, of this format or the first; sizes are checked before memory is taken.
 
-    The file does not say which weights were pruned: they are 0, and `dynsim.models.count` counts them.
+    The file does not say which weights were pruned: they are 0, but `dynsim.models.count` counts them and noise moves
+    them.
 
     Raises
     ------

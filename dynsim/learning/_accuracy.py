@@ -77,7 +77,7 @@ def evaluate(
     draws : int
         Repetitions of the random kinds.
     relative : bool
-        delta in units of each array's root mean square.
+        delta in units of each array's root mean square, of what is not pruned.
     seed : int
     inference : {"dense", "tiled", "weight-free", "auto"}
         How layers of particles compute their products.

@@ -62,6 +62,16 @@ class Distillation:
             raise refusal("share", share, "a share from 0 to 1")
         return float(share), as_number(temperature, "temperature", minimum=COLDEST)
 
+    def expect(self, data) -> None:
+        """Refuse (ValueError) a `Dataset` of other images or classes than the trained network knows."""
+        try:
+            scores = self.scores(data.train_images[:1])
+        except ValueError as error:
+            wanted = f"one that takes images of shape {data.train_images.shape[1:]} ({str(error).rstrip('.')})"
+            raise refusal("distillation", "a network that does not", wanted) from error
+        if scores.shape[1] != data.classes:
+            raise refusal("distillation", f"a network of {scores.shape[1]} classes", f"one of {data.classes}")
+
     def scores(self, images: npt.NDArray) -> npt.NDArray:
         """Return what the trained network answers: scores (batch, classes)."""
         return self._scores(images)

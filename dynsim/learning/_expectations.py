@@ -12,7 +12,7 @@ from dynsim.datasets import Dataset
 
 from ._augment import Augment
 from ._distillation import Distillation
-from ._fit import pair_layers
+from ._fit import expect_chain, pair_layers
 from ._motion import MOTIONS
 
 DATA = ("name", "train_images", "train_labels", "test_images", "test_labels", "classes")
@@ -78,17 +78,11 @@ def expect_distillation(distillation, data, method):
     if method != "forces":
         do = "train the network of weights with it before, and give that as reference"
         raise refusal("distillation", f"one for method {method}", "None", do)
-    try:
-        scores = distillation.scores(data.train_images[:1])
-    except ValueError as error:
-        wanted = f"one that takes images of shape {data.train_images.shape[1:]} ({str(error).rstrip('.')})"
-        raise refusal("distillation", "a network that does not", wanted) from error
-    if scores.shape[1] != data.classes:
-        raise refusal("distillation", f"a network of {scores.shape[1]} classes", f"one of {data.classes}")
+    distillation.expect(data)
 
 
-def expect_method(model, method, reference, bits=None):
-    """Refuse a model that the method cannot train, a reference that it cannot be fitted to, and a grid without use."""
+def expect_method(model, method, reference, bits=None, fit_images=0):
+    """Refuse a model or images that a method cannot use, a reference it cannot be fitted to, a grid without use."""
     placed = any(parameter.kind == "places" for parameter in model.parameters.values())
     if bits is not None and method != "forces":
         raise refusal("bits", f"{bits} for method {method}", "None", "only what forces move is kept on a grid")
@@ -97,6 +91,8 @@ def expect_method(model, method, reference, bits=None):
     if not placed:
         raise refusal("model", "one of ordinary weights", f"one in DyN form for method {method}")
     pair_layers(model, reference)
+    if method == "fit" and fit_images:
+        expect_chain(model, "fit_images")
 
 
 def held_out_before(model, data):

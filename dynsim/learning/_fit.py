@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynsim._check import as_array, as_callable, as_count, as_like, as_number, refusal
-from dynsim.layers import Layer
+from dynsim.layers import Layer, Skip
 from dynsim.models import Model
 
 from ._measured_targets import correct_averages, importance, signals_of, target
@@ -59,7 +59,7 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        If the networks differ in shape.
+        If the networks differ in shape, or there are images for one with bypasses, as `vit`.
 
     Examples
     --------
@@ -74,6 +74,8 @@ def fit(
         images = as_array(images, "images", ("n", "channels", "height", "width"))
     for network, name in ((model, "model"), (reference, "reference")):
         as_like(network, ("layers", "parameters"), "Model", name)
+    if images is not None:
+        expect_chain(model, "images")
     pairs = copy_ordinary(model, reference)
     moved = [p for p in model.parameters.values() if p.kind in PARTICLES]
     if not moved:
@@ -101,6 +103,12 @@ def fit(
     if images is not None:
         correct_averages(model, reference, images, trained=trained)
     return [_entry(model, layer, weights) for layer, weights in pairs]
+
+
+def expect_chain(model, name):
+    """Refuse a fit on images of a network whose signals pass layers by: its errors are not followed through it."""
+    if any(isinstance(layer, Skip) for layer in model.layers):
+        raise refusal(name, "some for a network with bypasses", "none", "fit it without images")
 
 
 def _rescale(layer, weights):

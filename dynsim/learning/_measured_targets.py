@@ -116,10 +116,13 @@ def target(weights, signals, *, trained, margin=0, ridge=None):
         ]
         return np.concatenate([wanted for wanted, _ in channels]), np.stack([metric for _, metric in channels])
     flat = weights.reshape(len(weights), -1).astype(np.float64)
-    count, sums, products = 0, 0.0, 0.0
+    count, sums, products, about = 0, 0.0, 0.0, None
     for start in range(0, len(signals), CHUNK):
         rows = [_rows(x[start : start + CHUNK], weights, margin) for x in (signals, trained)]
         both = np.concatenate(rows, axis=1)
+        # From the mean of the first ones, so that nothing of a small variance around a large mean is lost.
+        about = both.mean(axis=0, dtype=np.float64).astype(both.dtype) if about is None else about
+        both -= about
         count += len(both)
         sums = sums + both.sum(axis=0, dtype=np.float64)
         products = products + (both.T @ both).astype(np.float64)
@@ -147,7 +150,7 @@ def ridge_target(
     """
     size = len(covariance)
     ridge = RIDGE + DOUBT * size / count if ridge is None else ridge
-    pull = ridge * (np.trace(covariance) / size or 1.0)
+    pull = ridge * (max(0.0, np.trace(covariance)) / size or 1.0)
     metric = covariance + pull * np.eye(size)
     return np.linalg.solve(metric, (weights @ cross + pull * weights).T).T, metric
 

@@ -225,7 +225,7 @@ def train(
     expect_distillation(distillation, data, method)
     if method != "forces" and not given:
         reference = build({**model.config, "weights": True, "rank": None})
-    expect_method(model, method, reference, bits)
+    expect_method(model, method, reference, bits, fit_images)
     options["held_seed"] = held_out_before(reference if given else model, data)
     if method == "alternating":
         trainer = _alternating(model, reference, data, fit_steps or FIT_STEPS[method], **options)

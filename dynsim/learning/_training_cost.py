@@ -66,7 +66,7 @@ def estimate(
     if reference is not None:
         as_like(reference, ("layers", "parameters", "config"), "Model", "reference")
     fit_steps = None if fit_steps is None else as_count(fit_steps, "fit_steps")
-    as_count(fit_images, "fit_images", minimum=0)
+    fit_images = as_count(fit_images, "fit_images", minimum=0)
     as_number(fit_rate, "fit_rate", above=0)
     usual = {name: signature(train).parameters[name].default for name in signature(as_trained).parameters}
     expect_keys(options, usual, "options")
@@ -77,7 +77,7 @@ def estimate(
         reference = deepcopy(reference) if given else build({**model.config, "weights": True, "rank": None})
     expect_data(model, data)
     expect_distillation(options["distillation"], data, method)
-    expect_method(trial, method, reference, options.get("bits"))
+    expect_method(trial, method, reference, options.get("bits"), fit_images)
     trainer = Trainer(trial if method == "forces" else reference, data, **options)
     with blas_threads(model, options["batch"]):
         seconds, steps, peak = _trial(trial, trainer, reference, method, given, fit_steps)

@@ -151,7 +151,7 @@ def build(config: Mapping) -> Model:
 def materialize(model: Model) -> Model:
     """Return the ordinary network whose weights are those that follow from the places of `model`.
 
-    A low-rank network becomes one of full weights; an ordinary network is copied.
+    A low-rank network becomes one of full weights; an ordinary network is copied, with what is pruned.
 
     Examples
     --------
@@ -171,6 +171,9 @@ def materialize(model: Model) -> Model:
     for layer, plain in zip(model.layers, ordinary.layers, strict=True):
         if layer.weighted:
             plain.weights.value[...] = layer.materialize()
+            own = layer.parameters.get("weights")
+            if own is not None and own.mask is not None:
+                plain.weights.prune(own.mask)
             if layer.bias is not None:
                 plain.bias.value[...] = layer.bias.value
             continue

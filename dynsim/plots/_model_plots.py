@@ -158,7 +158,7 @@ def _blocks(matrix):
 
 @figure_kind("layers", "the layers of a model, and the neurons that they share", sources=("model",))
 def draw_layers(model, *, title=None, size=None):
-    """From inputs (top left) to scores: a box a layer with its numbers; an arc joins layers that share neurons."""
+    """From inputs (top left) to scores: a box a layer with its numbers; arcs for neurons that layers share."""
     shown = model.layers[:_MOST_LAYERS]
     columns = -(-len(shown) // _PER_COLUMN)
     rows = min(len(shown), _PER_COLUMN)
@@ -179,7 +179,7 @@ def draw_layers(model, *, title=None, size=None):
     kinds = dict.fromkeys(_kind(layer) for layer in shown)
     legend(figure, [line(_NAMES[kind], color=_COLOURS.get(kind, GREY), linewidth=6) for kind in kinds])
     rest = len(model.layers) - len(shown)
-    note(figure, "arcs join layers that share neurons", f"{rest} further layers not drawn" if rest else "")
+    note(figure, "arcs and words: layers that share neurons", f"{rest} further layers not drawn" if rest else "")
     return figure
 
 
@@ -226,18 +226,22 @@ def _arrow(axes, start, end):
 
 def _shared(axes, layers, place):
     """Arcs on the left between layers that hold the same places; words, where the layer before is in another column."""
-    last, style = {}, {"va": "center", "fontsize": 7.5, "color": PALETTE[0], "rotation": 90}
+    style = {"va": "center", "ha": "right", "fontsize": 7.5, "color": PALETTE[0], "rotation": 90}
+    last, apart = {}, {}
     for k, layer in enumerate(layers):
         for parameter in layer.parameters.values():
             before = last.get(id(parameter))
             if before is not None and parameter.kind == "places":
-                ends = [(place[j][0] + 0.12, place[j][1]) for j in (before, k)]
                 neurons = f"{parameter.value.shape[-2]} shared"
-                if place[before][0] != place[k][0]:
-                    axes.text(ends[1][0] - 0.02, ends[1][1], f"{neurons}\nwith {before}", ha="right", **style)
-                else:
+                if place[before][0] == place[k][0]:
+                    ends = [(place[j][0] + 0.12, place[j][1]) for j in (before, k)]
                     dashed = {"linewidth": 1.8, "linestyle": "--", "color": PALETTE[0], "shrinkA": 0, "shrinkB": 0}
                     bent = {"connectionstyle": "arc3,rad=0.35", "arrowstyle": "-"}
                     axes.add_patch(FancyArrowPatch(*ends, **bent, **dashed))
-                    axes.text(ends[0][0] - 0.12, (ends[0][1] + ends[1][1]) / 2, neurons, ha="right", **style)
+                    axes.text(ends[0][0] - 0.12, (ends[0][1] + ends[1][1]) / 2, neurons, **style)
+                else:
+                    apart.setdefault(k, {})[f"{neurons} with layer {before}"] = None
             last[id(parameter)] = k
+    for k, texts in apart.items():  # above the arrow that comes from the column before
+        style = {"va": "bottom", "ha": "left", "fontsize": 7.5, "color": PALETTE[0]}
+        axes.text(place[k][0] + 0.12, place[k][1] + 0.31, "; ".join(texts), **style)

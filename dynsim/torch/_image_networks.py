@@ -33,7 +33,7 @@ class StoredNumbers(NamedTuple):
 
     value: npt.NDArray
     kind: str
-    mask: None = None  # nothing is pruned
+    mask: None = None  # what is pruned is not known
 
     @property
     def stored(self) -> int:

@@ -140,13 +140,40 @@ def test_networks_can_learn_from_a_larger_one(tmp_path):
     )
     assert results["forces-row0-seed1"]["metrics"][-1]["train_loss"] == trained.metrics[-1]["train_loss"]
     text = report(recipe, results, folder=tmp_path)
-    methods = "ordinary network, forces, pruned, as many numbers"
-    said = f"In trainings of {methods} the answers of a network of {32 * 76 + 10:,} numbers (mlp) were learnt"
+    numbers = f"{32 * 76 + 10:,} numbers (mlp)"
+    said = f"Trainings of the methods weights, forces, pruned learned the answers of a network of {numbers} besides"
     assert said in text and "not run" not in text
     # It is part of what a result depends on.
     other = load({**given, "teacher": {**teacher, "training": {"rate": 0.3}}})
     assert not any(task.result(tmp_path) for task in other.tasks())
     assert all(task.result(tmp_path) for task in load(given).tasks())
+    # What begins with the ordinary network depends on how that was trained.
+    alone = {**training, "weights": {"rate": 0.05}}
+    missing = {task.kind for task in load({**given, "training": alone}).tasks() if not task.result(tmp_path)}
+    assert missing == {"weights", "pruned"}
+
+
+def test_a_network_to_learn_from_of_other_images_is_refused_before_anything_is_there(tmp_path):
+    training = {"all": {**RECIPE["training"]["all"], "distillation": {}}}
+    given = {**RECIPE, "training": training, "methods": ["weights"], "deltas": []}
+    with pytest.raises(ValueError, match=r"takes images of shape \(1, 8, 8\)"):
+        run(load({**given, "teacher": {"model": "mlp", "options": {"weights": True}}}), tmp_path / "out")
+    with pytest.raises(ValueError, match="a network of 3 classes; expected one of 10"):
+        run(load({**given, "teacher": {"options": {"widths": [64, 3], "weights": True}}}), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_result_that_does_not_say_what_it_began_with_is_made_again(finished):
+    """Of those without such a beginning a new field makes no other task."""
+    folder, _ = finished
+    for task in load(RECIPE).tasks():
+        path = folder / "runs" / task.name / "result.json"
+        stored = json.loads(path.read_text())
+        before = path.read_bytes()
+        del stored["task"]["reference"]
+        path.write_text(json.dumps(stored))
+        assert (task.result(folder) is None) == (task.kind in ("fit", "pruned"))
+        path.write_bytes(before)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +187,10 @@ def test_networks_can_learn_from_a_larger_one(tmp_path):
         ({"seeds": [-1]}, "seeds: got -1"),
         ({"teacher": {"model": "mlp"}}, "teacher: got a network from which none learns"),
         ({"training": {"forces": {"distillation": {}}}}, "training.forces.distillation: got no teacher"),
+        (
+            {"training": {"forces": {"distillation": {}}}, "teacher": {"model": "mlp"}, "methods": ["weights"]},
+            "teacher: got a network from which none learns",
+        ),
         (
             {"training": {"all": {"distillation": {}}}, "teacher": {"model": "mlp"}},
             "got one for method fit; expected none",

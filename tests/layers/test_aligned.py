@@ -1,4 +1,4 @@
-"""Signals that layers of images leave begin on a line of the cache; wherever signals begin, results are the same."""
+"""Signals that convolutions and norms leave begin on a line of the cache; where they begin changes no result."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def shifted(array, by):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_results_begin_on_a_line_and_have_the_same_bits_wherever_signals_do(name, dtype):
+def test_results_begin_on_a_line_and_are_the_same_wherever_signals_begin(name, dtype):
     layer = LAYERS[name]()
     images = GENERATOR.normal(size=(20, 2, 6, 6)).astype(dtype)
     results = []
@@ -42,8 +42,12 @@ def test_results_begin_on_a_line_and_have_the_same_bits_wherever_signals_do(name
         dx = layer.backward(shifted(signal, by))
         assert begins(y) == begins(dx) == 0
         results.append((y, dx))
-    for y, dx in results[1:]:
-        assert np.array_equal(y, results[0][0]) and np.array_equal(dx, results[0][1])
+    for found in results[1:]:
+        for array, expected in zip(found, results[0], strict=True):
+            if name == "product":  # of matrices, whose sums may have another order: 3 products in working precision
+                np.testing.assert_allclose(array, expected, rtol=0, atol=32 * np.finfo(dtype).eps)
+            else:
+                assert np.array_equal(array, expected)
 
 
 @pytest.mark.parametrize("layer", [MaxPool(), ChannelMean()])

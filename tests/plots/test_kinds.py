@@ -280,7 +280,7 @@ def test_layers_are_boxes_and_shared_neurons_arcs(model):
     assert "58 layers" in figure.axes[0].get_title() and "further" not in figure.get_supxlabel()
     # All 28 hidden layers of neurons are shared: with an arc, or in words where the next column begins.
     shared = [text.get_text() for text in figure.axes[0].texts if "4 shared" in text.get_text()]
-    assert len(shared) == 28 and sum("\nwith " in text for text in shared) == 4
+    assert len(shared) == 28 and sum("with layer" in text for text in shared) == 4
     assert dynsim.models.mlp(widths=(4, 2), weights=True).plot("layers").legends
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_flag, as_instance, as_number, expect_keys, refusal
 
-from .._teacher_task import expect_teacher, taught, teacher_in, teacher_of
+from .._teacher_task import check_teachers, expect_teacher, taught, teacher_in, teacher_of
 from .._training_recipe import TRAINING, find, read_toml
 from ._frontier_report import report
 from ._frontier_task import JUDGES, KINDS, FinalTask
@@ -51,8 +51,8 @@ class FrontierRecipe:
     kinds: tuple = KINDS
 
     def check(self, data_dir=None):
-        """Refuse to begin without the data set; raises DataError."""
-        datasets.load(self.data, data_dir)
+        """Refuse to begin without the data set (DataError), or with a network to learn from that does not take it."""
+        check_teachers(self.tasks(), datasets.load(self.data, data_dir))
 
     def tasks(self):
         """The large networks that others learn from; trials, of small networks first; trainings with what they chose.

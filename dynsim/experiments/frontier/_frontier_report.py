@@ -71,7 +71,9 @@ def _head(recipe):
 
 def _teacher(recipe, results):
     everywhere = recipe.training.get("distillation")
-    where = "Where a setting says distillation" if everywhere is None else f"Everywhere ({setting_of(everywhere)})"
+    where = "Networks whose setting says distillation"
+    if everywhere is not None:
+        where = f"All networks ({setting_of(everywhere)})"
     return teacher_in_words(recipe.tasks(), results, where)
 
 
