@@ -278,8 +278,9 @@ def test_what_goes_on_from_another_network_begins_anew(tmp_path):
     families["particles"]["options"]["dim"] = 2
     few = {"budgets": [400], "seeds": [1], "bits": [3], "families": families}
     for epochs, folder in ((1, "both"), (6, "both"), (6, "one")):
-        recipe = experiments.load(given(training={"epochs": epochs, "batch": 64}, **few))
-        results = experiments.run(recipe, tmp_path / folder)
+        options = given(training={"epochs": epochs, "batch": 64}, **few)
+        del options["search"]  # of which there is none
+        results = experiments.run(experiments.load(options), tmp_path / folder)
         if folder == "both":
             both = results["final-particles-400-seed1"]["packed"]
     assert results["final-particles-400-seed1"]["packed"] == both
