@@ -14,7 +14,7 @@ from dynsim import datasets, models
 from dynsim._check import as_choice, as_count, as_instance, as_number, expect_keys, refusal
 from dynsim._files import expect_input, from_toml
 
-from ._teacher_task import check_teachers, expect_teacher, taught, teacher_in, teacher_of
+from ._teacher_task import TeacherTask, check_teachers, expect_teacher, taught, teacher_in, teacher_of
 from ._training_table import report
 from ._training_task import BEGUN, KINDS, Task
 
@@ -81,7 +81,7 @@ class Recipe:
         """Write the table and figures; returns the Markdown."""
         return report(self, results, folder=folder)
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[Task | TeacherTask]:
         """All trainings, those that others build on first."""
         found = {}
         for kind in sorted(self.methods, key=KINDS.index):
