@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsim._check import as_flag, as_instance
 
-from ._figure_style import MARKS, colours, decorate, legend, line, new_figure
+from ._figure_style import MARKS, colours, decorate, legend, line, new_figure, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def compare(
         if chosen:
             _tick_in_numbers(axis, [point[place] for points in series.values() for point in points if point[place] > 0])
     if title:
-        axes.set_title(title, parse_math=False)
+        titled(axes, title, "")
     legend(figure, handles)
     return figure
 

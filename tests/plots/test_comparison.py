@@ -28,6 +28,11 @@ def test_an_axis_of_many_decades_has_powers_of_ten():
     assert all("10^" in text or not text for text in labels(axes.xaxis))
 
 
+def test_a_long_title_is_set_in_lines_beside_the_legend():
+    figure = compare({"ours": [(1, 2.0)]}, x="x", y="y", title="words " * 20)
+    assert figure.axes[0].get_title().count("\n") >= 1
+
+
 def test_error_bars_are_the_deviations():
     axes = compare({"a": [(1, 5.0, 0.5), (2, 4.0, 0.25)]}, x="x", y="y", logarithmic_y=True, lines=True).axes[0]
     bars = axes.containers[0].lines[2][0].get_segments()
