@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsim._check import as_flag, as_instance
 
-from ._figure_style import MARKS, colours, decorate, legend, line, new_figure, titled
+from ._figure_style import GREY, MARKS, colours, decorate, legend, line, new_figure, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +25,7 @@ def compare(
     logarithmic: bool = False,
     logarithmic_y: bool = False,
     lines: bool = False,
+    beside: Mapping[str, Sequence[tuple[float, ...]]] | None = None,
     title: str | None = None,
     size: tuple[int, int] | None = None,
 ) -> Figure:
@@ -32,12 +33,14 @@ def compare(
 
     `series` is a dict {name: points}, points a list of (x, y) or (x, y, deviation); `x` and `y` label the axes;
     `logarithmic` is for the horizontal axis and `logarithmic_y` for the vertical one; `lines` connects the points of a
-    series. Returns the matplotlib Figure.
+    series. What is `beside` them, as published points, is grey and not connected. Returns the matplotlib Figure.
 
     >>> compare({"ours": [(1, 2.0, 0.1)], "published": [(1, 1.5)]}, x="memory", y="accuracy").axes[0].get_xlabel()
     'memory'
     """
-    as_instance(series, Mapping, "series")
+    beside = {} if beside is None else beside
+    for name, value in (("series", series), ("beside", beside)):
+        as_instance(value, Mapping, name)
     for name, value in (("x", x), ("y", y), ("title", "" if title is None else title)):
         as_instance(value, str, name)
     as_flag(logarithmic, "logarithmic")
@@ -46,9 +49,10 @@ def compare(
     figure = new_figure(size)
     axes = figure.add_subplot()
     handles = []
-    for number, ((name, points), colour) in enumerate(zip(series.items(), colours(len(series)), strict=True)):
+    drawn, shades = [*series.items(), *beside.items()], [*colours(len(series)), *len(beside) * [GREY]]
+    for number, ((name, points), colour) in enumerate(zip(drawn, shades, strict=True)):
         mark = MARKS[number % len(MARKS)]
-        style = {"marker": mark, "linestyle": "-" if lines else "none", "markersize": 6}
+        style = {"marker": mark, "linestyle": "-" if lines and number < len(series) else "none", "markersize": 6}
         xs, ys = [point[0] for point in points], [point[1] for point in points]
         errors = [point[2] if len(point) > 2 else 0.0 for point in points]
         axes.errorbar(xs, ys, yerr=errors if any(errors) else None, color=colour, capsize=3, **style)
@@ -60,7 +64,7 @@ def compare(
     decorate(axes, x, y)
     for axis, chosen, place in ((axes.xaxis, logarithmic, 0), (axes.yaxis, logarithmic_y, 1)):
         if chosen:
-            _tick_in_numbers(axis, [point[place] for points in series.values() for point in points if point[place] > 0])
+            _tick_in_numbers(axis, [point[place] for _, points in drawn for point in points if point[place] > 0])
     if title:
         titled(axes, title, "")
     legend(figure, handles)

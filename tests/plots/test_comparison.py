@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dynsim.plots import compare
+from dynsim.plots._figure_style import GREY
 
 
 def labels(axis):
@@ -26,6 +27,17 @@ def test_ticks_of_few_decades_are_plain_numbers(both):
 def test_an_axis_of_many_decades_has_powers_of_ten():
     axes = compare({"a": [(1, 1.0), (1e6, 2.0)]}, x="x", y="y", logarithmic=True).axes[0]
     assert all("10^" in text or not text for text in labels(axes.xaxis))
+
+
+def test_what_is_beside_is_grey_and_not_connected():
+    points = {"a": [(1, 5.0), (2, 4.0)], "b": [(1, 4.0)]}
+    figure = compare(points, x="x", y="y", lines=True, beside={"published": [(3, 1.0), (4, 2.0)]})
+    lines = [line for line in figure.axes[0].get_lines() if len(line.get_xdata())]
+    assert [line.get_linestyle() for line in lines] == ["-", "-", "None"]
+    assert lines[2].get_color() == GREY not in (lines[0].get_color(), lines[1].get_color())
+    assert len({line.get_marker() for line in lines}) == 3
+    with pytest.raises(TypeError, match="beside"):
+        compare(points, x="x", y="y", beside=[1])
 
 
 def test_a_long_title_is_set_in_lines_beside_the_legend():

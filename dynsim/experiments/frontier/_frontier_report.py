@@ -197,7 +197,9 @@ def _figures(recipe, cells, files, folder):
             if points:
                 series[recipe.title_of(name)] = points
         if series:
-            series |= {p["name"]: [(p[key], 100 - p["accuracy"])] for p in recipe.published if key in p}
+            published = {p["name"]: [(p[key], 100 - p["accuracy"])] for p in recipe.published if key in p}
             options = {"logarithmic": True, "logarithmic_y": True, "lines": True, "title": recipe.title}
             judged = ACCURACIES[recipe.judge].replace("accuracy", "error")
-            save(compare(series, x=label, y=f"{judged}, %", **options), folder / f"accuracy-{key}.png")
+            save(
+                compare(series, x=label, y=f"{judged}, %", beside=published, **options), folder / f"accuracy-{key}.png"
+            )
