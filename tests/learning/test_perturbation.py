@@ -62,6 +62,16 @@ def test_what_is_pruned_is_not_perturbed(noise):
     assert np.array_equal(weights.value, before)
 
 
+def test_a_copy_of_a_pruned_network_stands_the_same_noise(digits):
+    model = mlp((64, 10), weights=True, seed=1)
+    weights = model.layers[1].weights
+    weights.prune(np.random.default_rng(0).random(weights.value.shape) < 0.3)
+    copy = dynsim.models.materialize(model)
+    assert dynsim.models.numbers(copy) == dynsim.models.numbers(model) < weights.value.size
+    found = [evaluate(one, digits.test_images, labels=digits.test_labels, delta=0.3, draws=3) for one in (model, copy)]
+    assert found[0]["accuracies"] == found[1]["accuracies"]
+
+
 def test_the_force_of_a_batch_is_that_at_the_perturbed_numbers(digits):
     options = {"rate": 0.02, "motion": "adam", "rates": None}
     trainers = [Trainer(model_of_places(), digits, **OPTIONS, **options, noise=noise) for noise in (0.2, 0.0)]
