@@ -1,7 +1,7 @@
 """Arrays that begin on a line of the cache.
 
-NumPy's begin on any 16 bytes. With vectors of 64 bytes (AVX-512) the loops of convolutions take half as long again
-where every vector lies across two lines. None does where the array begins on a line and a batch takes whole lines, as
+NumPy's begin on any 16 bytes. With vectors of 64 bytes (AVX-512) the loops of convolutions are slower where every
+vector lies across two lines. None does where the array begins on a line and a batch takes whole lines, as
 that of 128 images does. The sums of these loops have the same order wherever an array begins.
 """
 

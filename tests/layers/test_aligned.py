@@ -7,13 +7,19 @@ from dynsim.layers import BatchNorm, ChannelMean, MaxPool, PlainConv, PlainDepth
 from dynsim.layers._aligned import LINE, aligned_empty, contiguous
 
 GENERATOR = np.random.default_rng(0)
+
+
+def drawn(*shape, dtype):
+    return GENERATOR.normal(size=shape).astype(dtype)
+
+
 LAYERS = {
-    "convolution": lambda: PlainConv(GENERATOR.normal(size=(3, 2, 3, 3))),
-    "margin": lambda: PlainConv(GENERATOR.normal(size=(3, 2, 3, 3)), margin=1),
-    "product": lambda: PlainConv(GENERATOR.normal(size=(3, 2, 1, 1))),
-    "depthwise": lambda: PlainDepthwise(GENERATOR.normal(size=(2, 3, 3)), margin=1),
-    "norm": lambda: BatchNorm(2),
-    "norm, pool": lambda: BatchNorm(2, relu=True, pool=True),
+    "convolution": lambda dtype: PlainConv(drawn(3, 2, 3, 3, dtype=dtype)),
+    "margin": lambda dtype: PlainConv(drawn(3, 2, 3, 3, dtype=dtype), margin=1),
+    "product": lambda dtype: PlainConv(drawn(3, 2, 1, 1, dtype=dtype)),
+    "depthwise": lambda dtype: PlainDepthwise(drawn(2, 3, 3, dtype=dtype), margin=1),
+    "norm": lambda dtype: BatchNorm(2, dtype=dtype),
+    "norm, pool": lambda dtype: BatchNorm(2, dtype=dtype, relu=True, pool=True),
 }
 
 
@@ -33,14 +39,14 @@ def shifted(array, by):
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_results_begin_on_a_line_and_are_the_same_wherever_signals_begin(name, dtype):
-    layer = LAYERS[name]()
+    layer = LAYERS[name](dtype)
     images = GENERATOR.normal(size=(20, 2, 6, 6)).astype(dtype)
     results = []
     for by in (0, 8, 16, 48):
         y = layer.forward(shifted(images, by), training=True)
         signal = np.ones(y.shape, dtype) * np.arange(20, dtype=dtype)[:, None, None, None]
         dx = layer.backward(shifted(signal, by))
-        assert begins(y) == begins(dx) == 0
+        assert begins(y) == begins(dx) == 0 and y.dtype == dx.dtype == dtype
         results.append((y, dx))
     for found in results[1:]:
         for array, expected in zip(found, results[0], strict=True):
