@@ -73,7 +73,9 @@ class Events:
             if self.skip[k]:
                 continue
             self.times[k].append(t)
-            self.places[k].append(step.places(t).reshape(self.shape))
+            # The interpolant may differ from the step's end by rounding.
+            places = q_end.copy() if t == step.end else step.places(t)
+            self.places[k].append(places.reshape(self.shape))
             self.counts[k] += 1
             if self.limits[k] and self.counts[k] >= self.limits[k]:
                 ends, self.counts[k] = t, 0  # a run that goes on counts anew

@@ -80,7 +80,8 @@ def test_ordinary_networks_and_other_methods_hold_their_folder_too(start, run, t
 
 def test_a_training_that_is_stopped_before_its_first_epoch_leaves_nothing(start, tmp_path):
     process = start(*TINY, "-o", tmp_path / "out", halt=FIRST)
-    process.wait_for((tmp_path / "out/training.h5").exists)
+    # Not before: a signal while Numba compiles is that program's affair, and old releases may not survive it.
+    process.wait_for(lambda: any((tmp_path / "out").glob(".metrics-*")))
     error = process.stop()[1]
     assert process.returncode == 130 and "nothing was kept" in error
     assert not (tmp_path / "out").exists()

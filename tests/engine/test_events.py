@@ -44,6 +44,13 @@ def test_a_zero_where_a_step_ends_is_one_event(system, options, direction):
     assert not len(solve(system, (0.0, 1.0), events=at(0.5, direction=-1), **options).t_events[0])
 
 
+@pytest.mark.parametrize("speed", np.linspace(0.3, 3.0, 10))
+def test_an_event_where_a_step_ends_has_the_places_of_the_end(speed):
+    # Of the interpolant some have another last bit.
+    solution = solve(oscillator(speed, delay=0.5), (0.0, 1.0), events=at(0.5))
+    assert np.array_equal(solution.q_events[0][0], solution.q[solution.t == 0.5][0])
+
+
 def test_a_second_crossing_is_the_second_event():
     # Zeros at 0.5, where a step ends, and at 1.3.
     both = event(lambda t, q: (t - 0.5) * (t - 1.3), terminal=2)

@@ -21,7 +21,8 @@ def test_ticks_of_few_decades_are_plain_numbers(both):
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log" if both else "linear")
     assert set(labels(axes.xaxis)) == {"2,000", "3,000", "5,000", "10,000"}
     if both:
-        assert set(labels(axes.yaxis)) == {"1", "2"}
+        # A locator that finds but one minor tick may take others: older releases of Matplotlib add 1.5 and 2.5.
+        assert {"1", "2"} <= set(labels(axes.yaxis)) <= {"1", "1.5", "2", "2.5"}
 
 
 def test_an_axis_of_many_decades_has_powers_of_ten():
