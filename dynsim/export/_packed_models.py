@@ -7,7 +7,8 @@ out. So a default of a builder that changes needs another format.
 The bytes are: one character for the coding of codes; the grids, a step (the upper half of a float32) and an offset
 (int16) for each array on one; the numbers stored as float16; the codes of 8 bits; the codes of `bits` bits, in the
 coding that makes them shorter. Codes are counted from that of 0, so that the most frequent ones are the same in all
-arrays. `dynsim.learning.stored_bits` says how an array is stored. Arrays have the order of the layers.
+arrays. `dynsim.learning.stored_bits` says how an array is stored. Arrays have the order of the layers. What is pruned
+takes no bytes more: the step of an array whose zeros are pruned has a minus, and so has a pruned zero in float16.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def save_packed(model: Model, path: str | Path, *, bits: int) -> int:
 
     Arrays that lie on a grid of 2^bits values (a training with `bits`) are stored exactly; others are rounded to the
     grid of the least squared error. Strengths, biases and norms have 8 bits (float16 where bits are more than 8). The
-    codes are compressed where that makes them shorter, so weights that are 0 after pruning take little.
+    codes are compressed where that makes them shorter, so weights that are 0 after pruning take little. They are pruned
+    in the model that is read, too, as are others of the same array that are rounded to 0.
 
     Raises
     ------
@@ -77,9 +79,6 @@ def rounded(model: Model, *, bits: int) -> Model:
 def load_packed(path: str | Path) -> Model:
     """Read what `save_packed` wrote, of this format or the first; sizes are checked before memory is taken.
 
-    The file does not say which weights were pruned: they are 0, but `dynsim.models.count` counts them and noise moves
-    them.
-
     Raises
     ------
     ImportError
@@ -116,19 +115,21 @@ def _packed(model, bits, path):
     if bits > MOST_BITS:
         raise refusal("bits", bits, f"1 to {MOST_BITS}")
     grids, halves, rough, codes = [], [], [], []
-    for kind, value, _ in _slots(model):
+    for kind, value, _, parameter in _slots(model):
         width = stored_bits(kind, value.size, bits)
+        left = np.ones(1) if parameter is None or parameter.mask is None else parameter.mask.ravel()
         with np.errstate(over="ignore", invalid="ignore"):  # looked at below
-            half = value.ravel().astype(np.float16)
+            half = value.ravel().astype(np.float16) + np.float16(0)  # without the minus of a 0
             grid = find_grid(value, width) if width and np.isfinite(value).all() else None
             if not np.isfinite(half if grid is None else grid.nearest(value)).all():
                 largest = np.finfo(np.float32 if width else np.float16).max
                 do = "use the materialised form"
                 raise refusal("model", f"numbers beyond {largest:.6g}", "smaller ones to pack", do)
         if grid is None:
-            halves.append(half)
+            halves.append(np.where(left, half, np.float16(-0.0)))
             continue
-        grids.append((np.float32(grid.step).view(np.uint32) >> 16, grid.offset & 0xFFFF))
+        step = np.float32(grid.step if left.all() else -grid.step)
+        grids.append((step.view(np.uint32) >> 16, grid.offset & 0xFFFF))
         (codes if _is_fine(kind) else rough).append((grid.codes(value).ravel() - grid.zero) % 2**width)
     coding, coded = encode(_joined(codes, np.uint16), bits)
     parts = [coding, np.array(grids, "<u2").tobytes(), _joined(halves, "<f2").tobytes()]
@@ -146,31 +147,35 @@ def _read(metadata, content, bits, path):
     held = 32 / bits if coding == b"b" else 4 * LARGEST_SHARE
     check_size(config, stored=len(content) * held, path=path)
     model = build(config)
-    slots = [(kind, array, stored_bits(kind, array.size, bits)) for kind, _, array in _slots(model)]
-    sizes = [4 * sum(1 for *_, width in slots if width)]
-    sizes.append(2 * sum(array.size for *_, array, width in slots if not width))
-    sizes.append(sum(array.size for kind, array, width in slots if width and not _is_fine(kind)))
+    slots = [(kind, array, stored_bits(kind, array.size, bits), owner) for kind, _, array, owner in _slots(model)]
+    sizes = [4 * sum(1 for _, _, width, _ in slots if width)]
+    sizes.append(2 * sum(array.size for _, array, width, _ in slots if not width))
+    sizes.append(sum(array.size for kind, array, width, _ in slots if width and not _is_fine(kind)))
     if sum(sizes) > len(content):
         raise damaged(path, "its numbers do not fit its configuration")
     ends = np.cumsum([0, *sizes])
     grids, halves, rough = (content[a:b] for a, b in pairwise(ends))
     grids = iter(np.frombuffer(grids, "<u2").reshape(-1, 2))
-    count = sum(array.size for kind, array, width in slots if width and _is_fine(kind))
+    count = sum(array.size for kind, array, width, _ in slots if width and _is_fine(kind))
     rough = _Taken(np.frombuffer(rough, np.uint8))
     fine = _Taken(decode(coding, content[ends[-1] :], bits, count, path))
     halves = _Taken(np.frombuffer(halves, "<f2"))
-    for kind, array, width in slots:
+    for kind, array, width, parameter in slots:
         if width:
             step, offset = next(grids)
             step = float((np.uint32(step) << 16).view(np.float32))
-            grid = Grid(step, int(np.uint16(offset).view(np.int16)), width)
+            grid = Grid(abs(step), int(np.uint16(offset).view(np.int16)), width)
             codes = (fine if _is_fine(kind) else rough).next(array.shape).astype(np.int64)
             with np.errstate(over="ignore", invalid="ignore"):
                 array[...] = grid.values((codes + grid.zero) % 2**width, array.dtype)
+            pruned = (array == 0) & np.signbit(step)
         else:
             array[...] = halves.next(array.shape)
+            pruned = (array == 0) & np.signbit(array)
         if not np.isfinite(array).all():
             raise damaged(path, "it holds numbers that are not finite")
+        if pruned.any() and parameter is not None:
+            parameter.prune(~pruned)
     _unfold(model)
     return model
 
@@ -196,21 +201,24 @@ def _joined(arrays, dtype):
 
 
 def _slots(model):
-    """(kind, value, array that takes it when it is read) of everything that is stored, in its order."""
+    """(kind, value, array that takes it when it is read, parameter or None) of everything that is stored, in its order.
+
+    What is pruned is known of the parameters; what replaces a norm is none.
+    """
     seen, before = set(), None
     for layer, following in zip(model.layers, [*model.layers[1:], None], strict=True):
         if isinstance(layer, BatchNorm):
             factor = layer.scale.value / np.sqrt(layer.variance + layer.epsilon)
             bias = before and before.parameters.get("bias")
             shift = 0.0 if bias is None else bias.value
-            yield "norm", factor, layer.scale.value
-            yield "norm", layer.shift.value + (shift - layer.mean) * factor, layer.shift.value
+            yield "norm", factor, layer.scale.value, None
+            yield "norm", layer.shift.value + (shift - layer.mean) * factor, layer.shift.value, None
         else:
             for parameter in layer.parameters.values():
                 folded = parameter.kind == "bias" and isinstance(following, BatchNorm)
                 if not folded and id(parameter) not in seen:
                     seen.add(id(parameter))
-                    yield parameter.kind, parameter.value, parameter.value
+                    yield parameter.kind, parameter.value, parameter.value, parameter
         before = layer
 
 

@@ -119,6 +119,24 @@ def test_zeros_of_a_pruned_network_stay_and_take_little(digits):
     assert (rounded(plain, bits=4).layers[1].weights.value[where] == 0).all()
 
 
+@pytest.mark.parametrize("bits", [1, 3, 8, 12, 16])
+def test_what_is_pruned_stays_so(bits, tmp_path):
+    model = pruned(mlp((64, 40, 10), weights=True))
+    model.layers[1].weights.value[0, 0] = 0.0  # by chance
+    model.layers[1].bias.value[:] = -1e-9  # less than float16 has
+    save_packed(model, tmp_path / "m.safetensors", bits=bits)
+    again = load_packed(tmp_path / "m.safetensors")
+    for name, parameter in model.parameters.items():
+        left = again.parameters[name].mask
+        assert (parameter.mask is None) == (left is None)
+        if left is not None:
+            assert (left == 0)[parameter.mask == 0].all() and not again.parameters[name].value[left == 0].any()
+            # Of the rest only what is stored as 0 as well.
+            assert again.parameters[name].value[left != 0].all()
+    assert count(again)["stored_floats"] <= count(model)["stored_floats"]
+    assert packed_bytes(again, bits=bits) == (tmp_path / "m.safetensors").stat().st_size
+
+
 @pytest.mark.parametrize("weights", [False, True])
 def test_a_trained_network_is_trained_on_with_few_bits(digits, weights):
     model = mlp((64, 32, 10), copies=4, dim=4, weights=weights)
