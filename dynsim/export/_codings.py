@@ -67,9 +67,26 @@ def _split(low, high, chance):
 
 
 @njit(cache=True, inline="always")
-def _learn(chances, seen, node, bit):
+def _decide(low, high, middle, bit, chances, seen, node):
+    """The interval and the node after a bit, from which the probability learns."""
+    if bit:
+        high = middle
+    else:
+        low = middle + 1
     chances[node] += 2 * (bit * (ONE - 1) - chances[node]) // (2 * seen[node] + 3)
     seen[node] = min(seen[node] + 1, SEEN)
+    return low, high, 2 * node + bit
+
+
+@njit(cache=True, inline="always")
+def _is_decided(low, high):
+    """Whether the first byte of all that is left of the interval is the same."""
+    return (low ^ high) < 2**24
+
+
+@njit(cache=True, inline="always")
+def _without_first_byte(low, high):
+    return (low << 8) & (2**32 - 1), ((high << 8) & (2**32 - 1)) | 255
 
 
 @njit(cache=True)
@@ -82,17 +99,13 @@ def _encoded(codes, bits, room):
         for place in range(bits - 1, -1, -1):
             bit = (code >> place) & 1
             middle = _split(low, high, chances[node])
-            if bit:
-                high = middle
-            else:
-                low = middle + 1
-            _learn(chances, seen, node, bit)
-            node = 2 * node + bit
-            while (low ^ high) < 2**24:
+            low, high, node = _decide(low, high, middle, bit, chances, seen, node)
+            while _is_decided(low, high):
                 if size == len(room):
                     return size
                 room[size] = high >> 24
-                low, high, size = (low << 8) & (2**32 - 1), ((high << 8) & (2**32 - 1)) | 255, size + 1
+                low, high = _without_first_byte(low, high)
+                size += 1
     if size < len(room):
         room[size] = (low >> 24) + 1  # with zeros after it, between low and high
     return min(size + 1, len(room))
@@ -110,14 +123,10 @@ def _decoded(held, bits, codes):
         for _ in range(bits):
             middle = _split(low, high, chances[node])
             bit = 1 if value <= middle else 0
-            if bit:
-                high = middle
-            else:
-                low = middle + 1
-            _learn(chances, seen, node, bit)
-            node = 2 * node + bit
-            while (low ^ high) < 2**24:
-                low, high, size = (low << 8) & (2**32 - 1), ((high << 8) & (2**32 - 1)) | 255, size + 1
+            low, high, node = _decide(low, high, middle, bit, chances, seen, node)
+            while _is_decided(low, high):
+                low, high = _without_first_byte(low, high)
+                size += 1
                 following = held[size + 3] if size + 3 < len(held) else 0
                 value = ((value << 8) & (2**32 - 1)) | following
         codes[number] = node - 2**bits
