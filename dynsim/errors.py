@@ -1,4 +1,4 @@
-"""Errors of files and data. Both are ValueErrors, so `except ValueError` catches every kind of bad input."""
+"""Errors of files, data and trainings. All are ValueErrors, so `except ValueError` catches every kind of bad input."""
 
 
 class FileError(ValueError):
@@ -7,3 +7,7 @@ class FileError(ValueError):
 
 class DataError(ValueError):
     """Missing or wrong data, or a file that another program wrote (the command line exits with 1)."""
+
+
+class DivergedError(ValueError):
+    """A training whose loss or numbers are no longer finite (the command line exits with 1)."""

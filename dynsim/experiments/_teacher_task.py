@@ -19,11 +19,15 @@ TEACHER, DISTILLATION = ("model", "options", "training"), ("share", "temperature
 
 
 def teacher_of(given: dict, model: str, options: dict, training: dict) -> dict:
-    """What the network is that others learn from: what its table says, before what is common to all networks."""
+    """What the network is that others learn from: what its table says, before what is common to all networks.
+
+    A network of another model has none of their options.
+    """
     common = {key: value for key, value in training.items() if key != "distillation"}
+    own = given.get("model", model)
     return {
-        "model": given.get("model", model),
-        "options": {**options, **given.get("options", {})},
+        "model": own,
+        "options": {**(options if own == model else {}), **given.get("options", {})},
         "training": {**common, **given.get("training", {})},
     }
 

@@ -28,7 +28,7 @@ class Augment:
         self.rotation = as_number(rotation, "rotation", minimum=0)
 
     def __call__(self, images: npt.NDArray, generator: np.random.Generator) -> npt.NDArray:
-        """Return new images; interpolation is linear, and outside is 0."""
+        """Return new images; interpolation is linear, and what would come from outside an image is 0."""
         images = as_array(images, "images", ("n", "channels", "height", "width"), finite=False)
         n = len(images)
         angle = np.radians(generator.uniform(-self.rotation, self.rotation, n))

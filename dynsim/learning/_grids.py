@@ -95,7 +95,8 @@ def find_grid(values: npt.NDArray, bits: int) -> Grid:
             return grids[-1]
         ends = [middle + share * (end - middle) for share in SHARES for end in (flat.min(), flat.max())]
         grids += [_covering(low, high, bits, zero) for low, high in zip(ends[::2], ends[1::2], strict=True)]
-        return min(grids, key=lambda grid: float(np.square(grid.nearest(flat) - flat).sum()))
+        levels, counts = np.unique(flat, return_counts=True)
+        return min(grids, key=lambda grid: float(np.square(grid.nearest(levels) - levels) @ counts))
 
 
 def _recognised(flat, bits):

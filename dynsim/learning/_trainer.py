@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from dynsim._check import refusal
+from dynsim.errors import DivergedError
 from dynsim.layers import softmax_cross_entropy
 
 from ._accuracy import accuracy
@@ -204,7 +205,7 @@ class Trainer:
 
     def _diverged(self, said):
         kept = f"; the state of the best epoch so far ({self.best:.2f} %) is kept" if self.metrics else ""
-        return ValueError(f"training: {said} of epoch {self.epoch + 1}{kept}; lower the rate ({self.rate:g}).")
+        return DivergedError(f"training: {said} of epoch {self.epoch + 1}{kept}; lower the rate ({self.rate:g}).")
 
     def _move(self, rate):
         if self.decay:

@@ -187,7 +187,9 @@ def train(
     Raises
     ------
     ValueError, TypeError
-        If an argument does not fit, or the loss is no longer finite.
+        If an argument does not fit.
+    DivergedError
+        If the loss, or a number of the model, is no longer finite.
 
     Warns
     -----

@@ -171,14 +171,13 @@ def materialize(model: Model) -> Model:
     for layer, plain in zip(model.layers, ordinary.layers, strict=True):
         if layer.weighted:
             plain.weights.value[...] = layer.materialize()
-            own = layer.parameters.get("weights")
-            if own is not None and own.mask is not None:
-                plain.weights.prune(own.mask)
-            if layer.bias is not None:
-                plain.bias.value[...] = layer.bias.value
-            continue
         for name, parameter in layer.parameters.items():
-            plain.parameters[name].value[...] = parameter.value
+            if layer.weighted and name not in ("weights", "bias"):
+                continue  # what the weights follow from
+            same = plain.parameters[name]
+            same.value[...] = parameter.value
+            if parameter.mask is not None:
+                same.prune(parameter.mask)
         for name, buffer in layer.buffers.items():
             plain.buffers[name][...] = buffer
     return ordinary

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from dynsim._check import as_callable, as_count, as_number, refusal
 from dynsim._files import expect_input, expect_output, reason, replacing
-from dynsim.errors import FileError
+from dynsim.errors import DivergedError, FileError
 from dynsim.learning import one_cycle
 
 from ._batches import length_of, mapped, moved, parts_of, scores_of, send
@@ -104,7 +104,9 @@ def finetune(
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of range or the loss is no longer finite.
+        If an argument is out of range.
+    DivergedError
+        If the loss is no longer finite.
     FileError
         If the checkpoint is of another training or damaged.
 
@@ -171,7 +173,7 @@ def finetune(
                     )
                     lost = float(loss.detach())
                     if not math.isfinite(lost):
-                        raise ValueError(f"finetune: loss is {lost} in epoch {epoch + 1}; lower the rates.")
+                        raise DivergedError(f"finetune: loss is {lost} in epoch {epoch + 1}; lower the rates.")
                     module.zero_grad(set_to_none=True)
                     loss.backward()
                 for optimizer in optimizers:

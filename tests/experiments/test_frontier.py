@@ -350,11 +350,11 @@ def test_the_widest_network():
     for budget in (10, 17, 18, 100, 801, 802, 803):
         found = widest(build, budget)
         assert found == (budget - 2) // 8
-        assert max(tried) <= 2 * found and len(tried) <= 2 * np.log2(found) + 4  # no network is built that is far wider
+        assert max(tried) <= 2 * found and len(tried) <= 3 * np.log2(found) + 6  # no network is built that is far wider
         tried.clear()
     assert widest(build, 9) is None and widest(build, 0) is None
     # The rank ends at that of the weights, and numbers no longer grow.
-    assert widest(lambda rank: models.mlp([4, 3, 2], weights=True, rank=rank), 50) == 50
+    assert widest(lambda rank: models.mlp([4, 3, 2], weights=True, rank=rank), 50) == 3
 
 
 def test_what_does_not_fit_is_named_and_not_chosen(tmp_path):
@@ -374,6 +374,29 @@ def test_what_does_not_fit_is_named_and_not_chosen(tmp_path):
     assert [result["numbers"] for result in results.values()] == [None] * 9
     assert "does not fit" in recipe.report(results, tmp_path / "less")
     assert not list((tmp_path / "less").glob("*.png"))
+
+
+def test_a_setting_that_diverges_is_named_and_not_chosen(tmp_path):
+    families = tomllib.loads(RECIPE)["families"]
+    options = {"widths": [64, 16, 10], "weights": True, "norm": False}
+    chosen = {"plain": {"width": "rank", "options": options, "grid": [{"rate": 1e30}, {"rate": 0.05}]}}
+    recipe = experiments.load(given(budgets=[700], seeds=[0], bits=[], families={**families, **chosen}))
+    for _ in range(2):  # a second time from what is stored
+        results = experiments.run(recipe, tmp_path)
+        assert results["trial-plain-700-0"]["accuracy"] is None
+        assert "lower the rate" in results["trial-plain-700-0"]["diverged"]
+        assert results["final-plain-700-seed0"]["chosen"] == 1
+    text = recipe.report(results, tmp_path)
+    assert "| plain | rate 1e+30 | diverges |" in text
+    assert "With 700 numbers 1 of the 2 of plain came to a result." in text
+
+
+def test_errors_of_zero_are_drawn(finished, tmp_path):
+    recipe, _, results = finished
+    name = "final-particles-600-seed0"
+    best = {name: {**results[name], "accuracy": 100.0, "packed": {}}}
+    recipe.report(best, tmp_path)
+    assert (tmp_path / "accuracy-numbers.png").read_bytes()[1:4] == b"PNG"
 
 
 def test_envelopes_and_limits():

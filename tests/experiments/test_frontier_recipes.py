@@ -82,6 +82,19 @@ def test_networks_of_the_recipes_that_come_along_take_their_images(name):
             assert model.scores(np.zeros((1, *shape), np.float32)).shape == (1, 10)
 
 
+def test_a_teacher_of_another_model_has_options_of_its_own():
+    large = {"model": "lenet5", "options": {"weights": True}}
+    networks = taught(large, share=0.5) | {"options": {"norm": False}}
+    recipe = experiments.load(given(**networks))
+    teacher = recipe.tasks()[0]
+    assert teacher.kind == "teacher" and teacher.options == {"weights": True}
+    assert teacher.build().config["model"] == "lenet5"
+    recipe = experiments.load(
+        given(**taught({"options": {"widths": [64, 32, 10]}}, share=0.5), options={"norm": False})
+    )
+    assert recipe.tasks()[0].options == {"norm": False, "widths": [64, 32, 10]}
+
+
 def test_a_search_that_nothing_needs_is_refused_where_it_is_written(tmp_path):
     """With held-out images it says which these are, and that of a base may be for other families."""
     assert experiments.load(given(**single(judge="held-out"))).tasks()[0].kind == "final"

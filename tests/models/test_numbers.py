@@ -7,7 +7,7 @@ import pytest
 from dynsim._files import seal
 from dynsim.errors import FileError
 from dynsim.layers import BatchNorm
-from dynsim.models import count, lenet5, load_model, mlp, numbers, vit
+from dynsim.models import count, lenet5, load_model, materialize, mlp, numbers, vit
 
 # Six and sixteen channels, and 120 and 84 neurons, have a norm: a factor and an offset each.
 NORMS = 2 * (6 + 16 + 120 + 84)
@@ -48,6 +48,18 @@ def test_pruned_weights_stay_pruned_in_a_file(tmp_path):
     layer = again.layers[1]
     layer.weights.add(np.ones((4, 9)))
     assert np.count_nonzero(layer.weights.gradient) == 5  # nothing moves what is pruned
+
+
+@pytest.mark.parametrize("make", [lambda: mlp((9, 4, 3), weights=True), lambda: vit(image=8, patch=4, weights=True)])
+def test_the_ordinary_form_keeps_all_that_is_pruned(make):
+    model = make()
+    for parameter in model.parameters.values():
+        parameter.prune(np.arange(parameter.value.size).reshape(parameter.value.shape) % 3 < 2)
+    again = materialize(model)
+    for name, parameter in model.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name].mask, parameter.mask)
+        np.testing.assert_array_equal(again.parameters[name].value, parameter.value)
+    assert numbers(again) == numbers(model)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,10 @@ def envelope(files):
 
 
 def trials_of(recipe, results):
-    """A dict for every finished trial: family, budget, number, setting, held-out accuracy (None if it does not fit)."""
+    """A dict for every finished trial: family, budget, number, setting, held-out accuracy.
+
+    The accuracy is None if no network fits, or if the training diverged, of which `diverged` has the words.
+    """
     return [
         {
             "family": task.family,
@@ -135,6 +138,7 @@ def trials_of(recipe, results):
             "number": task.number,
             "setting": setting_of(task.choice),
             **{key: result[key] for key in ("accuracy", "numbers", "width", "seconds_per_epoch")},
+            **{key: result[key] for key in ("diverged",) if key in result},
         }
         for task in recipe.tasks()
         if task.kind == "trial" and (result := results.get(task.name)) is not None

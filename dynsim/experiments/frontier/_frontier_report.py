@@ -156,7 +156,8 @@ def _search(recipe, trials, cells):
     if not trials:
         return
     yield from ("", "## Search", "")
-    yield "Accuracy of every trial on the held-out training images; bold: the setting that was chosen."
+    text = "Accuracy of every trial on the held-out training images; bold: the setting that was chosen."
+    yield text + "".join(_left(recipe, trials))
     yield from ("", "| family | setting | " + " | ".join(f"{budget:,}" for budget in recipe.budgets) + " |")
     yield "|" + "---|" * (2 + len(recipe.budgets))
     chosen = {(cell["family"], cell["budget"]): cell.get("chosen") for cell in cells}
@@ -166,12 +167,27 @@ def _search(recipe, trials, cells):
             entries = []
             for budget in recipe.budgets:
                 trial = some.get(budget)
-                text = "not run" if trial is None else "does not fit"
-                if trial is not None and trial["accuracy"] is not None:
-                    text = f"{trial['accuracy']:.2f}"
+                text = "not run" if trial is None else _outcome(trial)
                 entries.append(f"**{text}**" if chosen.get((name, budget)) == number else text)
             setting = setting_of(family["grid"][number])
             yield f"| {recipe.title_of(name)} | {setting} | {' | '.join(entries)} |"
+
+
+def _outcome(trial):
+    if trial["accuracy"] is not None:
+        return f"{trial['accuracy']:.2f}"
+    return "diverges" if "diverged" in trial else "does not fit"
+
+
+def _left(recipe, trials):
+    """Sentences that say where a family had fewer settings to choose from."""
+    count = len(next(iter(recipe.families.values()))["grid"])
+    for budget in recipe.budgets:
+        for name in recipe.families:
+            some = [t["accuracy"] for t in trials if (t["family"], t["budget"]) == (name, budget)]
+            if len(some) == count and None in some:
+                left = count - some.count(None)
+                yield f" With {budget:,} numbers {left} of the {count} of {recipe.title_of(name)} came to a result."
 
 
 def _published(recipe):
@@ -198,7 +214,8 @@ def _figures(recipe, cells, files, folder):
                 series[recipe.title_of(name)] = points
         if series:
             published = {p["name"]: [(p[key], 100 - p["accuracy"])] for p in recipe.published if key in p}
-            options = {"logarithmic": True, "logarithmic_y": True, "lines": True, "title": recipe.title}
+            errors = [point[1] for points in [*series.values(), *published.values()] for point in points]
+            options = {"logarithmic": True, "logarithmic_y": min(errors) > 0, "lines": True, "title": recipe.title}
             judged = ACCURACIES[recipe.judge].replace("accuracy", "error")
             save(
                 compare(series, x=label, y=f"{judged}, %", beside=published, **options), folder / f"accuracy-{key}.png"

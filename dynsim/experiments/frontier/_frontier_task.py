@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dynsim import datasets, export, learning, models
 from dynsim._check import refusal
 from dynsim._files import digest
-from dynsim.errors import DataError
+from dynsim.errors import DataError, DivergedError
 
 from .._images_of_search import search_data, without_test
 from .._network_of_recipe import network
@@ -148,13 +148,20 @@ class TrialTask(FrontierTask):
         return options.pop("seed"), options.pop("images"), options
 
     def run(self, folder, data_dir=None, *, progress=None):
-        """Train on the images of the search; returns the result, or None if `progress` stopped the training."""
+        """Train on the images of the search; returns the result, or None if `progress` stopped the training.
+
+        A setting whose training diverges is not chosen, as one that does not fit.
+        """
         seed, images, options = self._search()
         data = search_data(datasets.load(self.data, data_dir), seed, images)
         settings = {"seed": seed, "progress": progress, "between": without_test(data), **options}
-        model, trained, width = self.train(self.place(folder), data, self.choice, **settings)
+        absent = {**WITHOUT_FIT, "accuracy": None, "seconds_per_epoch": None}
+        try:
+            model, trained, width = self.train(self.place(folder), data, self.choice, **settings)
+        except DivergedError as error:
+            return self.store(folder, {**absent, "diverged": str(error)})
         if width is None:
-            return self.store(folder, {**WITHOUT_FIT, "accuracy": None, "seconds_per_epoch": None})
+            return self.store(folder, absent)
         if trained is None:
             return None
         result = {"accuracy": trained.test_accuracy, "width": width, "numbers": models.numbers(model)}
