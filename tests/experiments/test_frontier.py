@@ -138,7 +138,9 @@ def test_what_is_missing_is_said_so(finished, tmp_path):
     recipe, _, results = finished
     some = {name: result for name, result in results.items() if name != "final-low-rank-400-seed1"}
     text = recipe.report(some, tmp_path)
-    assert "| 1 of 2 |" in text and "(1 of 2 seeds)" in text
+    assert "| 1 of 2 |" in text and "(1 of 2 seeds) |" in text
+    some = {name: result for name, result in some.items() if name != "final-low-rank-600-seed1"}
+    assert "(1 of 2 seeds), " in recipe.report(some, tmp_path)  # of the limits of bytes
     assert recipe.report({}, tmp_path).count("| not run |") >= 3 * 2
 
 

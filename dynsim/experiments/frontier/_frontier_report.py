@@ -129,7 +129,7 @@ def _bytes(recipe, files):
         entries = []
         for limit in LIMITS:
             file = within(files, name, limit)
-            text = "" if file is None else f"{_spread(file)}, {file['budget']:,} at {file['bits']} bits"
+            text = "" if file is None else f"{_spread(file, file['wanted'])}, {file['budget']:,} at {file['bits']} bits"
             entries.append(f"**{text}**" if file is not None and file is best[limit] else text)
         yield f"| {recipe.title_of(name)} | {' | '.join(entries)} |"
     yield from ("", "| family | budget | bits | bytes | accuracy |", "|" + "---|" * 5)
