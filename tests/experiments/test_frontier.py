@@ -12,7 +12,7 @@ from dynsim import datasets, experiments, learning, models
 from dynsim.cli.experiment import command
 from dynsim.errors import DataError
 from dynsim.experiments._images_of_search import search_data, without_test
-from dynsim.experiments.frontier import widest
+from dynsim.experiments.frontier import _frontier_report, widest
 from dynsim.experiments.frontier._frontier_cells import envelope, moments, within
 
 # Trainings are too short to learn much, and say so.
@@ -390,15 +390,17 @@ def test_a_setting_that_diverges_is_named_and_not_chosen(tmp_path):
         assert results["final-plain-700-seed0"]["chosen"] == 1
     text = recipe.report(results, tmp_path)
     assert "| plain | rate 1e+30 | diverges |" in text
-    assert "With 700 numbers 1 of the 2 of plain came to a result." in text
+    assert "With 700 numbers 1 of the 2 settings of plain came to a result." in text
 
 
-def test_errors_of_zero_are_drawn(finished, tmp_path):
+def test_errors_of_zero_are_drawn(finished, tmp_path, monkeypatch):
     recipe, _, results = finished
-    name = "final-particles-600-seed0"
-    best = {name: {**results[name], "accuracy": 100.0, "packed": {}}}
-    recipe.report(best, tmp_path)
-    assert (tmp_path / "accuracy-numbers.png").read_bytes()[1:4] == b"PNG"
+    figures = []
+    monkeypatch.setattr(_frontier_report, "save", lambda figure, path: figures.append(figure))
+    for accuracy, scale in ((99.0, "log"), (100.0, "linear")):  # an axis of logarithms has no place for 0
+        name = "final-particles-600-seed0"
+        recipe.report({name: {**results[name], "accuracy": accuracy, "packed": {}}}, tmp_path)
+        assert figures[-1].axes[0].get_yscale() == scale
 
 
 def test_envelopes_and_limits():

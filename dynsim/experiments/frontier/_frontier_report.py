@@ -186,8 +186,8 @@ def _left(recipe, trials):
         for name in recipe.families:
             some = [t["accuracy"] for t in trials if (t["family"], t["budget"]) == (name, budget)]
             if len(some) == count and None in some:
-                left = count - some.count(None)
-                yield f" With {budget:,} numbers {left} of the {count} of {recipe.title_of(name)} came to a result."
+                left, title = count - some.count(None), recipe.title_of(name)
+                yield f" With {budget:,} numbers {left} of the {count} settings of {title} came to a result."
 
 
 def _published(recipe):
