@@ -85,7 +85,7 @@ def test_ordinary_networks_and_other_methods_hold_their_folder_too(start, run, t
 
 def test_a_training_that_is_stopped_before_its_first_epoch_leaves_nothing(start, tmp_path):
     process = start(*TINY, "-o", tmp_path / "out", halt=FIRST)
-    # Not before: a signal while Numba compiles is that program's affair, and old releases may not survive it.
+    # The file that is about to get its name: from here on nothing runs until the signal.
     process.wait_for(lambda: any((tmp_path / "out").glob(".metrics-*")))
     error = process.stop()[1]
     assert process.returncode == 130 and "nothing was kept" in error

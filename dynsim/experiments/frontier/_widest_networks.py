@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from functools import cache
 
 from dynsim.models import Model, numbers
 
@@ -25,6 +26,7 @@ def widest(build: Callable[[int], Model], budget: int) -> int | None:
     16
     """
 
+    @cache
     def count(width):
         return numbers(build(width))
 
@@ -34,4 +36,6 @@ def widest(build: Callable[[int], Model], budget: int) -> int | None:
     while beyond <= budget and count(beyond) <= budget:  # by doubling, since wide networks take memory
         fits, beyond = beyond, 2 * beyond
     largest = fits + bisect_right(range(fits + 1, min(beyond, budget + 1)), budget, key=count)
+    if largest == 1 or count(largest - 1) < count(largest):
+        return largest
     return 1 + bisect_left(range(1, largest), count(largest), key=count)
